@@ -1,0 +1,45 @@
+# make run [PORT=7861] [CHECKPOINT=storybook] [HOST=0.0.0.0]   set up and serve the page
+# make test                                                    set up, check and test
+# PYTHON=python3.12 chooses the Python for .venv; nothing is installed again while nothing changed.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+INSTALL := $(PY) -m pip install --disable-pip-version-check -c constraints.txt
+
+# An option is passed on when it stands on make's command line, not when a shell happens to set it.
+option = $(if $(filter command,$(origin $(1))),$(2) '$($(1))')
+
+.PHONY: run test lint format bench
+
+run: $(VENV)/.run-ready
+	@$(PY) app.py $(call option,PORT,--port) $(call option,CHECKPOINT,--checkpoint) \
+	  $(call option,HOST,--host)
+
+test: lint
+	$(PY) -m pytest
+
+lint: $(VENV)/.test-ready
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+format: $(VENV)/.test-ready
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+bench: $(VENV)/.run-ready
+	$(PY) -m sdxs.bench
+
+$(VENV)/.run-ready: requirements.txt constraints.txt | $(PY)
+	$(INSTALL) -r requirements.txt
+	@touch $@
+
+$(VENV)/.test-ready: requirements.txt constraints.txt pyproject.toml | $(PY)
+	$(INSTALL) -r requirements.txt -e '.[test]'
+	@touch $@
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 to 3.13 is needed: make PYTHON=python3.12"; exit 2; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 2; }

@@ -1,0 +1,138 @@
+"""The command line: `python -m sdxs "a red house" --seed 7 --output red.png`.
+
+Reads options, writes files, says what went wrong in one line. Knows nothing of how a picture comes
+about. Exit status 2 for a user's mistake.
+"""
+
+import argparse
+import os
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sdxs.errors import InputError, SDXSError
+from sdxs.picture import SUFFIXES, encode
+
+EXAMPLES = """examples:
+  python -m sdxs "a red house to the left of a green tree at sunset" --seed 7 --output red.png
+  python -m sdxs "a purple star at night" --count 4 --output star.jpg     star-0.jpg to star-3.jpg
+  python -m sdxs "a lighthouse in a storm" --checkpoint IDKiro/sdxs-512-dreamshaper
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Paint what the arguments say and give the exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        files = output_files(options.output, options.seed, options.count)
+        paint(options, files)
+    except SDXSError as error:
+        return fail(str(error))
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def paint(options: argparse.Namespace, files: list[Path]) -> None:
+    """Load the model, make the pictures, write the files."""
+    from sdxs.pipeline import SDXS  # seconds of torch: only once the rest is known to be right
+
+    seeds = list(range(options.seed, options.seed + options.count))
+    model = SDXS.load(options.checkpoint, device=options.device, dtype=options.dtype)
+    tell(f"{model.checkpoint} on {model.device}, {str(model.dtype).removeprefix('torch.')}")
+    if options.checkpoint == "auto":
+        tell(f"chosen because {model.source.reason}")
+        if model.source.hint:
+            tell(f"for the real model: --checkpoint {model.source.hint.split('=')[-1]}")
+    start = time.perf_counter()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pictures = model(
+            [options.prompt] * options.count,
+            seed=seeds,
+            size=options.size,
+            decoder=options.decoder,
+        )
+    took = time.perf_counter() - start
+    for warning in caught:
+        tell(f"warning: {warning.message}")
+    facts = {"prompt": options.prompt, "checkpoint": model.checkpoint, "software": "sdxs"}
+    for file, seed, picture in zip(files, seeds, pictures, strict=True):
+        data = encode(picture, SUFFIXES[file.suffix.lower()], info={**facts, "seed": seed})
+        try:
+            file.write_bytes(data)
+        except OSError as error:
+            raise InputError(f"cannot write {file}: {error.strerror or error}") from None
+        print(f"{file}  {picture.width} x {picture.height}  seed {seed}")
+    tell(f"{took:.2f} s")
+
+
+def parser() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(
+        prog="python -m sdxs",
+        description="Paint a picture from a prompt, in one step.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = options.add_argument
+    add("prompt", help="what to paint, in quotes")
+    add("--seed", type=int, default=0, metavar="N", help="0 to 2**63 - 1 (default: %(default)s)")
+    add("--output", type=Path, default=Path("picture.png"), metavar="FILE",
+        help=f"{', '.join(SUFFIXES)} (default: %(default)s)")  # fmt: skip
+    add("--count", type=int, default=1, metavar="N",
+        help="so many pictures, with this seed and the next ones")  # fmt: skip
+    add("--checkpoint", default="auto", metavar="NAME",
+        help="a name under weights/ (storybook), a folder, or a Hugging Face id; default: "
+        "SDXS_CHECKPOINT, else the best one already on this machine")  # fmt: skip
+    add("--size", type=pixels, metavar="SIDE or WxH", help="in pixels (default: the checkpoint's)")
+    add("--decoder", choices=("tiny", "large"), default="tiny", help="default: %(default)s")
+    add("--device", default="auto", help="cuda, mps or cpu (default: the best there is)")
+    add("--dtype", default="auto", help="float32, float16 or bfloat16 (default: the device's best)")
+    return options
+
+
+def pixels(text: str) -> Any:
+    """512 or 512x768."""
+    try:
+        sides = [int(side) for side in text.lower().split("x")]
+    except ValueError:
+        sides = []
+    if len(sides) not in (1, 2):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: use 512 or 512x768")
+    return sides[0] if len(sides) == 1 else (sides[0], sides[1])
+
+
+def output_files(output: Path, seed: int, count: int) -> list[Path]:
+    """The files to write, of which it is known that they can be. Raises InputError."""
+    if output.suffix.lower() not in SUFFIXES:
+        raise InputError(f"--output {output}: the name must end in {', '.join(SUFFIXES)}")
+    if count < 1:
+        raise InputError(f"--count must be at least 1, not {count}")
+    folder = output.parent
+    if not folder.is_dir():
+        raise InputError(f"--output {output}: there is no folder {folder}, make it first")
+    files = [output]
+    if count > 1:
+        files = [output.with_stem(f"{output.stem}-{seed + i}") for i in range(min(count, 10_000))]
+    for file in files:
+        if file.is_dir():
+            raise InputError(f"--output {file} is a folder: give a file in it")
+        if not os.access(file if file.exists() else folder, os.W_OK):
+            raise InputError(f"--output {file}: no permission to write there")
+    return files
+
+
+def tell(line: str) -> None:
+    print(f"sdxs: {line}", file=sys.stderr, flush=True)
+
+
+def fail(message: str) -> int:
+    tell(" ".join(message.split()))
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

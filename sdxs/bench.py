@@ -1,0 +1,214 @@
+"""How long a picture takes, stage by stage, beside plain diffusers on the same weights.
+
+`python -m sdxs.bench --checkpoint storybook`. Both sides take turns in one process after a
+warm-up; "plain" is what diffusers does when nobody tunes it: float32, its own memory layout, PNG
+as Pillow saves it. Ends in one JSON line. Knows nothing of how either side works inside.
+"""
+
+import argparse
+import io
+import json
+import math
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from sdxs.config import CHECKPOINTS, EMBEDDED
+from sdxs.errors import SDXSError
+from sdxs.hardware import cpu_name
+from sdxs.picture import encode, to_pictures
+from sdxs.pipeline import SDXS
+from sdxs.schedule import seeded
+
+STAGES = {
+    "text": "text encoding",
+    "unet": "noise, U-Net and step",
+    "decode": "decoding",
+    "picture": "picture and JPEG",
+    "whole": "whole",
+    "plain": "plain diffusers, whole",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    try:
+        model = SDXS.load(options.checkpoint, device=options.device, dtype=options.dtype)
+        plain = None if options.no_plain else plain_diffusers(model)
+        prompts = list(CHECKPOINTS.get(model.checkpoint, CHECKPOINTS[EMBEDDED]).examples)
+        times = measure(model, plain, prompts, options.rounds, options.warmup)
+    except SDXSError as error:
+        print(f"sdxs: {error}", file=sys.stderr)
+        return 2
+    result = summary(model, times, options.rounds)
+    if not options.json:
+        print(table(result))
+    print(json.dumps(result))
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(
+        prog="python -m sdxs.bench",
+        description="Median and 95th percentile of each stage, beside plain diffusers.",
+    )
+    add = options.add_argument
+    add("--checkpoint", default=EMBEDDED, help="name, folder or Hub id (default: %(default)s)")
+    add("--rounds", type=count, default=30, help="measured pictures (default: %(default)s)")
+    add("--warmup", type=count, default=3, help="unmeasured pictures (default: %(default)s)")
+    add("--device", default="auto", help="cuda, mps or cpu (default: the best there is)")
+    add("--dtype", default="auto", help="float32, float16 or bfloat16 (default: the device's best)")
+    add("--no-plain", action="store_true", help="leave plain diffusers out")
+    add("--json", action="store_true", help="print the JSON line alone")
+    return options
+
+
+def count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
+
+
+def plain_diffusers(model: SDXS) -> Callable[[str, int], bytes]:
+    """Prompt and seed to PNG bytes, by diffusers' own pipeline in float32 on the same device."""
+    from diffusers import StableDiffusionPipeline
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    for quiet in (diffusers_logging, transformers_logging):
+        quiet.set_verbosity_error()
+        quiet.disable_progress_bar()
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        model.source.folder,
+        local_files_only=True,
+        safety_checker=None,
+        requires_safety_checker=False,
+    ).to(model.device, torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+
+    def generate(prompt: str, seed: int) -> bytes:
+        generator = torch.Generator("cpu").manual_seed(seed)
+        picture = pipeline(
+            prompt, num_inference_steps=1, guidance_scale=1.0, generator=generator
+        ).images[0]
+        file = io.BytesIO()
+        picture.save(file, "PNG")
+        return file.getvalue()
+
+    return generate
+
+
+def stages(model: SDXS, prompt: str, seed: int) -> dict[str, float]:
+    """Seconds of each stage of one picture, and of the whole, to JPEG bytes."""
+    marks = [_now(model.device)]
+
+    def mark(result: Any) -> Any:
+        marks.append(_now(model.device))
+        return result
+
+    generators = seeded([seed])
+    words = mark(model.encode([prompt]))
+    latents = mark(model.denoise(model.noise(generators, model.size), words, generators))
+    images = mark(model.decode(latents))
+    mark(encode(to_pictures(images)[0]))
+    names = ("text", "unet", "decode", "picture")
+    spans = {name: marks[i + 1] - marks[i] for i, name in enumerate(names)}
+    start = _now(model.device)
+    encode(model(prompt, seed=seed))
+    return spans | {"whole": _now(model.device) - start}
+
+
+def measure(
+    model: SDXS,
+    plain: Callable[[str, int], bytes] | None,
+    prompts: Sequence[str],
+    rounds: int,
+    warmup: int,
+) -> dict[str, list[float]]:
+    """Seconds of each stage in each round; ours and plain diffusers' take turns."""
+    times: dict[str, list[float]] = {}
+    for i in tqdm(range(warmup + rounds), desc="pictures", leave=False, disable=None):
+        prompt = prompts[i % len(prompts)]
+        spans = stages(model, prompt, i)
+        if plain:
+            start = _now(model.device)
+            plain(prompt, i)
+            spans["plain"] = _now(model.device) - start
+        if i >= warmup:
+            for name, span in spans.items():
+                times.setdefault(name, []).append(span)
+    return times
+
+
+def summary(model: SDXS, times: dict[str, list[float]], rounds: int) -> dict[str, Any]:
+    """What was measured, and on what."""
+    device = model.device
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    result: dict[str, Any] = {
+        "checkpoint": model.checkpoint,
+        "size": list(model.size),
+        "device": str(device),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "gpu": gpu,
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "rounds": rounds,
+        "ms": {
+            name: {"median": _ms(statistics.median(spans)), "p95": _ms(percentile(spans, 0.95))}
+            for name, spans in times.items()
+        },
+    }
+    if "plain" in times:
+        ms = result["ms"]
+        result["speedup"] = round(ms["plain"]["median"] / ms["whole"]["median"], 2)
+    return result
+
+
+def table(result: dict[str, Any]) -> str:
+    """The same for people."""
+    where = result["gpu"] or result["cpu"]
+    width, height = result["size"]
+    lines = [
+        f"{result['checkpoint']}, {width} x {height}, batch 1, {result['device']}, "
+        f"{result['dtype']}, {result['rounds']} rounds",
+        f"{where}, {result['cores']} cores, {result['threads']} threads, torch {result['torch']}",
+        "",
+        f"{'ms':<26}{'median':>9}{'p95':>9}",
+    ]
+    for name, ms in result["ms"].items():
+        lines.append(f"{STAGES[name]:<26}{ms['median']:>9.2f}{ms['p95']:>9.2f}")
+    if "speedup" in result:
+        lines.append(f"\n{result['speedup']} times as fast as plain diffusers (float32, PNG)")
+    return "\n".join(lines)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least this share does not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+    return time.perf_counter()
+
+
+def _ms(seconds: float) -> float:
+    return round(1000 * seconds, 3)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

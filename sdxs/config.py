@@ -1,0 +1,117 @@
+"""Frozen tables: the checkpoints that have a name, and the words of the storybook world.
+
+Plain data. Knows nothing of torch, files or pages, and imports nothing of ours.
+"""
+
+from dataclasses import dataclass
+
+EMBEDDED = "storybook"
+REAL_MODEL = "IDKiro/sdxs-512-dreamshaper"
+
+# heading -> {canonical name: (the phrases that say it, the first one is preferred)}
+STORYBOOK_WORDS: dict[str, dict[str, tuple[str, ...]]] = {
+    "things": {
+        "ball": ("ball", "sphere"),
+        "cube": ("cube", "box"),
+        "cone": ("cone",),
+        "star": ("star",),
+        "heart": ("heart",),
+        "house": ("house", "home"),
+        "tree": ("tree",),
+        "mushroom": ("mushroom",),
+        "boat": ("boat", "ship"),
+        "flower": ("flower",),
+    },
+    "colours": {
+        "red": ("red",),
+        "orange": ("orange",),
+        "yellow": ("yellow",),
+        "green": ("green",),
+        "blue": ("blue",),
+        "purple": ("purple",),
+        "pink": ("pink",),
+        "white": ("white",),
+    },
+    "sizes": {
+        "small": ("small", "little"),
+        "big": ("big", "large"),
+    },
+    "skies": {
+        "day": ("by day", "in daylight"),
+        "sunset": ("at sunset", "in the evening"),
+        "night": ("at night", "under the stars"),
+    },
+    "grounds": {
+        "grass": ("on the grass", "in a meadow"),
+        "sand": ("on the sand", "in the desert"),
+        "snow": ("in the snow", "in winter"),
+        "sea": ("on the sea", "on the water"),
+    },
+    "relations": {
+        "left": ("to the left of",),
+        "right": ("to the right of",),
+        "front": ("in front of",),
+        "behind": ("behind",),
+        "beside": ("beside", "and"),
+    },
+    "places": {
+        "left": ("on the left",),
+        "middle": ("in the middle",),
+        "right": ("on the right",),
+    },
+}
+
+# (colour, thing) pairs that training never sees, kept to test composition.
+UNSEEN_PAIRS = frozenset(
+    {
+        ("orange", "ball"),
+        ("pink", "cube"),
+        ("white", "cone"),
+        ("blue", "star"),
+        ("green", "heart"),
+        ("purple", "house"),
+        ("pink", "tree"),
+        ("yellow", "boat"),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a page shows about a checkpoint that has a name.
+
+    `words` maps a heading to the phrases the model understands; empty means any words.
+    """
+
+    title: str
+    examples: tuple[str, ...]
+    words: dict[str, tuple[str, ...]]
+
+
+CHECKPOINTS: dict[str, Checkpoint] = {
+    EMBEDDED: Checkpoint(
+        title="Storybook, the embedded 128 px model",
+        examples=(
+            "a red house to the left of a green tree at sunset",
+            "a big purple star at night on the sea",
+            "a white mushroom in front of a yellow flower in a meadow",
+            "a small blue boat on the water in the evening",
+            "a pink heart and an orange cone in the snow by day",
+            "a green cube in the desert under the stars",
+        ),
+        words={
+            heading: tuple(phrase for phrases in entries.values() for phrase in phrases)
+            for heading, entries in STORYBOOK_WORDS.items()
+        },
+    ),
+    REAL_MODEL: Checkpoint(
+        title="SDXS-512 DreamShaper",
+        examples=(
+            "a close-up portrait of a fox in a snowy forest, soft light",
+            "a lighthouse on a cliff in a storm, oil painting",
+            "a bowl of ramen on a wooden table, studio photograph",
+            "an astronaut riding a horse across red dunes",
+        ),
+        words={},
+    ),
+}

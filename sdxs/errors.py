@@ -1,0 +1,23 @@
+"""The errors that a user can meet. Each message is one line: it names the thing and the remedy."""
+
+
+class SDXSError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class InputError(SDXSError, ValueError):
+    """A request that cannot be carried out as asked (a wrong prompt, seed, size, option)."""
+
+
+class CheckpointError(SDXSError):
+    """A checkpoint that is missing, incomplete, damaged, or of an unknown kind."""
+
+
+class PromptCutWarning(UserWarning):
+    """A prompt was longer than the text encoder's window: names the words that were left out."""
+
+
+def one_line(error: BaseException, most: int = 200) -> str:
+    """The gist of a foreign error, in at most `most` characters."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= most else text[: most - 1] + "…"

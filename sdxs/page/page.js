@@ -1,0 +1,105 @@
+// What a page does in the browser: ask for pictures while the visitor types, and show them.
+//
+// One request is on its way, the newest other one waits, and the last one is never lost. Loaded
+// before the page, so that no early key is missed; `connect` then brings the stage to life. Knows
+// nothing of models or of the framework's own elements: a request is any plain object that the
+// server understands.
+
+window.sdxs = (() => {
+  const RETRY_MS = 1000;
+  const SILENT = "The server does not answer; trying again.";
+
+  let waiting = null; // the newest request, not yet sent
+  let busy = false; // one is on its way
+  let shown = null; // the request that the picture on show answers
+  let touched = false; // the visitor has written something; until then the welcome picture's prompt counts
+  let stage = null; // {element, server} and our own elements, once the page is there
+
+  function say(text, kind) {
+    if (stage.note.textContent !== text) stage.note.textContent = text; // read out only when new
+    stage.note.dataset.kind = kind;
+  }
+
+  const call = (name, request) => stage.server[name](request).catch(() => undefined);
+
+  function show(request, answer) {
+    say(answer.note ?? "", answer.kind ?? "");
+    if (!answer.picture) return;
+    shown = request;
+    stage.picture.src = answer.picture; // the old picture stays until the new one is ready
+    stage.picture.alt = request.prompt;
+    stage.picture.dataset.request = JSON.stringify(request);
+    stage.took.textContent = `${Math.round(answer.ms)} ms`;
+    stage.save.disabled = false;
+  }
+
+  async function work() {
+    if (busy || !stage) return;
+    busy = true;
+    stage.element.dataset.busy = "";
+    while (waiting) {
+      const request = waiting;
+      waiting = null;
+      const answer = await call("paint", request);
+      if (answer && !answer.again) {
+        show(request, answer);
+        continue;
+      }
+      say(answer?.note ?? SILENT, "hint");
+      await new Promise((done) => setTimeout(done, RETRY_MS));
+      waiting ??= request;
+    }
+    busy = false;
+    delete stage.element.dataset.busy;
+  }
+
+  function ask(request) {
+    waiting = request;
+    work();
+  }
+
+  async function download() {
+    stage.save.disabled = true;
+    const answer = await call("download", shown);
+    stage.save.disabled = false;
+    if (!answer?.file) return say(answer?.note ?? SILENT, "error");
+    const link = document.createElement("a");
+    link.href = answer.file;
+    link.download = answer.name;
+    link.click();
+  }
+
+  // The stage is there: an element with our ids inside, and the server's functions.
+  function connect(element, server) {
+    const own = (name) => element.querySelector(`#sdxs-${name}`);
+    stage = { element, server, note: own("note"), picture: own("picture") };
+    Object.assign(stage, { took: own("took"), save: own("save") });
+    shown = JSON.parse(stage.picture.dataset.request ?? "null");
+    stage.save.addEventListener("click", download);
+    work();
+  }
+
+  // Words and examples to click: a click becomes the component's value and its `input` event.
+  function chips(element, props, trigger) {
+    element.addEventListener("click", (event) => {
+      const chip = event.target.closest("button[data-text]");
+      if (!chip) return;
+      props.value = chip.dataset.text;
+      trigger("input");
+    });
+  }
+
+  // The events of the page. Each gets the values of its inputs and returns those of its outputs;
+  // what it returns is a change again, and that asks for the picture.
+  function changed(prompt, seed, decoder) {
+    touched ||= prompt.trim() !== "";
+    if (touched) ask({ prompt, seed, decoder });
+    else if (shown && shown.seed !== seed) ask({ prompt: shown.prompt, seed, decoder });
+  }
+
+  const roll = () => String(Math.floor(Math.random() * 1e6)); // short enough to tell a friend
+  const choose = (text) => text;
+  const append = (text, prompt) => `${prompt.trimEnd()} ${text}`.trimStart();
+
+  return { connect, chips, changed, roll, choose, append };
+})();

@@ -1,0 +1,117 @@
+"""Starts a page: the options that all apps share, and plain words for what can go wrong.
+
+`run(make_page, ...)` reads the options, checks the address, has the page made, and serves it.
+Knows nothing of models or of what is on the page.
+"""
+
+import argparse
+import errno
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from sdxs.errors import SDXSError
+
+PORT = 7860
+OTHER_FOLDER = "set TMPDIR (temporary files) or HF_HOME (models) to a folder that you may write to"
+
+
+class StartError(SDXSError):
+    """The page cannot be served as asked."""
+
+
+def run(make_page: Callable[[argparse.Namespace], Any], doc: str | None) -> None:
+    """Serve the page that `make_page(options)` gives, until Ctrl+C. A mistake exits with 2."""
+    options = parser(doc).parse_args()
+    try:
+        check_address(options.host, options.port)
+        with tempfile.TemporaryDirectory(prefix="sdxs-") as folder:
+            prepare_environment(folder)
+            serve(make_page(options), options.host, options.port)
+    except SDXSError as error:
+        fail(str(error))
+    except PermissionError as error:
+        fail(f"no permission for {error.filename or error}: {OTHER_FOLDER}")
+    except OSError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def parser(doc: str | None) -> argparse.ArgumentParser:
+    """The options of every app. On a Space the page is for everyone, else for this machine."""
+    everyone = os.environ.get("SPACE_ID")
+    host = os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if everyone else "127.0.0.1")
+    port = os.environ.get("GRADIO_SERVER_PORT") or str(PORT)
+    options = argparse.ArgumentParser(description=doc)
+    options.add_argument(
+        "--checkpoint",
+        default="auto",
+        help="a name under weights/ (storybook), a folder, or a Hugging Face id; "
+        "default: SDXS_CHECKPOINT, else the best one already on this machine",
+    )
+    options.add_argument("--host", default=host, help="address to listen on (default: %(default)s)")
+    options.add_argument(
+        "--port", type=port_number, default=port, help="port to listen on (default: %(default)s)"
+    )
+    return options
+
+
+def port_number(text: str) -> int:
+    if text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 65535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a port: choose a number from 1 to 65535")
+
+
+def check_address(host: str, port: int) -> None:
+    """Raise StartError when nobody could listen there, before a model is loaded for nothing."""
+    other = "choose another one with --port (or make run PORT=…)"
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            host.strip("[]"), port, type=socket.SOCK_STREAM
+        )[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise StartError(f"port {port} is in use: {other}") from None
+        if error.errno == errno.EACCES:
+            raise StartError(f"no permission for port {port}: {other}, 1024 or above") from None
+        raise StartError(
+            f"cannot listen on {host}: choose an address of this machine with --host, "
+            "127.0.0.1 for this machine alone or 0.0.0.0 for its network"
+        ) from None
+
+
+def prepare_environment(folder: str) -> None:
+    """Settings that Gradio reads from the environment when a page is built."""
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    folder = os.environ.setdefault("GRADIO_TEMP_DIR", folder)  # /tmp/gradio may be someone else's
+    try:
+        os.makedirs(folder, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise StartError(
+            f"cannot write to {folder} ({error.strerror}): "
+            "set GRADIO_TEMP_DIR to a folder that you may write to"
+        ) from None
+    for name in ("no_proxy", "NO_PROXY"):  # Gradio asks itself whether it is up
+        known = os.environ.get(name)
+        os.environ[name] = ",".join(filter(None, (known, "localhost", "127.0.0.1")))
+
+
+def serve(page: Any, host: str, port: int) -> None:
+    """Launch, say where, and wait."""
+    server_name = f"[{host}]" if ":" in host and not host.startswith("[") else host
+    page.launch(server_name=server_name, server_port=port, quiet=True, prevent_thread_lock=True)
+    print(f"The page is at {page.local_url}  (Ctrl+C ends it)", flush=True)
+    page.block_thread()
+
+
+def fail(message: str) -> NoReturn:
+    print(f"sdxs: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,166 @@
+"""From a stranger's request to an answer: the part of a page that needs no page.
+
+Parses what came in, waits for its turn, has the picture made, encodes it, and turns every mishap
+into one line of text. Knows nothing of Gradio, torch or browsers: `generate` is any function
+from a prompt to a Pillow picture.
+"""
+
+import asyncio
+import base64
+import logging
+import re
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+from sdxs.errors import InputError, PromptCutWarning, SDXSError
+from sdxs.picture import MIME, encode
+from sdxs.request import LARGEST_SEED
+
+log = logging.getLogger(__name__)
+
+LONGEST_PROMPT = 1_000_000  # characters; far more than any window, far less than memory
+MOST_WAITING = 64  # requests that wait while another picture is being made
+
+BLANK = "Type what you would like to see, and the picture follows."
+CROWDED = "Many people are painting just now; yours comes as soon as there is room."
+BROKEN = "Something went wrong while making this picture; the next one may well work."
+
+
+class Crowded(SDXSError):
+    """Too many requests wait already."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A finished file, the milliseconds it took, and a warning about the request or ""."""
+
+    file: bytes
+    ms: float
+    warning: str
+
+
+class Studio:
+    """Answers requests, one picture in the making at a time, first come, first served.
+
+    `generate(prompt, seed=..., [decoder=...])` gives the picture; `decoder` is passed only when
+    the request names one of `decoders`.
+    """
+
+    def __init__(
+        self,
+        generate: Callable[..., Image.Image],
+        *,
+        decoders: tuple[str, ...] = (),
+        checkpoint: str = "",
+    ) -> None:
+        self._generate = generate
+        self._decoders = decoders
+        self._checkpoint = checkpoint
+        self._turn = asyncio.Semaphore(1)  # its queue is first in, first out
+        self._waiting = 0
+
+    async def paint(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer the page: the encoded picture, its milliseconds, a note; never an exception."""
+        if not str(request.get("prompt") or "").strip():
+            return {"note": BLANK, "kind": "hint"}
+        try:
+            made = await self.make(**_wanted(request))
+        except Exception as error:
+            return _mishap(error)
+        picture = data_url(made.file, "jpeg")
+        kind = "warning" if made.warning else ""
+        return {"picture": picture, "ms": made.ms, "note": made.warning, "kind": kind}
+
+    async def download(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer the download button: the picture again, as a PNG with its parameters inside."""
+        try:
+            made = await self.make(**_wanted(request), format="png")
+            name = file_name(request["prompt"], request["seed"])
+        except Exception as error:
+            return _mishap(error)
+        return {"file": data_url(made.file, "png"), "name": name}
+
+    async def make(
+        self, prompt: Any, seed: Any, decoder: Any = None, *, format: str = "jpeg"
+    ) -> Made:
+        """Make one picture file. Raises InputError for what makes no sense, Crowded, and whatever
+        `generate` raises."""
+        prompt, options = parse_prompt(prompt), {"seed": parse_seed(seed)}
+        if decoder is not None:
+            if decoder not in self._decoders:
+                raise InputError(f"There is no decoder {_short(decoder)!r}.")
+            options["decoder"] = decoder
+        if self._waiting >= MOST_WAITING:
+            raise Crowded(CROWDED)
+        self._waiting += 1
+        try:
+            async with self._turn:
+                return await asyncio.to_thread(self._make, prompt, options, format)
+        finally:
+            self._waiting -= 1
+
+    def _make(self, prompt: str, options: dict[str, Any], format: str) -> Made:
+        start = time.perf_counter()
+        with warnings.catch_warnings(record=True) as caught:  # safe: one at a time has the turn
+            warnings.simplefilter("always", PromptCutWarning)
+            picture = self._generate(prompt, **options)
+        cut = [str(w.message) for w in caught if issubclass(w.category, PromptCutWarning)]
+        info = {"prompt": prompt, **options, "checkpoint": self._checkpoint, "software": "sdxs"}
+        file = encode(picture, format, info=info)
+        ms = round(1000 * (time.perf_counter() - start), 1)
+        return Made(file, ms, _short(cut[0], 240) if cut else "")
+
+
+def parse_prompt(value: Any) -> str:
+    """The prompt as text that can be encoded: half an emoji becomes a question mark."""
+    text = str(value if value is not None else "")
+    if not text.strip():
+        raise InputError("The prompt is empty: say what you would like to see.")
+    if len(text) > LONGEST_PROMPT:
+        raise InputError(f"The prompt is longer than {LONGEST_PROMPT:,} characters: shorten it.")
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def parse_seed(value: Any) -> int:
+    """A seed typed by a person, as a number from 0 to 2**63 - 1."""
+    text = str(value if value is not None else "").strip()
+    if re.fullmatch(r"[0-9]{1,19}", text) and int(text) <= LARGEST_SEED:
+        return int(text)
+    raise InputError(
+        f"The seed {_short(text)!r} cannot be used: give a whole number from 0 to {LARGEST_SEED}."
+    )
+
+
+def file_name(prompt: Any, seed: Any) -> str:
+    """A short name for a PNG that every system accepts."""
+    words = re.sub(r"[^a-z0-9]+", "-", str(prompt).lower())[:60].strip("-")
+    return f"{words or 'picture'}-{parse_seed(seed)}.png"
+
+
+def data_url(file: bytes, format: str) -> str:
+    return f"data:{MIME[format]};base64,{base64.b64encode(file).decode('ascii')}"
+
+
+def _wanted(request: dict[str, Any]) -> dict[str, Any]:
+    """The fields that count; whatever else a stranger sent is dropped."""
+    fields = {name: request.get(name) for name in ("prompt", "seed")}
+    return fields | ({"decoder": request["decoder"]} if request.get("decoder") else {})
+
+
+def _mishap(error: Exception) -> dict[str, Any]:
+    if isinstance(error, Crowded):
+        return {"note": str(error), "kind": "hint", "again": True}
+    if isinstance(error, SDXSError):
+        return {"note": _short(error, 240), "kind": "error"}
+    log.error("a picture could not be made", exc_info=error)
+    return {"note": BROKEN, "kind": "error"}
+
+
+def _short(value: Any, most: int = 40) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -1,0 +1,73 @@
+"""From a prompt to the ids that the text encoder reads, and to the words that do not fit.
+
+Knows nothing of networks. Gives the ids that diffusers' StableDiffusionPipeline gives, from any
+number of threads at once: the tokenizer's own call changes its padding state, so ours is done here.
+"""
+
+import re
+from typing import Any
+
+import torch
+from tokenizers import Encoding, Tokenizer
+from torch import Tensor
+
+LONGEST_TOKEN = 64  # characters; text beyond this many per place of the window is never read
+
+
+class PromptReader:
+    """A CLIP tokenizer (`transformers.CLIPTokenizer`) and the window of a text encoder.
+
+    `length` is the smaller of what the tokenizer's config and the encoder's positions allow.
+    """
+
+    def __init__(self, tokenizer: Any, positions: int) -> None:
+        self.length = min(int(tokenizer.model_max_length), positions)
+        self._pad: int = tokenizer.pad_token_id
+        self._tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+
+    def ids(self, prompts: list[str]) -> Tensor:
+        """(B, L) token ids: start, as many tokens as fit, end, padding."""
+        rows = []
+        for prompt in prompts:
+            ids = self._encode(self._readable(prompt)).ids
+            if len(ids) > self.length:
+                ids = ids[: self.length - 1] + ids[-1:]
+            rows.append(ids + [self._pad] * (self.length - len(ids)))
+        return torch.tensor(rows)
+
+    def cut_off(self, prompt: str) -> str:
+        """The end of the prompt that does not fit, from the start of a word; "" if all fits."""
+        text = clean(prompt)
+        readable = self._readable(prompt)
+        if not text.startswith(readable):  # white space was shortened to read on
+            text = squeeze(text)
+        encoding = self._encode(readable)
+        if len(encoding.ids) <= self.length:
+            return text[len(readable) :].strip()
+        first = lost = self.length - 1  # the place that the end mark takes
+        words = encoding.word_ids
+        while first > 1 and words[first - 1] == words[lost]:
+            first -= 1
+        first = first if first > 1 else lost  # one endless word: name the part that is lost
+        return text[encoding.offsets[first][0] :].strip()
+
+    def _readable(self, prompt: str) -> str:
+        """The beginning of a prompt: enough to fill the window, little enough to be quick."""
+        most = LONGEST_TOKEN * self.length
+        text = clean(prompt)
+        return text if len(text) <= most else squeeze(text)[:most]
+
+    def _encode(self, text: str) -> Encoding:
+        return self._tokenizer.encode(text)
+
+
+def clean(prompt: str) -> str:
+    """The prompt as text that can be encoded: half an emoji becomes a question mark."""
+    return prompt.encode("utf-8", "replace").decode("utf-8")
+
+
+def squeeze(text: str) -> str:
+    """Runs of white space as one space each, which is how the tokenizer reads them."""
+    return re.sub(r"\s+", " ", text)

@@ -1,0 +1,186 @@
+"""Stage V: the autoencoder. 8x smaller, 4 latent channels of about unit variance.
+
+diffusers' AutoencoderTiny, trained on crops of renders, most of them around things, with
+L1 + L1 of gradients at three scales. Noise on the latents and a pull towards mean 0 and
+deviation 1 stand in for the KL term.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderTiny
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from sdxs.storybook.render import render
+from sdxs.storybook.scenes import Scene, sample_scenes
+from sdxs.train import loop
+
+CROP = 64  # pixels
+HELD_OUT_SEED = 900_001  # scenes that no stage trains on
+
+
+def build(width: int = 48) -> AutoencoderTiny:
+    """The encoder has two thirds of the decoder's width; most blocks work at low resolution."""
+    encoder = width * 2 // 3
+    return AutoencoderTiny(
+        encoder_block_out_channels=(encoder,) * 4,
+        decoder_block_out_channels=(width,) * 4,
+        num_encoder_blocks=(1, 2, 2, 2),
+        num_decoder_blocks=(3, 4, 2, 1),
+        scaling_factor=1.0,
+    )
+
+
+def draw_pictures(scenes: list[Scene], resolution: int, title: str) -> Tensor:
+    """Render scenes to bytes. (N, 3, R, R) uint8"""
+    parts = []
+    for i in tqdm(range(0, len(scenes), 32), desc=title, dynamic_ncols=True, mininterval=2):
+        picture = render(scenes[i : i + 32], resolution).picture
+        parts.append(((picture + 1) * 127.5).round().clamp(0, 255).byte())
+    return torch.cat(parts)
+
+
+def to_unit(pictures: Tensor) -> Tensor:
+    """uint8 to [-1, 1]."""
+    return pictures.float() / 127.5 - 1
+
+
+def crops(pictures: Tensor, scenes: list[Scene], count: int, generator: torch.Generator) -> Tensor:
+    """Random crops, four of five around a thing. (count, 3, CROP, CROP) in [-1, 1]"""
+    size = pictures.shape[-1]
+    picked = torch.randint(len(scenes), (count,), generator=generator).tolist()
+    numbers = torch.rand(count, 4, generator=generator).tolist()
+    out = []
+    for index, (a, b, c, d) in zip(picked, numbers, strict=True):
+        left, top = a * (size - CROP), b * (size - CROP)
+        if c < 0.8:
+            things = scenes[index].things
+            thing = things[int(d * len(things))]
+            left = (thing.x + (a - 0.5) * 0.3) * size - CROP / 2
+            top = (thing.y - thing.height / 2 + (b - 0.5) * 0.3) * size - CROP / 2
+        x, y = (int(min(max(v, 0), size - CROP)) for v in (left, top))
+        out.append(pictures[index, :, y : y + CROP, x : x + CROP])
+    return to_unit(torch.stack(out))
+
+
+def reconstruction_loss(ours: Tensor, target: Tensor) -> Tensor:
+    """L1 plus L1 of horizontal and vertical differences at three scales."""
+    loss = (ours - target).abs().mean()
+    for _ in range(3):
+        for dim in (-1, -2):
+            loss = loss + (ours.diff(dim=dim) - target.diff(dim=dim)).abs().mean()
+        ours, target = F.avg_pool2d(ours, 2), F.avg_pool2d(target, 2)
+    return loss
+
+
+@torch.no_grad()
+def box_psnr(vae: AutoencoderTiny, resolution: int, count: int = 256) -> tuple[float, float]:
+    """PSNR in dB on held-out renders: whole pictures, and inside the things' boxes."""
+    scenes = sample_scenes(count, HELD_OUT_SEED, unseen="any")
+    errors, inside = [], []
+    for i in range(0, count, 32):
+        batch = render(scenes[i : i + 32], resolution)
+        ours = vae.decode(vae.encode(batch.picture).latents).sample.clamp(-1, 1)
+        error = ((ours - batch.picture) / 2).square().mean(1)  # (B, R, R)
+        for j, scene in enumerate(scenes[i : i + 32]):
+            errors.append(error[j].flatten())
+            for t in scene.things:
+                x0, x1 = (t.x - t.height / 2) * resolution, (t.x + t.height / 2) * resolution
+                y0, y1 = (t.y - t.height) * resolution, t.y * resolution
+                inside.append(
+                    error[j, max(0, int(y0)) : int(y1), max(0, int(x0)) : int(x1)].flatten()
+                )
+    whole, boxed = (-10 * torch.cat(parts).mean().log10() for parts in (errors, inside))
+    return whole.item(), boxed.item()
+
+
+def train(
+    run: Path,
+    *,
+    steps: int,
+    batch: int,
+    width: int,
+    pictures: int,
+    lr: float,
+    seed: int,
+    resolution: int,
+    save_seconds: float = 180.0,
+) -> AutoencoderTiny:
+    torch.manual_seed(seed)
+    vae = build(width).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=1e-3)
+    scenes = sample_scenes(pictures, seed, unseen="any")
+    drawn = draw_pictures(scenes, resolution, "renders")
+
+    def step(index: int, generator: torch.Generator) -> dict[str, float]:
+        loop.set_lr(optimizer, lr * loop.cosine(index, steps))
+        target = crops(drawn, scenes, batch, generator).to(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            z = vae.encoder(target).float()  # (B, 4, 8, 8)
+            noise = torch.randn(z.shape, generator=generator)
+            ours = vae.decoder(z + 0.05 * noise)
+        loss = reconstruction_loss(ours.float(), target)
+        mean, std = z.mean((0, 2, 3)), z.std((0, 2, 3))
+        unit = mean.square().mean() + (std - 1).square().mean()
+        optimizer.zero_grad(set_to_none=True)
+        (loss + 0.02 * unit).backward()
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        optimizer.step()
+        return {"loss": loss.item(), "unit": unit.item()}
+
+    settings = {
+        "batch": batch,
+        "width": width,
+        "pictures": pictures,
+        "lr": lr,
+        "resolution": resolution,
+    }
+    seconds = loop.run(
+        run,
+        {"vae": vae, "optimizer": optimizer},
+        step,
+        steps=steps,
+        seed=seed,
+        settings=settings,
+        title="autoencoder",
+        save_seconds=save_seconds,
+    )
+    vae.eval()
+    whole, boxed = box_psnr(vae, resolution)
+    vae.save_pretrained(run / "vae")
+    print(
+        json.dumps(
+            {
+                "stage": "autoencoder",
+                "psnr": round(whole, 2),
+                "psnr_in_boxes": round(boxed, 2),
+                "crops": steps * batch,
+                "hours": round(seconds / 3600, 3),
+            }
+        )
+    )
+    return vae
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--run", type=Path, default=Path("runs/autoencoder"), help="folder for its state"
+    )
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--batch", type=int, default=16, help="crops a step")
+    parser.add_argument("--width", type=int, default=48, help="channels of the decoder")
+    parser.add_argument("--pictures", type=int, default=6000, help="renders to cut crops from")
+    parser.add_argument("--lr", type=float, default=1.5e-3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--resolution", type=int, default=128)
+    options = vars(parser.parse_args(arguments))
+    train(options.pop("run"), **options)
+
+
+if __name__ == "__main__":
+    main()

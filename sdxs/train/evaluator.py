@@ -1,0 +1,171 @@
+"""Train the evaluator on renders: all colour-thing pairs, half of them through the autoencoder.
+
+Noise and blur are added, so that it judges what is drawn and not how sharply.
+"""
+
+import argparse
+import json
+import random
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderTiny
+from torch import Tensor
+from torch.nn import functional as F
+
+from sdxs.storybook.captions import describe
+from sdxs.storybook.evaluator import Evaluator, check
+from sdxs.storybook.render import render
+from sdxs.storybook.scenes import COLOURS, GROUNDS, SIZES, SKIES, THINGS, Scene, sample_scenes
+from sdxs.train import loop
+from sdxs.train.autoencoder import HELD_OUT_SEED, draw_pictures, to_unit
+
+
+def labels(scenes: list[Scene]) -> dict[str, Tensor]:
+    """Targets of every head; -1 (or NaN) where a thing is not there."""
+    count, kinds = len(scenes), len(THINGS)
+    out = {
+        "present": torch.zeros(count, kinds),
+        "colour": torch.full((count, kinds), -1),
+        "size": torch.full((count, kinds), -1),
+        "where": torch.full((count, kinds, 2), torch.nan),
+        "sky": torch.tensor([SKIES.index(s.sky) for s in scenes]),
+        "ground": torch.tensor([GROUNDS.index(s.ground) for s in scenes]),
+    }
+    for row, scene in enumerate(scenes):
+        for thing in scene.things:
+            kind = THINGS.index(thing.kind)
+            out["present"][row, kind] = 1
+            out["colour"][row, kind] = COLOURS.index(thing.colour)
+            out["size"][row, kind] = SIZES.index(thing.size)
+            out["where"][row, kind] = torch.tensor([thing.x, thing.y])
+    return out
+
+
+def distort(picture: Tensor, generator: torch.Generator) -> Tensor:
+    """Blur a third of the batch, add noise to all of it."""
+    count = len(picture)
+    blurred = F.avg_pool2d(F.pad(picture, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    which = torch.rand(count, 1, 1, 1, generator=generator) < 0.33
+    strength = 0.08 * torch.rand(count, 1, 1, 1, generator=generator)
+    noise = torch.randn(picture.shape, generator=generator)
+    return torch.where(which, blurred, picture) + strength * noise
+
+
+@torch.no_grad()
+def round_trip(vae: AutoencoderTiny, pictures: Tensor) -> Tensor:
+    """uint8 pictures to and from the latent space."""
+    parts = []
+    for part in pictures.split(32):
+        with torch.autocast("cpu", torch.bfloat16):
+            x = to_unit(part).to(memory_format=torch.channels_last)
+            ours = vae.decoder(vae.encoder(x))
+        parts.append(((ours.float().clamp(-1, 1) + 1) * 127.5).round().byte())
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def accuracy(model: Evaluator, vae: AutoencoderTiny | None, count: int, resolution: int) -> float:
+    """Share of stated attributes that the evaluator confirms on held-out renders."""
+    scenes = sample_scenes(count, HELD_OUT_SEED, unseen="any")
+    rng = random.Random(HELD_OUT_SEED)
+    captions = [describe(scene, rng) for scene in scenes]
+    right = []
+    for i in range(0, count, 50):
+        picture = render(scenes[i : i + 50], resolution).picture
+        if vae is not None:
+            picture = vae.decode(vae.encode(picture).latents).sample.clamp(-1, 1)
+        right += [ok for row in check(model(picture), captions[i : i + 50]) for _, ok in row]
+    return sum(right) / len(right)
+
+
+def train(
+    run: Path,
+    *,
+    autoencoder: Path,
+    out: Path,
+    steps: int,
+    batch: int,
+    pictures: int,
+    lr: float,
+    seed: int,
+    resolution: int,
+    save_seconds: float = 180.0,
+) -> None:
+    vae = AutoencoderTiny.from_pretrained(autoencoder).eval().to(memory_format=torch.channels_last)
+    scenes = sample_scenes(pictures, seed, unseen="any")
+    drawn = draw_pictures(scenes, resolution, "renders")
+    drawn[::2] = round_trip(vae, drawn[::2])
+    target = labels(scenes)
+    torch.manual_seed(seed)
+    model = Evaluator().to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01)
+
+    def step(index: int, generator: torch.Generator) -> dict[str, float]:
+        loop.set_lr(optimizer, lr * loop.cosine(index, steps))
+        rows = torch.randint(pictures, (batch,), generator=generator)
+        picture = distort(to_unit(drawn[rows]), generator).to(memory_format=torch.channels_last)
+        want = {name: value[rows] for name, value in target.items()}
+        model.train()
+        with torch.autocast("cpu", torch.bfloat16):
+            sight = model(picture)
+        there = want["present"].bool()
+        losses = (
+            F.binary_cross_entropy_with_logits(sight.present.float(), want["present"]),
+            F.cross_entropy(sight.colour[there].float(), want["colour"][there]),
+            F.cross_entropy(sight.size[there].float(), want["size"][there]),
+            10 * F.l1_loss(sight.where[there].float(), want["where"][there]),
+            F.cross_entropy(sight.sky.float(), want["sky"]),
+            F.cross_entropy(sight.ground.float(), want["ground"]),
+        )
+        loss = sum(losses[1:], losses[0])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        return {"loss": loss.item(), "present": losses[0].item(), "colour": losses[1].item()}
+
+    settings = {"batch": batch, "pictures": pictures, "lr": lr, "resolution": resolution}
+    seconds = loop.run(
+        run,
+        {"model": model, "optimizer": optimizer},
+        step,
+        steps=steps,
+        seed=seed,
+        settings=settings,
+        title="evaluator",
+        save_seconds=save_seconds,
+    )
+    model.eval().save(out)
+    model = Evaluator.load(out)
+    plain, ceiling = (accuracy(model, v, 1000, resolution) for v in (None, vae))
+    print(
+        json.dumps(
+            {
+                "stage": "evaluator",
+                "renders": round(plain, 4),
+                "after_autoencoder": round(ceiling, 4),
+                "hours": round(seconds / 3600, 3),
+            }
+        )
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--run", type=Path, default=Path("runs/evaluator"), help="folder for its state"
+    )
+    parser.add_argument("--autoencoder", type=Path, default=Path("runs/autoencoder/vae"))
+    parser.add_argument("--out", type=Path, default=Path("weights/evaluator"))
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--pictures", type=int, default=10000)
+    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--seed", type=int, default=77)
+    parser.add_argument("--resolution", type=int, default=128)
+    options = vars(parser.parse_args(arguments))
+    train(options.pop("run"), **options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The data of the latent stages: encoded renders and their captions, made once, then cached."""
+
+import json
+import random
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderTiny
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from sdxs.storybook.captions import as_typed, describe
+from sdxs.storybook.render import render
+from sdxs.storybook.scenes import Scene, sample_scenes
+
+CHUNK = 32
+
+
+class LatentSet:
+    """Scenes with their latents, (N, 4, h, w) float16. Captions are made anew each time."""
+
+    def __init__(self, scenes: list[Scene], latents: Tensor) -> None:
+        self.scenes = scenes
+        self.latents = latents
+
+    def batch(self, count: int, generator: torch.Generator) -> tuple[Tensor, list[str]]:
+        """Random latents (count, 4, h, w) float32 and a caption of each."""
+        index = torch.randint(len(self.scenes), (count,), generator=generator)
+        rng = random.Random(int(torch.randint(2**62, (1,), generator=generator)))
+        texts = [as_typed(describe(self.scenes[i], rng).text, rng) for i in index.tolist()]
+        return self.latents[index].float(), texts
+
+
+@torch.no_grad()
+def encode_scenes(
+    folder: Path, vae: AutoencoderTiny, count: int, seed: int, resolution: int
+) -> LatentSet:
+    """Render and encode `count` scenes, or read them from `folder` if that was done before."""
+    scenes = sample_scenes(count, seed)
+    path, about = (
+        folder / "latents.safetensors",
+        {"count": count, "seed": seed, "resolution": resolution},
+    )
+    if path.exists() and json.loads((folder / "latents.json").read_text()) == about:
+        return LatentSet(scenes, load_file(path)["latents"])
+    folder.mkdir(parents=True, exist_ok=True)
+    vae = vae.to(memory_format=torch.channels_last)
+    parts = []
+    for i in tqdm(range(0, count, CHUNK), desc="latents", dynamic_ncols=True, mininterval=2):
+        picture = render(scenes[i : i + CHUNK], resolution).picture
+        with torch.autocast("cpu", torch.bfloat16):
+            z = vae.encoder(picture.to(memory_format=torch.channels_last))
+        parts.append(z.contiguous().half())
+    latents = torch.cat(parts)
+    save_file({"latents": latents}, path)
+    (folder / "latents.json").write_text(json.dumps(about))  # last: it says that the file is whole
+    return LatentSet(scenes, latents)

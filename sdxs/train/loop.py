@@ -1,0 +1,139 @@
+"""The loop that every stage shares: steps, progress, checkpoints, exact resume.
+
+A stage hands over what has state and a function that does one step. All chance in a step comes
+from the generator it is given, which depends on (seed, step) alone, so a run that was killed
+and resumed ends in the same weights as one never stopped. Knows nothing of models or losses.
+"""
+
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from tqdm import tqdm
+
+from sdxs.errors import SDXSError
+
+
+class Stateful(Protocol):
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
+
+
+class TrainingError(SDXSError):
+    """A stage that cannot go on: other settings than its checkpoint's, a diverged loss."""
+
+
+def chance(seed: int, step: int, device: str | torch.device = "cpu") -> torch.Generator:
+    """The generator of one step; a function of (seed, step) alone."""
+    digest = hashlib.sha256(f"{seed}/{step}".encode()).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+def cosine(step: int, steps: int, warmup: int = 100) -> float:
+    """Learning-rate factor: linear warm-up, then half a cosine to zero."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 + 0.5 * math.cos(math.pi * (step - warmup) / max(1, steps - warmup))
+
+
+def trapezoid(step: int, steps: int, warmup: int = 200, decay: float = 0.35) -> float:
+    """Learning-rate factor: linear warm-up, constant, linear to zero over the last share."""
+    return min(1.0, (step + 1) / warmup, (steps - step) / (decay * steps))
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+
+
+def save_state(folder: Path, step: int, state: Mapping[str, Any]) -> None:
+    """Write one checkpoint so that it is there whole or not at all; keep the two newest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"state-{step:08d}.pt"
+    part = target.with_suffix(".part")
+    with open(part, "wb") as file:
+        torch.save(dict(state), file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, target)
+    for old in sorted(folder.glob("state-*.pt"))[:-2]:
+        old.unlink()
+
+
+def load_state(folder: Path) -> dict[str, Any] | None:
+    """The newest checkpoint that is whole, or None."""
+    for path in sorted(folder.glob("state-*.pt"), reverse=True):
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # a torn file fails in many ways; the one before it is whole
+            tqdm.write(f"{path} cannot be read ({type(error).__name__}), trying the one before it")
+    return None
+
+
+def run(
+    folder: Path,
+    parts: Mapping[str, Stateful],
+    step: Callable[[int, torch.Generator], Mapping[str, float]],
+    *,
+    steps: int,
+    seed: int,
+    settings: Mapping[str, Any],
+    title: str,
+    save_seconds: float = 180.0,
+) -> float:
+    """Do the steps that are left. Returns the seconds that all steps took, resumed ones included.
+
+    `settings` must be those of the checkpoint, or `TrainingError` names the one that is not.
+    """
+    settings = json.loads(json.dumps({**settings, "seed": seed, "steps": steps}))
+    state = load_state(folder)
+    first, spent = 0, 0.0
+    if state is not None:
+        for name in settings.keys() | state["settings"].keys():
+            was, now = state["settings"].get(name), settings.get(name)
+            if was != now:
+                raise TrainingError(
+                    f"{folder} was begun with {name}={was}, not {now}: use that, or another --run"
+                )
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        first, spent = state["step"], state["seconds"]
+
+    def save(done: int) -> None:
+        seconds = spent + time.monotonic() - began
+        states = {name: part.state_dict() for name, part in parts.items()}
+        save_state(folder, done, {**states, "step": done, "seconds": seconds, "settings": settings})
+
+    folder.mkdir(parents=True, exist_ok=True)
+    began = saved = time.monotonic()
+    bar = tqdm(
+        range(first, steps),
+        initial=first,
+        total=steps,
+        desc=title,
+        dynamic_ncols=True,
+        mininterval=5.0 if not os.isatty(2) else 0.2,
+    )
+    with open(folder / "metrics.jsonl", "a") as log:
+        means: dict[str, float] = {}
+        for index in bar:
+            for name, value in step(index, chance(seed, index)).items():
+                if not math.isfinite(value):
+                    raise TrainingError(f"{title}: {name} is {value} at step {index}")
+                means[name] = value if name not in means else 0.98 * means[name] + 0.02 * value
+            if index % 20 == 0 or index + 1 == steps:
+                bar.set_postfix({name: f"{value:.4g}" for name, value in means.items()})
+                print(json.dumps({"step": index, **means}), file=log, flush=True)
+            if time.monotonic() - saved > save_seconds and index + 1 < steps:
+                save(index + 1)
+                saved = time.monotonic()
+    if first < steps:
+        save(steps)
+    return spent + time.monotonic() - began

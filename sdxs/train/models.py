@@ -1,0 +1,80 @@
+"""The storybook's networks by preset, and the noise schedule they share: built, never loaded."""
+
+from dataclasses import dataclass
+
+from diffusers import DDIMScheduler, UNet2DConditionModel
+from torch import Tensor
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Widths of the tiny U-Net and of the text encoder."""
+
+    channels: tuple[int, int, int]
+    heads: int
+    text_width: int
+    text_layers: int
+
+
+PRESETS = {
+    "toy": Preset((32, 32, 32), 2, 32, 1),  # for tests
+    "xs": Preset((48, 96, 192), 4, 192, 3),
+    "s": Preset((64, 128, 256), 4, 192, 3),
+}
+
+LATENT_CHANNELS, FACTOR = 4, 8
+
+
+def build_unet(preset: Preset, resolution: int) -> UNet2DConditionModel:
+    """The SDXS-512 layout (paper, section 3.1): three stages, no middle, one block each."""
+    down = "CrossAttnDownBlock2D"
+    return UNet2DConditionModel(
+        sample_size=resolution // FACTOR,
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
+        block_out_channels=preset.channels,
+        layers_per_block=1,
+        mid_block_type=None,
+        down_block_types=("DownBlock2D", down, down),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=preset.text_width,
+        attention_head_dim=preset.heads,
+        norm_num_groups=16,
+    )
+
+
+def build_text_encoder(preset: Preset, tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=preset.text_width,
+            intermediate_size=4 * preset.text_width,
+            num_hidden_layers=preset.text_layers,
+            num_attention_heads=preset.text_width // 32,
+            max_position_embeddings=tokenizer.model_max_length,
+            projection_dim=preset.text_width,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def build_scheduler() -> DDIMScheduler:
+    """Stable Diffusion's noise schedule, v-prediction, one step taken at the last timestep."""
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        timestep_spacing="trailing",
+        clip_sample=False,
+        set_alpha_to_one=True,  # one step then lands on x0 itself
+    )
+
+
+def tokenize(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
+    """(B, L) token ids, padded to the encoder's window."""
+    batch = tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt")
+    return batch.input_ids

@@ -1,0 +1,125 @@
+"""Stage T: the multi-step model with its text encoder, trained by v-prediction.
+
+The U-Net has the tiny student's own shape: it serves later as teacher, as offline model and as
+the one-step model's start, as Vega does for SDXS-1024 (paper, section 4.1). The loss is the plain
+mean squared error of v: min-SNR weights would take almost all weight from the high noise, where
+the layout and the one step live.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderTiny
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sdxs.schedule import add_noise, velocity
+from sdxs.storybook.tokenizer import build_tokenizer
+from sdxs.train import loop
+from sdxs.train.latents import encode_scenes
+from sdxs.train.models import PRESETS, build_scheduler, build_text_encoder, build_unet, tokenize
+
+EMPTY = 0.1  # share of prompts left empty, for classifier-free guidance
+
+
+def train(
+    run: Path,
+    *,
+    autoencoder: Path,
+    preset: str,
+    steps: int,
+    batch: int,
+    pictures: int,
+    lr: float,
+    seed: int,
+    resolution: int,
+    save_seconds: float = 180.0,
+) -> None:
+    vae = AutoencoderTiny.from_pretrained(autoencoder).eval()
+    data = encode_scenes(run, vae, pictures, seed, resolution)
+    torch.manual_seed(seed)
+    tokenizer = build_tokenizer()
+    unet = build_unet(PRESETS[preset], resolution).to(memory_format=torch.channels_last)
+    text = build_text_encoder(PRESETS[preset], tokenizer)
+    model = nn.ModuleDict({"unet": unet, "text": text})
+    parameters = list(model.parameters())
+    optimizer = torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.99), weight_decay=0.01)
+    ema = EMAModel(parameters, decay=0.998)
+    alphas = build_scheduler().alphas_cumprod
+
+    def step(index: int, generator: torch.Generator) -> dict[str, float]:
+        loop.set_lr(optimizer, lr * loop.trapezoid(index, steps))
+        x0, texts = data.batch(batch, generator)
+        empty = torch.rand(batch, generator=generator) < EMPTY
+        texts = ["" if e else t for e, t in zip(empty.tolist(), texts, strict=True)]
+        noise = torch.randn(x0.shape, generator=generator)
+        t = torch.randint(len(alphas), (batch,), generator=generator)
+        x = add_noise(x0, noise, t, alphas).to(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            context = text(tokenize(tokenizer, texts)).last_hidden_state  # (B, L, D)
+            v: Tensor = unet(x, t, context, return_dict=False)[0]
+        loss = F.mse_loss(v.float(), velocity(x0, noise, t, alphas))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        ema.step(parameters)
+        return {"loss": loss.item(), "norm": norm.item()}
+
+    settings = {
+        "preset": preset,
+        "batch": batch,
+        "pictures": pictures,
+        "lr": lr,
+        "resolution": resolution,
+    }
+    parts = {"model": model, "optimizer": optimizer, "ema": ema}
+    seconds = loop.run(
+        run,
+        parts,
+        step,
+        steps=steps,
+        seed=seed,
+        settings=settings,
+        title="teacher",
+        save_seconds=save_seconds,
+    )
+    ema.copy_to(parameters)
+    unet.save_pretrained(run / "unet")
+    text.save_pretrained(run / "text_encoder")
+    tokenizer.save_pretrained(run / "tokenizer")
+    build_scheduler().save_pretrained(run / "scheduler")
+    print(
+        json.dumps(
+            {
+                "stage": "teacher",
+                "preset": preset,
+                "samples": steps * batch,
+                "hours": round(seconds / 3600, 3),
+            }
+        )
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--run", type=Path, default=Path("runs/teacher"), help="folder for its state"
+    )
+    parser.add_argument("--autoencoder", type=Path, default=Path("runs/autoencoder/vae"))
+    parser.add_argument("--preset", choices=PRESETS, default="s")
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--pictures", type=int, default=24000, help="renders to learn from")
+    parser.add_argument("--lr", type=float, default=8e-4)
+    parser.add_argument("--seed", type=int, default=2)
+    parser.add_argument("--resolution", type=int, default=128)
+    options = vars(parser.parse_args(arguments))
+    train(options.pop("run"), **options)
+
+
+if __name__ == "__main__":
+    main()

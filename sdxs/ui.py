@@ -1,0 +1,276 @@
+"""The pages: what a visitor sees and clicks, in Gradio's components and a few of our own.
+
+Each page receives a function from a prompt to a picture and some plain facts to show; it knows
+nothing of torch, models or files of weights. The talk between browser and server (one picture in
+the making, the newest request waiting) is `page/stage.js` and `studio.py`; the public limits are
+in `Page.launch`. The only file that imports Gradio.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.processing_utils import save_bytes_to_cache
+from PIL import Image
+
+from sdxs.config import CHECKPOINTS, REAL_MODEL
+from sdxs.errors import SDXSError
+from sdxs.guard import guard
+from sdxs.picture import encode
+from sdxs.studio import BLANK, Studio, data_url
+
+FILES = Path(__file__).parent / "page"
+FIRST_SEED = 0
+SYSTEM_FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")  # none is fetched
+SYSTEM_MONO = ("ui-monospace", "Menlo", "Consolas", "monospace")
+
+
+@dataclass(frozen=True)
+class About:
+    """What a page says about the model behind it. Plain text and tables; every field may be empty.
+
+    `facts` are short (device, dtype, size); `why` says why this model was chosen; `command` starts
+    the real one. `words` maps a heading to phrases the model understands; empty means any words.
+    """
+
+    title: str = "A one-step picture model"
+    checkpoint: str = ""
+    facts: tuple[str, ...] = ()
+    why: str = ""
+    command: str = ""
+    examples: tuple[str, ...] = ("a red house to the left of a green tree at sunset",)
+    words: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    decoders: tuple[str, ...] = ("tiny",)
+
+    @classmethod
+    def of(cls, model: Any) -> "About":
+        """The facts that a loaded model tells about itself, and what we know of its checkpoint."""
+        known = CHECKPOINTS.get(model.checkpoint)
+        width, height = model.size
+        return cls(
+            title=known.title if known else model.checkpoint,
+            checkpoint=model.checkpoint,
+            facts=(
+                str(model.device),
+                str(model.dtype).removeprefix("torch."),
+                f"{width} × {height} pixels",
+                "one step",
+            ),
+            why=model.source.reason,
+            command=model.source.hint,
+            examples=(known or CHECKPOINTS[REAL_MODEL]).examples,
+            words=known.words if known else {},
+            decoders=model.decoders,
+        )
+
+
+class Page(gr.Blocks):
+    """Blocks that launch with our look, and with the limits that a public page needs."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__(title=title, analytics_enabled=False, delete_cache=(600, 1800))
+        self.queue(max_size=64, default_concurrency_limit=4)
+
+    def launch(self, *arguments: Any, **options: Any) -> Any:
+        ours: dict[str, Any] = {
+            "theme": theme(),
+            "head": f"<script>{_read('page.js')}</script>",
+            "css_paths": [FILES / "page.css"],
+            "footer_links": ["api"],
+            "app_kwargs": {"middleware": [guard()]},
+            "max_file_size": "8mb",
+            "state_session_capacity": 1000,
+            "allowed_paths": [],
+            "run_history": False,
+            "enable_monitoring": False,
+            "mcp_server": False,
+            "pwa": False,
+            "share": False,
+            "ssr_mode": False,
+        }
+        return super().launch(*arguments, **(ours | options))
+
+
+def text_page(
+    generate: Callable[..., Image.Image],
+    *,
+    about: About | None = None,
+    welcome: Image.Image | None = None,
+) -> Page:
+    """A page on which the picture follows the typing.
+
+    `generate(prompt, seed=...)` makes a picture; where `about.decoders` names more than one, it is
+    also given `decoder=...`. An SDXSError or a PromptCutWarning of its is shown to the visitor as
+    it is. `welcome` is the picture of the first example with seed 0, shown until the visitor types.
+    """
+    about = about or About()
+    choice = len(about.decoders) > 1
+    studio = Studio(generate, decoders=about.decoders, checkpoint=about.checkpoint)
+    with Page("SDXS") as page:
+        gr.HTML(_read("head.html"), elem_id="sdxs-head", apply_default_css=False)
+        with gr.Row(elem_id="sdxs-columns"):
+            with gr.Column(elem_id="sdxs-left", min_width=300):
+                prompt = gr.Textbox(
+                    label="Prompt",
+                    show_label=False,
+                    placeholder=about.examples[0] if about.examples else None,
+                    elem_id="sdxs-prompt",
+                    autofocus=True,
+                    max_lines=4,
+                    html_attributes=gr.InputHTMLAttributes(autocomplete="off", spellcheck=False),
+                )
+                _stage(studio, about, welcome)
+                examples = _chips("examples", "Try", {"": about.examples})
+            with gr.Column(elem_id="sdxs-right", min_width=300):
+                with gr.Row(elem_id="sdxs-seed-row"):
+                    seed = gr.Textbox(
+                        str(FIRST_SEED), label="Seed", elem_id="sdxs-seed", max_lines=1, scale=3
+                    )
+                    dice = gr.Button("Another", elem_id="sdxs-dice", min_width=130)
+                decoder = gr.Radio(
+                    list(about.decoders),
+                    value=about.decoders[0] if choice else None,
+                    label="Decoder",
+                    visible=choice,
+                    elem_id="sdxs-decoder",
+                )
+                words = _chips("words", "Words it knows", about.words)
+                gr.HTML(_about_html(about), elem_id="sdxs-about", apply_default_css=False)
+
+        # `change`, not `input`: a textbox fires the latter for keys that write a character alone,
+        # not for backspace, paste, dictation or a phone's keyboard.
+        request = [prompt, seed, decoder]
+        for event in (prompt.change, seed.change, decoder.change, page.load):
+            event(None, request, js="sdxs.changed")
+        dice.click(None, None, seed, js="sdxs.roll")
+        if examples:
+            examples.input(None, examples, prompt, js="sdxs.choose")
+        if words:
+            words.input(None, [words, prompt], prompt, js="sdxs.append")
+        _program_interface(studio, prompt, seed)
+    return page
+
+
+def _stage(studio: Studio, about: About, welcome: Image.Image | None) -> gr.HTML:
+    """The picture, the line above it, and what is below: our own element, see page.js."""
+
+    async def paint(request: dict[str, Any]) -> dict[str, Any]:
+        return await studio.paint(request)
+
+    async def download(request: dict[str, Any]) -> dict[str, Any]:
+        return await studio.download(request)
+
+    first: dict[str, Any] = {"note": BLANK}
+    if welcome is not None:
+        request = {"prompt": about.examples[0], "seed": str(FIRST_SEED)}
+        first |= {
+            "took": "An example",
+            "picture": data_url(encode(welcome), "jpeg"),
+            "prompt": about.examples[0],
+            "request": json.dumps(request),
+        }
+    return gr.HTML(
+        first,
+        html_template=_read("stage.html"),
+        js_on_load="sdxs.connect(element, server);",
+        server_functions=[paint, download],
+        elem_id="sdxs-stage",
+        apply_default_css=False,
+    )
+
+
+def _chips(look: str, title: str, groups: Mapping[str, Sequence[str]]) -> gr.HTML | None:
+    """Texts to click, in groups with a heading each; None where there are none."""
+    if not any(groups.values()):
+        return None
+    return gr.HTML(
+        None,
+        html_template=_read("chips.html"),
+        js_on_load="sdxs.chips(element, props, trigger);  // fires 'input'",
+        groups=[{"name": name, "texts": list(texts)} for name, texts in groups.items()],
+        look=look,
+        title=title,
+        elem_id=f"sdxs-{look}",
+        apply_default_css=False,
+    )
+
+
+def _program_interface(studio: Studio, prompt: gr.Textbox, seed: gr.Textbox) -> None:
+    """`/generate` for programs: the bytes that the page would show, as a file."""
+    output = gr.Image(label="picture", visible=False)
+
+    async def generate(prompt: str, seed: str) -> str:
+        """Make the picture of a prompt: a JPEG file, the same for the same prompt and seed."""
+        try:
+            made = await studio.make(prompt, seed)
+        except SDXSError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+        return save_bytes_to_cache(made.file, "picture.jpg", output.GRADIO_CACHE)
+
+    gr.Button(visible=False).click(
+        generate, [prompt, seed], output, api_name="generate", api_visibility="public"
+    )
+
+
+def _about_html(about: About) -> str:
+    """The model in use, why it, and how to get the real one."""
+    lines = [f"<h3>{escape(about.title)}</h3>"]
+    if about.facts:
+        lines.append(f"<p class='sdxs-facts'>{' · '.join(map(escape, about.facts))}</p>")
+    if about.why:
+        lines.append(f"<p>Why this one: {escape(about.why)}.</p>")
+    if about.command:
+        lines.append(
+            f"<p>The real model, which is downloaded once:</p><pre>{escape(about.command)}</pre>"
+        )
+    return "\n".join(lines)
+
+
+def _read(name: str) -> str:
+    return (FILES / name).read_text(encoding="utf-8")
+
+
+def theme() -> gr.themes.Base:
+    """Calm colours, and fonts that the visitor's machine has: nothing is fetched."""
+    return gr.themes.Base(
+        primary_hue=gr.themes.colors.teal,
+        neutral_hue=gr.themes.colors.stone,
+        radius_size=gr.themes.sizes.radius_lg,
+        font=SYSTEM_FONT,
+        font_mono=SYSTEM_MONO,
+    ).set(
+        body_text_color_subdued="*neutral_500",
+        body_text_color_subdued_dark="*neutral_400",
+        body_background_fill="*neutral_50",
+        body_background_fill_dark="*neutral_950",
+        background_fill_primary="white",
+        background_fill_primary_dark="*neutral_900",
+        background_fill_secondary="*neutral_100",
+        background_fill_secondary_dark="*neutral_800",
+        block_background_fill="transparent",
+        block_background_fill_dark="transparent",
+        block_border_width="0px",
+        block_border_width_dark="0px",
+        block_padding="0px",
+        block_label_text_size="*text_sm",
+        input_background_fill="white",
+        input_background_fill_dark="*neutral_900",
+        input_border_width="1px",
+        input_border_width_dark="1px",
+        input_border_color="*neutral_200",
+        input_border_color_dark="*neutral_700",
+        input_border_color_focus="*primary_500",
+        input_border_color_focus_dark="*primary_500",
+        input_radius="14px",
+        button_secondary_background_fill="white",
+        button_secondary_background_fill_dark="*neutral_900",
+        button_secondary_border_color="*neutral_200",
+        button_secondary_border_color_dark="*neutral_700",
+        button_border_width="1px",
+        button_border_width_dark="1px",
+        button_secondary_text_color="*body_text_color",
+    )

@@ -1,0 +1,120 @@
+"""A real browser, and pages to visit with it. Every visit is watched: see `visit`."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from sdxs.ui import About, text_page
+from tests.browser.standin import Standin
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+# Notes every picture that the visitor sees, in order.
+WATCH = """
+window.seen = [];
+document.addEventListener("load", (event) => {
+  if (event.target.id === "sdxs-picture") window.seen.push(event.target.src);
+}, true);
+"""
+
+
+def chromium() -> str:
+    """The browser's path. On CI a missing browser is a failure, elsewhere a skip."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if not found and os.environ.get("CI"):
+        pytest.fail("no chromium on this machine: apt-get install chromium")
+    if not found:
+        pytest.skip("no chromium on this machine")
+    return found
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = chromium()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Visits:
+    """Opens pages as separate visitors, and remembers what they asked for and complained about."""
+
+    browser: Browser
+    outside: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+    contexts: list = field(default_factory=list)
+
+    def __call__(self, url: str, *, width: int = 1280, height: int = 900, **options) -> Page:
+        context = self.browser.new_context(
+            viewport={"width": width, "height": height}, accept_downloads=True, **options
+        )
+        self.contexts.append(context)
+        context.set_default_timeout(10_000)
+        page = context.new_page()
+        page.add_init_script(WATCH)
+        page.on("request", self._request)
+        page.on("console", lambda m: m.type in ("error", "warning") and self._complain(m.text))
+        page.on("pageerror", lambda error: self._complain(str(error)))
+        page.on("response", lambda r: r.status >= 400 and self._complain(f"{r.status} {r.url}"))
+        page.goto(url)
+        page.locator("#sdxs-picture").wait_for(state="attached")
+        page.get_by_label("Prompt").wait_for()
+        return page
+
+    def _request(self, request) -> None:
+        if not request.url.startswith(("http://127.0.0.1:", "data:", "blob:")):
+            self.outside.append(request.url)
+
+    def _complain(self, text: str) -> None:
+        self.complaints.append(text)
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Visits]:
+    """A function that opens a page as a new visitor. Nothing may leave the machine or complain."""
+    visits = Visits(browser)
+    yield visits
+    for context in visits.contexts:
+        context.close()
+    assert visits.outside == []
+    assert visits.complaints == []
+
+
+def served(generate: Callable, **options) -> Iterator[str]:
+    """The address of a text page, while it is served."""
+    page = text_page(generate, **options)
+    page.launch(server_name="127.0.0.1", server_port=None, quiet=True, prevent_thread_lock=True)
+    yield page.local_url
+    page.close()
+
+
+@pytest.fixture(scope="session")
+def standin() -> Standin:
+    return Standin()
+
+
+@pytest.fixture(scope="session")
+def url(standin: Standin) -> Iterator[str]:
+    """A page on the stand-in, with examples, words and both decoders."""
+    about = About(
+        checkpoint="standin",
+        examples=("a red house at sunset", "a blue ball"),
+        words={"things": ("ball", "house"), "colours": ("red", "blue")},
+        decoders=("tiny", "large"),
+    )
+    yield from served(standin, about=about, welcome=standin.draw("a red house at sunset", 0))

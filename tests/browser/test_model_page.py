@@ -1,0 +1,62 @@
+"""The text page on real models: the picture on the page is the model's own, byte for byte."""
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from sdxs import SDXS
+from sdxs.picture import encode
+from sdxs.ui import FIRST_SEED, About
+from tests.browser.conftest import served
+
+pytestmark = pytest.mark.browser
+
+EMBEDDED = Path(__file__).resolve().parents[2] / "weights" / "storybook"
+PROMPT = "a red house and a blue ball"
+
+
+@pytest.fixture(scope="module", params=["tiny", "storybook"])
+def model(request, tiny_checkpoint) -> SDXS:
+    if request.param == "storybook" and not EMBEDDED.exists():
+        pytest.skip("the embedded model is not there yet")
+    return SDXS.load(tiny_checkpoint if request.param == "tiny" else "storybook")
+
+
+@pytest.fixture(scope="module")
+def address(model) -> Iterator[str]:
+    about = About.of(model)
+    yield from served(model, about=about, welcome=model(about.examples[0], seed=FIRST_SEED))
+
+
+def wait_for(page, picture) -> None:
+    wanted = "data:image/jpeg;base64," + base64.b64encode(encode(picture)).decode()
+    page.wait_for_function("src => document.getElementById('sdxs-picture').src === src", arg=wanted)
+
+
+def test_the_last_picture_is_the_models(visit, address, model):
+    page = visit(address)
+    wait_for(page, model(About.of(model).examples[0], seed=FIRST_SEED))
+    page.keyboard.type(PROMPT, delay=40)
+    wait_for(page, model(PROMPT, seed=0))
+    page.locator("#sdxs-dice").click()
+    seed = page.get_by_label("Seed")
+    expect(seed).not_to_have_value("0")
+    wait_for(page, model(PROMPT, seed=int(seed.input_value())))
+    if len(model.decoders) > 1:
+        page.get_by_label("large").check()
+        wait_for(page, model(PROMPT, seed=int(seed.input_value()), decoder="large"))
+
+
+def test_the_page_says_which_model_it_is_and_what_was_cut_off(visit, address, model):
+    page = visit(address)
+    about = page.locator("#sdxs-about")
+    for fact in (model.checkpoint, str(model.device), str(model.dtype)[6:], model.source.reason):
+        shown = About.of(model).title if fact == model.checkpoint else fact
+        expect(about).to_contain_text(shown)
+    page.get_by_label("Prompt").fill("red " * 100 + "unicorn")
+    expect(page.locator("#sdxs-note")).to_have_attribute("data-kind", "warning")
+    page.get_by_label("Prompt").fill("\x00\x07 🦊 " + "x" * 100_000)
+    expect(page.locator("#sdxs-picture")).to_have_attribute("alt", "\x00\x07 🦊 " + "x" * 100_000)

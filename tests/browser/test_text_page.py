@@ -1,0 +1,230 @@
+"""The text page in a real browser: what a visitor types, clicks, sees and is told."""
+
+import base64
+import io
+import re
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from sdxs.picture import encode
+from tests.browser.conftest import served
+from tests.browser.standin import WINDOW, Standin
+
+pytestmark = pytest.mark.browser
+
+PROMPT = "a red house to the left of a green tree!"  # 40 characters
+EARLY = "box => { box.value = 'an early bird'; box.dispatchEvent(new Event('input')); }"
+
+
+def source(picture: Image.Image) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(encode(picture)).decode()
+
+
+def shows(page: Page, prompt: str, seed: int, decoder: str = "tiny") -> None:
+    """Wait until the picture on the page is the one of this request, byte for byte."""
+    wanted = source(Standin.draw(prompt, seed, decoder))
+    page.wait_for_function("src => document.getElementById('sdxs-picture').src === src", arg=wanted)
+
+
+def prompt_box(page: Page):
+    return page.get_by_label("Prompt")
+
+
+def seed_box(page: Page):
+    return page.get_by_label("Seed")
+
+
+def note(page: Page):
+    return page.locator("#sdxs-note")
+
+
+def test_fast_typing_ends_in_the_whole_prompt(visit, url, standin):
+    page = visit(url)
+    before = len(standin.made)
+    page.keyboard.type(PROMPT, delay=60)  # the prompt has the focus
+    shows(page, PROMPT, 0)
+    expect(prompt_box(page)).to_have_value(PROMPT)
+    page.wait_for_timeout(700)  # nothing comes after
+    shows(page, PROMPT, 0)
+    assert len(standin.made) - before <= 12
+
+
+def test_two_visitors_each_see_their_own(visit, url):
+    texts = ("a white boat on the sea", "the black cat in the snow")
+    first, second = visit(url), visit(url)
+    for one, other in zip(*texts, strict=False):
+        first.keyboard.type(one, delay=30)
+        second.keyboard.type(other, delay=30)
+    second.keyboard.type(texts[1][len(texts[0]) :])
+    for page, text in zip((first, second), texts, strict=True):
+        shows(page, text, 0)
+        theirs = {source(Standin.draw(text[:end], 0)) for end in range(1, len(text) + 1)}
+        welcome = source(Standin.draw("a red house at sunset", 0))
+        assert set(page.evaluate("seen")) - {welcome} <= theirs
+
+
+def test_a_prompt_typed_while_the_page_is_loading_counts(visit, url):
+    page = visit(url)
+    prompt_box(page).evaluate(EARLY)
+    shows(page, "an early bird", 0)
+
+
+def test_the_welcome_picture_and_the_focus(visit, url):
+    page = visit(url)
+    shows(page, "a red house at sunset", 0)
+    expect(prompt_box(page)).to_be_focused()
+    expect(note(page)).to_have_attribute("data-kind", "hint")
+
+
+def test_seed_stays_while_typing_and_the_dice_change_it(visit, url):
+    page = visit(url)
+    seed_box(page).fill("41")
+    prompt_box(page).click()
+    page.keyboard.type("a ball", delay=20)
+    expect(seed_box(page)).to_have_value("41")
+    shows(page, "a ball", 41)
+    page.locator("#sdxs-dice").click()
+    expect(seed_box(page)).not_to_have_value("41")
+    shows(page, "a ball", int(seed_box(page).input_value()))
+
+
+def test_the_dice_also_roll_the_welcome_picture(visit, url):
+    page = visit(url)
+    page.locator("#sdxs-dice").click()
+    expect(seed_box(page)).not_to_have_value("0")
+    shows(page, "a red house at sunset", int(seed_box(page).input_value()))
+
+
+def test_deleting_and_pasting_count_as_typing(visit, url):
+    page = visit(url)
+    page.keyboard.type("a cat", delay=20)
+    shows(page, "a cat", 0)
+    page.keyboard.press("Backspace")
+    shows(page, "a ca", 0)
+    page.keyboard.insert_text("mel")  # as a paste or a phone's keyboard does: no key is pressed
+    shows(page, "a camel", 0)
+
+
+def test_examples_and_words_can_be_clicked(visit, url):
+    page = visit(url)
+    page.get_by_role("button", name="a blue ball").click()
+    expect(prompt_box(page)).to_have_value("a blue ball")
+    shows(page, "a blue ball", 0)
+    page.get_by_role("button", name="red", exact=True).click()
+    expect(prompt_box(page)).to_have_value("a blue ball red")
+    page.get_by_role("button", name="house", exact=True).click()
+    shows(page, "a blue ball red house", 0)
+    page.get_by_role("button", name="house", exact=True).click()  # the same one once more
+    shows(page, "a blue ball red house house", 0)
+
+
+def test_the_decoder_can_be_chosen_where_there_are_two(visit, url):
+    page = visit(url)
+    prompt_box(page).fill("a cone")
+    shows(page, "a cone", 0)
+    page.get_by_label("large").check()
+    shows(page, "a cone", 0, "large")
+
+
+def test_one_decoder_is_no_choice(visit, standin):
+    for address in served(standin):
+        page = visit(address)
+        prompt_box(page).fill("a cone")
+        shows(page, "a cone", 0)
+        expect(page.locator("#sdxs-decoder")).to_have_count(0)
+
+
+@pytest.mark.parametrize("seed", ["-3", "9223372036854775808", "seven", "1.5", ""])
+def test_a_bad_seed_is_explained_and_the_page_goes_on(visit, url, seed):
+    page = visit(url)
+    prompt_box(page).fill("a star")
+    shows(page, "a star", 0)
+    seed_box(page).fill(seed)
+    expect(note(page)).to_contain_text(f"The seed '{seed}' cannot be used")
+    expect(note(page)).to_have_attribute("data-kind", "error")
+    shows(page, "a star", 0)  # the last picture is kept
+    seed_box(page).fill("9223372036854775807")
+    shows(page, "a star", 2**63 - 1)
+    expect(note(page)).to_be_empty()
+
+
+def test_a_blank_prompt_is_a_hint_and_keeps_the_picture(visit, url):
+    page = visit(url)
+    prompt_box(page).fill("a star")
+    shows(page, "a star", 0)
+    for blank in ("", "   ", "\n\t"):
+        prompt_box(page).fill(blank)
+        expect(note(page)).to_have_attribute("data-kind", "hint")
+        shows(page, "a star", 0)
+
+
+def test_a_crash_is_one_quiet_line(visit, url, caplog):
+    page = visit(url)
+    prompt_box(page).fill("boom")
+    expect(note(page)).to_have_attribute("data-kind", "error")
+    assert "secret" not in page.content() and "Traceback" not in page.content()
+    assert "a secret of the server" in caplog.text  # but the log has it
+    prompt_box(page).fill("a star")
+    shows(page, "a star", 0)
+
+
+def test_what_the_model_did_not_see_is_named(visit, url):
+    page = visit(url)
+    text = "a" * WINDOW + " purple giraffe"
+    prompt_box(page).fill(text)
+    shows(page, text, 0)
+    expect(note(page)).to_contain_text("purple giraffe")
+    expect(note(page)).to_have_attribute("data-kind", "warning")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x" * 100_000,
+        "🦊🏠👩‍👩‍👧",
+        "\x01\x02\x7f bell \x07",
+        "<b>&amp;</b> {{value}} ${1}",
+        "ปลา 房子 بيت",
+    ],
+    ids=["100kB", "emoji", "control", "markup", "scripts"],
+)
+def test_any_text_is_only_text(visit, url, text):
+    page = visit(url)
+    prompt_box(page).fill(text)
+    shows(page, text, 0)
+    prompt_box(page).fill("a star")
+    shows(page, "a star", 0)
+
+
+def test_the_download_is_a_png_that_says_how_it_was_made(visit, url):
+    page = visit(url)
+    prompt_box(page).fill("une fée à la mer 🦊")
+    shows(page, "une fée à la mer 🦊", 0)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").click()
+    assert re.fullmatch(r"[a-z0-9-]+-0\.png", download.value.suggested_filename)
+    picture = Image.open(io.BytesIO(download.value.path().read_bytes()))
+    assert picture.format == "PNG"
+    assert picture.text["prompt"] == "une fée à la mer 🦊"
+    assert picture.text["seed"] == "0"
+    assert picture.text["checkpoint"] == "standin"
+    assert picture.tobytes() == Standin.draw("une fée à la mer 🦊", 0).tobytes()
+
+
+def test_the_last_key_survives_a_lost_connection(visit, url):
+    page = visit(url)
+    page.route("**/component_server/", lambda route: route.abort())
+    prompt_box(page).fill("a heart")
+    expect(note(page)).to_contain_text("does not answer")
+    page.unroute("**/component_server/")
+    shows(page, "a heart", 0)
+    visit.complaints.clear()  # the browser rightly noted the lost requests
+
+
+def test_the_page_fits_a_phone(visit, url):
+    page = visit(url, width=390, height=844, has_touch=True, is_mobile=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    box = page.locator("#sdxs-picture").bounding_box()
+    assert box["width"] > 300 and box["y"] + box["height"] < 844

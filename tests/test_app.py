@@ -1,0 +1,118 @@
+"""The apps as programs: the options, and one clear line for whatever cannot work."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from sdxs.serve import check_address, parser
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def app(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "app.py", *arguments],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+def complains(result: subprocess.CompletedProcess, *words: str) -> None:
+    last = result.stderr.strip().splitlines()[-1]
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in last
+
+
+@pytest.fixture
+def taken():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def test_a_port_in_use(taken):
+    complains(app("--port", str(taken)), f"port {taken} is in use", "--port")
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "abc", "-1", "7860.5"])
+def test_a_bad_port(port):
+    with pytest.raises(SystemExit, match="2"):
+        parser(None).parse_args([f"--port={port}"])
+
+
+def test_a_bad_host():
+    complains(app("--host", "203.0.113.9", "--port", free_port()), "203.0.113.9", "--host")
+
+
+def test_a_missing_checkpoint():
+    complains(app("--checkpoint", "nosuch", "--port", free_port()), "nosuch", "known names")
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
+def test_no_permission_for_temporary_files(tmp_path):
+    tmp_path.chmod(0o500)
+    result = app("--port", free_port(), GRADIO_TEMP_DIR=str(tmp_path / "none"))
+    complains(result, str(tmp_path), "GRADIO_TEMP_DIR")
+
+
+def test_an_unusable_folder_for_temporary_files(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    result = app("--port", free_port(), GRADIO_TEMP_DIR=str(tmp_path / "file" / "below"))
+    complains(result, str(tmp_path), "GRADIO_TEMP_DIR")
+
+
+def test_help_is_for_people():
+    result = app("--help")
+    assert result.returncode == 0
+    for option in ("--checkpoint", "--port", "--host"):
+        assert option in result.stdout
+
+
+def test_hosts_by_place(monkeypatch):
+    monkeypatch.delenv("GRADIO_SERVER_NAME", raising=False)
+    monkeypatch.delenv("SPACE_ID", raising=False)
+    assert parser(None).parse_args([]).host == "127.0.0.1"
+    monkeypatch.setenv("SPACE_ID", "someone/sdxs")
+    assert parser(None).parse_args([]).host == "0.0.0.0"
+    check_address("0.0.0.0", int(free_port()))
+
+
+def test_the_app_serves_its_page(tiny_checkpoint, tmp_path):
+    port = free_port()
+    command = [sys.executable, "app.py", "--checkpoint", str(tiny_checkpoint), "--port", port]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    server = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        said = server.stdout.readline()
+        assert re.search(rf"http://127\.0\.0\.1:{port}/", said), server.stderr.read()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
+            assert answer.status == 200
+    finally:
+        server.terminate()
+        server.communicate(timeout=20)

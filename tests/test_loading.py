@@ -1,0 +1,202 @@
+"""A checkpoint is loaded exactly as stored, or refused in one line that names file and remedy."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import build_checkpoint, tiny_scheduler
+from safetensors.torch import load_file, save_file
+
+from sdxs import SDXS, CheckpointError
+
+Edit = Callable[..., Path]
+UNET = "unet/diffusion_pytorch_model.safetensors"
+TEXT = "text_encoder/model.safetensors"
+
+
+def refused(folder: Path, message: str) -> None:
+    with pytest.raises(CheckpointError, match=message) as caught:
+        SDXS.load(folder, device="cpu", dtype="float32")
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
+    assert str(folder) in str(caught.value)
+
+
+def change(file: Path, edit: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    weights = load_file(file)
+    edit(weights)
+    save_file(weights, file)
+
+
+def pictures(folder: Path) -> torch.Tensor:
+    model = SDXS.load(folder, device="cpu", dtype="float32")
+    return model("a red house", seed=1, output_type="pt")
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "model_index.json",
+        "unet/config.json",
+        UNET,
+        "text_encoder/config.json",
+        TEXT,
+        "vae/config.json",
+        "vae/diffusion_pytorch_model.safetensors",
+        "vae_large/config.json",
+        "vae_large/diffusion_pytorch_model.safetensors",
+        "scheduler/scheduler_config.json",
+        "tokenizer/tokenizer.json",
+    ],
+)
+def test_a_missing_or_foreign_file(file: str, edited: Edit) -> None:
+    path = edited() / file
+    whole = path.read_bytes()
+    named = f"{Path(file).name}.*"
+    path.write_bytes(whole[: len(whole) // 2])
+    refused(edited(), named)
+    path.write_bytes(b"")
+    refused(edited(), named)
+    path.write_bytes(b"\x00\xff<html>" * 20)
+    refused(edited(), named)
+    path.unlink()
+    refused(edited(), f"{path.stem}|{path.parent}")
+
+
+@pytest.mark.parametrize(("file", "key"), [(UNET, "conv_in.bias"), (TEXT, "final_layer_norm.bias")])
+def test_the_exact_set_of_weights(file: str, key: str, edited: Edit) -> None:
+    path = edited() / file
+    kept = path.read_bytes()
+    change(path, lambda weights: weights.pop(key))
+    refused(edited(), f"{path.name}: {key} missing")
+    path.write_bytes(kept)
+    change(path, lambda weights: weights.update(other=torch.zeros(1)))
+    refused(edited(), f"{path.name}: other is surplus")
+    path.write_bytes(kept)
+    change(path, lambda weights: weights.update({key: torch.zeros(3)}))
+    refused(edited(), rf"{path.name}: {key} has the shape \(3,\)")
+    path.write_bytes(kept)
+    change(path, lambda weights: weights.update({key: weights[key].int()}))
+    refused(edited(), f"{path.name}: {key} is stored as I32")
+
+
+def test_pickles_are_not_read(edited: Edit) -> None:
+    path = edited() / UNET
+    path.rename(path.with_suffix(".bin"))
+    refused(edited(), "is a pickle")
+
+
+def test_variant_names(edited: Edit, tiny_checkpoint: Path) -> None:
+    path = edited() / UNET
+    path.rename(path.with_suffix(".fp16.safetensors"))
+    assert torch.equal(pictures(edited()), pictures(tiny_checkpoint))
+
+
+@pytest.mark.parametrize(
+    ("file", "settings", "message"),
+    [
+        ("model_index.json", {"_class_name": "StableDiffusionXLPipeline"}, "not supported yet"),
+        ("model_index.json", {"_class_name": "os.system"}, "os.system is not supported"),
+        ("model_index.json", {"_class_name": ["x"]}, "not supported"),
+        ("unet/config.json", {"_class_name": "ControlNetModel"}, "ControlNetModel is not"),
+        ("unet/config.json", {"addition_embed_type": "text_time"}, "not supported yet"),
+        ("unet/config.json", {"block_out_channels": [16, 32, 64]}, "has the shape"),
+        ("unet/config.json", {"block_out_channels": "16"}, "no network can be built"),
+        ("unet/config.json", {"down_block_types": ["x", "y", "z"]}, "no network can be built"),
+        ("unet/config.json", {"cross_attention_dim": 48}, "has the shape"),
+        ("unet/config.json", {"sample_size": None}, "sample_size"),
+        ("unet/config.json", {"sample_size": [8, "8"]}, "sample_size"),
+        ("vae/config.json", {"_class_name": "AutoencoderOobleck"}, "AutoencoderKL are"),
+        ("vae/config.json", {"num_decoder_blocks": [3]}, "no network can be built"),
+        ("text_encoder/config.json", {"architectures": ["T5EncoderModel"]}, "T5EncoderModel"),
+        ("text_encoder/config.json", {"vocab_size": 10}, "has the shape"),
+        ("text_encoder/config.json", {"hidden_size": "wide"}, "no network can be built"),
+        ("scheduler/scheduler_config.json", {"_class_name": "Unheard"}, "EulerDiscreteScheduler"),
+        ("scheduler/scheduler_config.json", {"prediction_type": "wish"}, "cannot do one step"),
+        ("scheduler/scheduler_config.json", {"beta_schedule": "wish"}, "cannot do one step"),
+    ],
+)
+def test_settings_that_do_not_fit(
+    file: str, settings: dict[str, Any], message: str, edited: Edit
+) -> None:
+    refused(edited(file, **settings), message)
+
+
+def test_a_scheduler_that_cannot_do_one_step(tmp_path: Path) -> None:
+    scheduler = tiny_scheduler("pndm", skip_prk_steps=False, timestep_spacing="leading")
+    refused(build_checkpoint(tmp_path / "it", scheduler), "PNDMScheduler.* cannot do one step")
+
+
+def test_a_text_encoder_of_older_days(edited: Edit, tiny_checkpoint: Path) -> None:
+    """Keys below `text_model.`, and positions stored as weights."""
+    path = edited() / TEXT
+    weights = {f"text_model.{key}": tensor for key, tensor in load_file(path).items()}
+    weights["text_model.embeddings.position_ids"] = torch.arange(16)[None]
+    save_file(weights, path)
+    assert torch.equal(pictures(edited()), pictures(tiny_checkpoint))
+
+
+def test_an_autoencoder_of_older_days(edited: Edit, tiny_checkpoint: Path) -> None:
+    path = edited() / "vae_large/diffusion_pytorch_model.safetensors"
+    old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    weights = load_file(path)
+    renamed = {}
+    for key, tensor in weights.items():
+        for new_name, old_name in old.items():
+            key = key.replace(f".{new_name}.", f".{old_name}.")
+        renamed[key] = tensor
+    assert renamed.keys() != weights.keys()
+    save_file(renamed, path)
+    assert SDXS.load(edited(), device="cpu", dtype="float32").decoders == ("tiny", "large")
+
+
+def test_a_tokenizer_of_two_files(edited: Edit, tiny_checkpoint: Path) -> None:
+    folder = edited() / "tokenizer"
+    model = json.loads((folder / "tokenizer.json").read_text())["model"]
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.json").write_text(json.dumps(model["vocab"]))
+    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n")
+    assert torch.equal(pictures(edited()), pictures(tiny_checkpoint))
+    (folder / "merges.txt").unlink()
+    refused(edited(), "merges.txt is missing")
+
+
+def test_a_window_that_nobody_stated(edited: Edit) -> None:
+    """A tokenizer without model_max_length says 1e30: the encoder's positions count."""
+    folder = edited()
+    path = folder / "tokenizer" / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    config.pop("model_max_length")
+    path.write_text(json.dumps(config))
+    model = SDXS.load(folder, device="cpu", dtype="float32")
+    assert model.encode(["tree"]).shape == (1, 16, 32)
+
+
+def test_a_tokenizer_beyond_the_embedding(edited: Edit) -> None:
+    folder = edited()
+    path = folder / "tokenizer" / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, "pad_token": "<|nothing|>"}))
+    refused(folder, "do not belong together")
+
+
+def test_nothing_in_a_folder_is_run(edited: Edit, tmp_path: Path) -> None:
+    folder = edited("tokenizer/tokenizer_config.json", auto_map={"AutoTokenizer": "x.X"})
+    (folder / "unet" / "custom.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    index = json.loads((folder / "model_index.json").read_text())
+    index |= {"unet": ["custom", "UNet2DConditionModel"], "_class_name": ["custom", "X"]}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    refused(folder, "not supported")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_file_may_go_after_loading(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    shutil.copytree(tiny_checkpoint, folder)
+    model = SDXS.load(folder, device="cpu", dtype="float32")
+    (folder / UNET).write_bytes(b"")
+    assert model("tree", seed=1).size == (64, 64)

@@ -1,0 +1,83 @@
+"""The command line, as a person uses it and misuses it."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from sdxs.__main__ import main
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Exit status, what was printed, what was complained of."""
+    try:
+        status = main([str(argument) for argument in arguments])
+    except SystemExit as stop:  # argparse
+        status = int(stop.code or 0)
+    printed = capsys.readouterr()
+    return status, printed.out, printed.err
+
+
+def test_a_picture(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from sdxs import SDXS
+
+    options = ["--device", "cpu", "--dtype", "float32", "--checkpoint", tiny_checkpoint]
+    file = tmp_path / "red.png"
+    status, out, err = run(capsys, "a red house", "--seed", 7, "--output", file, *options)
+    assert (status, out) == (0, f"{file}  64 x 64  seed 7\n")
+    assert str(tiny_checkpoint) in err and "float32" in err
+    picture = Image.open(file)
+    picture.load()
+    assert picture.info["prompt"] == "a red house" and picture.info["seed"] == "7"
+    model = SDXS.load(tiny_checkpoint, device="cpu", dtype="float32")
+    assert picture.tobytes() == model("a red house", seed=7).tobytes()
+
+    many = ["--count", 2, "--size", "96x64", "--decoder", "large", "--output", tmp_path / "b.jpg"]
+    status, out, err = run(capsys, "word " * 40, *many, *options)
+    assert status == 0 and "warning: the prompt is longer" in err
+    assert sorted(path.name for path in tmp_path.glob("b*")) == ["b-0.jpg", "b-1.jpg"]
+    assert Image.open(tmp_path / "b-1.jpg").size == (96, 64)
+
+
+def test_mistakes(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "folder.png").mkdir()
+    tiny = ["--checkpoint", tiny_checkpoint, "--output", tmp_path / "x.png"]
+    for arguments, message in [
+        (["tree", "--output", tmp_path / "x.gif"], "must end in"),
+        (["tree", "--output", tmp_path / "none" / "x.png"], "there is no folder"),
+        (["tree", "--output", tmp_path / "folder.png"], "is a folder"),
+        (["tree", "--count", 0], "--count must be"),
+        (["tree", "--checkpoint", "nonsense"], "no checkpoint is called 'nonsense'"),
+        (["tree", "--checkpoint", "./nonsense"], "no folder"),
+        (["tree", "--device", "abacus", *tiny], "no device"),
+        (["tree", "--dtype", "int3", *tiny], "no dtype"),
+        (["tree", "--seed", -1, *tiny], "seed must be"),
+        (["tree", "--seed", 2**63 - 1, "--count", 2, *tiny], "seed must be"),
+        (["tree", "--size", 100, *tiny], "multiple of 32"),
+        ([" ", *tiny], "prompt is empty"),
+        (["tree", "--count", 300, *tiny], "at most 256"),
+    ]:
+        status, out, err = run(capsys, *arguments)
+        assert (status, out) == (2, ""), arguments
+        last = err.splitlines()[-1]
+        assert message in last and "Traceback" not in err, arguments
+    for arguments in (["tree", "--seed", "x"], ["tree", "--size", "big"], [], ["a", "b"]):
+        assert run(capsys, *arguments)[0] == 2
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_a_place_that_may_not_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)
+    status, _, err = run(capsys, "tree", "--output", tmp_path / "x.png")
+    assert status == 2 and "no permission" in err and err.count("\n") == 1
+
+
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "--help")
+    assert status == 0 and "--seed" in out and "examples:" in out

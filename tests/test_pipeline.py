@@ -1,0 +1,347 @@
+"""The pipeline is the same function as diffusers' own, and keeps its promises about noise."""
+
+import copy
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import build_checkpoint, seeded_prompts, tiny_scheduler
+from PIL import Image
+
+from sdxs import SDXS, InputError, PromptCutWarning
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The configuration file of this scheduler:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
+
+PROMPTS = ["a red house", "a big blue tree at night", "tree"]
+SEEDS = [7, 0, 2**63 - 1]
+
+SCHEDULERS = {
+    "ddpm epsilon": lambda: tiny_scheduler("ddpm", clip_sample=False),
+    "ddpm epsilon clipped": lambda: tiny_scheduler("ddpm", clip_sample=True),
+    "ddpm adds noise": lambda: tiny_scheduler(
+        "ddpm", clip_sample=False, variance_type="fixed_large"
+    ),
+    "deis epsilon": lambda: tiny_scheduler("deis"),
+    "deis linspace": lambda: tiny_scheduler("deis", timestep_spacing="linspace"),
+    "euler epsilon": lambda: tiny_scheduler("euler"),
+    "euler v": lambda: tiny_scheduler("euler", prediction_type="v_prediction"),
+    "ancestral epsilon": lambda: tiny_scheduler("ancestral"),
+    "ddim v": lambda: tiny_scheduler("ddim", prediction_type="v_prediction"),
+    "ddim clipped": lambda: tiny_scheduler("ddim", clip_sample=True),
+    "ddim leading": lambda: tiny_scheduler("ddim", timestep_spacing="leading"),
+    "dpm++ epsilon": lambda: tiny_scheduler("dpm"),
+    "lcm epsilon": lambda: tiny_scheduler("lcm", timestep_spacing="leading"),
+    "unipc v": lambda: tiny_scheduler("unipc", prediction_type="v_prediction"),
+}
+
+
+def generators(seeds: list[int]) -> list[torch.Generator]:
+    return [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+
+
+def reference(folder: Path, scheduler: Any) -> Any:
+    """diffusers' pipeline over a checkpoint, with the scheduler as it was saved."""
+    from diffusers import StableDiffusionPipeline
+
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.scheduler = copy.deepcopy(scheduler)  # the pipeline itself turns clipping off
+    return pipeline
+
+
+def paint(pipeline: Any, prompts: list[str], seeds: list[int], **options: Any) -> Any:
+    return pipeline(
+        prompts,
+        num_inference_steps=1,
+        guidance_scale=1.0,
+        generator=generators(seeds),
+        **options,
+    ).images
+
+
+@torch.no_grad()
+def decoded(pipeline: Any, latents: torch.Tensor) -> torch.Tensor:
+    """The decoder's own output, which diffusers' pipeline clamps."""
+    return pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_equals_diffusers(name: str, tmp_path: Path) -> None:
+    scheduler = SCHEDULERS[name]()
+    folder = build_checkpoint(tmp_path / "checkpoint", scheduler)
+    saved = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
+    assert saved.get("clip_sample", False) == ("clipped" in name)
+    theirs, ours = reference(folder, scheduler), SDXS.load(folder, device="cpu", dtype="float32")
+    latents = paint(theirs, PROMPTS, SEEDS, output_type="latent")
+    wanted = decoded(theirs, latents)
+
+    images = ours(PROMPTS, seed=SEEDS, output_type="pt")
+    assert images.shape == (3, 3, 64, 64) and images.dtype == torch.float32
+    assert (images - wanted).abs().max() < 1e-4
+    assert wanted.std() > 0.1  # there is something to compare
+    for row, (prompt, seed) in enumerate(zip(PROMPTS, SEEDS, strict=True)):
+        alone = ours(prompt, seed=seed, output_type="pt")
+        assert (alone[0] - images[row]).abs().max() < 1e-4
+        assert (alone[0] - wanted[row]).abs().max() < 1e-4
+
+    words = ours.encode(PROMPTS)
+    draws = generators(SEEDS)
+    clean = ours.denoise(ours.noise(draws, ours.size), words, draws)
+    torch.testing.assert_close(clean, latents, rtol=1e-4, atol=1e-4)
+
+    for ours_, theirs_ in zip(
+        ours(PROMPTS, seed=SEEDS), paint(theirs, PROMPTS, SEEDS), strict=True
+    ):
+        difference = np.asarray(ours_).astype(int) - np.asarray(theirs_).astype(int)
+        assert ours_.mode == "RGB" and abs(difference).max() <= 1
+
+
+def test_large_decoder_equals_diffusers(tiny_checkpoint: Path, tiny_model: SDXS) -> None:
+    from diffusers import AutoencoderKL
+
+    vae = AutoencoderKL.from_pretrained(tiny_checkpoint / "vae_large")
+    noise = tiny_model.noise(generators([5]), tiny_model.size)
+    clean = tiny_model.denoise(noise, tiny_model.encode(["a red house"]))
+    with torch.no_grad():
+        wanted = vae.decode(clean / vae.config.scaling_factor + vae.config.shift_factor).sample
+    images = tiny_model("a red house", seed=5, decoder="large", output_type="pt")
+    assert (images - wanted).abs().max() < 1e-4
+    assert tiny_model.decoders == ("tiny", "large")
+    assert (tiny_model("a red house", seed=5, output_type="pt") - images).abs().max() > 0.01
+
+
+def test_other_sizes_equal_diffusers(tiny_checkpoint: Path, tiny_model: SDXS) -> None:
+    theirs = reference(tiny_checkpoint, tiny_scheduler("ddim", prediction_type="v_prediction"))
+    wanted = paint(theirs, ["a red house"], [3], width=96, height=64, output_type="latent")
+    images = tiny_model("a red house", seed=3, size=(96, 64), output_type="pt")
+    assert images.shape == (1, 3, 64, 96)
+    assert (images - decoded(theirs, wanted)).abs().max() < 1e-4
+    assert tiny_model("a red house", size=96).size == (96, 96)
+
+
+def test_noise_is_the_seeds_own(tiny_model: SDXS) -> None:
+    wanted = torch.randn(4, 8, 8, generator=torch.Generator("cpu").manual_seed(11))
+    noise = tiny_model.noise(generators([5, 11]), (64, 64))
+    assert torch.equal(noise[1], wanted) and noise.dtype == torch.float32
+    seeded = tiny_model("a red house", seed=11, output_type="pt")
+    given = tiny_model("a red house", latents=wanted[None], output_type="pt")
+    assert torch.equal(seeded, given)
+
+
+def test_latents_bring_their_size(tiny_model: SDXS) -> None:
+    latents = torch.randn(2, 4, 8, 12)
+    images = tiny_model(["a red house", "tree"], latents=latents, output_type="pt")
+    assert images.shape == (2, 3, 64, 96)
+    assert tiny_model("tree", latents=latents[:1].double(), size=(96, 64)).size == (96, 64)
+
+
+def test_a_row_does_not_depend_on_its_batch(tiny_model: SDXS) -> None:
+    prompts = seeded_prompts(9)
+    batch = tiny_model(prompts, seed=range(9), output_type="pt")
+    for row in (0, 4, 8):
+        alone = tiny_model(prompts[row], seed=row, output_type="pt")
+        assert (alone[0] - batch[row]).abs().max() < 1e-4
+
+
+def test_one_unet_call_for_a_batch(tiny_model: SDXS) -> None:
+    calls: list[int] = []
+    hook = tiny_model._unet.register_forward_pre_hook(
+        lambda _, inputs: calls.append(len(inputs[0]))
+    )
+    tiny_model(PROMPTS, seed=SEEDS)
+    assert calls == [3]
+    hook.remove()
+
+
+def test_shapes_of_the_answer(tiny_model: SDXS) -> None:
+    assert isinstance(tiny_model("tree"), Image.Image)
+    for answer in (tiny_model(["tree"]), tiny_model(["tree", "ball"], seed=np.int64(3))):
+        assert isinstance(answer, list) and all(isinstance(item, Image.Image) for item in answer)
+    assert tiny_model.size == (64, 64) and tiny_model.device == torch.device("cpu")
+    assert tiny_model.dtype == torch.float32
+    assert tiny_model("tree", seed=np.uint64(2)).tobytes() == tiny_model("tree", seed=[2]).tobytes()
+    assert not tiny_model("tree", output_type="pt").is_inference()
+
+
+def test_the_same_seed_for_each(tiny_model: SDXS) -> None:
+    one = tiny_model(["tree", "tree"], seed=4, output_type="pt")
+    assert (one[0] - one[1]).abs().max() < 1e-5
+    other = tiny_model(["tree", "tree"], seed=[4, 5], output_type="pt")
+    assert (other[0] - other[1]).abs().max() > 0.01
+
+
+def test_threads_do_not_meet(tmp_path: Path) -> None:
+    """A scheduler that draws, long and short prompts: each thread gets what it gets alone."""
+    scheduler = tiny_scheduler("ddpm", clip_sample=False, variance_type="fixed_large")
+    model = SDXS.load(build_checkpoint(tmp_path / "it", scheduler), device="cpu", dtype="float32")
+    prompts = seeded_prompts(8)
+    alone = [model(prompt, seed=i, output_type="pt") for i, prompt in enumerate(prompts)]
+    answers: dict[int, torch.Tensor] = {}
+
+    def work(mine: int) -> None:
+        for i in range(mine, 8, 4):
+            answers[i] = model(prompts[i], seed=i, output_type="pt")
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(answers) == 8
+    assert all(torch.equal(answers[i], alone[i]) for i in range(8))
+
+
+def test_a_call_changes_nothing(tiny_model: SDXS) -> None:
+    before = {name: tensor.clone() for name, tensor in tiny_model._unet.state_dict().items()}
+    first = tiny_model("tree", seed=1, output_type="pt")
+    tiny_model(["ball", "house"], seed=2, size=96, decoder="large")
+    assert torch.equal(tiny_model("tree", seed=1, output_type="pt"), first)
+    after = tiny_model._unet.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", torch.float16])
+def test_sixteen_bits(dtype: Any, tiny_checkpoint: Path, tiny_model: SDXS) -> None:
+    model = SDXS.load(tiny_checkpoint, device="cpu", dtype=dtype)
+    images = model("tree", seed=3, output_type="pt")
+    assert images.dtype == torch.float32 and model.dtype in (torch.bfloat16, torch.float16)
+    assert model._unet.conv_in.weight.dtype == model.dtype
+    wanted = tiny_model("tree", seed=3, output_type="pt")
+    assert (images - wanted).abs().mean() < 0.05
+
+
+def test_channels_last(tiny_model: SDXS) -> None:
+    weight = tiny_model._unet.down_blocks[1].resnets[0].conv1.weight
+    assert weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
+
+
+def test_a_long_prompt_warns_and_paints(tiny_model: SDXS) -> None:
+    long = "a red house and a big green tree and a blue ball at sunset and a zzyzx"
+    with pytest.warns(PromptCutWarning, match="zzyzx") as caught:
+        picture = tiny_model(long)
+    assert isinstance(picture, Image.Image) and len(caught) == 1
+    assert caught[0].filename == __file__
+    assert tiny_model.cut_off(long).endswith("zzyzx")
+
+
+def test_unusual_text_paints(tiny_model: SDXS) -> None:
+    odd = ["🦊" * 3, "a\0\x01\x1b tree", "\ud83d tree", "\u202e\u200btree", "<|endoftext|> tree"]
+    with pytest.warns(PromptCutWarning):
+        pictures = tiny_model([*odd, "word " * 20_000], seed=range(6))
+    assert len(pictures) == 6
+
+
+WRONG: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "empty": ("", {}, "empty"),
+    "blank": (" \n\t", {}, "empty"),
+    "no prompts": ([], {}, "empty list"),
+    "blank in a list": (["tree", " "], {}, "empty"),
+    "a number": (3, {}, "string"),
+    "a picture": ([Image.new("RGB", (8, 8))], {}, "string"),
+    "bytes": (b"tree", {}, "string"),
+    "too many": (["tree"] * 257, {}, "256"),
+    "negative seed": ("tree", {"seed": -1}, "seed"),
+    "huge seed": ("tree", {"seed": 2**63}, "seed"),
+    "endless seed": ("tree", {"seed": 10**5000}, "seed"),
+    "boolean seed": ("tree", {"seed": True}, "seed"),
+    "fractional seed": ("tree", {"seed": 1.5}, "seed"),
+    "worded seed": ("tree", {"seed": "7"}, "seed"),
+    "no seed": ("tree", {"seed": None}, "seed"),
+    "seeds for one": ("tree", {"seed": [1, 2]}, "2 values for 1 prompt"),
+    "seeds for three": (["tree"] * 3, {"seed": [1, 2]}, "2 values for 3 prompts"),
+    "odd size": ("tree", {"size": 100}, "multiple of 32.*96 or 128"),
+    "no size": ("tree", {"size": 0}, "between"),
+    "huge size": ("tree", {"size": (64, 4096)}, "2048"),
+    "worded size": ("tree", {"size": "64"}, "size"),
+    "three sides": ("tree", {"size": (64, 64, 64)}, "size"),
+    "boolean size": ("tree", {"size": True}, "size"),
+    "decoder": ("tree", {"decoder": "huge"}, "decoder"),
+    "output": ("tree", {"output_type": "gif"}, "output_type"),
+    "style": ("tree", {"style": "anime"}, "no styles yet"),
+    "style of each": (["tree", "ball"], {"style": ["anime", None]}, "no styles yet"),
+    "styles of two": ("tree", {"style": [None, None]}, "2 values for 1 prompt"),
+    "style scale": ("tree", {"style_scale": 0.5}, "no styles yet"),
+    "control": ("tree", {"control": "sketch"}, "no controls yet"),
+    "control image": ("tree", {"control_image": np.zeros((8, 8))}, "no controls yet"),
+    "control scale": ("tree", {"control_scale": 0}, "no controls yet"),
+    "latents as a list": ("tree", {"latents": [1.0]}, "tensor"),
+    "whole latents": ("tree", {"latents": torch.ones(1, 4, 8, 8, dtype=torch.int64)}, "tensor"),
+    "latents of two": ("tree", {"latents": torch.zeros(2, 4, 8, 8)}, r"\(2, 4, 8, 8\)"),
+    "latents of three": ("tree", {"latents": torch.zeros(1, 3, 8, 8)}, r"\(1, 3, 8, 8\)"),
+    "odd latents": ("tree", {"latents": torch.zeros(1, 4, 8, 9)}, "multiple"),
+    "latents and size": ("tree", {"latents": torch.zeros(1, 4, 8, 8), "size": 96}, "size is 96"),
+    "infinite latents": ("tree", {"latents": torch.full((1, 4, 8, 8), torch.inf)}, "finite"),
+    "guidance": ("tree", {"guidance_scale": 7.5}, "one-step"),
+    "negative prompt": ("tree", {"negative_prompt": "ugly"}, "one-step"),
+    "steps": ("tree", {"num_inference_steps": 1}, "one-step"),
+    "strength": ("tree", {"strength": 0.5}, "one-step"),
+    "misspelt": ("tree", {"seeds": 3}, "did you mean seed?"),
+    "unknown": ("tree", {"qwertz": 3}, "no argument 'qwertz': known are seed"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_request_is_explained(name: str, tiny_model: SDXS) -> None:
+    prompt, options, message = WRONG[name]
+    with pytest.raises(InputError, match=message) as caught:
+        tiny_model(prompt, **options)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 250
+    assert isinstance(caught.value, ValueError)
+
+
+def test_a_missing_decoder_is_explained(tmp_path: Path) -> None:
+    model = SDXS.load(build_checkpoint(tmp_path / "it"), device="cpu", dtype="float32")
+    assert model.decoders == ("tiny",)
+    with pytest.raises(InputError, match="no large decoder"):
+        model("tree", decoder="large")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"styles": "anime"}, "no styles yet"),
+        ({"styles": {"anime": "x/y"}}, "no styles yet"),
+        ({"controls": ["sketch"]}, "no controls yet"),
+        ({"safety": True}, "no safety checker yet"),
+        ({"safety": "on"}, "safety"),
+        ({"engine": "warp"}, "engine"),
+        ({"device": "abacus"}, "no device"),
+        ({"device": "meta"}, "not supported"),
+        ({"device": "cuda:99"}, "not there"),
+        ({"device": 3}, "no device"),
+        ({"dtype": "int8"}, "no dtype"),
+        ({"dtype": torch.float64}, "no dtype"),
+        ({"dtype": None}, "no dtype"),
+    ],
+)
+def test_a_wrong_load_is_explained(
+    options: dict[str, Any], message: str, tiny_checkpoint: Path
+) -> None:
+    with pytest.raises(InputError, match=message):
+        SDXS.load(tiny_checkpoint, **options)
+
+
+def test_dtype_and_device_by_name(tiny_checkpoint: Path) -> None:
+    model = SDXS.load(
+        str(tiny_checkpoint), device=torch.device("cpu"), dtype="torch.float32", safety=False
+    )
+    assert model.dtype == torch.float32 and model.checkpoint == str(tiny_checkpoint)
+    assert str(tiny_checkpoint) in repr(model)
+    assert SDXS.load(tiny_checkpoint, engine="eager", styles=[], controls={}).dtype
+
+
+def test_public_names() -> None:
+    import sdxs
+
+    assert set(sdxs.__all__) <= {*dir(sdxs), "SDXS"}
+    assert issubclass(sdxs.InputError, sdxs.SDXSError) and issubclass(sdxs.InputError, ValueError)
+    assert issubclass(sdxs.CheckpointError, sdxs.SDXSError)
+    with pytest.raises(AttributeError):
+        _ = sdxs.nothing

@@ -1,0 +1,192 @@
+"""Names, folders and Hub ids find their folder, and "auto" never touches the network."""
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import pytest
+from huggingface_hub import constants
+from huggingface_hub import errors as hub_errors
+
+from sdxs import CheckpointError, InputError, weights
+from sdxs.config import EMBEDDED, REAL_MODEL
+
+NEEDED = [
+    "model_index.json",
+    "unet/diffusion_pytorch_model.safetensors",
+    "vae/diffusion_pytorch_model.safetensors",
+    "text_encoder/model.safetensors",
+    "scheduler/scheduler_config.json",
+    "tokenizer/vocab.json",
+]
+
+
+@pytest.fixture(autouse=True)
+def clean_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An empty Hub cache, a weights folder of our own, and no network at all."""
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(weights, "OWN_WEIGHTS", make(tmp_path / "weights" / EMBEDDED).parent)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+def make(folder: Path, files: list[str] = NEEDED) -> Path:
+    for file in files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text("{}")
+    return folder
+
+
+def fill_cache(tmp_path: Path, files: list[str] = NEEDED) -> Path:
+    """The local Hub cache as huggingface_hub lays it out."""
+    model = tmp_path / "hub" / f"models--{REAL_MODEL.replace('/', '--')}"
+    (model / "refs").mkdir(parents=True)
+    (model / "refs" / "main").write_text("abc123")
+    return make(model / "snapshots" / "abc123", files)
+
+
+def test_auto_is_the_embedded_model() -> None:
+    source = weights.resolve()
+    assert (source.name, source.kind) == (EMBEDDED, "named")
+    assert source.folder == weights.OWN_WEIGHTS / EMBEDDED
+    assert REAL_MODEL in source.reason and "not in the Hugging Face cache" in source.reason
+    assert source.hint == f"make run CHECKPOINT={REAL_MODEL}"
+
+
+def test_auto_is_the_real_model_when_it_is_there(tmp_path: Path) -> None:
+    folder = fill_cache(tmp_path)
+    source = weights.resolve("auto")
+    assert (source.name, source.folder, source.kind) == (REAL_MODEL, folder, "hub")
+    assert "already in the Hugging Face cache" in source.reason and source.hint == ""
+
+
+@pytest.mark.parametrize("missing", NEEDED)
+def test_auto_passes_over_half_a_download(missing: str, tmp_path: Path) -> None:
+    fill_cache(tmp_path, [file for file in NEEDED if file != missing])
+    assert weights.resolve().name == EMBEDDED
+
+
+def test_auto_obeys_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill_cache(tmp_path)
+    mine = make(tmp_path / "mine")
+    monkeypatch.setenv("SDXS_CHECKPOINT", str(mine))
+    source = weights.resolve()
+    assert (source.name, source.folder) == (str(mine), mine)
+    assert "SDXS_CHECKPOINT" in source.reason
+    monkeypatch.setenv("SDXS_CHECKPOINT", EMBEDDED)
+    assert weights.resolve().hint and weights.resolve().name == EMBEDDED
+    for unset in ("", "auto"):
+        monkeypatch.setenv("SDXS_CHECKPOINT", unset)
+        assert weights.resolve().name == REAL_MODEL
+
+
+def test_an_explicit_name_is_not_overruled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDXS_CHECKPOINT", "nonsense")
+    assert weights.resolve(EMBEDDED).name == EMBEDDED
+
+
+def test_names_are_never_from_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "here" / EMBEDDED)
+    make(tmp_path / "here" / "other")
+    monkeypatch.chdir(tmp_path / "here")
+    assert weights.resolve(EMBEDDED).folder == weights.OWN_WEIGHTS / EMBEDDED
+    with pytest.raises(CheckpointError, match=r"\./other"):
+        weights.resolve("other")
+    assert weights.resolve("./other").folder == tmp_path / "here" / "other"
+
+
+def test_a_weights_folder_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDXS_WEIGHTS", str(tmp_path / "own"))
+    mine = make(tmp_path / "own" / "mine")
+    assert weights.resolve("mine").folder == mine == weights.weights_folder("mine")
+    assert weights.weights_folder(EMBEDDED) == weights.OWN_WEIGHTS / EMBEDDED
+    assert weights.resolve(EMBEDDED).folder == weights.OWN_WEIGHTS / EMBEDDED
+    with pytest.raises(CheckpointError, match="did you mean mine") as caught:
+        weights.resolve("minee")
+    assert str(tmp_path / "own") in str(caught.value)
+    assert str(weights.OWN_WEIGHTS) in str(caught.value)
+
+
+def test_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make(tmp_path / "runs" / "it")
+    monkeypatch.chdir(tmp_path)
+    for way in (folder, str(folder), "runs/it", "./runs/it", "../" + tmp_path.name + "/runs/it"):
+        source = weights.resolve(way)
+        assert source.folder == folder and source.kind == "folder" and source.name == str(way)
+
+
+def test_what_is_no_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "lora").mkdir()
+    with pytest.raises(CheckpointError, match=r"without model_index\.json"):
+        weights.resolve(tmp_path / "lora")
+    (tmp_path / "lora" / "adapter_config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="is a LoRA"):
+        weights.resolve(tmp_path / "lora")
+    with pytest.raises(CheckpointError, match="no folder"):
+        weights.resolve(tmp_path / "none")
+    for nothing in ("", "  ", "a\0b", None, 3):
+        with pytest.raises(InputError, match="checkpoint must be"):
+            weights.resolve(nothing)  # type: ignore[arg-type]
+    for strange in ("a/b/c", "/", "x" * 5000, "storybook!", "a\nb"):
+        with pytest.raises(CheckpointError):
+            weights.resolve(strange)
+
+
+def response(status: int) -> Any:
+    import httpx
+
+    return httpx.Response(status, request=httpx.Request("GET", "https://huggingface.co/x/y"))
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (lambda: hub_errors.RepositoryNotFoundError("x", response=response(404)), "is not on the"),
+        (lambda: hub_errors.GatedRepoError("x", response=response(403)), "permission"),
+        (lambda: hub_errors.RevisionNotFoundError("x", response=response(404)), "revision v2"),
+        (lambda: hub_errors.LocalEntryNotFoundError("x"), "cannot be reached"),
+        (lambda: hub_errors.OfflineModeIsEnabled("x"), "cannot be reached"),
+        (lambda: PermissionError(13, "no", "/cache"), "no permission for /cache.*HF_HOME"),
+        (lambda: OSError(28, "No space left on device"), "No space left"),
+    ],
+)
+def test_the_hub_says_no(error: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(hub_id: str, revision: str | None, **_: Any) -> str:
+        assert (hub_id, revision) == ("owner/name", "v2")
+        raise error()
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        weights.resolve("owner/name@v2")
+    assert "\n" not in str(caught.value) and "owner/name@v2" in str(caught.value)
+
+
+def test_the_hub_says_yes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def download(hub_id: str, **options: Any) -> str:
+        asked.update(options, id=hub_id)
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    source = weights.resolve(REAL_MODEL)
+    assert (source.folder, source.kind, source.name) == (tmp_path, "hub", REAL_MODEL)
+    assert asked["id"] == REAL_MODEL and asked["revision"] is None
+    assert not any(pattern.endswith((".bin", ".py", "*")) for pattern in asked["allow_patterns"])
+
+
+def test_no_leave_to_read_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "no", "/cache")
+
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", forbidden)
+    assert weights.resolve().name == EMBEDDED
+    assert os.environ.get("SDXS_CHECKPOINT") is None
