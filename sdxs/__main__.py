@@ -15,6 +15,7 @@ from typing import Any
 
 from sdxs.errors import InputError, SDXSError
 from sdxs.picture import SUFFIXES, encode
+from sdxs.request import LARGEST_BATCH
 
 EXAMPLES = """examples:
   python -m sdxs "a red house to the left of a green tree at sunset" --seed 7 --output red.png
@@ -109,14 +110,14 @@ def output_files(output: Path, seed: int, count: int) -> list[Path]:
     """The files to write, of which it is known that they can be. Raises InputError."""
     if output.suffix.lower() not in SUFFIXES:
         raise InputError(f"--output {output}: the name must end in {', '.join(SUFFIXES)}")
-    if count < 1:
-        raise InputError(f"--count must be at least 1, not {count}")
+    if not 1 <= count <= LARGEST_BATCH:
+        raise InputError(f"--count must be from 1 to {LARGEST_BATCH}, not {count}")
     folder = output.parent
     if not folder.is_dir():
         raise InputError(f"--output {output}: there is no folder {folder}, make it first")
     files = [output]
     if count > 1:
-        files = [output.with_stem(f"{output.stem}-{seed + i}") for i in range(min(count, 10_000))]
+        files = [output.with_stem(f"{output.stem}-{seed + i}") for i in range(count)]
     for file in files:
         if file.is_dir():
             raise InputError(f"--output {file} is a folder: give a file in it")

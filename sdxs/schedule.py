@@ -52,18 +52,6 @@ def x0_from_velocity(x_t: Tensor, v: Tensor, t: Tensor, alphas: Tensor) -> Tenso
     return a * x_t - s * v
 
 
-def noise_from_velocity(x_t: Tensor, v: Tensor, t: Tensor, alphas: Tensor) -> Tensor:
-    """noise = s x_t + a v. Shapes as in `add_noise`."""
-    a, s = _coefficients(t, x_t, alphas)
-    return s * x_t + a * v
-
-
-def x0_from_noise(x_t: Tensor, noise: Tensor, t: Tensor, alphas: Tensor) -> Tensor:
-    """x0 = (x_t - s noise) / a. At t=999 this magnifies errors 14.6 times: use float32."""
-    a, s = _coefficients(t, x_t, alphas)
-    return (x_t - s * noise) / a
-
-
 class OneStep:
     """The single step of a diffusers scheduler.
 

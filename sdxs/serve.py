@@ -6,6 +6,7 @@ Knows nothing of models or of what is on the page.
 
 import argparse
 import errno
+import logging
 import os
 import socket
 import sys
@@ -26,6 +27,8 @@ class StartError(SDXSError):
 def run(make_page: Callable[[argparse.Namespace], Any], doc: str | None) -> None:
     """Serve the page that `make_page(options)` gives, until Ctrl+C. A mistake exits with 2."""
     options = parser(doc).parse_args()
+    logging.basicConfig(format="sdxs: %(message)s")
+    logging.getLogger("sdxs").setLevel(logging.INFO)  # which model, why, how to get the real one
     try:
         check_address(options.host, options.port)
         with tempfile.TemporaryDirectory(prefix="sdxs-") as folder:

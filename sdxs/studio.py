@@ -64,23 +64,25 @@ class Studio:
         self._turn = asyncio.Semaphore(1)  # its queue is first in, first out
         self._waiting = 0
 
-    async def paint(self, request: dict[str, Any]) -> dict[str, Any]:
+    async def paint(self, request: Any) -> dict[str, Any]:
         """Answer the page: the encoded picture, its milliseconds, a note; never an exception."""
-        if not str(request.get("prompt") or "").strip():
+        wanted = _wanted(request)
+        if not str(wanted["prompt"] or "").strip():
             return {"note": BLANK, "kind": "hint"}
         try:
-            made = await self.make(**_wanted(request))
+            made = await self.make(**wanted)
         except Exception as error:
             return _mishap(error)
         picture = data_url(made.file, "jpeg")
         kind = "warning" if made.warning else ""
         return {"picture": picture, "ms": made.ms, "note": made.warning, "kind": kind}
 
-    async def download(self, request: dict[str, Any]) -> dict[str, Any]:
+    async def download(self, request: Any) -> dict[str, Any]:
         """Answer the download button: the picture again, as a PNG with its parameters inside."""
+        wanted = _wanted(request)
         try:
-            made = await self.make(**_wanted(request), format="png")
-            name = file_name(request["prompt"], request["seed"])
+            made = await self.make(**wanted, format="png")
+            name = file_name(wanted["prompt"], wanted["seed"])
         except Exception as error:
             return _mishap(error)
         return {"file": data_url(made.file, "png"), "name": name}
@@ -146,8 +148,9 @@ def data_url(file: bytes, format: str) -> str:
     return f"data:{MIME[format]};base64,{base64.b64encode(file).decode('ascii')}"
 
 
-def _wanted(request: dict[str, Any]) -> dict[str, Any]:
+def _wanted(request: Any) -> dict[str, Any]:
     """The fields that count; whatever else a stranger sent is dropped."""
+    request = request if isinstance(request, dict) else {}
     fields = {name: request.get(name) for name in ("prompt", "seed")}
     return fields | ({"decoder": request["decoder"]} if request.get("decoder") else {})
 

@@ -158,10 +158,10 @@ def text_page(
 def _stage(studio: Studio, about: About, welcome: Image.Image | None) -> gr.HTML:
     """The picture, the line above it, and what is below: our own element, see page.js."""
 
-    async def paint(request: dict[str, Any]) -> dict[str, Any]:
+    async def paint(request: Any) -> dict[str, Any]:
         return await studio.paint(request)
 
-    async def download(request: dict[str, Any]) -> dict[str, Any]:
+    async def download(request: Any) -> dict[str, Any]:
         return await studio.download(request)
 
     first: dict[str, Any] = {"note": BLANK}

@@ -59,7 +59,7 @@ def test_mistakes(
         (["tree", "--seed", 2**63 - 1, "--count", 2, *tiny], "seed must be"),
         (["tree", "--size", 100, *tiny], "multiple of 32"),
         ([" ", *tiny], "prompt is empty"),
-        (["tree", "--count", 300, *tiny], "at most 256"),
+        (["tree", "--count", 300, *tiny], "from 1 to 256"),
     ]:
         status, out, err = run(capsys, *arguments)
         assert (status, out) == (2, ""), arguments

@@ -8,10 +8,8 @@ from sdxs.schedule import (
     OneStep,
     add_noise,
     draw_noise,
-    noise_from_velocity,
     seeded,
     velocity,
-    x0_from_noise,
     x0_from_velocity,
 )
 
@@ -42,8 +40,6 @@ def test_back_again(rows: tuple[torch.Tensor, torch.Tensor]) -> None:
     x_t = add_noise(x0, noise, T, alphas)
     v = velocity(x0, noise, T, alphas)
     torch.testing.assert_close(x0_from_velocity(x_t, v, T, alphas), x0, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(noise_from_velocity(x_t, v, T, alphas), noise, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(x0_from_noise(x_t, noise, T, alphas), x0, atol=1e-4, rtol=1e-4)
     one_t = add_noise(x0, noise, torch.tensor(500), alphas)
     torch.testing.assert_close(one_t[1], x_t[1])
     assert add_noise(x0.half(), noise.half(), T, alphas).dtype == torch.float16

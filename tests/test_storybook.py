@@ -2,17 +2,28 @@
 
 import colorsys
 import random
+import re
 
 import pytest
 import torch
+from torch.nn.functional import one_hot
 
 from sdxs.config import CHECKPOINTS, STORYBOOK_WORDS, UNSEEN_PAIRS
-from sdxs.storybook.captions import FROZEN, FROZEN_UNSEEN, as_typed, describe, frozen_captions
-from sdxs.storybook.evaluate import wilson
-from sdxs.storybook.evaluator import Evaluator, check, relation
+from sdxs.storybook.captions import (
+    FROZEN,
+    FROZEN_FILES,
+    FROZEN_UNSEEN,
+    as_typed,
+    describe,
+    frozen_captions,
+    write_frozen,
+)
+from sdxs.storybook.evaluate import chance, tally, wilson
+from sdxs.storybook.evaluator import Sight, check, relation
 from sdxs.storybook.render import PALETTE, render
 from sdxs.storybook.scenes import COLOURS, SKIES, THINGS, Scene, Thing, sample_scenes
 from sdxs.storybook.tokenizer import LENGTH, build_tokenizer
+from sdxs.train.evaluator import labels
 
 
 def lone(kind: str, colour: str, sky: str = "day", ground: str = "grass") -> Scene:
@@ -67,7 +78,8 @@ def test_a_thing_keeps_its_hue_within_15_degrees_under_every_sky(kind):
         hues = [colorsys.rgb_to_hsv(*pixel)[:2] for pixel in pixels]
         turn = [min(abs(h - wanted), 1 - abs(h - wanted)) * 360 for h, s in hues if s > 0.15]
         near = sum(t <= 15 for t in turn)
-        assert near / len(pixels) > 0.30, (kind, scene.things[0].colour, scene.sky)
+        least = 0.95 if kind in ("ball", "cube", "cone", "star", "heart") else 0.55
+        assert near / len(pixels) > least, (kind, scene.things[0].colour, scene.sky)
 
 
 def test_training_never_shows_the_unseen_pairs_and_the_composition_test_always_does():
@@ -101,7 +113,7 @@ def test_every_phrase_of_the_vocabulary_occurs_in_captions():
     text = "\n".join(describe(scene, rng).text for scene in sample_scenes(3000, seed=7))
     for entries in STORYBOOK_WORDS.values():
         for phrases in entries.values():
-            assert all(phrase in text for phrase in phrases)
+            assert all(re.search(rf"\b{phrase}\b", text) for phrase in phrases)
 
 
 def test_the_frozen_files_hold_a_thousand_captions_of_seen_pairs_and_others_apart():
@@ -111,6 +123,12 @@ def test_the_frozen_files_hold_a_thousand_captions_of_seen_pairs_and_others_apar
         for caption in captions:
             pairs = {(t.colour, t.kind) for t in caption.things}
             assert bool(pairs & UNSEEN_PAIRS) is wanted
+
+
+def test_the_frozen_files_can_be_made_again(tmp_path):
+    for path, count, seed, unseen in FROZEN_FILES:
+        write_frozen(tmp_path / path.name, count, seed, unseen)
+        assert (tmp_path / path.name).read_text() == path.read_text()
 
 
 def test_examples_shown_to_people_avoid_the_unseen_pairs():
@@ -142,11 +160,63 @@ def test_wilson_interval_of_a_known_case():
     assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
 
 
-def test_check_counts_colour_size_and_relation_only_on_things_that_are_there():
-    model = Evaluator().eval()
-    caption = describe(sample_scenes(1, seed=1)[0], random.Random(0), drop=0.0)
-    with torch.no_grad():
-        sight = model(torch.zeros(1, 3, 128, 128))
-    sight = sight._replace(present=torch.full_like(sight.present, -1.0))
-    wrong = {name for name, ok in check(sight, [caption])[0] if not ok}
-    assert {"thing", "colour", "size"} <= wrong
+def perfect_sight(scenes: list[Scene]) -> Sight:
+    """What an evaluator that makes no mistake would see."""
+    truth = labels(scenes)
+
+    def scores(name: str, classes: int) -> torch.Tensor:
+        return one_hot(truth[name].clamp(min=0), classes).float()
+
+    return Sight(
+        present=truth["present"] * 2 - 1,
+        colour=scores("colour", len(COLOURS)),
+        size=scores("size", 2),
+        where=truth["where"].nan_to_num(),
+        sky=scores("sky", 3),
+        ground=scores("ground", 4),
+        features=torch.zeros(len(scenes), 1),
+    )
+
+
+def test_check_confirms_all_that_a_perfect_sight_sees():
+    rng, scenes = random.Random(3), sample_scenes(300, seed=4, unseen="any")
+    captions = [describe(scene, rng) for scene in scenes]
+    results = check(perfect_sight(scenes), captions)
+    assert all(ok for row in results for _, ok in row)
+    scores = tally(results)
+    assert scores["B"] == (300, 300) and scores["thing"][1] == sum(len(c.things) for c in captions)
+
+
+@pytest.mark.parametrize(
+    ("field", "broken"),
+    [
+        ("present", {"thing", "colour", "size", "place", "relation"}),
+        ("colour", {"colour"}),
+        ("size", {"size"}),
+        ("sky", {"sky"}),
+        ("ground", {"ground"}),
+        ("where", {"place", "relation"}),
+    ],
+)
+def test_check_finds_each_thing_that_is_wrong(field, broken):
+    rng, scenes = random.Random(3), sample_scenes(120, seed=4)
+    captions = [describe(scene, rng, drop=0.0) for scene in scenes]
+    sight = perfect_sight(scenes)
+    wrong = -getattr(sight, field) if field == "present" else getattr(sight, field).roll(1, -1)
+    results = check(sight._replace(**{field: wrong}), captions)
+    for name, (right, count) in tally(results).items():
+        if name in broken:
+            assert right < count
+        elif name not in ("A", "B"):
+            assert right == count
+
+
+def test_chance_is_what_pictures_of_other_scenes_score():
+    rng = random.Random(9)
+    captions = [describe(scene, rng) for scene in sample_scenes(4000, seed=21)]
+    others = perfect_sight(sample_scenes(4000, seed=22))
+    told = chance(captions)
+    for name, (right, count) in tally(check(others, captions)).items():
+        if name in ("thing", "sky", "ground"):
+            assert right / count == pytest.approx(told[name], abs=0.03)
+    assert told["colour"] == pytest.approx(1 / 8) and 0.25 < told["relation"] < 0.5

@@ -63,7 +63,17 @@ def test_a_crowd_is_told_to_come_again(monkeypatch):
 
 @pytest.mark.parametrize(
     "request_",
-    [{}, {"prompt": None}, {"prompt": "a"}, {"prompt": "a", "seed": []}, {"prompt": {"a": 1}}]
+    [
+        None,
+        7,
+        "text",
+        ["a"],
+        {},
+        {"prompt": None},
+        {"prompt": "a"},
+        {"prompt": "a", "seed": []},
+        {"prompt": {"a": 1}},
+    ]
     + [{"prompt": "a", "seed": "0", "decoder": name} for name in ("large", 7, ["tiny"])]
     + [{"prompt": "a" * (studio.LONGEST_PROMPT + 1), "seed": "0"}],
 )

@@ -22,6 +22,10 @@ OPPOSITE = {
 }
 FROZEN = Path(__file__).parent / "captions.jsonl"
 FROZEN_UNSEEN = Path(__file__).parent / "captions_unseen.jsonl"
+FROZEN_FILES = (  # file, captions, seed, colours that training never shows
+    (FROZEN, 1000, 424242, "never"),
+    (FROZEN_UNSEEN, 250, 424243, "always"),
+)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Score a model of the storybook world on the frozen captions: python -m sdxs.storybook.evaluate
 
 A is the share of stated attributes that the evaluator sees in the picture, B the share of
-captions with every stated attribute seen; both with Wilson's 95 % interval. The chance level of
-an attribute is what the same pictures score when they are dealt to the wrong captions.
+captions with every stated attribute seen; both with Wilson's 95 % interval. Chance is what a
+painter would score that never reads the caption but follows the odds of the world.
 """
 
 import argparse
@@ -20,6 +20,16 @@ from sdxs.errors import SDXSError
 from sdxs.pipeline import SDXS
 from sdxs.storybook.captions import FROZEN, FROZEN_UNSEEN, Caption, frozen_captions
 from sdxs.storybook.evaluator import Evaluator, Sight, check
+from sdxs.storybook.scenes import (
+    COLOURS,
+    GROUNDS,
+    LAYOUT_ODDS,
+    PLACES,
+    SIZES,
+    SKIES,
+    THINGS,
+    THINGS_IN,
+)
 from sdxs.weights import weights_folder
 
 BATCH = 25
@@ -45,7 +55,7 @@ def look(paint: Painter, judge: Evaluator, captions: list[Caption], title: str) 
     for i in tqdm(range(0, len(captions), BATCH), desc=title, dynamic_ncols=True, mininterval=2):
         some = captions[i : i + BATCH]
         pictures = paint([caption.text for caption in some], list(range(i, i + len(some))))
-        parts.append(judge(pictures.float().clamp(-1, 1)))
+        parts.append(judge(pictures.float().cpu().clamp(-1, 1)))
     return Sight(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
 
 
@@ -60,19 +70,52 @@ def tally(results: list[list[tuple[str, bool]]]) -> dict[str, tuple[int, int]]:
     return out
 
 
+def chance(captions: list[Caption]) -> dict[str, float]:
+    """What a painter scores that follows the odds of the world instead of the caption.
+
+    For colour, size, place and relation the named things are taken to be there.
+    """
+    odds = {
+        "thing": sum(LAYOUT_ODDS[name] * count for name, count in THINGS_IN.items()) / len(THINGS),
+        "colour": 1 / len(COLOURS),
+        "size": 1 / len(SIZES),
+        "place": 1 / len(PLACES),
+        "sky": 1 / len(SKIES),
+        "ground": 1 / len(GROUNDS),
+    }
+    side = LAYOUT_ODDS["side"] / (LAYOUT_ODDS["side"] + LAYOUT_ODDS["depth"])
+    half, rest = side / 2, (1 - side) / 2
+    relations = {"left": half, "right": half, "front": rest, "behind": rest, "beside": side}
+    every: dict[str, list[float]] = {name: [] for name in (*ATTRIBUTES, "A", "B")}
+    for caption in captions:
+        luck = {
+            "thing": [odds["thing"]] * len(caption.things),
+            "colour": [odds["colour"] for thing in caption.things if thing.colour],
+            "size": [odds["size"] for thing in caption.things if thing.size],
+            "place": [odds["place"]] if caption.place else [],
+            "relation": [relations[caption.relation]] if caption.relation else [],
+            "sky": [odds["sky"]] if caption.sky else [],
+            "ground": [odds["ground"]] if caption.ground else [],
+        }
+        for name, values in luck.items():
+            every[name] += values
+            every["A"] += values
+        every["B"].append(math.prod(value for values in luck.values() for value in values))
+    return {name: sum(values) / max(1, len(values)) for name, values in every.items()}
+
+
 def report(sight: Sight, captions: list[Caption]) -> dict[str, dict[str, float]]:
     """Print the table and return it: share, lower, upper, chance and n, by attribute."""
-    shifted = Sight(*(field.roll(len(captions) // 2 + 1, 0) for field in sight))
-    scores, chances = tally(check(sight, captions)), tally(check(shifted, captions))
+    scores, blind = tally(check(sight, captions)), chance(captions)
     table = {}
     print(f"{'':10}{'right':>8}{'95 % interval':>18}{'chance':>9}{'n':>7}")
     for name, (right, count) in scores.items():
         low, high = wilson(right, count)
-        chance = chances[name][0] / max(1, count)
         share = right / max(1, count)
-        row = {"share": share, "lower": low, "upper": high, "chance": chance, "n": count}
+        row = {"share": share, "lower": low, "upper": high, "chance": blind[name], "n": count}
         table[name] = {key: round(value, 4) for key, value in row.items()}
-        print(f"{name:10}{share:8.1%}{f'{low:.1%} to {high:.1%}':>18}{chance:9.1%}{count:7d}")
+        interval = f"{low:.1%} to {high:.1%}"
+        print(f"{name:10}{share:8.1%}{interval:>18}{blind[name]:9.1%}{count:7d}")
     return table
 
 
@@ -102,7 +145,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--checkpoint", default="storybook", help="a name under weights/ or a folder"
     )
-    parser.add_argument("--count", type=int, default=1000, help="captions of each file")
+    parser.add_argument(
+        "--count",
+        type=int,
+        default=1000,
+        choices=range(1, 1001),
+        metavar="N",
+        help="captions of each file, 1 to 1000",
+    )
     parser.add_argument("--json", type=Path, help="also write the last line to this file")
     options = parser.parse_args(arguments)
     try:

@@ -1,19 +1,21 @@
 """The evaluator: a network that looks at a picture and says what it sees.
 
-It shares nothing with any loss: other architecture, seed and data. For each kind of thing it
+It takes part in no loss: other architecture, seed and data; half of its renders went through the
+autoencoder, whose blur it must not mistake for a fault. For each kind of thing it
 looks for the place that resembles it most; whether the thing is there, where, its colour and
 its size are read off at that place. Relations follow from the places.
 """
 
-import json
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sdxs.errors import CheckpointError, one_line
 from sdxs.storybook.captions import Caption
 from sdxs.storybook.scenes import COLOURS, GROUNDS, PLACE_X, SIZES, SKIES, THINGS
 
@@ -104,14 +106,15 @@ class Evaluator(nn.Module):
         folder.mkdir(parents=True, exist_ok=True)
         state = {k: v.half() if v.is_floating_point() else v for k, v in self.state_dict().items()}
         save_file(state, folder / "model.safetensors")
-        (folder / "config.json").write_text(
-            json.dumps({"features": FEATURES, "kinds": THINGS}) + "\n"
-        )
 
     @classmethod
     def load(cls, folder: Path) -> "Evaluator":
+        """The network of `save`; CheckpointError if the folder does not hold exactly that."""
         model = cls()
-        model.load_state_dict(load_file(folder / "model.safetensors"))
+        try:
+            model.load_state_dict(load_file(folder / "model.safetensors"))
+        except (OSError, RuntimeError, SafetensorError) as error:
+            raise CheckpointError(f"no evaluator in {folder} ({one_line(error)})") from None
         return model.float().eval()
 
 

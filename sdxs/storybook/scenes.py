@@ -16,6 +16,8 @@ SKIES = tuple(STORYBOOK_WORDS["skies"])
 GROUNDS = tuple(STORYBOOK_WORDS["grounds"])
 PLACES = tuple(STORYBOOK_WORDS["places"])
 
+THINGS_IN = {"alone": 1, "side": 2, "depth": 2}  # layout -> how many things
+LAYOUT_ODDS = {"alone": 0.35, "side": 0.40, "depth": 0.25}
 HEIGHT = {"small": (0.23, 0.28), "big": (0.40, 0.47)}  # of a thing, size by size
 PLACE_X = {"left": (0.22, 0.32), "middle": (0.45, 0.55), "right": (0.68, 0.78)}
 
@@ -59,11 +61,11 @@ class Scene:
 def sample_scene(rng: random.Random, *, unseen: str = "never") -> Scene:
     """Draw one scene. `unseen`: "never" (training), "always" (composition test), "any" (judges).
 
-    With "always" the first thing named has one of the colours that training never shows on it.
+    With "always" one of the things has a colour that training never shows on it.
     """
-    layout = rng.choices(("alone", "side", "depth"), (0.35, 0.40, 0.25))[0]
+    layout = rng.choices(list(LAYOUT_ODDS), list(LAYOUT_ODDS.values()))[0]
     pairs: list[tuple[str, str]] = []  # (colour, kind)
-    for _ in range(1 if layout == "alone" else 2):
+    for _ in range(THINGS_IN[layout]):
         pairs.append(
             _sample_pair(
                 rng,

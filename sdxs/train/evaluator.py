@@ -90,6 +90,7 @@ def train(
     lr: float,
     seed: int,
     resolution: int,
+    held_out: int,
     save_seconds: float = 180.0,
 ) -> None:
     vae = AutoencoderTiny.from_pretrained(autoencoder).eval().to(memory_format=torch.channels_last)
@@ -137,7 +138,7 @@ def train(
     )
     model.eval().save(out)
     model = Evaluator.load(out)
-    plain, ceiling = (accuracy(model, v, 1000, resolution) for v in (None, vae))
+    plain, ceiling = (accuracy(model, v, held_out, resolution) for v in (None, vae))
     print(
         json.dumps(
             {
@@ -155,7 +156,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--run", type=Path, default=Path("runs/evaluator"), help="folder for its state"
     )
-    parser.add_argument("--autoencoder", type=Path, default=Path("runs/autoencoder/vae"))
+    parser.add_argument(
+        "--autoencoder", type=loop.made_by("autoencoder"), default="runs/autoencoder/vae"
+    )
     parser.add_argument("--out", type=Path, default=Path("weights/evaluator"))
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch", type=int, default=32)
@@ -163,9 +166,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=77)
     parser.add_argument("--resolution", type=int, default=128)
+    parser.add_argument("--held-out", type=int, default=1000, help="renders to judge it by")
     options = vars(parser.parse_args(arguments))
     train(options.pop("run"), **options)
 
 
 if __name__ == "__main__":
-    main()
+    loop.command(main)

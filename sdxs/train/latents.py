@@ -1,5 +1,6 @@
 """The data of the latent stages: encoded renders and their captions, made once, then cached."""
 
+import hashlib
 import json
 import random
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderTiny
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from sdxs.storybook.captions import as_typed, describe
@@ -32,19 +33,26 @@ class LatentSet:
         return self.latents[index].float(), texts
 
 
+def fingerprint(network: nn.Module) -> str:
+    """Tells one set of weights from another, so that a cache never mixes them."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
 @torch.no_grad()
 def encode_scenes(
     folder: Path, vae: AutoencoderTiny, count: int, seed: int, resolution: int
 ) -> LatentSet:
     """Render and encode `count` scenes, or read them from `folder` if that was done before."""
     scenes = sample_scenes(count, seed)
-    path, about = (
-        folder / "latents.safetensors",
-        {"count": count, "seed": seed, "resolution": resolution},
-    )
-    if path.exists() and json.loads((folder / "latents.json").read_text()) == about:
+    path, note = folder / "latents.safetensors", folder / "latents.json"
+    about = {"count": count, "seed": seed, "resolution": resolution, "vae": fingerprint(vae)}
+    if path.exists() and note.exists() and json.loads(note.read_text()) == about:
         return LatentSet(scenes, load_file(path)["latents"])
     folder.mkdir(parents=True, exist_ok=True)
+    note.unlink(missing_ok=True)
     vae = vae.to(memory_format=torch.channels_last)
     parts = []
     for i in tqdm(range(0, count, CHUNK), desc="latents", dynamic_ncols=True, mininterval=2):
@@ -54,5 +62,5 @@ def encode_scenes(
         parts.append(z.contiguous().half())
     latents = torch.cat(parts)
     save_file({"latents": latents}, path)
-    (folder / "latents.json").write_text(json.dumps(about))  # last: it says that the file is whole
+    note.write_text(json.dumps(about))  # last: it says that the file is whole
     return LatentSet(scenes, latents)

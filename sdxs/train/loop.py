@@ -5,10 +5,12 @@ from the generator it is given, which depends on (seed, step) alone, so a run th
 and resumed ends in the same weights as one never stopped. Knows nothing of models or losses.
 """
 
+import argparse
 import hashlib
 import json
 import math
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -51,6 +53,28 @@ def trapezoid(step: int, steps: int, warmup: int = 200, decay: float = 0.35) -> 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = lr
+
+
+def command(main: Callable[[], None]) -> None:
+    """Run a stage's `main`: a mistake ends in one line and exit status 2."""
+    try:
+        main()
+    except SDXSError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+def made_by(stage: str) -> Callable[[str], Path]:
+    """An argparse type: a folder that another stage leaves behind."""
+
+    def folder(text: str) -> Path:
+        if not Path(text).is_dir():
+            raise argparse.ArgumentTypeError(
+                f"there is no folder {text}: run python -m sdxs.train.{stage} first"
+            )
+        return Path(text)
+
+    return folder
 
 
 def save_state(folder: Path, step: int, state: Mapping[str, Any]) -> None:

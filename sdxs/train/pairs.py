@@ -77,7 +77,7 @@ class Pairs:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, default=Path("runs/pairs"), help="folder for the pairs")
-    parser.add_argument("--teacher", type=Path, default=Path("runs/teacher"))
+    parser.add_argument("--teacher", type=loop.made_by("teacher"), default="runs/teacher")
     parser.add_argument("--count", type=int, default=4096)
     parser.add_argument(
         "--steps", type=int, default=12, help="evaluations of the teacher a picture"
@@ -89,4 +89,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    loop.command(main)

@@ -2,20 +2,22 @@
 
 import argparse
 import json
-from pathlib import Path
 
 from diffusers import AutoencoderTiny
 from torch import Tensor
 
 from sdxs.schedule import draw_noise, seeded
 from sdxs.storybook.evaluate import score
+from sdxs.train import loop
 from sdxs.train.solver import Teacher
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--teacher", type=Path, default=Path("runs/teacher"))
-    parser.add_argument("--autoencoder", type=Path, default=Path("runs/autoencoder/vae"))
+    parser.add_argument("--teacher", type=loop.made_by("teacher"), default="runs/teacher")
+    parser.add_argument(
+        "--autoencoder", type=loop.made_by("autoencoder"), default="runs/autoencoder/vae"
+    )
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--guidance", type=float, default=3.0)
     parser.add_argument("--count", type=int, default=1000, help="captions of each file")
@@ -35,4 +37,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    loop.command(main)

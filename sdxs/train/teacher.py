@@ -109,7 +109,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--run", type=Path, default=Path("runs/teacher"), help="folder for its state"
     )
-    parser.add_argument("--autoencoder", type=Path, default=Path("runs/autoencoder/vae"))
+    parser.add_argument(
+        "--autoencoder", type=loop.made_by("autoencoder"), default="runs/autoencoder/vae"
+    )
     parser.add_argument("--preset", choices=PRESETS, default="s")
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--batch", type=int, default=32)
@@ -122,4 +124,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    loop.command(main)

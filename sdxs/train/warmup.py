@@ -99,8 +99,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--run", type=Path, default=Path("runs/warmup"), help="folder for its state"
     )
-    parser.add_argument("--teacher", type=Path, default=Path("runs/teacher"))
-    parser.add_argument("--pairs", type=Path, default=Path("runs/pairs"))
+    parser.add_argument("--teacher", type=loop.made_by("teacher"), default="runs/teacher")
+    parser.add_argument("--pairs", type=loop.made_by("pairs"), default="runs/pairs")
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lr", type=float, default=3e-4)
@@ -113,4 +113,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    loop.command(main)
