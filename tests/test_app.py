@@ -22,7 +22,7 @@ def app(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
         env=os.environ | environment,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )
 
@@ -115,4 +115,4 @@ def test_the_app_serves_its_page(tiny_checkpoint, tmp_path):
             assert answer.status == 200
     finally:
         server.terminate()
-        server.communicate(timeout=20)
+        server.communicate(timeout=100)

@@ -101,7 +101,7 @@ class Walk:
             self.model.weight += torch.randn(1, 3, generator=generator)
         return {"norm": self.model.weight.norm().item()}
 
-    def run(self, folder, steps, **settings):
+    def run(self, folder, steps, flat=0.0, **settings):
         loop.run(
             folder,
             {"model": self.model},
@@ -111,6 +111,7 @@ class Walk:
             settings=settings,
             title="walk",
             save_seconds=0,
+            flat=flat,
         )
         return self.model.weight
 
@@ -132,6 +133,15 @@ def test_resuming_with_other_settings_names_the_setting(tmp_path):
 def test_a_finished_run_does_nothing_more(tmp_path):
     first = Walk().run(tmp_path, 4).clone()
     assert torch.equal(Walk().run(tmp_path, 4), first)
+
+
+def test_steps_may_change_while_nothing_depends_on_how_many_there_are(tmp_path):
+    whole = Walk().run(tmp_path / "whole", 8)
+    Walk().run(tmp_path / "longer", 4, flat=1.0)
+    assert torch.equal(Walk().run(tmp_path / "longer", 8, flat=1.0), whole)
+    Walk().run(tmp_path / "refused", 4, flat=0.5)
+    with pytest.raises(loop.TrainingError, match="steps=4, not 8"):
+        Walk().run(tmp_path / "refused", 8, flat=0.5)
 
 
 def test_a_loss_that_is_not_finite_stops_with_its_name(tmp_path):

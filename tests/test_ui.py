@@ -67,7 +67,7 @@ def test_generate_is_all_that_programs_see(client):
 
 
 def ask(page: Page, method: str, path: str, body: bytes = b"", **headers: str) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", page.server_port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", page.server_port, timeout=60)
     connection.request(method, path, body, {"Content-Type": "application/json", **headers})
     return connection.getresponse().status
 

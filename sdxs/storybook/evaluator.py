@@ -104,8 +104,9 @@ class Evaluator(nn.Module):
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        state = {k: v.half() if v.is_floating_point() else v for k, v in self.state_dict().items()}
-        save_file(state, folder / "model.safetensors")
+        state = {k: v.contiguous() for k, v in self.state_dict().items()}
+        floats = {k: v.half() for k, v in state.items() if v.is_floating_point()}
+        save_file(state | floats, folder / "model.safetensors")
 
     @classmethod
     def load(cls, folder: Path) -> "Evaluator":

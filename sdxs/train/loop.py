@@ -111,10 +111,13 @@ def run(
     settings: Mapping[str, Any],
     title: str,
     save_seconds: float = 180.0,
+    flat: float = 0.0,
 ) -> float:
     """Do the steps that are left. Returns the seconds that all steps took, resumed ones included.
 
     `settings` must be those of the checkpoint, or `TrainingError` names the one that is not.
+    `flat` is the share of the steps in which nothing depends on how many there are; within it,
+    a run may be resumed with other `steps` and ends as if it had been begun with them.
     """
     settings = json.loads(json.dumps({**settings, "seed": seed, "steps": steps}))
     state = load_state(folder)
@@ -122,6 +125,8 @@ def run(
     if state is not None:
         for name in settings.keys() | state["settings"].keys():
             was, now = state["settings"].get(name), settings.get(name)
+            if name == "steps" and state["step"] <= flat * min(was, now):
+                continue
             if was != now:
                 raise TrainingError(
                     f"{folder} was begun with {name}={was}, not {now}: use that, or another --run"

@@ -69,6 +69,7 @@ def build_scheduler() -> DDIMScheduler:
         beta_schedule="scaled_linear",
         prediction_type="v_prediction",
         timestep_spacing="trailing",
+        steps_offset=1,  # unused by trailing spacing; StableDiffusionPipeline insists on it
         clip_sample=False,
         set_alpha_to_one=True,  # one step then lands on x0 itself
     )

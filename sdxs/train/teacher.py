@@ -2,8 +2,9 @@
 
 The U-Net has the tiny student's own shape: it serves later as teacher, as offline model and as
 the one-step model's start, as Vega does for SDXS-1024 (paper, section 4.1). The loss is the plain
-mean squared error of v: min-SNR weights would take almost all weight from the high noise, where
-the layout and the one step live.
+mean squared error of v, and timesteps are drawn with a density that grows with t: latents this
+small give their content away at a signal-to-noise ratio of 0.1, so what a prompt decides is
+learnt almost only above t = 750, and the one step starts there.
 """
 
 import argparse
@@ -19,9 +20,11 @@ from torch.nn import functional as F
 from sdxs.schedule import add_noise, velocity
 from sdxs.storybook.tokenizer import build_tokenizer
 from sdxs.train import loop
-from sdxs.train.latents import encode_scenes
+from sdxs.train.latents import encode_scenes, fingerprint
 from sdxs.train.models import PRESETS, build_scheduler, build_text_encoder, build_unet, tokenize
+from sdxs.train.solver import Teacher
 
+DECAY = 0.35  # share of the steps over which the learning rate falls to zero
 EMPTY = 0.1  # share of prompts left empty, for classifier-free guidance
 
 
@@ -29,6 +32,7 @@ def train(
     run: Path,
     *,
     autoencoder: Path,
+    begin: Path | None = None,
     preset: str,
     steps: int,
     batch: int,
@@ -44,19 +48,23 @@ def train(
     tokenizer = build_tokenizer()
     unet = build_unet(PRESETS[preset], resolution).to(memory_format=torch.channels_last)
     text = build_text_encoder(PRESETS[preset], tokenizer)
+    if begin is not None:
+        earlier = Teacher.load(begin)
+        unet.load_state_dict(earlier.unet.state_dict())
+        text.load_state_dict(earlier.text.state_dict())
     model = nn.ModuleDict({"unet": unet, "text": text})
     parameters = list(model.parameters())
     optimizer = torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.99), weight_decay=0.01)
-    ema = EMAModel(parameters, decay=0.998)
+    ema = EMAModel(parameters, decay=0.999)
     alphas = build_scheduler().alphas_cumprod
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
-        loop.set_lr(optimizer, lr * loop.trapezoid(index, steps))
+        loop.set_lr(optimizer, lr * loop.trapezoid(index, steps, decay=DECAY))
         x0, texts = data.batch(batch, generator)
         empty = torch.rand(batch, generator=generator) < EMPTY
         texts = ["" if e else t for e, t in zip(empty.tolist(), texts, strict=True)]
         noise = torch.randn(x0.shape, generator=generator)
-        t = torch.randint(len(alphas), (batch,), generator=generator)
+        t = (len(alphas) * torch.rand(batch, generator=generator).sqrt()).long()
         x = add_noise(x0, noise, t, alphas).to(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             context = text(tokenize(tokenizer, texts)).last_hidden_state  # (B, L, D)
@@ -70,6 +78,7 @@ def train(
         return {"loss": loss.item(), "norm": norm.item()}
 
     settings = {
+        "begin": begin and fingerprint(nn.ModuleList([unet, text])),
         "preset": preset,
         "batch": batch,
         "pictures": pictures,
@@ -86,6 +95,7 @@ def train(
         settings=settings,
         title="teacher",
         save_seconds=save_seconds,
+        flat=1 - DECAY,
     )
     ema.copy_to(parameters)
     unet.save_pretrained(run / "unet")
@@ -96,6 +106,7 @@ def train(
         json.dumps(
             {
                 "stage": "teacher",
+                "begin": begin and fingerprint(nn.ModuleList([unet, text])),
                 "preset": preset,
                 "samples": steps * batch,
                 "hours": round(seconds / 3600, 3),
@@ -112,11 +123,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--autoencoder", type=loop.made_by("autoencoder"), default="runs/autoencoder/vae"
     )
+    parser.add_argument(
+        "--begin",
+        type=loop.made_by("teacher"),
+        metavar="FOLDER",
+        help="begin with the weights of an earlier teacher instead of random ones",
+    )
     parser.add_argument("--preset", choices=PRESETS, default="s")
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=int, default=16000)
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--pictures", type=int, default=24000, help="renders to learn from")
-    parser.add_argument("--lr", type=float, default=8e-4)
+    parser.add_argument("--pictures", type=int, default=20000, help="renders to learn from")
+    parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--resolution", type=int, default=128)
     options = vars(parser.parse_args(arguments))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from sdxs.ui import About, text_page
 from tests.browser.standin import Standin
@@ -20,6 +20,9 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+PATIENCE_MS = 60_000  # for a machine that is busy with something else
+expect.set_options(timeout=PATIENCE_MS)
 
 # Notes every picture that the visitor sees, in order.
 WATCH = """
@@ -64,7 +67,7 @@ class Visits:
             viewport={"width": width, "height": height}, accept_downloads=True, **options
         )
         self.contexts.append(context)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
         page.add_init_script(WATCH)
         page.on("request", self._request)
