@@ -32,7 +32,7 @@ PAGES = {
 }
 COMMANDS = {
     "": {"errors", "pipeline"},
-    "__main__": {"errors", "picture", "pipeline"},
+    "__main__": {"errors", "picture", "pipeline", "request"},
     "bench": {"config", "errors", "hardware", "picture", "pipeline", "schedule"},
 }
 MODULES = CORE | PAGES | COMMANDS

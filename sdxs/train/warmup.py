@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from sdxs.schedule import x0_from_velocity
 from sdxs.train import loop
 from sdxs.train.losses import feature_matching
-from sdxs.train.models import build_scheduler
+from sdxs.train.models import build_scheduler, short_attention
 from sdxs.train.pairs import Pairs
 from sdxs.train.solver import Teacher
 
@@ -39,8 +39,10 @@ def train(
         memory_format=torch.channels_last
     )
     parameters = list(student.parameters())
-    optimizer = torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.99), weight_decay=0.01)
-    ema = EMAModel(parameters, decay=0.998)
+    optimizer = torch.optim.AdamW(
+        parameters, lr=lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True
+    )
+    ema = EMAModel(parameters, decay=0.998, foreach=True)
     alphas = build_scheduler().alphas_cumprod
     last = torch.full((batch,), len(alphas) - 1)
 
@@ -48,16 +50,17 @@ def train(
         loop.set_lr(optimizer, lr * loop.trapezoid(index, steps, warmup=50))
         noise, target, texts = data.batch(batch, generator)
         context = model.embed(texts)  # (B, L, D)
-        with torch.autocast("cpu", torch.bfloat16):
+        with short_attention(), torch.autocast("cpu", torch.bfloat16):
             v = student(
                 noise.to(memory_format=torch.channels_last), last, context, return_dict=False
             )[0]
         ours = x0_from_velocity(noise, v.float(), last, alphas)
-        with torch.autocast("cpu", torch.bfloat16):
+        with short_attention(), torch.autocast("cpu", torch.bfloat16):
             matching = feature_matching(model.unet, ours, target, context)
         squares = F.mse_loss(ours, target)
         optimizer.zero_grad(set_to_none=True)
-        (matching + mse * squares).backward()
+        with short_attention():
+            (matching + mse * squares).backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         ema.step(parameters)
