@@ -44,7 +44,7 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     path = chromium()
     with sync_playwright() as playwright:
@@ -106,12 +106,12 @@ def served(generate: Callable, **options) -> Iterator[str]:
     page.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def standin() -> Standin:
     return Standin()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def url(standin: Standin) -> Iterator[str]:
     """A page on the stand-in, with examples, words and both decoders."""
     about = About(
