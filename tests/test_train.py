@@ -18,7 +18,9 @@ from torch import nn
 from sdxs import SDXS
 from sdxs.config import STORYBOOK_WORDS, UNSEEN_PAIRS
 from sdxs.storybook import evaluate
-from sdxs.train import autoencoder, evaluator, export, loop, pairs, score, teacher, warmup
+from sdxs.storybook.captions import describe
+from sdxs.storybook.scenes import sample_scenes
+from sdxs.train import autoencoder, evaluator, export, loop, pairs, score, teacher, text, warmup
 from sdxs.train.autoencoder import build, reconstruction_loss
 from sdxs.train.losses import encoder_features, ssim
 from sdxs.train.models import PRESETS, build_scheduler, build_unet
@@ -162,16 +164,16 @@ import sys, torch
 from pathlib import Path
 from sdxs.train import teacher
 torch.set_num_threads(1)
-run, vae = map(Path, sys.argv[1:])
-teacher.train(run, autoencoder=vae, preset="toy", steps=30, batch=2, pictures=16, lr=1e-3, seed=5,
-              resolution=32, save_seconds=0)
+run, vae, text = map(Path, sys.argv[1:])
+teacher.train(run, autoencoder=vae, text=text, preset="toy", steps=30, batch=2, pictures=16,
+              lr=1e-3, seed=5, resolution=32, save_seconds=0)
 """
 
 
-def start_teacher(run, vae):
+def start_teacher(run, vae, text):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-c", TEACHER, str(run), str(vae)],
+        [sys.executable, "-c", TEACHER, str(run), str(vae), str(text)],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -182,12 +184,14 @@ def test_a_killed_stage_resumes_to_the_same_weights_bit_for_bit(tmp_path):
     torch.manual_seed(0)
     vae = tmp_path / "vae"
     build(12).save_pretrained(vae)
+    words = tmp_path / "text"
+    text.train(words, preset="toy", steps=1, batch=2, lr=1e-3, seed=1)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    process = start_teacher(whole, vae)
+    process = start_teacher(whole, vae, words)
     assert process.wait(240) == 0, process.stderr.read().decode()
     rng = random.Random(0)
     for _ in range(2):
-        process = start_teacher(killed, vae)
+        process = start_teacher(killed, vae, words)
         already = set(killed.glob("state-*"))
         deadline = time.monotonic() + 120
         while set(killed.glob("state-*")) <= already and time.monotonic() < deadline:
@@ -196,7 +200,7 @@ def test_a_killed_stage_resumes_to_the_same_weights_bit_for_bit(tmp_path):
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert any(killed.glob("state-*")) and not (killed / "unet").exists()
-    process = start_teacher(killed, vae)
+    process = start_teacher(killed, vae, words)
     assert process.wait(240) == 0, process.stderr.read().decode()
     for part in ("unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"):
         ours, wanted = load_file(killed / part), load_file(whole / part)
@@ -212,8 +216,9 @@ def test_the_commands_lead_from_nothing_to_a_checkpoint_that_paints(tmp_path, ca
     small = ["--pictures", "4", "--resolution", "64"]
     parts = ["--teacher", path("t"), "--autoencoder", path("v/vae")]
     autoencoder.main(["--run", path("v"), *few, *small, "--width", "12"])
+    text.main(["--run", path("x"), *few, "--preset", "toy"])
     teacher.main(
-        ["--run", path("t"), "--autoencoder", path("v/vae"), *few, *small, "--preset", "toy"]
+        ["--run", path("t"), "--text", path("x"), *parts[2:], *few, *small, "--preset", "toy"]
     )
     pairs.main(["--run", path("p"), "--teacher", path("t"), "--count", "64", "--steps", "2"])
     warmup.main(["--run", path("w"), "--teacher", path("t"), "--pairs", path("p"), *few])
@@ -244,6 +249,25 @@ def test_the_commands_lead_from_nothing_to_a_checkpoint_that_paints(tmp_path, ca
     assert all(name in table for name in result["unseen"])
     score.main([*parts, "--steps", "2", "--count", "2"])
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["steps"] == 2
+
+
+def test_the_text_heads_ask_for_what_a_caption_states():
+    rng = random.Random(2)
+    captions = [describe(scene, rng) for scene in sample_scenes(50, seed=3)]
+    for caption in captions:
+        answers = text.stated(caption)
+        assert answers["kind 1"] == caption.things[0].kind
+        assert (answers["kind 2"] == text.UNSAID) == (len(caption.things) == 1)
+        assert answers["relation"] == (caption.relation or text.UNSAID)
+    wanted = text.targets(captions)
+    assert wanted.shape == (50, len(text.HEADS))
+    assert all(row.max() <= len(o) for row, o in zip(wanted.T, text.HEADS.values(), strict=True))
+
+
+def test_after_end_averages_the_end_and_the_padding_alone():
+    ids = torch.tensor([[0, 5, 9, 9], [0, 9, 9, 9]])
+    states = torch.arange(8.0).view(2, 4, 1)
+    assert text.after_end(ids, states, end=9).flatten().tolist() == [2.5, 6.0]
 
 
 def test_pairs_are_made_again_bit_for_bit_and_never_of_unseen_colours(tmp_path):

@@ -20,6 +20,7 @@ from sdxs.storybook.scenes import Scene, sample_scenes
 from sdxs.train import loop
 
 CROP = 64  # pixels
+DECAY = 0.5  # share of the steps over which the learning rate falls to zero
 HELD_OUT_SEED = 900_001  # scenes that no stage trains on
 
 
@@ -101,6 +102,7 @@ def box_psnr(vae: AutoencoderTiny, resolution: int, count: int = 256) -> tuple[f
 def train(
     run: Path,
     *,
+    begin: Path | None = None,
     steps: int,
     batch: int,
     width: int,
@@ -109,15 +111,16 @@ def train(
     seed: int,
     resolution: int,
     save_seconds: float = 180.0,
-) -> AutoencoderTiny:
+) -> None:
     torch.manual_seed(seed)
-    vae = build(width).to(memory_format=torch.channels_last)
+    vae = build(width) if begin is None else AutoencoderTiny.from_pretrained(begin)
+    vae = vae.train().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(vae.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=1e-3)
     scenes = sample_scenes(pictures, seed, unseen="any")
     drawn = draw_pictures(scenes, resolution, "renders")
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
-        loop.set_lr(optimizer, lr * loop.cosine(index, steps))
+        loop.set_lr(optimizer, lr * loop.trapezoid(index, steps, decay=DECAY))
         target = crops(drawn, scenes, batch, generator).to(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             z = vae.encoder(target).float()  # (B, 4, 8, 8)
@@ -133,6 +136,7 @@ def train(
         return {"loss": loss.item(), "unit": unit.item()}
 
     settings = {
+        "begins_with": loop.fingerprint(vae),
         "batch": batch,
         "width": width,
         "pictures": pictures,
@@ -148,22 +152,13 @@ def train(
         settings=settings,
         title="autoencoder",
         save_seconds=save_seconds,
+        flat=1 - DECAY,
     )
     vae.eval()
     whole, boxed = box_psnr(vae, resolution)
     vae.save_pretrained(run / "vae")
-    print(
-        json.dumps(
-            {
-                "stage": "autoencoder",
-                "psnr": round(whole, 2),
-                "psnr_in_boxes": round(boxed, 2),
-                "crops": steps * batch,
-                "hours": round(seconds / 3600, 3),
-            }
-        )
-    )
-    return vae
+    about = {"stage": "autoencoder", "psnr": round(whole, 2), "psnr_in_boxes": round(boxed, 2)}
+    print(json.dumps({**about, "crops": steps * batch, "hours": round(seconds / 3600, 3)}))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -171,7 +166,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--run", type=Path, default=Path("runs/autoencoder"), help="folder for its state"
     )
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument(
+        "--begin",
+        type=loop.made_by("autoencoder"),
+        metavar="FOLDER",
+        help="begin with an earlier autoencoder instead of a random one",
+    )
+    parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--batch", type=int, default=16, help="crops a step")
     parser.add_argument("--width", type=int, default=48, help="channels of the decoder")
     parser.add_argument("--pictures", type=int, default=6000, help="renders to cut crops from")

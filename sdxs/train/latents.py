@@ -1,6 +1,5 @@
 """The data of the latent stages: encoded renders and their captions, made once, then cached."""
 
-import hashlib
 import json
 import random
 from pathlib import Path
@@ -8,12 +7,13 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderTiny
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from sdxs.storybook.captions import as_typed, describe
 from sdxs.storybook.render import render
 from sdxs.storybook.scenes import Scene, sample_scenes
+from sdxs.train.loop import fingerprint
 
 CHUNK = 32
 
@@ -31,14 +31,6 @@ class LatentSet:
         rng = random.Random(int(torch.randint(2**62, (1,), generator=generator)))
         texts = [as_typed(describe(self.scenes[i], rng).text, rng) for i in index.tolist()]
         return self.latents[index].float(), texts
-
-
-def fingerprint(network: nn.Module) -> str:
-    """Tells one set of weights from another, so that a cache never mixes them."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from sdxs.errors import SDXSError
@@ -75,6 +76,14 @@ def made_by(stage: str) -> Callable[[str], Path]:
         return Path(text)
 
     return folder
+
+
+def fingerprint(network: nn.Module) -> str:
+    """Tells one set of weights from another, so that a cache never mixes them."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def save_state(folder: Path, step: int, state: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Stage T: the multi-step model with its text encoder, trained by v-prediction.
+"""Stage T: the multi-step model; U-Net and text encoder are trained together by v-prediction.
 
 The U-Net has the tiny student's own shape: it serves later as teacher, as offline model and as
 the one-step model's start, as Vega does for SDXS-1024 (paper, section 4.1). The loss is the plain
@@ -12,24 +12,22 @@ import json
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderTiny
+from diffusers import AutoencoderTiny, UNet2DConditionModel
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from sdxs.schedule import add_noise, velocity
-from sdxs.storybook.tokenizer import build_tokenizer
 from sdxs.train import loop
-from sdxs.train.latents import encode_scenes, fingerprint
+from sdxs.train.latents import encode_scenes
 from sdxs.train.models import (
     PRESETS,
     build_scheduler,
-    build_text_encoder,
     build_unet,
     short_attention,
     tokenize,
 )
-from sdxs.train.solver import Teacher
 
 DECAY = 0.35  # share of the steps over which the learning rate falls to zero
 HIGH_NOISE = 0.4  # t = T u^0.4: three of five timesteps lie above 0.7 T
@@ -40,6 +38,7 @@ def train(
     run: Path,
     *,
     autoencoder: Path,
+    text: Path,
     begin: Path | None = None,
     preset: str,
     steps: int,
@@ -53,14 +52,12 @@ def train(
     vae = AutoencoderTiny.from_pretrained(autoencoder).eval()
     data = encode_scenes(run, vae, pictures, seed, resolution)
     torch.manual_seed(seed)
-    tokenizer = build_tokenizer()
+    tokenizer = CLIPTokenizer.from_pretrained(text / "tokenizer")
+    encoder = CLIPTextModel.from_pretrained(text / "text_encoder").train()
     unet = build_unet(PRESETS[preset], resolution).to(memory_format=torch.channels_last)
-    text = build_text_encoder(PRESETS[preset], tokenizer)
     if begin is not None:
-        earlier = Teacher.load(begin)
-        unet.load_state_dict(earlier.unet.state_dict())
-        text.load_state_dict(earlier.text.state_dict())
-    model = nn.ModuleDict({"unet": unet, "text": text})
+        unet.load_state_dict(UNet2DConditionModel.from_pretrained(begin / "unet").state_dict())
+    model = nn.ModuleDict({"unet": unet, "text": encoder})
     parameters = list(model.parameters())
     optimizer = torch.optim.AdamW(
         parameters, lr=lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True
@@ -77,7 +74,7 @@ def train(
         t = (len(alphas) * torch.rand(batch, generator=generator) ** HIGH_NOISE).long()
         x = add_noise(x0, noise, t, alphas).to(memory_format=torch.channels_last)
         with short_attention(), torch.autocast("cpu", torch.bfloat16):
-            context = text(tokenize(tokenizer, texts)).last_hidden_state  # (B, L, D)
+            context = encoder(tokenize(tokenizer, texts)).last_hidden_state  # (B, L, D)
             v: Tensor = unet(x, t, context, return_dict=False)[0]
         loss = F.mse_loss(v.float(), velocity(x0, noise, t, alphas))
         optimizer.zero_grad(set_to_none=True)
@@ -89,7 +86,7 @@ def train(
         return {"loss": loss.item(), "norm": norm.item()}
 
     settings = {
-        "begin": begin and fingerprint(nn.ModuleList([unet, text])),
+        "begins_with": loop.fingerprint(model),
         "preset": preset,
         "batch": batch,
         "pictures": pictures,
@@ -110,14 +107,14 @@ def train(
     )
     ema.copy_to(parameters)
     unet.save_pretrained(run / "unet")
-    text.save_pretrained(run / "text_encoder")
+    encoder.save_pretrained(run / "text_encoder")
     tokenizer.save_pretrained(run / "tokenizer")
     build_scheduler().save_pretrained(run / "scheduler")
     print(
         json.dumps(
             {
                 "stage": "teacher",
-                "begin": begin and fingerprint(nn.ModuleList([unet, text])),
+                "begins_with": loop.fingerprint(model),
                 "preset": preset,
                 "samples": steps * batch,
                 "hours": round(seconds / 3600, 3),
@@ -134,11 +131,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--autoencoder", type=loop.made_by("autoencoder"), default="runs/autoencoder/vae"
     )
+    parser.add_argument("--text", type=loop.made_by("text"), default="runs/text")
     parser.add_argument(
         "--begin",
         type=loop.made_by("teacher"),
         metavar="FOLDER",
-        help="begin with the weights of an earlier teacher instead of random ones",
+        help="begin with the U-Net of an earlier teacher instead of a random one",
     )
     parser.add_argument("--preset", choices=PRESETS, default="s")
     parser.add_argument("--steps", type=int, default=16000)

@@ -1,0 +1,132 @@
+"""Stage 0: the text encoder and its tokenizer, taught to keep what a caption states.
+
+Stable Diffusion starts from a text encoder that CLIP has trained; this is the storybook's stand-in
+for that. From the places after the caption's end, linear heads must read off every stated
+attribute: both things with colour and size in the order of naming, how they stand, sky and ground.
+The heads are then thrown away.
+"""
+
+import argparse
+import json
+import random
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sdxs.storybook.captions import OPPOSITE, Caption, as_typed, describe
+from sdxs.storybook.scenes import (
+    COLOURS,
+    GROUNDS,
+    PLACES,
+    SIZES,
+    SKIES,
+    THINGS,
+    sample_scene,
+)
+from sdxs.storybook.tokenizer import build_tokenizer
+from sdxs.train import loop
+from sdxs.train.models import PRESETS, build_text_encoder, tokenize
+
+UNSAID = "unsaid"
+HEADS: dict[str, tuple[str, ...]] = {  # what is read off -> its answers, "unsaid" besides
+    **{f"{name} {slot}": options for slot in (1, 2)
+       for name, options in (("kind", THINGS), ("colour", COLOURS), ("size", SIZES))},
+    "relation": tuple(OPPOSITE),
+    "place": PLACES,
+    "sky": SKIES,
+    "ground": GROUNDS,
+}  # fmt: skip
+
+
+def stated(caption: Caption) -> dict[str, str]:
+    """The right answer of every head."""
+    answers = {"relation": caption.relation, "place": caption.place}
+    answers |= {"sky": caption.sky, "ground": caption.ground}
+    for slot, thing in enumerate(caption.things, 1):
+        answers |= {f"kind {slot}": thing.kind, f"colour {slot}": thing.colour}
+        answers |= {f"size {slot}": thing.size}
+    return {name: answers.get(name) or UNSAID for name in HEADS}
+
+
+def targets(captions: list[Caption]) -> Tensor:
+    """(B, heads) indices of the right answers; the last answer of each head is "unsaid"."""
+    rows = [stated(caption) for caption in captions]
+    return torch.tensor(
+        [[(*options, UNSAID).index(row[name]) for name, options in HEADS.items()] for row in rows]
+    )
+
+
+def after_end(ids: Tensor, states: Tensor, end: int) -> Tensor:
+    """Mean of the states (B, L, D) from the caption's end on, all of which have read all of it."""
+    weight = (ids == end).float().unsqueeze(-1)  # the padding is the same token
+    return (states * weight).sum(1) / weight.sum(1)
+
+
+def train(
+    run: Path,
+    *,
+    preset: str,
+    steps: int,
+    batch: int,
+    lr: float,
+    seed: int,
+    save_seconds: float = 180.0,
+) -> None:
+    torch.manual_seed(seed)
+    tokenizer = build_tokenizer()
+    text = build_text_encoder(PRESETS[preset], tokenizer)
+    sizes = [len(options) + 1 for options in HEADS.values()]
+    heads = nn.Linear(PRESETS[preset].text_width, sum(sizes))
+    model = nn.ModuleDict({"text": text, "heads": heads})
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01, fused=True)
+
+    def step(index: int, generator: torch.Generator) -> dict[str, float]:
+        loop.set_lr(optimizer, lr * loop.cosine(index, steps))
+        rng = random.Random(int(torch.randint(2**62, (1,), generator=generator)))
+        captions = [describe(sample_scene(rng), rng) for _ in range(batch)]
+        ids = tokenize(tokenizer, [as_typed(caption.text, rng) for caption in captions])
+        with torch.autocast("cpu", torch.bfloat16):
+            states = text(ids).last_hidden_state  # (B, L, D)
+        answers = heads(after_end(ids, states.float(), tokenizer.eos_token_id)).split(sizes, -1)
+        wanted = targets(captions).unbind(-1)
+        pairs = list(zip(answers, wanted, strict=True))
+        loss = torch.stack([F.cross_entropy(a, w) for a, w in pairs]).mean()
+        right = torch.stack([(a.argmax(-1) == w).float().mean() for a, w in pairs]).mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        return {"loss": loss.item(), "right": right.item()}
+
+    seconds = loop.run(
+        run,
+        {"model": model, "optimizer": optimizer},
+        step,
+        steps=steps,
+        seed=seed,
+        settings={"preset": preset, "batch": batch, "lr": lr},
+        title="text encoder",
+        save_seconds=save_seconds,
+    )
+    text.save_pretrained(run / "text_encoder")
+    tokenizer.save_pretrained(run / "tokenizer")
+    about = {"stage": "text", "captions": steps * batch, "hours": round(seconds / 3600, 3)}
+    print(json.dumps(about))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--run", type=Path, default=Path("runs/text"), help="folder for its state")
+    parser.add_argument("--preset", choices=PRESETS, default="s")
+    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--seed", type=int, default=5)
+    options = vars(parser.parse_args(arguments))
+    train(options.pop("run"), **options)
+
+
+if __name__ == "__main__":
+    loop.command(main)
