@@ -2,7 +2,7 @@
 
 Each page receives a function from a prompt to a picture and some plain facts to show; it knows
 nothing of torch, models or files of weights. The talk between browser and server (one picture in
-the making, the newest request waiting) is `page/stage.js` and `studio.py`; the public limits are
+the making, the newest request waiting) is `page/page.js` and `studio.py`; the public limits are
 in `Page.launch`. The only file that imports Gradio.
 """
 
