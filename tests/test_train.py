@@ -12,16 +12,20 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from scipy.ndimage import uniform_filter
 from skimage import metrics
 from torch import nn
+from torch.nn import functional as F
 
 from sdxs import SDXS
 from sdxs.config import STORYBOOK_WORDS, UNSEEN_PAIRS
 from sdxs.storybook import evaluate
 from sdxs.storybook.captions import describe
+from sdxs.storybook.render import render
 from sdxs.storybook.scenes import sample_scenes
 from sdxs.train import autoencoder, evaluator, export, loop, pairs, score, teacher, text, warmup
 from sdxs.train.autoencoder import build, reconstruction_loss
+from sdxs.train.latents import occupied
 from sdxs.train.losses import encoder_features, ssim
 from sdxs.train.models import PRESETS, build_scheduler, build_unet
 
@@ -89,6 +93,28 @@ def test_reconstruction_loss_is_zero_only_on_the_target():
 def test_the_autoencoder_is_eight_times_smaller():
     z = build(12).encode(torch.zeros(1, 3, 64, 64)).latents
     assert z.shape == (1, 4, 8, 8)
+
+
+def test_roughness_agrees_with_scipys_uniform_filter():
+    z = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0)).double()
+
+    def mean_of_nine(x):
+        return uniform_filter(x, (0, 0, 3, 3), mode="constant")
+
+    around = mean_of_nine(z.numpy()) / mean_of_nine(np.ones(z.shape))  # at the edge, of fewer
+    wanted = np.square(z.numpy() - around).mean()
+    assert autoencoder.roughness(z).item() == pytest.approx(wanted, rel=1e-9)
+
+
+def test_boxes_of_things_hold_the_things():
+    scenes = sample_scenes(20, 3)
+    side = 32
+    for scene, seen in zip(scenes, render(scenes, 128).seen, strict=True):
+        cells = occupied(scene, side)
+        assert cells.shape == (1, side, side)
+        share = F.avg_pool2d(seen.amax(0, keepdim=True), 128 // side)  # of each cell, (1, 32, 32)
+        assert share[cells].sum() > 0.9 * share.sum()
+        assert cells.sum() < 3 * share.sum()
 
 
 class Walk:
@@ -165,7 +191,7 @@ from pathlib import Path
 from sdxs.train import teacher
 torch.set_num_threads(1)
 run, vae, text = map(Path, sys.argv[1:])
-teacher.train(run, autoencoder=vae, text=text, preset="toy", steps=30, batch=2, pictures=16,
+teacher.train(run, autoencoder=vae, text=text, preset="toy", steps=30, layout_steps=9, batch=2, pictures=16,
               lr=1e-3, seed=5, resolution=32, save_seconds=0)
 """
 

@@ -3,6 +3,10 @@
 diffusers' AutoencoderTiny, trained on crops of renders, most of them around things, with
 L1 + L1 of gradients at three scales. Noise on the latents and a pull towards mean 0 and
 deviation 1 stand in for the KL term.
+
+Latents that hold much detail and little colour reconstruct well and are hard to learn to paint:
+so the decoder must also paint the small picture from the small latents (EQ-VAE, arXiv
+2502.09509), and what differs from one latent cell to the next is held down.
 """
 
 import argparse
@@ -21,6 +25,8 @@ from sdxs.train import loop
 
 CROP = 64  # pixels
 DECAY = 0.5  # share of the steps over which the learning rate falls to zero
+SMALL = 0.5  # weight of the loss at half the size
+ROUGHNESS = 0.03  # weight of what differs between a latent cell and its neighbours
 HELD_OUT_SEED = 900_001  # scenes that no stage trains on
 
 
@@ -78,6 +84,12 @@ def reconstruction_loss(ours: Tensor, target: Tensor) -> Tensor:
     return loss
 
 
+def roughness(z: Tensor) -> Tensor:
+    """Mean squared difference of latents (B, C, h, w) from the mean of the 3 x 3 cells around."""
+    around = F.avg_pool2d(z, 3, stride=1, padding=1, count_include_pad=False)
+    return (z - around).square().mean()
+
+
 @torch.no_grad()
 def box_psnr(vae: AutoencoderTiny, resolution: int, count: int = 256) -> tuple[float, float]:
     """PSNR in dB on held-out renders: whole pictures, and inside the things' boxes."""
@@ -125,15 +137,18 @@ def train(
         with torch.autocast("cpu", torch.bfloat16):
             z = vae.encoder(target).float()  # (B, 4, 8, 8)
             noise = torch.randn(z.shape, generator=generator)
-            ours = vae.decoder(z + 0.05 * noise)
+            noisy = z + 0.05 * noise
+            ours, small = vae.decoder(noisy), vae.decoder(F.avg_pool2d(noisy, 2))
         loss = reconstruction_loss(ours.float(), target)
+        loss = loss + SMALL * reconstruction_loss(small.float(), F.avg_pool2d(target, 2))
+        rough = roughness(z)
         mean, std = z.mean((0, 2, 3)), z.std((0, 2, 3))
         unit = mean.square().mean() + (std - 1).square().mean()
         optimizer.zero_grad(set_to_none=True)
-        (loss + 0.02 * unit).backward()
+        (loss + 0.02 * unit + ROUGHNESS * rough).backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimizer.step()
-        return {"loss": loss.item(), "unit": unit.item()}
+        return {"loss": loss.item(), "unit": unit.item(), "rough": rough.item()}
 
     settings = {
         "begins_with": loop.fingerprint(vae),

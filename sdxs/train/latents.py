@@ -18,6 +18,17 @@ from sdxs.train.loop import fingerprint
 CHUNK = 32
 
 
+def occupied(scene: Scene, side: int) -> Tensor:
+    """Which cells of a picture of `side` x `side` cells lie in a thing's box, (1, side, side)."""
+    centre = (torch.arange(side) + 0.5) / side
+    cells = torch.zeros(1, side, side, dtype=torch.bool)
+    for thing in scene.things:
+        across = (centre - thing.x).abs() <= thing.height / 2
+        down = (centre <= thing.y) & (centre >= thing.y - thing.height)
+        cells |= down[:, None] & across[None, :]
+    return cells
+
+
 class LatentSet:
     """Scenes with their latents, (N, 4, h, w) float16. Captions are made anew each time."""
 
@@ -25,12 +36,17 @@ class LatentSet:
         self.scenes = scenes
         self.latents = latents
 
-    def batch(self, count: int, generator: torch.Generator) -> tuple[Tensor, list[str]]:
-        """Random latents (count, 4, h, w) float32 and a caption of each."""
+    def batch(self, count: int, generator: torch.Generator) -> tuple[Tensor, list[str], Tensor]:
+        """Random latents (count, 4, h, w) float32, a caption of each, and where its things stand.
+
+        The last is (count, 1, h, w) bool: the boxes of the things.
+        """
         index = torch.randint(len(self.scenes), (count,), generator=generator)
         rng = random.Random(int(torch.randint(2**62, (1,), generator=generator)))
         texts = [as_typed(describe(self.scenes[i], rng).text, rng) for i in index.tolist()]
-        return self.latents[index].float(), texts
+        side = self.latents.shape[-1]
+        boxes = torch.stack([occupied(self.scenes[i], side) for i in index.tolist()])
+        return self.latents[index].float(), texts, boxes
 
 
 @torch.no_grad()
