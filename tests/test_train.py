@@ -191,8 +191,8 @@ from pathlib import Path
 from sdxs.train import teacher
 torch.set_num_threads(1)
 run, vae, text = map(Path, sys.argv[1:])
-teacher.train(run, autoencoder=vae, text=text, preset="toy", steps=30, layout_steps=9, batch=2, pictures=16,
-              lr=1e-3, seed=5, resolution=32, save_seconds=0)
+teacher.train(run, autoencoder=vae, text=text, preset="toy", steps=30, layout_steps=9, batch=2,
+              pictures=16, lr=1e-3, seed=5, resolution=32, save_seconds=0)
 """
 
 
