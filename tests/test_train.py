@@ -246,6 +246,8 @@ def test_the_commands_lead_from_nothing_to_a_checkpoint_that_paints(tmp_path, ca
     teacher.main(
         ["--run", path("t"), "--text", path("x"), *parts[2:], *few, *small, "--preset", "toy"]
     )
+    frozen = [load_file(tmp_path / run / "text_encoder/model.safetensors") for run in "xt"]
+    assert all(torch.equal(frozen[0][name], frozen[1][name]) for name in frozen[0] | frozen[1])
     pairs.main(["--run", path("p"), "--teacher", path("t"), "--count", "64", "--steps", "2"])
     warmup.main(["--run", path("w"), "--teacher", path("t"), "--pairs", path("p"), *few])
     export.main(["--out", path("toy"), "--unet", path("w/unet"), *parts])

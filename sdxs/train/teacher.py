@@ -1,10 +1,13 @@
-"""Stage T: the multi-step model; U-Net and text encoder are trained together by v-prediction.
+"""Stage T: the multi-step model, trained by v-prediction; the text encoder stays as it is.
 
 The U-Net has the tiny student's own shape: it serves later as teacher, as offline model and as
 the one-step model's start, as Vega does for SDXS-1024 (paper, section 4.1). The loss is the mean
 squared error of v, and timesteps are drawn with a density that grows with t: latents this small
 give their content away at a signal-to-noise ratio of 0.1, so what a prompt decides is learnt
 almost only above t = 750, and the one step starts there.
+
+The text encoder is frozen, as Stable Diffusion's is. Trained along at this learning rate it
+forgets within some thousand steps all that the loss does not ask for yet: colours and shapes.
 
 The first `layout_steps` learn that alone, what stands where: almost only the noisiest timesteps,
 and an error counts three times where a thing stands. Such a weight draws the mean towards the
@@ -59,12 +62,11 @@ def train(
     data = encode_scenes(run, vae, pictures, seed, resolution)
     torch.manual_seed(seed)
     tokenizer = CLIPTokenizer.from_pretrained(text / "tokenizer")
-    encoder = CLIPTextModel.from_pretrained(text / "text_encoder").train()
+    encoder = CLIPTextModel.from_pretrained(text / "text_encoder").eval().requires_grad_(False)
     unet = build_unet(PRESETS[preset], resolution).to(memory_format=torch.channels_last)
     if begin is not None:
         unet.load_state_dict(UNet2DConditionModel.from_pretrained(begin / "unet").state_dict())
-    model = nn.ModuleDict({"unet": unet, "text": encoder})
-    parameters = list(model.parameters())
+    parameters = list(unet.parameters())
     optimizer = torch.optim.AdamW(
         parameters, lr=lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True
     )
@@ -81,8 +83,9 @@ def train(
         power = LAYOUT_NOISE if layout else HIGH_NOISE
         t = (len(alphas) * torch.rand(batch, generator=generator) ** power).long()
         x = add_noise(x0, noise, t, alphas).to(memory_format=torch.channels_last)
-        with short_attention(), torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad():
             context = encoder(tokenize(tokenizer, texts)).last_hidden_state  # (B, L, D)
+        with short_attention(), torch.autocast("cpu", torch.bfloat16):
             v: Tensor = unet(x, t, context, return_dict=False)[0]
         error = (v.float() - velocity(x0, noise, t, alphas)).square()
         loss = (error * (1 + (LAYOUT_WEIGHT - 1) * boxes)).mean() if layout else error.mean()
@@ -95,7 +98,8 @@ def train(
         return {"loss": loss.item(), "norm": norm.item()}
 
     settings = {
-        "begins_with": loop.fingerprint(model),
+        "begins_with": loop.fingerprint(unet),
+        "text": loop.fingerprint(encoder),
         "preset": preset,
         "layout_steps": layout_steps,
         "batch": batch,
@@ -103,7 +107,7 @@ def train(
         "lr": lr,
         "resolution": resolution,
     }
-    parts = {"model": model, "optimizer": optimizer, "ema": ema}
+    parts = {"unet": unet, "optimizer": optimizer, "ema": ema}
     seconds = loop.run(
         run,
         parts,
@@ -124,7 +128,6 @@ def train(
         json.dumps(
             {
                 "stage": "teacher",
-                "begins_with": loop.fingerprint(model),
                 "preset": preset,
                 "samples": steps * batch,
                 "hours": round(seconds / 3600, 3),
