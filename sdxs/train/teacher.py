@@ -154,7 +154,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--preset", choices=PRESETS, default="s")
     parser.add_argument("--steps", type=int, default=16000)
     parser.add_argument(
-        "--layout-steps", type=int, default=2500, help="first steps, for what stands where"
+        "--layout-steps", type=int, default=1200, help="first steps, for what stands where"
     )
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--pictures", type=int, default=20000, help="renders to learn from")
