@@ -113,15 +113,15 @@ def output_files(output: Path, seed: int, count: int) -> list[Path]:
     if not 1 <= count <= LARGEST_BATCH:
         raise InputError(f"--count must be from 1 to {LARGEST_BATCH}, not {count}")
     folder = output.parent
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise InputError(f"--output {output}: there is no folder {folder}, make it first")
     files = [output]
     if count > 1:
         files = [output.with_stem(f"{output.stem}-{seed + i}") for i in range(count)]
     for file in files:
-        if file.is_dir():
+        if os.path.isdir(file):
             raise InputError(f"--output {file} is a folder: give a file in it")
-        if not os.access(file if file.exists() else folder, os.W_OK):
+        if not os.access(file if os.path.exists(file) else folder, os.W_OK):
             raise InputError(f"--output {file}: no permission to write there")
     return files
 

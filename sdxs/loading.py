@@ -4,6 +4,7 @@ Honours every config found there. Classes come from the tables below, never from
 file. Knows nothing of where the folder came from, of devices, or of how weights are stored.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ def load_parts(folder: Path, dtype: torch.dtype) -> Parts:
     decoders = {
         name: load_decoder(folder / part, dtype)
         for name, part in DECODER_FOLDERS.items()
-        if name == "tiny" or (folder / part).is_dir()
+        if name == "tiny" or os.path.isdir(folder / part)
     }
     _check_fit(folder, unet, text_encoder, decoders)
     return Parts(unet, text_encoder, reader, one_step, decoders)
@@ -161,10 +162,10 @@ def load_decoder(folder: Path, dtype: torch.dtype) -> Decoder:
 def load_tokenizer(folder: Path, text_config: CLIPTextConfig) -> PromptReader:
     """The tokenizer of a folder with `tokenizer.json`, or with `vocab.json` and `merges.txt`."""
     files = [folder / "tokenizer.json"]
-    if not files[0].is_file():
+    if not os.path.isfile(files[0]):
         files = [folder / "vocab.json", folder / "merges.txt"]
     for file in files:
-        if not file.is_file():
+        if not os.path.isfile(file):
             raise CheckpointError(
                 f"{file} is missing: a tokenizer is tokenizer.json, or vocab.json and merges.txt"
             )

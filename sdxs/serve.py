@@ -79,10 +79,11 @@ def check_address(host: str, port: int) -> None:
         with socket.socket(family, kind) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
+    except (OSError, UnicodeError) as error:  # the latter for what is no host name at all
+        number = getattr(error, "errno", None)
+        if number == errno.EADDRINUSE:
             raise StartError(f"port {port} is in use: {other}") from None
-        if error.errno == errno.EACCES:
+        if number == errno.EACCES:
             raise StartError(f"no permission for port {port}: {other}, 1024 or above") from None
         raise StartError(
             f"cannot listen on {host}: choose an address of this machine with --host, "

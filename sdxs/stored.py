@@ -6,6 +6,7 @@ no class is looked up by a name from a file. Knows nothing of what the networks 
 """
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,9 +66,9 @@ def build(make: Callable[[], Any], file: Path) -> Any:
 def weights_file(folder: Path, stem: str) -> Path:
     """`stem.safetensors`, else its 16-bit variant."""
     for name in (f"{stem}.safetensors", f"{stem}.fp16.safetensors"):
-        if (folder / name).is_file():
+        if os.path.isfile(folder / name):
             return folder / name
-    pickles = [path.name for path in sorted(folder.glob("*.bin"))] if folder.is_dir() else []
+    pickles = [path.name for path in sorted(folder.glob("*.bin"))] if os.path.isdir(folder) else []
     remedy = "the checkpoint is incomplete, fetch it again"
     if pickles:
         remedy = f"{pickles[0]} is a pickle, which can run code: save it as safetensors"

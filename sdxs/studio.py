@@ -27,7 +27,7 @@ LONGEST_PROMPT = 1_000_000  # characters; far more than any window, far less tha
 MOST_WAITING = 64  # requests that wait while another picture is being made
 
 BLANK = "Type what you would like to see, and the picture follows."
-CROWDED = "Many people are painting just now; yours comes as soon as there is room."
+CROWDED = "Many people are painting just now; the next try may find room."
 BROKEN = "Something went wrong while making this picture; the next one may well work."
 
 
@@ -100,6 +100,10 @@ class Studio:
         if self._waiting >= MOST_WAITING:
             raise Crowded(CROWDED)
         self._waiting += 1
+        # A visitor who leaves does not stop the thread, so the turn must not end with the visit.
+        return await asyncio.shield(self._in_turn(prompt, options, format))
+
+    async def _in_turn(self, prompt: str, options: dict[str, Any], format: str) -> Made:
         try:
             async with self._turn:
                 return await asyncio.to_thread(self._make, prompt, options, format)

@@ -6,7 +6,7 @@ the making, the newest request waiting) is `page/page.js` and `studio.py`; the p
 in `Page.launch`. The only file that imports Gradio.
 """
 
-import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -166,17 +166,15 @@ def _stage(studio: Studio, about: About, welcome: Image.Image | None) -> gr.HTML
 
     first: dict[str, Any] = {"note": BLANK}
     if welcome is not None:
-        request = {"prompt": about.examples[0], "seed": str(FIRST_SEED)}
         first |= {
             "took": "An example",
             "picture": data_url(encode(welcome), "jpeg"),
-            "prompt": about.examples[0],
-            "request": json.dumps(request),
+            "request": {"prompt": about.examples[0], "seed": str(FIRST_SEED)},
         }
     return gr.HTML(
         first,
         html_template=_read("stage.html"),
-        js_on_load="sdxs.connect(element, server);",
+        js_on_load="sdxs.connect(element, server, props.value.request);",
         server_functions=[paint, download],
         elem_id="sdxs-stage",
         apply_default_css=False,
@@ -191,7 +189,10 @@ def _chips(look: str, title: str, groups: Mapping[str, Sequence[str]]) -> gr.HTM
         None,
         html_template=_read("chips.html"),
         js_on_load="sdxs.chips(element, props, trigger);  // fires 'input'",
-        groups=[{"name": name, "texts": list(texts)} for name, texts in groups.items()],
+        groups=[
+            {"name": _literal(name), "texts": [_literal(text) for text in texts]}
+            for name, texts in groups.items()
+        ],
         look=look,
         title=title,
         elem_id=f"sdxs-{look}",
@@ -228,6 +229,11 @@ def _about_html(about: About) -> str:
             f"<p>The real model, which is downloaded once:</p><pre>{escape(about.command)}</pre>"
         )
     return "\n".join(lines)
+
+
+def _literal(text: str) -> str:
+    """Gradio reads a filled template as a JavaScript template literal: nothing in it may act."""
+    return re.sub(r"[\\`$]", r"\\\g<0>", text)
 
 
 def _read(name: str) -> str:

@@ -96,21 +96,20 @@ def _auto() -> Source:
 
 def weights_folder(name: str = "") -> Path:
     """What `weights/` holds under a name: in `SDXS_WEIGHTS` if it is there, else in our own."""
-    found = [root / name for root in _roots() if (root / name).exists()]
+    found = [root / name for root in _roots() if os.path.exists(root / name)]
     return found[0] if found else OWN_WEIGHTS / name
 
 
 def _roots() -> list[Path]:
     own = os.environ.get("SDXS_WEIGHTS")
-    return [Path(own).expanduser(), OWN_WEIGHTS] if own else [OWN_WEIGHTS]
+    return [Path(os.path.expanduser(own)), OWN_WEIGHTS] if own else [OWN_WEIGHTS]
 
 
 def _named(name: str) -> Source:
     roots = _roots()
     for root in roots:
         if os.path.isfile(root / name / INDEX):
-            hint = REAL_MODEL_COMMAND if name == EMBEDDED else ""
-            return Source(name, root / name, "named", "it was asked for", hint)
+            return _ours(root / name)
     known = sorted({path.parent.name for root in roots for path in root.glob(f"*/{INDEX}")})
     close = difflib.get_close_matches(name, known, n=1)
     did_you_mean = f"did you mean {close[0]}? " if close else ""
@@ -121,8 +120,13 @@ def _named(name: str) -> Source:
     )
 
 
+def _ours(folder: Path) -> Source:
+    hint = REAL_MODEL_COMMAND if folder.name == EMBEDDED else ""
+    return Source(folder.name, folder, "named", "it was asked for", hint)
+
+
 def _folder(path: str) -> Source:
-    folder = Path(path).expanduser()
+    folder = Path(os.path.expanduser(path))
     if not os.path.isdir(folder):
         raise CheckpointError(f"there is no folder {path}: give a folder that holds {INDEX}")
     if not os.path.isfile(folder / INDEX):
@@ -130,7 +134,10 @@ def _folder(path: str) -> Source:
         if os.path.isfile(folder / "adapter_config.json"):
             what = "is a LoRA, not a whole checkpoint: it lacks"
         raise CheckpointError(f"{path} {what} {INDEX}: give one that diffusers' layout is in")
-    return Source(path, folder.resolve(), "folder", "it was asked for")
+    folder = folder.resolve()
+    if any(folder.parent == root.resolve() for root in _roots()):
+        return _ours(folder)  # by its path or by its name: the same model
+    return Source(path, folder, "folder", "it was asked for")
 
 
 def _cached(hub_id: str) -> Path | None:
@@ -142,9 +149,14 @@ def _cached(hub_id: str) -> Path | None:
     if not isinstance(index, str):
         return None
     folder = Path(index).parent
-    needed = [folder / network / file for network, file in NETWORKS.items()]
-    needed += [folder / "scheduler" / "scheduler_config.json", folder / "tokenizer"]
-    return folder if all(map(os.path.exists, needed)) else None
+    needed = [folder / "scheduler" / "scheduler_config.json"]
+    for network, file in NETWORKS.items():
+        needed += [folder / network / "config.json", folder / network / file]
+    tokenizers = [("tokenizer.json",), ("vocab.json", "merges.txt")]
+    readable = any(
+        all(os.path.exists(folder / "tokenizer" / name) for name in names) for names in tokenizers
+    )
+    return folder if readable and all(map(os.path.exists, needed)) else None
 
 
 def _from_hub(name: str, hub_id: str, revision: str | None) -> Source:

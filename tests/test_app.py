@@ -59,8 +59,9 @@ def test_a_bad_port(port):
         parser(None).parse_args([f"--port={port}"])
 
 
-def test_a_bad_host():
-    complains(app("--host", "203.0.113.9", "--port", free_port()), "203.0.113.9", "--host")
+@pytest.mark.parametrize("host", ["203.0.113.9", "a..b", "x" * 70 + ".example"])
+def test_a_bad_host(host):
+    complains(app("--host", host, "--port", free_port()), host, "--host")
 
 
 def test_a_missing_checkpoint():

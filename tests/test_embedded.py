@@ -7,9 +7,8 @@ from safetensors import safe_open
 
 from sdxs import SDXS
 from sdxs.storybook.captions import FROZEN, frozen_captions
-from sdxs.storybook.evaluate import look, painter, tally, wilson
+from sdxs.storybook.evaluate import look, of_renders, painter, tally, wilson
 from sdxs.storybook.evaluator import Evaluator, check
-from sdxs.train.evaluator import accuracy
 from sdxs.train.export import LIMIT
 from sdxs.weights import weights_folder
 
@@ -39,7 +38,7 @@ def test_configs_name_no_folder_of_the_machine_that_made_them():
 
 
 def test_the_judge_confirms_99_of_100_attributes_of_held_out_renders(judge):
-    assert accuracy(judge, None, 400, 128) >= 0.99
+    assert of_renders(judge, 400, 128) >= 0.99
 
 
 def test_one_step_paints_what_the_captions_say(judge):

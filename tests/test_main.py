@@ -60,6 +60,7 @@ def test_mistakes(
         (["tree", "--size", 100, *tiny], "multiple of 32"),
         ([" ", *tiny], "prompt is empty"),
         (["tree", "--count", 300, *tiny], "from 1 to 256"),
+        (["tree", *tiny, "--output", tmp_path / f"{'x' * 300}.png"], "cannot write"),
     ]:
         status, out, err = run(capsys, *arguments)
         assert (status, out) == (2, ""), arguments

@@ -50,6 +50,32 @@ def test_one_picture_in_the_making_first_come_first_served():
     assert [one.file for one in made] == [encode(grey("a", seed=seed)) for seed in range(8)]
 
 
+def test_a_visitor_who_leaves_keeps_the_turn_until_the_picture_is_made():
+    begun, finish, running, most = threading.Event(), threading.Event(), 0, 0
+
+    def slow(prompt: str, *, seed: int) -> Image.Image:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        begun.set()
+        finish.wait(30)
+        running -= 1
+        return grey(prompt, seed=seed)
+
+    async def visits() -> bytes:
+        own = Studio(slow)
+        leaving = asyncio.ensure_future(own.make("a", 1))
+        await asyncio.to_thread(begun.wait, 30)
+        leaving.cancel()
+        staying = asyncio.ensure_future(own.make("a", 2))
+        await asyncio.sleep(0.1)
+        finish.set()
+        return (await staying).file
+
+    assert asyncio.run(visits()) == encode(grey("a", seed=2))
+    assert most == 1
+
+
 def test_a_crowd_is_told_to_come_again(monkeypatch):
     monkeypatch.setattr(studio, "MOST_WAITING", 2)
 

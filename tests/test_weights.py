@@ -15,11 +15,15 @@ from sdxs.config import EMBEDDED, REAL_MODEL
 
 NEEDED = [
     "model_index.json",
+    "unet/config.json",
     "unet/diffusion_pytorch_model.safetensors",
+    "vae/config.json",
     "vae/diffusion_pytorch_model.safetensors",
+    "text_encoder/config.json",
     "text_encoder/model.safetensors",
     "scheduler/scheduler_config.json",
     "tokenizer/vocab.json",
+    "tokenizer/merges.txt",
 ]
 
 
@@ -109,6 +113,7 @@ def test_a_weights_folder_of_ones_own(tmp_path: Path, monkeypatch: pytest.Monkey
     assert weights.resolve("mine").folder == mine == weights.weights_folder("mine")
     assert weights.weights_folder(EMBEDDED) == weights.OWN_WEIGHTS / EMBEDDED
     assert weights.resolve(EMBEDDED).folder == weights.OWN_WEIGHTS / EMBEDDED
+    assert weights.resolve(mine) == weights.resolve("mine")  # its words are known either way
     with pytest.raises(CheckpointError, match="did you mean mine") as caught:
         weights.resolve("minee")
     assert str(tmp_path / "own") in str(caught.value)
@@ -135,7 +140,7 @@ def test_what_is_no_checkpoint(tmp_path: Path) -> None:
     for nothing in ("", "  ", "a\0b", None, 3):
         with pytest.raises(InputError, match="checkpoint must be"):
             weights.resolve(nothing)  # type: ignore[arg-type]
-    for strange in ("a/b/c", "/", "x" * 5000, "storybook!", "a\nb"):
+    for strange in ("a/b/c", "/", "x" * 5000, "storybook!", "a\nb", "~nosuchuser/x"):
         with pytest.raises(CheckpointError):
             weights.resolve(strange)
 

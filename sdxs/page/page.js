@@ -8,11 +8,13 @@
 window.sdxs = (() => {
   const RETRY_MS = 1000;
   const SILENT = "The server does not answer; trying again.";
+  const NO_FILE = "The server does not answer; try again in a moment.";
 
   let waiting = null; // the newest request, not yet sent
   let busy = false; // one is on its way
   let shown = null; // the request that the picture on show answers
   let touched = false; // the visitor has written something; until then the welcome picture's prompt counts
+  let asked = null; // the seed and decoder that were last asked for
   let stage = null; // {element, server} and our own elements, once the page is there
 
   function say(text, kind) {
@@ -28,7 +30,6 @@ window.sdxs = (() => {
     shown = request;
     stage.picture.src = answer.picture; // the old picture stays until the new one is ready
     stage.picture.alt = request.prompt;
-    stage.picture.dataset.request = JSON.stringify(request);
     stage.took.textContent = `${Math.round(answer.ms)} ms`;
     stage.save.disabled = false;
   }
@@ -62,19 +63,21 @@ window.sdxs = (() => {
     stage.save.disabled = true;
     const answer = await call("download", shown);
     stage.save.disabled = false;
-    if (!answer?.file) return say(answer?.note ?? SILENT, "error");
+    if (!answer?.file) return say(answer?.note ?? NO_FILE, "error");
     const link = document.createElement("a");
     link.href = answer.file;
     link.download = answer.name;
     link.click();
   }
 
-  // The stage is there: an element with our ids inside, and the server's functions.
-  function connect(element, server) {
+  // The stage is there: an element with our ids inside, the server's functions, and the request
+  // that the welcome picture answers, if there is one.
+  function connect(element, server, welcome) {
     const own = (name) => element.querySelector(`#sdxs-${name}`);
     stage = { element, server, note: own("note"), picture: own("picture") };
     Object.assign(stage, { took: own("took"), save: own("save") });
-    shown = JSON.parse(stage.picture.dataset.request ?? "null");
+    shown = welcome ?? null;
+    if (shown) stage.picture.alt = shown.prompt;
     stage.save.addEventListener("click", download);
     work();
   }
@@ -93,8 +96,10 @@ window.sdxs = (() => {
   // what it returns is a change again, and that asks for the picture.
   function changed(prompt, seed, decoder) {
     touched ||= prompt.trim() !== "";
+    const other = asked && (asked.seed !== seed || asked.decoder !== decoder);
+    asked = { seed, decoder };
     if (touched) ask({ prompt, seed, decoder });
-    else if (shown && shown.seed !== seed) ask({ prompt: shown.prompt, seed, decoder });
+    else if (shown && other) ask({ prompt: shown.prompt, seed, decoder });
   }
 
   const roll = () => String(Math.floor(Math.random() * 1e6)); // short enough to tell a friend

@@ -16,6 +16,7 @@ SKIES = tuple(STORYBOOK_WORDS["skies"])
 GROUNDS = tuple(STORYBOOK_WORDS["grounds"])
 PLACES = tuple(STORYBOOK_WORDS["places"])
 
+HELD_OUT_SEED = 900_001  # of scenes that nothing trains on
 THINGS_IN = {"alone": 1, "side": 2, "depth": 2}  # layout -> how many things
 LAYOUT_ODDS = {"alone": 0.35, "side": 0.40, "depth": 0.25}
 HEIGHT = {"small": (0.23, 0.28), "big": (0.40, 0.47)}  # of a thing, size by size

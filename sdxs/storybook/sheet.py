@@ -35,9 +35,13 @@ def main(arguments: list[str] | None = None) -> int:
         "--checkpoint", default="storybook", help="a name under weights/ or a folder"
     )
     parser.add_argument("--output", type=Path, default=Path("weights/storybook.png"))
-    parser.add_argument("--count", type=int, default=32, help="frozen captions, from the first")
-    parser.add_argument("--columns", type=int, default=8)
+    add = parser.add_argument
+    add("--count", type=int, default=32, choices=range(1, 1001), metavar="N",
+        help="frozen captions, from the first, 1 to 1000")  # fmt: skip
+    add("--columns", type=int, default=8, choices=range(1, 101), metavar="N")
     options = parser.parse_args(arguments)
+    if options.output.suffix != ".png" or not options.output.parent.is_dir():
+        parser.error(f"--output {options.output}: give a .png in a folder that is there")
     texts = [caption.text for caption in frozen_captions()[: options.count]]
     try:
         model = SDXS.load(options.checkpoint)

@@ -20,14 +20,13 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from sdxs.storybook.render import render
-from sdxs.storybook.scenes import Scene, sample_scenes
+from sdxs.storybook.scenes import HELD_OUT_SEED, Scene, sample_scenes
 from sdxs.train import loop
 
 CROP = 64  # pixels
 DECAY = 0.5  # share of the steps over which the learning rate falls to zero
 SMALL = 0.5  # weight of the loss at half the size
 ROUGHNESS = 0.03  # weight of what differs between a latent cell and its neighbours
-HELD_OUT_SEED = 900_001  # scenes that no stage trains on
 
 
 def build(width: int = 48) -> AutoencoderTiny:

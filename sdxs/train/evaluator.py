@@ -5,7 +5,6 @@ Noise and blur are added, so that it judges what is drawn and not how sharply.
 
 import argparse
 import json
-import random
 from pathlib import Path
 
 import torch
@@ -13,12 +12,11 @@ from diffusers import AutoencoderTiny
 from torch import Tensor
 from torch.nn import functional as F
 
-from sdxs.storybook.captions import describe
-from sdxs.storybook.evaluator import Evaluator, check
-from sdxs.storybook.render import render
+from sdxs.storybook.evaluate import of_renders
+from sdxs.storybook.evaluator import Evaluator
 from sdxs.storybook.scenes import COLOURS, GROUNDS, SIZES, SKIES, THINGS, Scene, sample_scenes
 from sdxs.train import loop
-from sdxs.train.autoencoder import HELD_OUT_SEED, draw_pictures, to_unit
+from sdxs.train.autoencoder import draw_pictures, to_unit
 
 
 def labels(scenes: list[Scene]) -> dict[str, Tensor]:
@@ -62,21 +60,6 @@ def round_trip(vae: AutoencoderTiny, pictures: Tensor) -> Tensor:
             ours = vae.decoder(vae.encoder(x))
         parts.append(((ours.float().clamp(-1, 1) + 1) * 127.5).round().byte())
     return torch.cat(parts)
-
-
-@torch.no_grad()
-def accuracy(model: Evaluator, vae: AutoencoderTiny | None, count: int, resolution: int) -> float:
-    """Share of stated attributes that the evaluator confirms on held-out renders."""
-    scenes = sample_scenes(count, HELD_OUT_SEED, unseen="any")
-    rng = random.Random(HELD_OUT_SEED)
-    captions = [describe(scene, rng) for scene in scenes]
-    right = []
-    for i in range(0, count, 50):
-        picture = render(scenes[i : i + 50], resolution).picture
-        if vae is not None:
-            picture = vae.decode(vae.encode(picture).latents).sample.clamp(-1, 1)
-        right += [ok for row in check(model(picture), captions[i : i + 50]) for _, ok in row]
-    return sum(right) / len(right)
 
 
 def train(
@@ -138,7 +121,7 @@ def train(
     )
     model.eval().save(out)
     model = Evaluator.load(out)
-    plain, ceiling = (accuracy(model, v, held_out, resolution) for v in (None, vae))
+    plain, ceiling = (of_renders(model, held_out, resolution, v) for v in (None, vae))
     print(
         json.dumps(
             {

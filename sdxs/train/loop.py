@@ -22,6 +22,14 @@ from tqdm import tqdm
 
 from sdxs.errors import SDXSError
 
+NEEDED = {  # stage -> the file without which what it leaves behind is of no use
+    "autoencoder": "config.json",
+    "text": "tokenizer/tokenizer.json",
+    "teacher": "scheduler/scheduler_config.json",
+    "pairs": "pairs.json",
+    "warmup": "config.json",
+}
+
 
 class Stateful(Protocol):
     def state_dict(self) -> dict[str, Any]: ...
@@ -66,12 +74,12 @@ def command(main: Callable[[], None]) -> None:
 
 
 def made_by(stage: str) -> Callable[[str], Path]:
-    """An argparse type: a folder that another stage leaves behind."""
+    """An argparse type: a folder that another stage leaves behind when it is finished."""
 
     def folder(text: str) -> Path:
-        if not Path(text).is_dir():
+        if not (Path(text) / NEEDED[stage]).is_file():
             raise argparse.ArgumentTypeError(
-                f"there is no folder {text}: run python -m sdxs.train.{stage} first"
+                f"{text} has no {NEEDED[stage]}: run python -m sdxs.train.{stage} to its end first"
             )
         return Path(text)
 

@@ -32,7 +32,12 @@ def make(run: Path, *, teacher: Path, count: int, steps: int, guidance: float, s
     model = Teacher.load(teacher)
     side, channels = model.unet.config["sample_size"], model.unet.config["in_channels"]
     run.mkdir(parents=True, exist_ok=True)
-    settings = {"steps": steps, "guidance": guidance, "seed": seed, "teacher": str(teacher)}
+    settings = {
+        "steps": steps,
+        "guidance": guidance,
+        "seed": seed,
+        "teacher": loop.fingerprint(model.unet),
+    }
     about = run / "pairs.json"
     if about.exists() and json.loads(about.read_text()) != settings:
         raise loop.TrainingError(f"{run} holds pairs of other settings: {about.read_text()}")
@@ -58,7 +63,8 @@ class Pairs:
     """Pairs in memory: noise, latents (N, 4, h, w) float16 and N prompts."""
 
     def __init__(self, run: Path) -> None:
-        seed = json.loads((run / "pairs.json").read_text())["seed"]
+        self.settings = json.loads((run / "pairs.json").read_text())
+        seed = self.settings["seed"]
         paths = sorted(run.glob("chunk-*.safetensors"))
         if not paths:
             raise loop.TrainingError(f"no pairs in {run}: run python -m sdxs.train.pairs first")

@@ -13,7 +13,7 @@ from sdxs.train.models import tokenize
 
 @dataclass(frozen=True)
 class Teacher:
-    """The multi-step model, frozen. `solver` is configured from the folder's own scheduler."""
+    """The multi-step model, frozen. `folder` holds the scheduler that a solver is made from."""
 
     unet: UNet2DConditionModel
     text: CLIPTextModel

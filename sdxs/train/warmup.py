@@ -71,8 +71,8 @@ def train(
         }
 
     settings = {
-        "teacher": str(teacher),
-        "pairs": len(data.prompts),
+        "teacher": loop.fingerprint(model.unet),
+        "pairs": {**data.settings, "count": len(data.prompts)},
         "batch": batch,
         "lr": lr,
         "mse": mse,

@@ -62,14 +62,16 @@ class Visits:
     complaints: list[str] = field(default_factory=list)
     contexts: list = field(default_factory=list)
 
-    def __call__(self, url: str, *, width: int = 1280, height: int = 900, **options) -> Page:
+    def __call__(
+        self, url: str, *, width: int = 1280, height: int = 900, script: str = "", **options
+    ) -> Page:
         context = self.browser.new_context(
             viewport={"width": width, "height": height}, accept_downloads=True, **options
         )
         self.contexts.append(context)
         context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
-        page.add_init_script(WATCH)
+        page.add_init_script(WATCH + script)
         page.on("request", self._request)
         page.on("console", lambda m: m.type in ("error", "warning") and self._complain(m.text))
         page.on("pageerror", lambda error: self._complain(str(error)))

@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -14,14 +13,11 @@ from tests.browser.conftest import served
 
 pytestmark = pytest.mark.browser
 
-EMBEDDED = Path(__file__).resolve().parents[2] / "weights" / "storybook"
 PROMPT = "a red house and a blue ball"
 
 
 @pytest.fixture(scope="module", params=["tiny", "storybook"])
 def model(request, tiny_checkpoint) -> SDXS:
-    if request.param == "storybook" and not EMBEDDED.exists():
-        pytest.skip("the embedded model is not there yet")
     return SDXS.load(tiny_checkpoint if request.param == "tiny" else "storybook")
 
 

@@ -9,13 +9,24 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from sdxs.picture import encode
+from sdxs.ui import About
 from tests.browser.conftest import served
 from tests.browser.standin import WINDOW, Standin
 
 pytestmark = pytest.mark.browser
 
 PROMPT = "a red house to the left of a green tree!"  # 40 characters
-EARLY = "box => { box.value = 'an early bird'; box.dispatchEvent(new Event('input')); }"
+EARLY = """
+new MutationObserver((_, observer) => {
+  const box = document.querySelector("#sdxs-prompt textarea");
+  if (!box) return;
+  observer.disconnect();
+  setTimeout(() => {
+    box.value = "an early bird";
+    box.dispatchEvent(new Event("input", { bubbles: true }));
+  });
+}).observe(document, { childList: true, subtree: true });
+"""
 
 
 def source(picture: Image.Image) -> str:
@@ -66,8 +77,7 @@ def test_two_visitors_each_see_their_own(visit, url):
 
 
 def test_a_prompt_typed_while_the_page_is_loading_counts(visit, url):
-    page = visit(url)
-    prompt_box(page).evaluate(EARLY)
+    page = visit(url, script=EARLY)
     shows(page, "an early bird", 0)
 
 
@@ -95,6 +105,33 @@ def test_the_dice_also_roll_the_welcome_picture(visit, url):
     page.locator("#sdxs-dice").click()
     expect(seed_box(page)).not_to_have_value("0")
     shows(page, "a red house at sunset", int(seed_box(page).input_value()))
+
+
+def test_seed_and_decoder_act_before_anything_is_typed(visit, url):
+    page, welcome = visit(url), "a red house at sunset"
+    page.get_by_label("large").check()
+    shows(page, welcome, 0, "large")
+    seed_box(page).fill("")
+    expect(note(page)).to_have_attribute("data-kind", "error")
+    seed_box(page).fill("0")
+    expect(note(page)).to_be_empty()
+    seed_box(page).fill("1")
+    seed_box(page).fill("12")
+    seed_box(page).fill("1")  # while 12 is in the making
+    page.wait_for_timeout(1500)
+    shows(page, welcome, 1, "large")
+
+
+def test_examples_and_words_may_hold_any_characters(visit, standin):
+    odd = 'a "sign" \\ with `${1}` {{x}} <b>'
+    about = About(checkpoint="standin", examples=(odd,), words={"odd": (odd,)})
+    for address in served(standin, about=about, welcome=standin.draw(odd, 0)):
+        page = visit(address)
+        expect(page.locator("#sdxs-picture")).to_have_attribute("alt", odd)
+        page.locator("#sdxs-examples button").click()
+        expect(prompt_box(page)).to_have_value(odd)
+        page.locator("#sdxs-words button").click()
+        shows(page, f"{odd} {odd}", 0)
 
 
 def test_deleting_and_pasting_count_as_typing(visit, url):
