@@ -100,6 +100,7 @@ def train(
     settings = {
         "begins_with": loop.fingerprint(unet),
         "text": loop.fingerprint(encoder),
+        "autoencoder": loop.fingerprint(vae),
         "preset": preset,
         "layout_steps": layout_steps,
         "batch": batch,
