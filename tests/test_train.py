@@ -114,7 +114,7 @@ def test_boxes_of_things_hold_the_things():
         assert cells.shape == (1, side, side)
         share = F.avg_pool2d(seen.amax(0, keepdim=True), 128 // side)  # of each cell, (1, 32, 32)
         assert share[cells].sum() > 0.9 * share.sum()
-        assert cells.sum() < 3 * share.sum()
+        assert cells.sum() < 5 * share.sum()  # a cone fills a third of its box
 
 
 class Walk:
