@@ -249,7 +249,14 @@ def test_the_commands_lead_from_nothing_to_a_checkpoint_that_paints(tmp_path, ca
     frozen = [load_file(tmp_path / run / "text_encoder/model.safetensors") for run in "xt"]
     assert all(torch.equal(frozen[0][name], frozen[1][name]) for name in frozen[0] | frozen[1])
     pairs.main(["--run", path("p"), "--teacher", path("t"), "--count", "64", "--steps", "2"])
-    warmup.main(["--run", path("w"), "--teacher", path("t"), "--pairs", path("p"), *few])
+    matched = ["--teacher", path("t"), "--pairs", path("p"), *few]
+    warmup.main(["--run", path("w"), *matched])
+    warmup.main(["--run", path("w2"), *matched, "--begin", path("w/unet"), "--lr", "0"])
+    first, second = (
+        load_file(tmp_path / run / "unet/diffusion_pytorch_model.safetensors")
+        for run in ("w", "w2")
+    )
+    assert all(torch.equal(first[name], second[name]) for name in first | second)
     export.main(["--out", path("toy"), "--unet", path("w/unet"), *parts])
     assert "loaded and painted" in capsys.readouterr().out
     model = SDXS.load(path("toy"))

@@ -1,6 +1,7 @@
 """Train the evaluator on renders: all colour-thing pairs, half of them through the autoencoder.
 
-Noise and blur are added, so that it judges what is drawn and not how sharply.
+Noise is added, to the latents of that half and to all pictures, and blur to some, so that it
+judges what is drawn and not how neatly.
 """
 
 import argparse
@@ -17,6 +18,8 @@ from sdxs.storybook.evaluator import Evaluator
 from sdxs.storybook.scenes import COLOURS, GROUNDS, SIZES, SKIES, THINGS, Scene, sample_scenes
 from sdxs.train import loop
 from sdxs.train.autoencoder import draw_pictures, to_unit
+
+LATENT_NOISE = 0.25  # at most, in units of the latents' deviation
 
 
 def labels(scenes: list[Scene]) -> dict[str, Tensor]:
@@ -51,13 +54,15 @@ def distort(picture: Tensor, generator: torch.Generator) -> Tensor:
 
 
 @torch.no_grad()
-def round_trip(vae: AutoencoderTiny, pictures: Tensor) -> Tensor:
-    """uint8 pictures to and from the latent space."""
+def round_trip(vae: AutoencoderTiny, pictures: Tensor, generator: torch.Generator) -> Tensor:
+    """uint8 pictures to the latent space and, from somewhere near there, back."""
     parts = []
     for part in pictures.split(32):
+        strength = LATENT_NOISE * torch.rand(len(part), 1, 1, 1, generator=generator)
         with torch.autocast("cpu", torch.bfloat16):
-            x = to_unit(part).to(memory_format=torch.channels_last)
-            ours = vae.decoder(vae.encoder(x))
+            z = vae.encoder(to_unit(part).to(memory_format=torch.channels_last))
+            noise = torch.randn(z.shape, generator=generator)
+            ours = vae.decoder(z + (strength * noise).to(z.dtype))
         parts.append(((ours.float().clamp(-1, 1) + 1) * 127.5).round().byte())
     return torch.cat(parts)
 
@@ -79,7 +84,7 @@ def train(
     vae = AutoencoderTiny.from_pretrained(autoencoder).eval().to(memory_format=torch.channels_last)
     scenes = sample_scenes(pictures, seed, unseen="any")
     drawn = draw_pictures(scenes, resolution, "renders")
-    drawn[::2] = round_trip(vae, drawn[::2])
+    drawn[::2] = round_trip(vae, drawn[::2], loop.chance(seed, -1))
     target = labels(scenes)
     torch.manual_seed(seed)
     model = Evaluator().to(memory_format=torch.channels_last)

@@ -2,16 +2,15 @@
 
 The U-Net has the tiny student's own shape: it serves later as teacher, as offline model and as
 the one-step model's start, as Vega does for SDXS-1024 (paper, section 4.1). The loss is the mean
-squared error of v, and timesteps are drawn with a density that grows with t: latents this small
-give their content away at a signal-to-noise ratio of 0.1, so what a prompt decides is learnt
-almost only above t = 750, and the one step starts there.
+squared error of v at timesteps drawn evenly. The middle ones matter: drawn mostly above 0.7 T,
+where what stands where is decided, they leave the model unable to finish a shape.
 
 The text encoder is frozen, as Stable Diffusion's is. Trained along at this learning rate it
 forgets within some thousand steps all that the loss does not ask for yet: colours and shapes.
 
-The first `layout_steps` learn that alone, what stands where: almost only the noisiest timesteps,
-and an error counts three times where a thing stands. Such a weight draws the mean towards the
-things, so the steps after them use the plain error.
+The first `layout_steps` learn what stands where: almost only the noisiest timesteps, and an
+error counts three times where a thing stands. Such a weight draws the mean towards the things,
+so the steps after them use the plain error.
 """
 
 import argparse
@@ -36,7 +35,6 @@ from sdxs.train.models import (
 )
 
 DECAY = 0.35  # share of the steps over which the learning rate falls to zero
-HIGH_NOISE = 0.4  # t = T u^0.4: three of five timesteps lie above 0.7 T
 LAYOUT_NOISE = 0.1  # t = T u^0.1: two of three lie above 0.9 T
 LAYOUT_WEIGHT = 3.0  # of an error in a thing's box
 EMPTY = 0.1  # share of prompts left empty, for classifier-free guidance
@@ -80,7 +78,7 @@ def train(
         empty = torch.rand(batch, generator=generator) < EMPTY
         texts = ["" if e else t for e, t in zip(empty.tolist(), texts, strict=True)]
         noise = torch.randn(x0.shape, generator=generator)
-        power = LAYOUT_NOISE if layout else HIGH_NOISE
+        power = LAYOUT_NOISE if layout else 1.0
         t = (len(alphas) * torch.rand(batch, generator=generator) ** power).long()
         x = add_noise(x0, noise, t, alphas).to(memory_format=torch.channels_last)
         with torch.no_grad():

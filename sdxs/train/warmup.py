@@ -21,12 +21,15 @@ from sdxs.train.models import build_scheduler, short_attention
 from sdxs.train.pairs import Pairs
 from sdxs.train.solver import Teacher
 
+DECAY = 0.35  # share of the steps over which the learning rate falls to zero
+
 
 def train(
     run: Path,
     *,
     teacher: Path,
     pairs: Path,
+    begin: Path | None = None,
     steps: int,
     batch: int,
     lr: float,
@@ -35,7 +38,7 @@ def train(
     save_seconds: float = 180.0,
 ) -> None:
     model, data = Teacher.load(teacher), Pairs(pairs)
-    student = UNet2DConditionModel.from_pretrained(teacher / "unet").to(
+    student = UNet2DConditionModel.from_pretrained(begin or teacher / "unet").to(
         memory_format=torch.channels_last
     )
     parameters = list(student.parameters())
@@ -47,7 +50,7 @@ def train(
     last = torch.full((batch,), len(alphas) - 1)
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
-        loop.set_lr(optimizer, lr * loop.trapezoid(index, steps, warmup=50))
+        loop.set_lr(optimizer, lr * loop.trapezoid(index, steps, warmup=50, decay=DECAY))
         noise, target, texts = data.batch(batch, generator)
         context = model.embed(texts)  # (B, L, D)
         with short_attention(), torch.autocast("cpu", torch.bfloat16):
@@ -71,6 +74,7 @@ def train(
         }
 
     settings = {
+        "begins_with": loop.fingerprint(student),
         "teacher": loop.fingerprint(model.unet),
         "pairs": {**data.settings, "count": len(data.prompts)},
         "batch": batch,
@@ -87,6 +91,7 @@ def train(
         settings=settings,
         title="warm-up",
         save_seconds=save_seconds,
+        flat=1 - DECAY,
     )
     ema.copy_to(parameters)
     student.save_pretrained(run / "unet")
@@ -104,6 +109,12 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--teacher", type=loop.made_by("teacher"), default="runs/teacher")
     parser.add_argument("--pairs", type=loop.made_by("pairs"), default="runs/pairs")
+    parser.add_argument(
+        "--begin",
+        type=loop.made_by("warmup"),
+        metavar="FOLDER",
+        help="begin with an earlier one-step U-Net instead of the teacher's",
+    )
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lr", type=float, default=3e-4)
