@@ -22,6 +22,8 @@ from tqdm import tqdm
 
 from sdxs.errors import SDXSError
 
+DECAY = 0.35  # share of the steps over which a trapezoid falls to zero
+
 NEEDED = {  # stage -> the file without which what it leaves behind is of no use
     "autoencoder": "config.json",
     "text": "tokenizer/tokenizer.json",
@@ -54,7 +56,7 @@ def cosine(step: int, steps: int, warmup: int = 100) -> float:
     return 0.5 + 0.5 * math.cos(math.pi * (step - warmup) / max(1, steps - warmup))
 
 
-def trapezoid(step: int, steps: int, warmup: int = 200, decay: float = 0.35) -> float:
+def trapezoid(step: int, steps: int, warmup: int = 200, decay: float = DECAY) -> float:
     """Learning-rate factor: linear warm-up, constant, linear to zero over the last share."""
     return min(1.0, (step + 1) / warmup, (steps - step) / (decay * steps))
 

@@ -34,7 +34,6 @@ from sdxs.train.models import (
     tokenize,
 )
 
-DECAY = 0.35  # share of the steps over which the learning rate falls to zero
 LAYOUT_NOISE = 0.1  # t = T u^0.1: two of three lie above 0.9 T
 LAYOUT_WEIGHT = 3.0  # of an error in a thing's box
 EMPTY = 0.1  # share of prompts left empty, for classifier-free guidance
@@ -72,7 +71,7 @@ def train(
     alphas = build_scheduler().alphas_cumprod
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
-        loop.set_lr(optimizer, lr * loop.trapezoid(index, steps, decay=DECAY))
+        loop.set_lr(optimizer, lr * loop.trapezoid(index, steps))
         layout = index < layout_steps
         x0, texts, boxes = data.batch(batch, generator)
         empty = torch.rand(batch, generator=generator) < EMPTY
@@ -116,7 +115,7 @@ def train(
         settings=settings,
         title="teacher",
         save_seconds=save_seconds,
-        flat=1 - DECAY,
+        flat=1 - loop.DECAY,
     )
     ema.copy_to(parameters)
     unet.save_pretrained(run / "unet")

@@ -21,8 +21,6 @@ from sdxs.train.models import build_scheduler, short_attention
 from sdxs.train.pairs import Pairs
 from sdxs.train.solver import Teacher
 
-DECAY = 0.35  # share of the steps over which the learning rate falls to zero
-
 
 def train(
     run: Path,
@@ -50,7 +48,7 @@ def train(
     last = torch.full((batch,), len(alphas) - 1)
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
-        loop.set_lr(optimizer, lr * loop.trapezoid(index, steps, warmup=50, decay=DECAY))
+        loop.set_lr(optimizer, lr * loop.trapezoid(index, steps, warmup=50))
         noise, target, texts = data.batch(batch, generator)
         context = model.embed(texts)  # (B, L, D)
         with short_attention(), torch.autocast("cpu", torch.bfloat16):
@@ -91,7 +89,7 @@ def train(
         settings=settings,
         title="warm-up",
         save_seconds=save_seconds,
-        flat=1 - DECAY,
+        flat=1 - loop.DECAY,
     )
     ema.copy_to(parameters)
     student.save_pretrained(run / "unet")
