@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +24,18 @@ from sdxs.storybook import evaluate
 from sdxs.storybook.captions import describe
 from sdxs.storybook.render import render
 from sdxs.storybook.scenes import sample_scenes
-from sdxs.train import autoencoder, evaluator, export, loop, pairs, score, teacher, text, warmup
+from sdxs.train import (
+    autoencoder,
+    distill,
+    evaluator,
+    export,
+    loop,
+    pairs,
+    score,
+    teacher,
+    text,
+    warmup,
+)
 from sdxs.train.autoencoder import build, reconstruction_loss
 from sdxs.train.latents import occupied
 from sdxs.train.losses import encoder_features, ssim
@@ -234,6 +246,20 @@ def test_a_killed_stage_resumes_to_the_same_weights_bit_for_bit(tmp_path):
         assert all(torch.equal(ours[name], wanted[name]) for name in wanted)
 
 
+def resumes(train, run):
+    """A run that goes on from its last but one checkpoint ends as the one that made it."""
+    train(run)
+    again = shutil.copytree(run, run.with_name(f"{run.name}-again"))
+    shutil.rmtree(again / "unet")
+    max(again.glob("state-*")).unlink()
+    assert loop.load_state(again)["step"] > 0
+    train(again)
+    first, second = (
+        load_file(folder / "unet/diffusion_pytorch_model.safetensors") for folder in (run, again)
+    )
+    assert all(torch.equal(first[name], second[name]) for name in first | second)
+
+
 def test_the_commands_lead_from_nothing_to_a_checkpoint_that_paints(tmp_path, capsys, monkeypatch):
     def path(name):
         return str(tmp_path / name)
@@ -257,7 +283,16 @@ def test_the_commands_lead_from_nothing_to_a_checkpoint_that_paints(tmp_path, ca
         for run in ("w", "w2")
     )
     assert all(torch.equal(first[name], second[name]) for name in first | second)
-    export.main(["--out", path("toy"), "--unet", path("w/unet"), *parts])
+    distill.main(["--run", path("d"), *matched, "--begin", path("w/unet"), "--online-first", "1"])
+    resumes(
+        lambda run: distill.train(
+            run, teacher=tmp_path / "t", pairs=tmp_path / "p", begin=tmp_path / "w/unet",
+            steps=4, online_steps=2, online_first=1, batch=2, lr=1e-4, online_lr=3e-4,
+            guidance=3.0, seed=6, save_seconds=0,
+        ),
+        tmp_path / "distill",
+    )  # fmt: skip
+    export.main(["--out", path("toy"), "--unet", path("d/unet"), *parts])
     assert "loaded and painted" in capsys.readouterr().out
     model = SDXS.load(path("toy"))
     assert model.size == (64, 64) and model("a red ball", seed=3).size == (64, 64)

@@ -58,3 +58,13 @@ def feature_matching(
     got = encoder_features(unet, ours, time, context)
     parts = [1 - ssim(a.float(), b.float()) for a, b in zip(got, wanted, strict=True)]
     return torch.stack(parts).mean()
+
+
+def score_direction(x0: Tensor, fake: Tensor, real: Tensor) -> Tensor:
+    """Eq. 12 in the space of x0, each row scaled to be of order one: the gradient on x0 (B, ...).
+
+    fake, real: what the online and the offline model take the noised x0 for. Their difference is
+    that of the scores times s^2 / a; DMD2 (arXiv 2405.14867) divides by the offline model's error.
+    """
+    error = (x0 - real).abs().mean(tuple(range(1, x0.ndim)), keepdim=True)  # (B, 1, ...)
+    return (fake - real) / error.clamp(min=1e-6)
