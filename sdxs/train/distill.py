@@ -20,12 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sdxs.schedule import add_noise, velocity, x0_from_velocity
-from sdxs.storybook.captions import as_typed, describe
-from sdxs.storybook.scenes import sample_scene
 from sdxs.train import loop
 from sdxs.train.losses import feature_matching, score_direction
 from sdxs.train.models import build_scheduler, short_attention
-from sdxs.train.pairs import Pairs
+from sdxs.train.pairs import Pairs, draw_prompts
 from sdxs.train.solver import Teacher
 
 ALPHA = (0.98, 0.70)  # share of the timesteps that belong to the scores: at first, at last
@@ -90,6 +88,7 @@ def train(
     balance = Balance()
     alphas = build_scheduler().alphas_cumprod
     timesteps = len(alphas)
+    nothing = offline.embed([""])  # (1, L, D), for the guidance
 
     def predict(network: nn.Module, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
         """v (B, 4, h, w), float32."""
@@ -105,7 +104,7 @@ def train(
     def fresh(count: int, generator: torch.Generator) -> tuple[Tensor, list[str]]:
         """Noise and prompts that belong to no pair."""
         rng = random.Random(int(torch.randint(2**62, (1,), generator=generator)))
-        texts = [as_typed(describe(sample_scene(rng), rng).text, rng) for _ in range(count)]
+        texts = draw_prompts(rng, count)
         return torch.randn((count, *data.noise.shape[1:]), generator=generator), texts
 
     def noised(x0: Tensor, low: float, high: float, generator: torch.Generator) -> list[Tensor]:
@@ -133,8 +132,7 @@ def train(
         x, _, t = noised(x0, LOWEST, alpha, generator)
         with torch.no_grad():
             fake = x0_from_velocity(x, predict(online, x, t, context), t, alphas)
-            nothing = offline.embed([""]).expand(len(x0), -1, -1)
-            both = torch.cat((context, nothing))
+            both = torch.cat((context, nothing.expand(len(x0), -1, -1)))
             v = predict(offline.unet, torch.cat((x, x)), torch.cat((t, t)), both)
             with_text, without = v.chunk(2)
             real = x0_from_velocity(x, without + guidance * (with_text - without), t, alphas)

@@ -24,8 +24,12 @@ CHUNK = 64
 
 def prompts_of(seed: int, chunk: int) -> list[str]:
     """The prompts of a chunk; those of the composition test never occur."""
-    rng = random.Random(f"{seed}/{chunk}")
-    return [as_typed(describe(sample_scene(rng), rng).text, rng) for _ in range(CHUNK)]
+    return draw_prompts(random.Random(f"{seed}/{chunk}"), CHUNK)
+
+
+def draw_prompts(rng: random.Random, count: int) -> list[str]:
+    """Prompts of scenes as training may see them, written as people type."""
+    return [as_typed(describe(sample_scene(rng), rng).text, rng) for _ in range(count)]
 
 
 def make(run: Path, *, teacher: Path, count: int, steps: int, guidance: float, seed: int) -> None:
