@@ -1,4 +1,5 @@
-# make run [PORT=7861] [CHECKPOINT=storybook] [HOST=0.0.0.0]   set up and serve the page
+# make run [PORT=7861] [CHECKPOINT=storybook] [HOST=0.0.0.0] [STYLES=anime] [CONTROLS=sketch]
+#                                                              set up and serve the page
 # make test                                                    set up, check and test
 # PYTHON=python3.12 chooses the Python for .venv; nothing is installed again while nothing changed.
 
@@ -7,14 +8,14 @@ VENV := .venv
 PY := $(VENV)/bin/python
 INSTALL := $(PY) -m pip install --disable-pip-version-check -c constraints.txt
 
-# An option is passed on when it stands on make's command line, not when a shell happens to set it.
-option = $(if $(filter command,$(origin $(1))),$(2) '$($(1))')
+option = $(if $($(1)),$(2) '$($(1))')
+own_host = $(if $(filter command,$(origin HOST)),--host '$(HOST)') # some shells set it unasked
 
 .PHONY: run test lint format bench
 
 run: $(VENV)/.run-ready
 	@$(PY) app.py $(call option,PORT,--port) $(call option,CHECKPOINT,--checkpoint) \
-	  $(call option,HOST,--host)
+	  $(call option,STYLES,--styles) $(call option,CONTROLS,--controls) $(own_host)
 
 test: lint
 	$(PY) -m pytest

@@ -4,14 +4,18 @@ import argparse
 
 import sdxs
 from sdxs.serve import run
-from sdxs.ui import FIRST_SEED, About, Page, text_page
+from sdxs.ui import About, Page, text_page, welcome_picture
 
 
 def make_page(options: argparse.Namespace) -> Page:
-    model = sdxs.SDXS.load(options.checkpoint)
+    model = sdxs.SDXS.load(
+        options.checkpoint,
+        styles=options.styles,
+        controls=options.controls,
+        safety=options.safety,
+    )
     about = About.of(model)
-    welcome = model(about.examples[0], seed=FIRST_SEED)  # also warms the model up
-    return text_page(model, about=about, welcome=welcome)
+    return text_page(model, about=about, welcome=welcome_picture(model, about))
 
 
 if __name__ == "__main__":

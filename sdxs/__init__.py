@@ -2,12 +2,19 @@
 
 from typing import TYPE_CHECKING
 
-from sdxs.errors import CheckpointError, InputError, PromptCutWarning, SDXSError
+from sdxs.errors import CheckpointError, InputError, PromptCutWarning, SafetyWarning, SDXSError
 
 if TYPE_CHECKING:
     from sdxs.pipeline import SDXS
 
-__all__ = ["SDXS", "CheckpointError", "InputError", "PromptCutWarning", "SDXSError"]
+__all__ = [
+    "SDXS",
+    "CheckpointError",
+    "InputError",
+    "PromptCutWarning",
+    "SDXSError",
+    "SafetyWarning",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from sdxs.errors import InputError, SDXSError
-from sdxs.picture import SUFFIXES, encode
+from sdxs.picture import SUFFIXES, encode, read_picture
 from sdxs.request import LARGEST_BATCH
 
 EXAMPLES = """examples:
   python -m sdxs "a red house to the left of a green tree at sunset" --seed 7 --output red.png
   python -m sdxs "a purple star at night" --count 4 --output star.jpg     star-0.jpg to star-3.jpg
   python -m sdxs "a lighthouse in a storm" --checkpoint IDKiro/sdxs-512-dreamshaper
+  python -m sdxs "a cat" --checkpoint IDKiro/sdxs-512-dreamshaper --style anime \\
+                 --control sketch --control-image drawing.png
 """
 
 
@@ -41,8 +43,16 @@ def paint(options: argparse.Namespace, files: list[Path]) -> None:
     """Load the model, make the pictures, write the files."""
     from sdxs.pipeline import SDXS  # seconds of torch: only once the rest is known to be right
 
+    drawing = read_picture(options.control_image) if options.control_image else None
     seeds = list(range(options.seed, options.seed + options.count))
-    model = SDXS.load(options.checkpoint, device=options.device, dtype=options.dtype)
+    model = SDXS.load(
+        options.checkpoint,
+        styles=options.style,
+        controls=options.control,
+        safety=False if options.no_safety else "auto",
+        device=options.device,
+        dtype=options.dtype,
+    )
     tell(f"{model.checkpoint} on {model.device}, {str(model.dtype).removeprefix('torch.')}")
     if options.checkpoint == "auto":
         tell(f"chosen because {model.source.reason}")
@@ -56,6 +66,11 @@ def paint(options: argparse.Namespace, files: list[Path]) -> None:
             seed=seeds,
             size=options.size,
             decoder=options.decoder,
+            style=options.style,
+            style_scale=options.style_scale,
+            control=options.control,
+            control_image=drawing,
+            control_scale=options.control_scale,
         )
     took = time.perf_counter() - start
     for warning in caught:
@@ -90,6 +105,17 @@ def parser() -> argparse.ArgumentParser:
         "SDXS_CHECKPOINT, else the best one already on this machine")  # fmt: skip
     add("--size", type=pixels, metavar="SIDE or WxH", help="in pixels (default: the checkpoint's)")
     add("--decoder", choices=("tiny", "large"), default="tiny", help="default: %(default)s")
+    add("--style", metavar="NAME",
+        help="a LoRA: a name known for the checkpoint, a file, a folder, "
+        "or a Hugging Face id")  # fmt: skip
+    add("--style-scale", type=float, default=1.0, metavar="X", help="0 to 2 (default: %(default)s)")
+    add("--control", metavar="NAME",
+        help="a ControlNet: a name known for the checkpoint, a folder, "
+        "or a Hugging Face id")  # fmt: skip
+    add("--control-image", type=Path, metavar="FILE", help="the control picture to follow")
+    add("--control-scale", type=float, default=1.0, metavar="X",
+        help="0 to 2 (default: %(default)s)")  # fmt: skip
+    add("--no-safety", action="store_true", help="keep pictures as they come, unchecked")
     add("--device", default="auto", help="cuda, mps or cpu (default: the best there is)")
     add("--dtype", default="auto", help="float32, float16 or bfloat16 (default: the device's best)")
     return options

@@ -1,8 +1,9 @@
 """How long a picture takes, stage by stage, beside plain diffusers on the same weights.
 
-`python -m sdxs.bench --checkpoint storybook`. Both sides take turns in one process after a
-warm-up; "plain" is what diffusers does when nobody tunes it: float32, its own memory layout, PNG
-as Pillow saves it. Ends in one JSON line. Knows nothing of how either side works inside.
+`python -m sdxs.bench --checkpoint storybook`, or `random:sdxs-512` for a published architecture
+with random weights. All sides take turns in one process after a warm-up; "plain" is what diffusers
+does when nobody tunes it: its own memory layout, PNG as Pillow saves it, in float32 and bfloat16.
+Every device's figures end in one JSON line. Knows nothing of how either side works inside.
 """
 
 import argparse
@@ -13,16 +14,22 @@ import os
 import platform
 import statistics
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.utils import logging as diffusers_logging
 from tqdm import tqdm
+from transformers.utils import logging as transformers_logging
 
-from sdxs.config import CHECKPOINTS, EMBEDDED
-from sdxs.errors import SDXSError
-from sdxs.hardware import cpu_name
+from sdxs import architectures
+from sdxs.config import CHECKPOINTS, EMBEDDED, REAL_MODEL, known
+from sdxs.errors import InputError, PromptCutWarning, SDXSError
+from sdxs.hardware import choose_device, cpu_name
 from sdxs.picture import encode, to_pictures
 from sdxs.pipeline import SDXS
 from sdxs.schedule import seeded
@@ -33,25 +40,46 @@ STAGES = {
     "decode": "decoding",
     "picture": "picture and JPEG",
     "whole": "whole",
-    "plain": "plain diffusers, whole",
+    "plain": "plain diffusers, float32",
+    "plain_bfloat16": "plain diffusers, bfloat16",
 }
+PLAIN = {"plain": torch.float32, "plain_bfloat16": torch.bfloat16}
+SPEEDUPS = {"plain": "speedup", "plain_bfloat16": "speedup_bfloat16"}
+RANDOM = "random:"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
+    warnings.simplefilter("ignore", PromptCutWarning)  # a random model's tokens are bytes
+    for library in (diffusers_logging, transformers_logging):
+        library.set_verbosity_error()
+        library.disable_progress_bar()
     try:
-        model = SDXS.load(options.checkpoint, device=options.device, dtype=options.dtype)
-        plain = None if options.no_plain else plain_diffusers(model)
-        prompts = list(CHECKPOINTS.get(model.checkpoint, CHECKPOINTS[EMBEDDED]).examples)
-        times = measure(model, plain, prompts, options.rounds, options.warmup)
+        with tempfile.TemporaryDirectory(prefix="sdxs-") as folder:
+            name = checkpoint(options.checkpoint, Path(folder))
+            for device in options.device or devices():
+                result = bench(name, device, options) | {"checkpoint": options.checkpoint}
+                if not options.json:
+                    print(table(result))
+                print(json.dumps(result), flush=True)
     except SDXSError as error:
         print(f"sdxs: {error}", file=sys.stderr)
         return 2
-    result = summary(model, times, options.rounds)
-    if not options.json:
-        print(table(result))
-    print(json.dumps(result))
     return 0
+
+
+def devices() -> list[str]:
+    """The processor always, and a graphics card where there is one."""
+    return list(dict.fromkeys(["cpu", choose_device().type]))
+
+
+def bench(name: str | Path, device: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Measure one device. Raises SDXSError."""
+    model = SDXS.load(name, safety=False, device=device, dtype=options.dtype)
+    plain = {} if options.no_plain else plain_diffusers(model)
+    prompts = (known(model.checkpoint) or CHECKPOINTS[REAL_MODEL]).examples
+    times = measure(model, plain, prompts, options.rounds, options.warmup)
+    return summary(model, times, options.rounds)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -60,10 +88,13 @@ def parser() -> argparse.ArgumentParser:
         description="Median and 95th percentile of each stage, beside plain diffusers.",
     )
     add = options.add_argument
-    add("--checkpoint", default=EMBEDDED, help="name, folder or Hub id (default: %(default)s)")
+    drawn = ", ".join(RANDOM + name for name in architectures.NAMES)
+    add("--checkpoint", default=EMBEDDED,
+        help=f"name, folder, Hub id, or {drawn} (default: %(default)s)")  # fmt: skip
     add("--rounds", type=count, default=30, help="measured pictures (default: %(default)s)")
     add("--warmup", type=count, default=3, help="unmeasured pictures (default: %(default)s)")
-    add("--device", default="auto", help="cuda, mps or cpu (default: the best there is)")
+    add("--device", action="append",
+        help="cuda, mps or cpu, once or more (default: cpu, and the graphics card)")  # fmt: skip
     add("--dtype", default="auto", help="float32, float16 or bfloat16 (default: the device's best)")
     add("--no-plain", action="store_true", help="leave plain diffusers out")
     add("--json", action="store_true", help="print the JSON line alone")
@@ -76,21 +107,31 @@ def count(text: str) -> int:
     return int(text)
 
 
-def plain_diffusers(model: SDXS) -> Callable[[str, int], bytes]:
-    """Prompt and seed to PNG bytes, by diffusers' own pipeline in float32 on the same device."""
-    from diffusers import StableDiffusionPipeline
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
+def checkpoint(asked: str, folder: Path) -> str | Path:
+    """What to load: for "random:NAME" an architecture written into a folder."""
+    if not asked.startswith(RANDOM):
+        return asked
+    name = asked.removeprefix(RANDOM)
+    if name not in architectures.NAMES:
+        raise InputError(f"no architecture {name!r}: known are {', '.join(architectures.NAMES)}")
+    print(f"sdxs: writing {name} with random weights", file=sys.stderr)
+    return architectures.write(name, folder)
 
-    for quiet in (diffusers_logging, transformers_logging):
-        quiet.set_verbosity_error()
-        quiet.disable_progress_bar()
-    pipeline = StableDiffusionPipeline.from_pretrained(
+
+def plain_diffusers(model: SDXS) -> dict[str, Callable[[str, int], bytes]]:
+    """Prompt and seed to PNG bytes, by diffusers' own pipeline on the same device, per dtype."""
+    return {name: _plain(model, dtype) for name, dtype in PLAIN.items()}
+
+
+def _plain(model: SDXS, dtype: torch.dtype) -> Callable[[str, int], bytes]:
+    from diffusers import DiffusionPipeline
+
+    pipeline = DiffusionPipeline.from_pretrained(
         model.source.folder,
         local_files_only=True,
         safety_checker=None,
         requires_safety_checker=False,
-    ).to(model.device, torch.float32)
+    ).to(model.device, dtype)
     pipeline.set_progress_bar_config(disable=True)
 
     def generate(prompt: str, seed: int) -> bytes:
@@ -127,20 +168,20 @@ def stages(model: SDXS, prompt: str, seed: int) -> dict[str, float]:
 
 def measure(
     model: SDXS,
-    plain: Callable[[str, int], bytes] | None,
+    plain: Mapping[str, Callable[[str, int], bytes]],
     prompts: Sequence[str],
     rounds: int,
     warmup: int,
 ) -> dict[str, list[float]]:
-    """Seconds of each stage in each round; ours and plain diffusers' take turns."""
+    """Seconds of each stage in each round; all sides take turns."""
     times: dict[str, list[float]] = {}
     for i in tqdm(range(warmup + rounds), desc="pictures", leave=False, disable=None):
         prompt = prompts[i % len(prompts)]
         spans = stages(model, prompt, i)
-        if plain:
+        for name, generate in plain.items():
             start = _now(model.device)
-            plain(prompt, i)
-            spans["plain"] = _now(model.device) - start
+            generate(prompt, i)
+            spans[name] = _now(model.device) - start
         if i >= warmup:
             for name, span in spans.items():
                 times.setdefault(name, []).append(span)
@@ -170,7 +211,8 @@ def summary(model: SDXS, times: dict[str, list[float]], rounds: int) -> dict[str
     }
     if "plain" in times:
         ms = result["ms"]
-        result["speedup"] = round(ms["plain"]["median"] / ms["whole"]["median"], 2)
+        for name, called in SPEEDUPS.items():
+            result[called] = round(ms[name]["median"] / ms["whole"]["median"], 2)
     return result
 
 
@@ -187,8 +229,10 @@ def table(result: dict[str, Any]) -> str:
     ]
     for name, ms in result["ms"].items():
         lines.append(f"{STAGES[name]:<26}{ms['median']:>9.2f}{ms['p95']:>9.2f}")
-    if "speedup" in result:
-        lines.append(f"\n{result['speedup']} times as fast as plain diffusers (float32, PNG)")
+    lines.append("")
+    for name, called in SPEEDUPS.items():
+        if called in result:
+            lines.append(f"{result[called]} times as fast as {STAGES[name]}, PNG")
     return "\n".join(lines)
 
 

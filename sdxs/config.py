@@ -1,12 +1,13 @@
 """Frozen tables: the checkpoints that have a name, and the words of the storybook world.
 
-Plain data. Knows nothing of torch, files or pages, and imports nothing of ours.
+Plain data and its lookup. Knows nothing of torch, files or pages, and imports nothing of ours.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 EMBEDDED = "storybook"
 REAL_MODEL = "IDKiro/sdxs-512-dreamshaper"
+SAFETY_CHECKER = "CompVis/stable-diffusion-safety-checker"
 
 # heading -> {canonical name: (the phrases that say it, the first one is preferred)}
 STORYBOOK_WORDS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -80,12 +81,15 @@ UNSEEN_PAIRS = frozenset(
 class Checkpoint:
     """What a page shows about a checkpoint that has a name.
 
-    `words` maps a heading to the phrases the model understands; empty means any words.
+    `words` maps a heading to the phrases the model understands; empty means any words. `styles`
+    and `controls` are published for it on the Hub, name to id; more may ship under `weights/`.
     """
 
     title: str
     examples: tuple[str, ...]
     words: dict[str, tuple[str, ...]]
+    styles: dict[str, str] = field(default_factory=dict)
+    controls: dict[str, str] = field(default_factory=dict)
 
 
 CHECKPOINTS: dict[str, Checkpoint] = {
@@ -113,5 +117,12 @@ CHECKPOINTS: dict[str, Checkpoint] = {
             "an astronaut riding a horse across red dunes",
         ),
         words={},
+        styles={"anime": "IDKiro/sdxs-512-dreamshaper-anime"},
+        controls={"sketch": "IDKiro/sdxs-512-dreamshaper-sketch"},
     ),
 }
+
+
+def known(checkpoint: str) -> Checkpoint | None:
+    """What is known of a checkpoint, whatever its revision (`id@revision`)."""
+    return CHECKPOINTS.get(checkpoint.partition("@")[0])

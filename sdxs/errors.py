@@ -1,5 +1,7 @@
 """The errors that a user can meet. Each message is one line: it names the thing and the remedy."""
 
+import warnings
+
 
 class SDXSError(Exception):
     """Base of every error that this package raises on purpose."""
@@ -17,7 +19,15 @@ class PromptCutWarning(UserWarning):
     """A prompt was longer than the text encoder's window: names the words that were left out."""
 
 
+class SafetyWarning(UserWarning):
+    """The safety checker flagged pictures, and they were blurred beyond recognition."""
+
+
+warnings.simplefilter("always", SafetyWarning, append=True)  # each time, unless a program objects
+
+
 def one_line(error: BaseException, most: int = 200) -> str:
-    """The gist of a foreign error, in at most `most` characters."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    """The gist of a foreign error, in at most `most` characters that a terminal can show."""
+    text = "".join(letter if letter.isprintable() else " " for letter in str(error)[: 10 * most])
+    text = " ".join(text.split()) or type(error).__name__
     return text if len(text) <= most else text[: most - 1] + "…"

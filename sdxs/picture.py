@@ -1,17 +1,18 @@
 """From the decoder's numbers to a picture, and from a picture to the bytes of a file.
 
 The one encoder of the package: page, command line and bench all use it. Knows nothing of models,
-requests or pages, and needs no torch to encode.
+requests or pages, and needs no torch to encode or to read one.
 """
 
 import io
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from sdxs.errors import InputError, SDXSError
+from sdxs.errors import InputError, SDXSError, one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,6 +34,18 @@ def to_pictures(images: "Tensor") -> list[Image.Image]:
     unit = images.detach().float().mul(0.5).add(0.5).clamp(0, 1)  # (B, 3, H, W) in [0, 1]
     bytes_ = unit.mul(255).round().byte().permute(0, 2, 3, 1)  # (B, H, W, 3) in 0..255
     return [Image.fromarray(row) for row in bytes_.cpu().numpy()]
+
+
+def read_picture(file: Path) -> Image.Image:
+    """A picture from a PNG, JPEG or WebP file. Raises InputError."""
+    try:
+        with Image.open(file, formats=[format.upper() for format in MIME]) as picture:
+            picture.load()
+            return picture
+    except FileNotFoundError:
+        raise InputError(f"there is no file {file}") from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{file} cannot be read as a picture ({one_line(error)})") from None
 
 
 def encode(

@@ -16,12 +16,16 @@ from torch import Tensor
 
 from sdxs import request
 from sdxs.config import EMBEDDED
-from sdxs.errors import InputError, PromptCutWarning
+from sdxs.controls import Steering, residuals, to_control
+from sdxs.errors import CheckpointError, InputError, PromptCutWarning, SafetyWarning
 from sdxs.hardware import choose_device, choose_dtype
-from sdxs.loading import Parts, load_parts
+from sdxs.loading import Parts, load_control, load_parts
 from sdxs.picture import to_pictures
+from sdxs.safety import SafetyChecker, hide, load_safety_checker
 from sdxs.schedule import draw_noise, seeded
-from sdxs.weights import Source, resolve
+from sdxs.styles import Style, attach, read_style, wearing
+from sdxs.text import Words
+from sdxs.weights import Source, find, find_safety_checker, resolve
 
 log = logging.getLogger(__name__)
 
@@ -30,20 +34,36 @@ class SDXS:
     """A one-step text-to-picture model, made by `SDXS.load`. Immutable: calls change nothing.
 
     Any number of threads may call it. `checkpoint`, `device`, `dtype` and `size` (width, height)
-    say what was chosen, `source` why, `decoders` which of "tiny" and "large" there are.
+    say what was chosen, `source` why, `decoders` which of "tiny" and "large" there are, `styles`
+    and `controls` what a call may name. `safety` is "on", "off", "missing" where a checker could
+    not be had, or "needless" for the embedded model.
     """
 
     def __init__(
-        self, parts: Parts, source: Source, device: torch.device, dtype: torch.dtype
+        self,
+        parts: Parts,
+        source: Source,
+        device: torch.device,
+        dtype: torch.dtype,
+        styles: Mapping[str, Style] | None = None,
+        controls: Mapping[str, Any] | None = None,
+        checker: SafetyChecker | None = None,
+        safety: str = "off",
     ) -> None:
         layout = torch.channels_last
         self._unet: Any = parts.unet.to(device, memory_format=layout)
-        self._text_encoder: Any = parts.text_encoder.to(device)
+        self._text = parts.text
+        for network in parts.text.networks.values():
+            network.to(device)
         for decoder in parts.decoders.values():
             decoder.network.to(device, memory_format=layout)
         self._decoders = parts.decoders
-        self._reader = parts.reader
         self._one_step = parts.one_step
+        self._controls = {
+            name: network.to(device, memory_format=layout)
+            for name, network in (controls or {}).items()
+        }
+        self._checker = checker
 
         facts = self._unet.config
         side = facts.sample_size
@@ -58,6 +78,10 @@ class SDXS:
         self.dtype = dtype
         self.size: tuple[int, int] = (width * self._factor, height * self._factor)
         self.decoders: tuple[str, ...] = tuple(parts.decoders)
+        self.styles: tuple[str, ...] = tuple(styles or ())
+        self.controls: tuple[str, ...] = tuple(self._controls)
+        self.safety = safety
+        self._wear(styles or {})
 
     @classmethod
     def load(
@@ -76,24 +100,39 @@ class SDXS:
         "auto" is `SDXS_CHECKPOINT` if set, else the real model if it is already in the local Hub
         cache, else the embedded one. `device`: "auto" is CUDA, then MPS, then CPU. `dtype`: "auto"
         is float16 on CUDA and MPS, bfloat16 on a CPU with AMX or AVX512-BF16, else float32.
-        `styles`, `controls` and safety=True are not available yet.
+        `styles` (LoRA) and `controls` (ControlNet): a name that ships or is published for this
+        checkpoint, a file, a folder or a Hub id; or several; or {name: one of these}. `safety`:
+        "auto" checks pictures where a checker can be had (a folder's own, else the one that Stable
+        Diffusion uses, fetched for Hub checkpoints), True refuses to load without one, False has
+        none. The embedded model needs none: it can only draw its own harmless world.
 
         Raises InputError for an argument that makes no sense here, CheckpointError for a
         checkpoint that is missing, incomplete, damaged or of an unknown kind.
         """
-        for name, wanted in (("styles", styles), ("controls", controls)):
-            if wanted:
-                raise InputError(f"{name} must be left out: this version has no {name} yet")
-        _check_safety(safety)
+        if safety is not True and safety is not False and safety != "auto":
+            raise InputError(f'safety must be True, False or "auto", not {safety!r}')
         request.choice("engine", engine, ("auto", "eager"), " (faster engines are yet to come)")
         place = choose_device(device)
         kind = choose_dtype(dtype, place)
+        wanted_styles = request.named("styles", styles)
+        wanted_controls = request.named("controls", controls)
         source = resolve(checkpoint)
-        model = cls(load_parts(source.folder, kind), source, place, kind)
+        log.info("loading %s", source.name)
+        parts = load_parts(source.folder, kind)
+        networks = {"unet": parts.unet, **parts.text.networks}
+        found_styles = {
+            name: read_style(find("styles", wanted, source.name), networks)
+            for name, wanted in wanted_styles.items()
+        }
+        found_controls = {
+            name: load_control(find("controls", wanted, source.name), kind, parts)
+            for name, wanted in wanted_controls.items()
+        }
+        checker, state = _safety_checker(source, safety, place, kind)
+        model = cls(parts, source, place, kind, found_styles, found_controls, checker, state)
         log.info("%s on %s in %s: %s", model.checkpoint, place, kind, source.reason)
         if source.hint:
             log.info("for the real model: %s", source.hint)
-        _say_safety(source, safety)
         return model
 
     @torch.no_grad()
@@ -104,11 +143,11 @@ class SDXS:
         seed: int | Sequence[int] = 0,
         size: int | tuple[int, int] | None = None,
         decoder: str = "tiny",
-        style: Any = None,
-        style_scale: Any = 1.0,
-        control: Any = None,
-        control_image: Any = None,
-        control_scale: Any = 1.0,
+        style: str | Sequence[str | None] | None = None,
+        style_scale: float | Sequence[float] = 1.0,
+        control: str | Sequence[str | None] | None = None,
+        control_image: Image.Image | Sequence[Image.Image | None] | None = None,
+        control_scale: float | Sequence[float] = 1.0,
         latents: Tensor | None = None,
         output_type: str = "pil",
         **unknown: Any,
@@ -118,17 +157,24 @@ class SDXS:
         `seed`: 0 to 2**63 - 1, or one for each prompt. `size`: a side or (width, height) in
         pixels. `latents` (B, C, H/8, W/8), unit variance, replaces the seed's noise. `output_type`
         "pil" gives PIL.Image.Image, "pt" the decoder's output (B, 3, H, W), float32, nominally
-        [-1, 1], not clamped. Styles and controls are not available yet.
+        [-1, 1], not clamped. `style`: a name of `styles` or None for the plain picture; its
+        `style_scale` 0 to 2. `control`: a name of `controls`, with the `control_image` (a Pillow
+        picture, stretched to the size) that it follows and the `control_scale` 0 to 2.
 
-        Raises InputError. Warns with PromptCutWarning when a prompt is longer than the window.
+        Raises InputError. Warns with PromptCutWarning when a prompt is longer than the window, and
+        with SafetyWarning when the safety checker had pictures blurred.
         """
         request.refuse(unknown, self.__call__)
         prompts = request.prompts(prompt)
-        request.none_yet("style", style, None, len(prompts))
-        request.none_yet("style_scale", style_scale, 1.0, len(prompts))
-        request.none_yet("control", control, None, len(prompts))
-        request.none_yet("control_image", control_image, None, len(prompts))
-        request.none_yet("control_scale", control_scale, 1.0, len(prompts))
+        batch = len(prompts)
+        strengths = self._strengths(
+            request.names("style", style, self.styles, batch),
+            request.scales("style_scale", style_scale, batch),
+        )
+        steered = request.names("control", control, self.controls, batch)
+        pictures_to_follow = request.per_picture("control_image", control_image, batch)
+        control_scales = request.scales("control_scale", control_scale, batch)
+        request.control_images(steered, pictures_to_follow)
         request.choice("output_type", output_type, request.OUTPUT_TYPES)
         self._check_decoder(decoder)
         generators = seeded(request.seeds(seed, len(prompts)))
@@ -136,10 +182,12 @@ class SDXS:
         if noise is None:
             noise = self.noise(generators, request.size(size, self.size, self._multiple))
         self._warn_cut_off(prompts)
+        steerings = self._steerings(steered, pictures_to_follow, control_scales, noise)
 
-        words = self.encode(prompts)  # (B, L, D)
-        clean = self.denoise(noise, words, generators)  # (B, C, H/8, W/8)
-        images = self.decode(clean, decoder)  # (B, 3, H, W) nominally [-1, 1]
+        with wearing(strengths):
+            words = self.encode(prompts)  # (B, L, D)
+            clean = self.denoise(noise, words, generators, steerings)  # (B, C, H/8, W/8)
+        images = self._checked(self.decode(clean, decoder))  # (B, 3, H, W) nominally [-1, 1]
 
         if output_type == "pt":
             return images
@@ -147,10 +195,9 @@ class SDXS:
         return pictures[0] if isinstance(prompt, str) else pictures
 
     @torch.no_grad()
-    def encode(self, prompts: list[str]) -> Tensor:
-        """Prompts to embeddings (B, L, D): the text encoder's last state after its final norm."""
-        ids = self._reader.ids(prompts).to(self.device)  # (B, L)
-        return self._text_encoder(ids)[0]
+    def encode(self, prompts: list[str]) -> Words:
+        """Prompts to embeddings: states (B, L, D) and, for the SDXL kind, pooled (B, P)."""
+        return self._text(prompts, self.device)
 
     def noise(self, generators: Sequence[torch.Generator], size: tuple[int, int]) -> Tensor:
         """Unit noise (B, C, H/8, W/8), row i from generators[i]; drawn on the CPU in float32.
@@ -164,17 +211,29 @@ class SDXS:
 
     @torch.no_grad()
     def denoise(
-        self, noise: Tensor, words: Tensor, generators: Sequence[torch.Generator] | None = None
+        self,
+        noise: Tensor,
+        words: Words,
+        generators: Sequence[torch.Generator] | None = None,
+        steerings: Sequence[Steering] = (),
     ) -> Tensor:
-        """Clean latents (B, C, h, w), float32, from unit noise and embeddings (B, L, D).
+        """Clean latents (B, C, h, w), float32, from unit noise and embeddings.
 
         One U-Net call; the scheduler's step runs in float32, because epsilon prediction magnifies
         errors 14.6 times. `generators` serve schedulers that add noise.
         """
+        added = self._added(noise, words)
 
         def predict(x: Tensor, t: Tensor) -> Tensor:
             x = x.to(self.dtype, memory_format=torch.channels_last)
-            return self._unet(x, t, encoder_hidden_states=words, return_dict=False)[0].float()
+            return self._unet(
+                x,
+                t,
+                encoder_hidden_states=words.states,
+                added_cond_kwargs=added,
+                return_dict=False,
+                **residuals(steerings, x, t, words.states, added),
+            )[0].float()
 
         return self._one_step(noise, predict, generators)
 
@@ -182,17 +241,69 @@ class SDXS:
     def decode(self, latents: Tensor, decoder: str = "tiny") -> Tensor:
         """Images (B, 3, H, W), float32, nominally [-1, 1], from clean latents (B, C, h, w)."""
         chosen = self._decoders[decoder]
-        x = (latents.float() / chosen.scale + chosen.shift).to(self.device, self.dtype)
+        latents = latents.to(self.device, torch.float32)
+        scale, shift = (
+            torch.as_tensor(v, device=self.device) for v in (chosen.scale, chosen.shift)
+        )
+        x = (latents / scale + shift).to(chosen.dtype)
         x = x.contiguous(memory_format=torch.channels_last)
         return chosen.network.decode(x, return_dict=False)[0].float().contiguous()
 
     def cut_off(self, prompt: str) -> str:
         """The end of a prompt that does not fit into the text encoder's window; "" if all fits."""
-        return self._reader.cut_off(prompt)
+        return self._text.cut_off(prompt)
 
     def __repr__(self) -> str:
         width, height = self.size
         return f"SDXS({self.checkpoint!r}, {width}x{height}, {self.device}, {self.dtype})"
+
+    def _added(self, noise: Tensor, words: Words) -> dict[str, Tensor] | None:
+        """What SDXL's U-Net is told beside the prompt: its pooled embedding and the size.
+
+        The picture is whole and not upscaled: (height, width, 0, 0, height, width) (SDXL, arXiv
+        2307.01952, section 2.2).
+        """
+        if words.pooled is None:
+            return None
+        height, width = (side * self._factor for side in noise.shape[-2:])
+        times = torch.tensor([height, width, 0, 0, height, width], device=self.device)
+        times = times.to(self.dtype).expand(len(noise), -1)
+        return {"text_embeds": words.pooled, "time_ids": times}
+
+    def _wear(self, styles: Mapping[str, Style]) -> None:
+        for folder, network in {"unet": self._unet, **self._text.networks}.items():
+            fitting = {
+                name: {
+                    layer: addition.to(self.device, self.dtype)
+                    for layer, addition in style.get(folder, {}).items()
+                }
+                for name, style in styles.items()
+            }
+            attach(network, fitting)
+
+    def _strengths(self, names: list[str | None], scales: list[float]) -> dict[str, Tensor]:
+        """How much of each style every row wears, (B,) by name; without those nobody wears."""
+        rows = list(zip(names, scales, strict=True))
+        return {
+            style: torch.tensor([scale * (name == style) for name, scale in rows])
+            for style in dict.fromkeys(name for name, scale in rows if name and scale)
+        }
+
+    def _steerings(
+        self, names: list[str | None], images: list[Any], scales: list[float], noise: Tensor
+    ) -> list[Steering]:
+        """One for each control in use; a row of strength 0 is as if it had none."""
+        height, width = (side * self._factor for side in noise.shape[-2:])
+        out = []
+        wanted = [name for name, scale in zip(names, scales, strict=True) if name and scale]
+        for control in dict.fromkeys(wanted):
+            rows = [i for i, name in enumerate(names) if name == control and scales[i]]
+            pictures = torch.stack([to_control(images[i], (width, height)) for i in rows])
+            pictures = pictures.to(self.device, self.dtype, memory_format=torch.channels_last)
+            strengths = torch.tensor([scales[i] for i in rows], device=self.device)
+            where = torch.tensor(rows, device=self.device)
+            out.append(Steering(self._controls[control], where, pictures, strengths))
+        return out
 
     def _rounded(self, noise: Tensor) -> Tensor:
         return noise.to(self.device, self.dtype).float()
@@ -217,6 +328,21 @@ class SDXS:
             raise InputError("latents must be finite numbers of about unit variance")
         return self._rounded(latents.detach())
 
+    def _checked(self, images: Tensor) -> Tensor:
+        """The images (B, 3, H, W), those that the safety checker flags blurred."""
+        if self._checker is None:
+            return images
+        flags = self._checker.flags(images)
+        if any(flags):
+            what = "the picture was" if len(flags) == 1 else f"{sum(flags)} of {len(flags)} were"
+            warnings.warn(
+                f"{what} blurred: the safety checker takes it for unsafe, rightly or not; try "
+                "another seed or other words",
+                SafetyWarning,
+                stacklevel=4,
+            )
+        return hide(images, flags)
+
     def _check_decoder(self, decoder: str) -> None:
         request.choice("decoder", decoder, ("tiny", "large"))
         if decoder not in self.decoders:
@@ -230,24 +356,30 @@ class SDXS:
             if rest := self.cut_off(prompt):
                 short = rest if len(rest) <= 80 else rest[:79] + "…"
                 warnings.warn(
-                    f"the prompt is longer than the {self._reader.length} tokens that the text "
+                    f"the prompt is longer than the {self._text.length} tokens that the text "
                     f"encoder reads; not seen: {short!r}",
                     PromptCutWarning,
                     stacklevel=4,
                 )
 
 
-def _check_safety(safety: bool | str) -> None:
-    if safety is True:
-        raise InputError("safety=True cannot be had: this version has no safety checker yet")
-    if safety is not False and safety != "auto":
-        raise InputError(f'safety must be True, False or "auto", not {safety!r}')
-
-
-def _say_safety(source: Source, safety: bool | str) -> None:
+def _safety_checker(
+    source: Source, safety: bool | str, device: torch.device, dtype: torch.dtype
+) -> tuple[SafetyChecker | None, str]:
+    """The checker, or None; and what `SDXS.safety` says of it."""
     if source.name == EMBEDDED and source.kind == "named":
         log.info("no safety checker: %s can only draw its own harmless world", source.name)
-    elif safety is False:
+        return None, "needless"
+    if safety is False:
         log.warning("the safety checker is off: pictures are shown as they come")
-    else:
-        log.warning("there is no safety checker yet: pictures are shown as they come")
+        return None, "off"
+    try:
+        fetch = safety is True or source.kind == "hub"
+        return load_safety_checker(*find_safety_checker(source, fetch=fetch), device, dtype), "on"
+    except CheckpointError as error:
+        if safety is True:
+            raise CheckpointError(
+                f"no safety checker for {source.name}, and it was asked for: {error}"
+            ) from None
+        log.warning("no safety checker, pictures are shown as they come: %s", error)
+        return None, "missing"

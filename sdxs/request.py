@@ -6,6 +6,7 @@ networks or tensors.
 
 import difflib
 import operator
+import os
 from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
 from typing import Any
@@ -15,6 +16,7 @@ from sdxs.errors import InputError
 LARGEST_SEED = 2**63 - 1
 LARGEST_BATCH = 256
 LARGEST_SIDE = 2048
+LARGEST_SCALE = 2.0
 OUTPUT_TYPES = ("pil", "pt")
 
 ONE_STEP = "this is a one-step model"
@@ -124,12 +126,64 @@ def choice(name: str, value: Any, known: Sequence[str], why: str = "") -> str:
     return value
 
 
-def none_yet(name: str, value: Any, default: float | None, batch: int) -> None:
-    """Raise InputError unless an argument that has no effect yet was left alone."""
-    for item in per_picture(name, value, batch):
-        if item is not default and not (isinstance(item, int | float) and item == default):
-            what = name.split("_")[0].removesuffix("s")
-            raise InputError(f"{name} must be left out: this version has no {what}s yet")
+def named(what: str, value: Any) -> dict[str, Any]:
+    """Styles or controls to load, {name: source}: from a name, several, or a mapping."""
+    if value is None:
+        return {}
+    if isinstance(value, Mapping):
+        pairs = dict(value)
+    else:
+        items = [value] if isinstance(value, str | os.PathLike) else value
+        if not isinstance(items, Sequence):
+            items = [None]
+        pairs = {os.fspath(item) if _named(item) else "": item for item in items}
+    for name, source in pairs.items():
+        if not isinstance(name, str) or not name or not _named(source):
+            raise InputError(
+                f"{what} must be a name, a list of names, or {{name: source}}, not {_short(value)}"
+            )
+    return pairs
+
+
+def _named(value: Any) -> bool:
+    return isinstance(value, str | os.PathLike) and bool(os.fspath(value))
+
+
+def names(what: str, value: Any, known: Sequence[str], batch: int) -> list[str | None]:
+    """A loaded style or control for each picture, or None."""
+    rows = per_picture(what, value, batch)
+    for row in rows:
+        if row is None or (isinstance(row, str) and row in known):
+            continue
+        if not known:
+            raise InputError(f"{what} {_short(row)} is not loaded: SDXS.load(…, {what}s=[…]) does")
+        close = difflib.get_close_matches(row, known, n=1) if isinstance(row, str) else []
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise InputError(f"there is no {what} {_short(row)}: {hint}loaded: {', '.join(known)}")
+    return rows
+
+
+def scales(what: str, value: Any, batch: int) -> list[float]:
+    """A strength for each picture, 0 to LARGEST_SCALE."""
+    out = []
+    for row in per_picture(what, value, batch):
+        try:
+            number = float("nan") if isinstance(row, bool | str) else float(row)
+        except (TypeError, ValueError, OverflowError, RuntimeError):
+            number = float("nan")
+        if not 0 <= number <= LARGEST_SCALE:
+            raise InputError(f"{what} must be from 0 to {LARGEST_SCALE:g}, not {_short(row)}")
+        out.append(number)
+    return out
+
+
+def control_images(controls: Sequence[str | None], images: Sequence[Any]) -> None:
+    """A control needs a picture to follow, and a picture a control that follows it."""
+    for control, image in zip(controls, images, strict=True):
+        if control and image is None:
+            raise InputError(f"control {control!r} needs a picture to follow: give control_image")
+        if image is not None and not control:
+            raise InputError("control_image has no effect without control: name one")
 
 
 def is_list(value: Any) -> bool:

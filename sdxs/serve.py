@@ -27,9 +27,13 @@ class StartError(SDXSError):
 def run(make_page: Callable[[argparse.Namespace], Any], doc: str | None) -> None:
     """Serve the page that `make_page(options)` gives, until Ctrl+C. A mistake exits with 2."""
     options = parser(doc).parse_args()
+    everyone = options.public or bool(os.environ.get("SPACE_ID"))
     logging.basicConfig(format="sdxs: %(message)s")
     logging.getLogger("sdxs").setLevel(logging.INFO)  # which model, why, how to get the real one
     try:
+        if everyone and options.no_safety:
+            raise StartError("a public page needs the safety checker: leave out --no-safety")
+        options.safety = False if options.no_safety else (everyone or "auto")
         check_address(options.host, options.port)
         with tempfile.TemporaryDirectory(prefix="sdxs-") as folder:
             prepare_environment(folder)
@@ -60,7 +64,29 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
     options.add_argument(
         "--port", type=port_number, default=port, help="port to listen on (default: %(default)s)"
     )
+    options.add_argument(
+        "--styles", type=names, metavar="NAME,…",
+        help="LoRA styles to choose from: names known for the checkpoint, files, folders, Hub ids",
+    )  # fmt: skip
+    options.add_argument(
+        "--controls", type=names, metavar="NAME,…",
+        help="ControlNets to load: names known for the checkpoint, folders, Hub ids",
+    )  # fmt: skip
+    options.add_argument(
+        "--public",
+        action="store_true",
+        help="strangers will see the page: refuse to start without a safety checker "
+        "(always so on a Hugging Face Space)",
+    )
+    options.add_argument(
+        "--no-safety", action="store_true", help="show pictures as they come, unchecked"
+    )
     return options
+
+
+def names(text: str) -> list[str]:
+    """Names between commas."""
+    return [name for name in map(str.strip, text.split(",")) if name]
 
 
 def port_number(text: str) -> int:

@@ -7,6 +7,9 @@ no class is looked up by a name from a file. Knows nothing of what the networks 
 
 import json
 import os
+import pickletools
+import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,26 @@ from torch import Tensor
 from sdxs.errors import CheckpointError, one_line
 
 LARGEST_CONFIG = 4 * 2**20  # bytes; real ones are a few thousand
+LARGEST_NUMBER = 10**6  # in a config; more would only fill the memory
+MOST_BLOCKS = 64  # layers of one kind, in a config; more would only take time
+BLOCKS = (
+    "layers_per_block",
+    "num_decoder_blocks",
+    "num_encoder_blocks",
+    "num_hidden_layers",
+    "transformer_layers_per_block",
+)
+COUNTS = {  # settings that are whole numbers from 1 on, where they are numbers at all
+    *BLOCKS, "addition_time_embed_dim", "attention_head_dim", "block_out_channels",
+    "conditioning_embedding_out_channels", "cross_attention_dim", "decoder_block_out_channels",
+    "hidden_size", "image_size", "in_channels", "intermediate_size", "latent_channels",
+    "max_position_embeddings", "norm_num_groups", "num_attention_heads", "out_channels",
+    "patch_size", "projection_class_embeddings_input_dim", "projection_dim",
+    "upsampling_scaling_factor", "vocab_size",
+}  # fmt: skip
+IN_PICKLES = re.compile(
+    r"collections OrderedDict|torch \w+Storage|torch\._utils _rebuild_(tensor_v2|parameter)"
+)
 FLOATS = ("F16", "BF16", "F32", "F64")
 
 
@@ -50,7 +73,34 @@ def read_config(file: Path, known: dict[str, Any]) -> dict[str, Any]:
             f"{file}: the class {one_line(ValueError(name), 60)} is not supported: "
             f"{', '.join(known)} {'is' if len(known) == 1 else 'are'}"
         )
-    return config
+    check_numbers(config, file)
+    return _plain(config)
+
+
+def _plain(config: Any) -> Any:
+    """Without the settings that choose code rather than numbers, such as attention kernels."""
+    if not isinstance(config, dict):
+        return config
+    return {key: _plain(value) for key, value in config.items() if "attn_implementation" not in key}
+
+
+def check_numbers(config: Any, file: Path, name: str = "", most: int = LARGEST_NUMBER) -> None:
+    """No whole number, nor list, that is beyond any real network. Raises CheckpointError."""
+    if isinstance(config, dict):
+        for key, value in config.items():
+            check_numbers(value, file, str(key), most)
+        return
+    values = config if isinstance(config, list) else [config]
+    bound = min(most, MOST_BLOCKS) if name in BLOCKS else most
+    whole = [value for value in values if isinstance(value, int)]
+    shown = one_line(ValueError(name), 60)
+    if (len(values) > MOST_BLOCKS and whole) or any(abs(value) > bound for value in whole):
+        raise CheckpointError(f"{file}: {shown} is beyond any real network")
+    if name in COUNTS and any(value is True or value < 1 for value in whole):
+        raise CheckpointError(f"{file}: {shown} must be a whole number from 1 on")
+    for value in values:
+        if isinstance(value, dict | list):
+            check_numbers(value, file, name, most)
 
 
 def build(make: Callable[[], Any], file: Path) -> Any:
@@ -75,6 +125,63 @@ def weights_file(folder: Path, stem: str) -> Path:
     raise CheckpointError(f"{folder / stem}.safetensors is missing: {remedy}")
 
 
+def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All tensors of a safetensors file, still in the file, and the notes in its header."""
+    try:
+        with safe_open(file, framework="pt") as stored:
+            notes = stored.metadata() or {}
+            return {key: stored.get_tensor(key) for key in stored.keys()}, notes  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{file} is damaged or no safetensors file ({one_line(error)}): fetch it again"
+        ) from None
+
+
+def read_pickle(file: Path) -> dict[str, Tensor]:
+    """The tensors of a file of `torch.save`, read without running anything in it."""
+    problem = f"{file} holds more than named tensors: save it as safetensors"
+    try:
+        with zipfile.ZipFile(file) as archive:
+            if any(item.compress_type != zipfile.ZIP_STORED for item in archive.infolist()):
+                raise CheckpointError(f"{file} is compressed, as torch never saves: not read")
+            pickles = [name for name in archive.namelist() if name.endswith(".pkl")]
+            if not all(_only_tensors(archive.read(name)) for name in pickles):
+                raise CheckpointError(problem)
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
+    except Exception as error:  # a foreign pickle makes the library raise anything
+        raise CheckpointError(
+            f"{file} is damaged or holds more than tensors ({one_line(error)}): "
+            "save it as safetensors"
+        ) from None
+    if not isinstance(content, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
+    ):
+        raise CheckpointError(problem)
+    size = sum(tensor.numel() * tensor.element_size() for tensor in content.values())
+    plain = all(
+        tensor.layout == torch.strided
+        and tensor.device.type == "cpu"
+        and not tensor.is_quantized
+        and tensor.is_contiguous()
+        for tensor in content.values()
+    )
+    if not plain or size > file.stat().st_size:  # a few bytes can claim to be many numbers
+        raise CheckpointError(f"{file} is stored in an unusual way: save it as safetensors")
+    return content
+
+
+def _only_tensors(pickled: bytes) -> bool:
+    """Whether a pickle names nothing but what `torch.save` writes for a dict of tensors."""
+    for operation, argument, _ in pickletools.genops(pickled):
+        if operation.name in ("STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"):
+            return False
+        if operation.name == "GLOBAL" and not IN_PICKLES.fullmatch(str(argument)):
+            return False
+    return True
+
+
 def fill(
     network: Any,
     file: Path,
@@ -86,15 +193,16 @@ def fill(
     `today` turns a key of an older file into today's, or None for one without meaning.
     """
     wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    found: dict[str, Tensor] = {}
+    places: dict[str, str] = {}  # in the network -> in the file
     try:
         with safe_open(file, framework="pt") as stored:
             for key in stored.keys():  # noqa: SIM118, not a dict
                 name = today(key)
                 if name is None:
                     continue
-                if name not in wanted or name in found:
-                    raise CheckpointError(f"{file}: {key} is surplus: weights of another network")
+                if name not in wanted or name in places:
+                    known = one_line(ValueError(key), 60)
+                    raise CheckpointError(f"{file}: {known} is surplus: weights of another network")
                 part = stored.get_slice(key)
                 if tuple(part.get_shape()) != wanted[name]:
                     raise CheckpointError(
@@ -106,16 +214,19 @@ def fill(
                         f"{file}: {key} is stored as {part.get_dtype()}, which is not supported: "
                         f"{', '.join(FLOATS)} are"
                     )
-                found[name] = stored.get_tensor(key).to(dtype, copy=True)  # let go of the file
+                places[name] = key
+            if missing := sorted(wanted.keys() - places.keys()):
+                more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+                raise CheckpointError(
+                    f"{file}: {missing[0]}{more} missing: the file is incomplete, fetch it again"
+                )
+            found = {  # only now are numbers read; copies, to let go of the file
+                name: stored.get_tensor(key).to(dtype, copy=True) for name, key in places.items()
+            }
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"{file} is damaged or no safetensors file ({one_line(error)}): fetch it again"
         ) from None
-    if missing := sorted(wanted.keys() - found.keys()):
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise CheckpointError(
-            f"{file}: {missing[0]}{more} missing: the file is incomplete, fetch it again"
-        )
     network.load_state_dict(found, assign=True)
     for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
         if tensor.is_meta:

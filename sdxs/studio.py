@@ -11,13 +11,13 @@ import logging
 import re
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
 
-from sdxs.errors import InputError, PromptCutWarning, SDXSError
+from sdxs.errors import InputError, PromptCutWarning, SafetyWarning, SDXSError
 from sdxs.picture import MIME, encode
 from sdxs.request import LARGEST_SEED
 
@@ -47,26 +47,26 @@ class Made:
 class Studio:
     """Answers requests, one picture in the making at a time, first come, first served.
 
-    `generate(prompt, seed=..., [decoder=...])` gives the picture; `decoder` is passed only when
-    the request names one of `decoders`.
+    `generate(prompt, seed=...)` gives the picture; `choices` are further keywords that a request
+    may carry, such as "decoder", and the values that it may name.
     """
 
     def __init__(
         self,
         generate: Callable[..., Image.Image],
         *,
-        decoders: tuple[str, ...] = (),
+        choices: Mapping[str, Sequence[str]] | None = None,
         checkpoint: str = "",
     ) -> None:
         self._generate = generate
-        self._decoders = decoders
+        self._choices = choices or {}
         self._checkpoint = checkpoint
         self._turn = asyncio.Semaphore(1)  # its queue is first in, first out
         self._waiting = 0
 
     async def paint(self, request: Any) -> dict[str, Any]:
         """Answer the page: the encoded picture, its milliseconds, a note; never an exception."""
-        wanted = _wanted(request)
+        wanted = self._wanted(request)
         if not str(wanted["prompt"] or "").strip():
             return {"note": BLANK, "kind": "hint"}
         try:
@@ -79,7 +79,7 @@ class Studio:
 
     async def download(self, request: Any) -> dict[str, Any]:
         """Answer the download button: the picture again, as a PNG with its parameters inside."""
-        wanted = _wanted(request)
+        wanted = self._wanted(request)
         try:
             made = await self.make(**wanted, format="png")
             name = file_name(wanted["prompt"], wanted["seed"])
@@ -87,21 +87,24 @@ class Studio:
             return _mishap(error)
         return {"file": data_url(made.file, "png"), "name": name}
 
-    async def make(
-        self, prompt: Any, seed: Any, decoder: Any = None, *, format: str = "jpeg"
-    ) -> Made:
+    async def make(self, prompt: Any, seed: Any, *, format: str = "jpeg", **chosen: Any) -> Made:
         """Make one picture file. Raises InputError for what makes no sense, Crowded, and whatever
         `generate` raises."""
-        prompt, options = parse_prompt(prompt), {"seed": parse_seed(seed)}
-        if decoder is not None:
-            if decoder not in self._decoders:
-                raise InputError(f"There is no decoder {_short(decoder)!r}.")
-            options["decoder"] = decoder
+        prompt, options = parse_prompt(prompt), {"seed": parse_seed(seed), **chosen}
+        for name, value in chosen.items():
+            if value not in self._choices.get(name, ()):
+                raise InputError(f"There is no {name} {_short(value)!r}.")
         if self._waiting >= MOST_WAITING:
             raise Crowded(CROWDED)
         self._waiting += 1
         # A visitor who leaves does not stop the thread, so the turn must not end with the visit.
         return await asyncio.shield(self._in_turn(prompt, options, format))
+
+    def _wanted(self, request: Any) -> dict[str, Any]:
+        """The fields that count; whatever else a stranger sent is dropped."""
+        request = request if isinstance(request, dict) else {}
+        fields = {name: request.get(name) for name in ("prompt", "seed")}
+        return fields | {name: request[name] for name in self._choices if request.get(name)}
 
     async def _in_turn(self, prompt: str, options: dict[str, Any], format: str) -> Made:
         try:
@@ -114,12 +117,14 @@ class Studio:
         start = time.perf_counter()
         with warnings.catch_warnings(record=True) as caught:  # safe: one at a time has the turn
             warnings.simplefilter("always", PromptCutWarning)
+            warnings.simplefilter("always", SafetyWarning)
             picture = self._generate(prompt, **options)
-        cut = [str(w.message) for w in caught if issubclass(w.category, PromptCutWarning)]
+        kinds = PromptCutWarning, SafetyWarning
+        notes = [_short(w.message, 240) for w in caught if issubclass(w.category, kinds)]
         info = {"prompt": prompt, **options, "checkpoint": self._checkpoint, "software": "sdxs"}
         file = encode(picture, format, info=info)
         ms = round(1000 * (time.perf_counter() - start), 1)
-        return Made(file, ms, _short(cut[0], 240) if cut else "")
+        return Made(file, ms, "; ".join(notes))
 
 
 def parse_prompt(value: Any) -> str:
@@ -150,13 +155,6 @@ def file_name(prompt: Any, seed: Any) -> str:
 
 def data_url(file: bytes, format: str) -> str:
     return f"data:{MIME[format]};base64,{base64.b64encode(file).decode('ascii')}"
-
-
-def _wanted(request: Any) -> dict[str, Any]:
-    """The fields that count; whatever else a stranger sent is dropped."""
-    request = request if isinstance(request, dict) else {}
-    fields = {name: request.get(name) for name in ("prompt", "seed")}
-    return fields | ({"decoder": request["decoder"]} if request.get("decoder") else {})
 
 
 def _mishap(error: Exception) -> dict[str, Any]:

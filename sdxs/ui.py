@@ -7,6 +7,7 @@ in `Page.launch`. The only file that imports Gradio.
 """
 
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -17,8 +18,8 @@ import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 from PIL import Image
 
-from sdxs.config import CHECKPOINTS, REAL_MODEL
-from sdxs.errors import SDXSError
+from sdxs.config import CHECKPOINTS, REAL_MODEL, known
+from sdxs.errors import SafetyWarning, SDXSError
 from sdxs.guard import guard
 from sdxs.picture import encode
 from sdxs.studio import BLANK, Studio, data_url
@@ -29,12 +30,21 @@ SYSTEM_FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 SYSTEM_MONO = ("ui-monospace", "Menlo", "Consolas", "monospace")
 
 
+SAFETY = {  # of a model -> what the page says of it
+    "on": "A safety checker looks at every picture and blurs what it takes for unsafe.",
+    "off": "The safety checker is switched off: pictures are shown as they come.",
+    "missing": "No safety checker could be had: pictures are shown as they come.",
+    "needless": "No safety checker is needed: this model can only draw its own harmless world.",
+}
+
+
 @dataclass(frozen=True)
 class About:
     """What a page says about the model behind it. Plain text and tables; every field may be empty.
 
     `facts` are short (device, dtype, size); `why` says why this model was chosen; `command` starts
     the real one. `words` maps a heading to phrases the model understands; empty means any words.
+    `decoders` and `styles` are the names to choose from; `safety` says who looks at the pictures.
     """
 
     title: str = "A one-step picture model"
@@ -45,14 +55,16 @@ class About:
     examples: tuple[str, ...] = ("a red house to the left of a green tree at sunset",)
     words: Mapping[str, Sequence[str]] = field(default_factory=dict)
     decoders: tuple[str, ...] = ("tiny",)
+    styles: tuple[str, ...] = ()
+    safety: str = ""
 
     @classmethod
     def of(cls, model: Any) -> "About":
         """The facts that a loaded model tells about itself, and what we know of its checkpoint."""
-        known = CHECKPOINTS.get(model.checkpoint)
+        published = known(model.checkpoint)
         width, height = model.size
         return cls(
-            title=known.title if known else model.checkpoint,
+            title=published.title if published else model.checkpoint,
             checkpoint=model.checkpoint,
             facts=(
                 str(model.device),
@@ -62,9 +74,11 @@ class About:
             ),
             why=model.source.reason,
             command=model.source.hint,
-            examples=(known or CHECKPOINTS[REAL_MODEL]).examples,
-            words=known.words if known else {},
+            examples=(published or CHECKPOINTS[REAL_MODEL]).examples,
+            words=published.words if published else {},
             decoders=model.decoders,
+            styles=model.styles,
+            safety=SAFETY[model.safety],
         )
 
 
@@ -95,6 +109,19 @@ class Page(gr.Blocks):
         return super().launch(*arguments, **(ours | options))
 
 
+def welcome_picture(generate: Callable[..., Image.Image], about: About) -> Image.Image | None:
+    """The picture of the first example, or None where the safety checker hides it.
+
+    Also warms the model up, so that the first visitor does not wait for it.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SafetyWarning)
+        try:
+            return generate(about.examples[0], seed=FIRST_SEED)
+        except SafetyWarning:
+            return None
+
+
 def text_page(
     generate: Callable[..., Image.Image],
     *,
@@ -104,12 +131,13 @@ def text_page(
     """A page on which the picture follows the typing.
 
     `generate(prompt, seed=...)` makes a picture; where `about.decoders` names more than one, it is
-    also given `decoder=...`. An SDXSError or a PromptCutWarning of its is shown to the visitor as
-    it is. `welcome` is the picture of the first example with seed 0, shown until the visitor types.
+    also given `decoder=...`, and `style=...` where the visitor chose one of `about.styles`. An
+    SDXSError or a warning of ours is shown to the visitor as it is. `welcome` is the picture of the
+    first example with seed 0, shown until the visitor types.
     """
     about = about or About()
-    choice = len(about.decoders) > 1
-    studio = Studio(generate, decoders=about.decoders, checkpoint=about.checkpoint)
+    choices = {"decoder": about.decoders if len(about.decoders) > 1 else (), "style": about.styles}
+    studio = Studio(generate, choices=choices, checkpoint=about.checkpoint)
     with Page("SDXS") as page:
         gr.HTML(_read("head.html"), elem_id="sdxs-head", apply_default_css=False)
         with gr.Row(elem_id="sdxs-columns"):
@@ -131,20 +159,16 @@ def text_page(
                         str(FIRST_SEED), label="Seed", elem_id="sdxs-seed", max_lines=1, scale=3
                     )
                     dice = gr.Button("Another", elem_id="sdxs-dice", min_width=130)
-                decoder = gr.Radio(
-                    list(about.decoders),
-                    value=about.decoders[0] if choice else None,
-                    label="Decoder",
-                    visible=choice,
-                    elem_id="sdxs-decoder",
-                )
+                decoder = _choice("Decoder", [(name, name) for name in choices["decoder"]])
+                plain = [("none", "")] if about.styles else []
+                style = _choice("Style", [*plain, *((name, name) for name in about.styles)])
                 words = _chips("words", "Words it knows", about.words)
                 gr.HTML(_about_html(about), elem_id="sdxs-about", apply_default_css=False)
 
         # `change`, not `input`: a textbox fires the latter for keys that write a character alone,
         # not for backspace, paste, dictation or a phone's keyboard.
-        request = [prompt, seed, decoder]
-        for event in (prompt.change, seed.change, decoder.change, page.load):
+        request = [prompt, seed, decoder, style]
+        for event in (prompt.change, seed.change, decoder.change, style.change, page.load):
             event(None, request, js="sdxs.changed")
         dice.click(None, None, seed, js="sdxs.roll")
         if examples:
@@ -153,6 +177,17 @@ def text_page(
             words.input(None, [words, prompt], prompt, js="sdxs.append")
         _program_interface(studio, prompt, seed)
     return page
+
+
+def _choice(label: str, options: list[tuple[str, str]]) -> gr.Radio:
+    """One of a few (label, value), the first one at the start; unseen where there are none."""
+    return gr.Radio(
+        options,
+        value=options[0][1] if options else None,
+        label=label,
+        visible=bool(options),
+        elem_id=f"sdxs-{label.lower()}",
+    )
 
 
 def _stage(studio: Studio, about: About, welcome: Image.Image | None) -> gr.HTML:
@@ -210,6 +245,8 @@ def _program_interface(studio: Studio, prompt: gr.Textbox, seed: gr.Textbox) -> 
             made = await studio.make(prompt, seed)
         except SDXSError as error:
             raise gr.Error(str(error), print_exception=False) from None
+        if made.warning:
+            gr.Warning(made.warning)
         return save_bytes_to_cache(made.file, "picture.jpg", output.GRADIO_CACHE)
 
     gr.Button(visible=False).click(
@@ -222,6 +259,8 @@ def _about_html(about: About) -> str:
     lines = [f"<h3>{escape(about.title)}</h3>"]
     if about.facts:
         lines.append(f"<p class='sdxs-facts'>{' · '.join(map(escape, about.facts))}</p>")
+    if about.safety:
+        lines.append(f"<p>{escape(about.safety)}</p>")
     if about.why:
         lines.append(f"<p>Why this one: {escape(about.why)}.</p>")
     if about.command:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sdxs import serve
 from sdxs.serve import check_address, parser
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -95,6 +96,41 @@ def test_hosts_by_place(monkeypatch):
     monkeypatch.setenv("SPACE_ID", "someone/sdxs")
     assert parser(None).parse_args([]).host == "0.0.0.0"
     check_address("0.0.0.0", int(free_port()))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "space", "safety"),
+    [
+        ([], "", "auto"),
+        (["--no-safety"], "", False),
+        (["--public"], "", True),
+        ([], "someone/sdxs", True),
+        (["--public", "--no-safety"], "", None),
+        (["--no-safety"], "someone/sdxs", None),
+    ],
+)
+def test_who_needs_the_safety_checker(arguments, space, safety, monkeypatch, capsys):
+    """None: the app refuses to start."""
+    monkeypatch.setenv("SPACE_ID", space)
+    monkeypatch.setattr(sys, "argv", ["app.py", "--port", free_port(), *arguments])
+    monkeypatch.setattr(serve, "serve", lambda *_: None)
+    asked = []
+    try:
+        serve.run(lambda options: asked.append(options.safety), None)
+    except SystemExit as end:
+        assert end.code == 2 and safety is None
+        assert "a public page needs the safety checker" in capsys.readouterr().err
+    assert asked == ([] if safety is None else [safety])
+
+
+def test_a_public_page_without_a_safety_checker(tiny_checkpoint, tmp_path):
+    result = app(
+        "--public", "--checkpoint", str(tiny_checkpoint), "--port", free_port(),
+        HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path),
+    )  # fmt: skip
+    complains(
+        result, "no safety checker for", "it was asked for", "stable-diffusion-safety-checker"
+    )
 
 
 def test_the_app_serves_its_page(tiny_checkpoint, tmp_path):

@@ -18,7 +18,7 @@ def test_it_ends_in_json(tiny_checkpoint: Path, capsys: pytest.CaptureFixture[st
     assert all(0 < ms["median"] <= ms["p95"] for ms in result["ms"].values())
     assert result["cpu"] and result["threads"] == 1 and result["dtype"] == "float32"
     assert all(any(name in line for line in table) for name in STAGES.values())
-    assert result["speedup"] > 0
+    assert result["speedup"] > 0 < result["speedup_bfloat16"]
 
 
 def test_mistakes(capsys: pytest.CaptureFixture[str]) -> None:

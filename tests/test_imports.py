@@ -17,11 +17,16 @@ CORE = {  # module -> what of ours it may import
     "picture": {"errors"},
     "request": {"errors"},
     "tokens": set(),
+    "text": {"tokens"},
+    "controls": {"errors"},
     "stored": {"errors"},
+    "styles": {"errors", "stored"},
+    "safety": {"errors", "picture", "stored"},
     "weights": {"config", "errors"},
-    "loading": {"errors", "schedule", "stored", "tokens"},
+    "loading": {"errors", "schedule", "stored", "text", "tokens"},
     "pipeline": {
-        "config", "errors", "hardware", "loading", "picture", "request", "schedule", "weights",
+        "config", "controls", "errors", "hardware", "loading", "picture", "request", "safety",
+        "schedule", "styles", "text", "weights",
     },
 }  # fmt: skip
 PAGES = {
@@ -33,7 +38,16 @@ PAGES = {
 COMMANDS = {
     "": {"errors", "pipeline"},
     "__main__": {"errors", "picture", "pipeline", "request"},
-    "bench": {"config", "errors", "hardware", "picture", "pipeline", "schedule"},
+    "architectures": set(),
+    "bench": {
+        "architectures",
+        "config",
+        "errors",
+        "hardware",
+        "picture",
+        "pipeline",
+        "schedule",
+    },
 }
 MODULES = CORE | PAGES | COMMANDS
 PACKAGES = {  # package -> what of ours its modules may import, besides each other

@@ -98,11 +98,21 @@ def test_variant_names(edited: Edit, tiny_checkpoint: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "settings", "message"),
     [
-        ("model_index.json", {"_class_name": "StableDiffusionXLPipeline"}, "not supported yet"),
+        ("model_index.json", {"_class_name": "StableDiffusionXLPipeline"}, "addition_embed_type"),
+        ("model_index.json", {"_class_name": "StableDiffusion3Pipeline"}, "not supported yet"),
         ("model_index.json", {"_class_name": "os.system"}, "os.system is not supported"),
         ("model_index.json", {"_class_name": ["x"]}, "not supported"),
         ("unet/config.json", {"_class_name": "ControlNetModel"}, "ControlNetModel is not"),
-        ("unet/config.json", {"addition_embed_type": "text_time"}, "not supported yet"),
+        ("unet/config.json", {"addition_embed_type": "text_time"}, "it is None"),
+        ("unet/config.json", {"class_embed_type": "timestep"}, "not supported yet"),
+        ("unet/config.json", {"sample_size": 100_000}, "sample_size"),
+        ("vae/config.json", {"scaling_factor": "x"}, "needs a scaling_factor"),
+        ("vae/config.json", {"scaling_factor": None}, "needs a scaling_factor"),
+        ("vae_large/config.json", {"scaling_factor": 0}, "needs a scaling_factor"),
+        ("text_encoder/config.json", {"eos_token_id": None}, "needs an eos_token_id"),
+        ("tokenizer/tokenizer_config.json", {"pad_token": None}, "cannot be read"),
+        ("tokenizer/tokenizer_config.json", {"model_max_length": -5}, "is below 2"),
+        ("tokenizer/tokenizer_config.json", {"model_max_length": 1}, "is below 2"),
         ("unet/config.json", {"block_out_channels": [16, 32, 64]}, "has the shape"),
         ("unet/config.json", {"block_out_channels": "16"}, "no network can be built"),
         ("unet/config.json", {"down_block_types": ["x", "y", "z"]}, "no network can be built"),
@@ -173,7 +183,7 @@ def test_a_window_that_nobody_stated(edited: Edit) -> None:
     config.pop("model_max_length")
     path.write_text(json.dumps(config))
     model = SDXS.load(folder, device="cpu", dtype="float32")
-    assert model.encode(["tree"]).shape == (1, 16, 32)
+    assert model.encode(["tree"]).states.shape == (1, 16, 32)
 
 
 def test_a_tokenizer_beyond_the_embedding(edited: Edit) -> None:
@@ -200,3 +210,13 @@ def test_the_file_may_go_after_loading(tiny_checkpoint: Path, tmp_path: Path) ->
     model = SDXS.load(folder, device="cpu", dtype="float32")
     (folder / UNET).write_bytes(b"")
     assert model("tree", seed=1).size == (64, 64)
+
+
+def test_a_config_does_not_choose_code(edited: Edit, tiny_model: SDXS) -> None:
+    """transformers would fetch an attention kernel of that name."""
+    folder = edited()
+    path = folder / "text_encoder" / "config.json"
+    odd = {"attn_implementation": "owner/kernel", "_attn_implementation": "owner/kernel"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | odd))
+    model = SDXS.load(folder, device="cpu", dtype="float32")
+    assert torch.equal(model("tree", output_type="pt"), tiny_model("tree", output_type="pt"))

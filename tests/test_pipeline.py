@@ -103,6 +103,23 @@ def test_equals_diffusers(name: str, tmp_path: Path) -> None:
         assert ours_.mode == "RGB" and abs(difference).max() <= 1
 
 
+@pytest.mark.parametrize("kind", ["sd21", "sdxl"])
+def test_other_kinds_equal_diffusers(kind: str, tmp_path: Path) -> None:
+    from diffusers import DiffusionPipeline
+
+    folder = build_checkpoint(tmp_path / kind, kind=kind)
+    theirs = DiffusionPipeline.from_pretrained(folder)
+    theirs.set_progress_bar_config(disable=True)
+    ours = SDXS.load(folder, device="cpu", dtype="float32")
+    for size in ((64, 64), (96, 64)):
+        latents = paint(theirs, PROMPTS, SEEDS, width=size[0], height=size[1], output_type="latent")
+        wanted = decoded(theirs, latents)
+        images = ours(PROMPTS, seed=SEEDS, size=size, output_type="pt")
+        assert (images - wanted).abs().max() < 1e-4 and wanted.std() > 0.1
+    alone = ours(PROMPTS[1], seed=SEEDS[1], size=(96, 64), output_type="pt")
+    assert (alone[0] - images[1]).abs().max() < 1e-4
+
+
 def test_large_decoder_equals_diffusers(tiny_checkpoint: Path, tiny_model: SDXS) -> None:
     from diffusers import AutoencoderKL
 
@@ -110,7 +127,7 @@ def test_large_decoder_equals_diffusers(tiny_checkpoint: Path, tiny_model: SDXS)
     noise = tiny_model.noise(generators([5]), tiny_model.size)
     clean = tiny_model.denoise(noise, tiny_model.encode(["a red house"]))
     with torch.no_grad():
-        wanted = vae.decode(clean / vae.config.scaling_factor + vae.config.shift_factor).sample
+        wanted = vae.decode(clean / vae.config.scaling_factor).sample
     images = tiny_model("a red house", seed=5, decoder="large", output_type="pt")
     assert (images - wanted).abs().max() < 1e-4
     assert tiny_model.decoders == ("tiny", "large")
@@ -264,13 +281,13 @@ WRONG: dict[str, tuple[Any, dict[str, Any], str]] = {
     "boolean size": ("tree", {"size": True}, "size"),
     "decoder": ("tree", {"decoder": "huge"}, "decoder"),
     "output": ("tree", {"output_type": "gif"}, "output_type"),
-    "style": ("tree", {"style": "anime"}, "no styles yet"),
-    "style of each": (["tree", "ball"], {"style": ["anime", None]}, "no styles yet"),
+    "style": ("tree", {"style": "anime"}, "not loaded"),
+    "style of each": (["tree", "ball"], {"style": ["anime", None]}, "not loaded"),
     "styles of two": ("tree", {"style": [None, None]}, "2 values for 1 prompt"),
-    "style scale": ("tree", {"style_scale": 0.5}, "no styles yet"),
-    "control": ("tree", {"control": "sketch"}, "no controls yet"),
-    "control image": ("tree", {"control_image": np.zeros((8, 8))}, "no controls yet"),
-    "control scale": ("tree", {"control_scale": 0}, "no controls yet"),
+    "style scale": ("tree", {"style_scale": "much"}, "from 0 to 2"),
+    "control": ("tree", {"control": "sketch"}, "not loaded"),
+    "control image": ("tree", {"control_image": Image.new("L", (8, 8))}, "without control"),
+    "control scale": ("tree", {"control_scale": -1}, "from 0 to 2"),
     "latents as a list": ("tree", {"latents": [1.0]}, "tensor"),
     "whole latents": ("tree", {"latents": torch.ones(1, 4, 8, 8, dtype=torch.int64)}, "tensor"),
     "latents of two": ("tree", {"latents": torch.zeros(2, 4, 8, 8)}, r"\(2, 4, 8, 8\)"),
@@ -306,10 +323,10 @@ def test_a_missing_decoder_is_explained(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"styles": "anime"}, "no styles yet"),
-        ({"styles": {"anime": "x/y"}}, "no styles yet"),
-        ({"controls": ["sketch"]}, "no controls yet"),
-        ({"safety": True}, "no safety checker yet"),
+        ({"styles": 3}, "styles must be a name"),
+        ({"styles": [["anime"]]}, "styles must be a name"),
+        ({"styles": {"anime": 3}}, "styles must be a name"),
+        ({"controls": ["sketch", ""]}, "controls must be a name"),
         ({"safety": "on"}, "safety"),
         ({"engine": "warp"}, "engine"),
         ({"device": "abacus"}, "no device"),

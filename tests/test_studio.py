@@ -104,7 +104,7 @@ def test_a_crowd_is_told_to_come_again(monkeypatch):
     + [{"prompt": "a" * (studio.LONGEST_PROMPT + 1), "seed": "0"}],
 )
 def test_a_strange_request_gets_one_line(request_):
-    own = Studio(grey, decoders=("tiny",))
+    own = Studio(grey, choices={"decoder": ("tiny",)})
     for answer in (asyncio.run(own.paint(request_)), asyncio.run(own.download(request_))):
         assert answer["kind"] in ("hint", "error")
         assert 0 < len(answer["note"]) < 300 and "\n" not in answer["note"]

@@ -145,6 +145,19 @@ def test_what_is_no_checkpoint(tmp_path: Path) -> None:
             weights.resolve(strange)
 
 
+def test_published_names_hold_for_every_revision(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def fetch(name: str, *_: Any) -> Path:
+        asked.append(name)
+        return Path("here")
+
+    monkeypatch.setattr(weights, "_fetch", fetch)
+    for checkpoint in (REAL_MODEL, f"{REAL_MODEL}@v1"):
+        weights.find("styles", "anime", checkpoint)
+    assert asked == ["IDKiro/sdxs-512-dreamshaper-anime"] * 2
+
+
 def response(status: int) -> Any:
     import httpx
 
@@ -157,6 +170,8 @@ def response(status: int) -> Any:
         (lambda: hub_errors.RepositoryNotFoundError("x", response=response(404)), "is not on the"),
         (lambda: hub_errors.GatedRepoError("x", response=response(403)), "permission"),
         (lambda: hub_errors.RevisionNotFoundError("x", response=response(404)), "revision v2"),
+        (lambda: hub_errors.HfHubHTTPError("x", response=response(401)), "HF_TOKEN"),
+        (lambda: hub_errors.HfHubHTTPError("x", response=response(429)), "wait a while"),
         (lambda: hub_errors.LocalEntryNotFoundError("x"), "cannot be reached"),
         (lambda: hub_errors.OfflineModeIsEnabled("x"), "cannot be reached"),
         (lambda: PermissionError(13, "no", "/cache"), "no permission for /cache.*HF_HOME"),
@@ -164,28 +179,21 @@ def response(status: int) -> Any:
     ],
 )
 def test_the_hub_says_no(error: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def download(hub_id: str, revision: str | None, **_: Any) -> str:
+    def ask(hub_id: str, revision: str | None, **_: Any) -> Any:
         assert (hub_id, revision) == ("owner/name", "v2")
+        if isinstance(error(), hub_errors.HfHubHTTPError):
+            raise error()
+        file = {"rfilename": "unet/diffusion_pytorch_model.safetensors", "size": 1}
+        return huggingface_hub.ModelInfo(id=hub_id, sha="0" * 40, siblings=[file])
+
+    def download(*_: Any, **__: Any) -> str:
         raise error()
 
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    monkeypatch.setattr(huggingface_hub, "model_info", ask)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     with pytest.raises(CheckpointError, match=message) as caught:
         weights.resolve("owner/name@v2")
     assert "\n" not in str(caught.value) and "owner/name@v2" in str(caught.value)
-
-
-def test_the_hub_says_yes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: dict[str, Any] = {}
-
-    def download(hub_id: str, **options: Any) -> str:
-        asked.update(options, id=hub_id)
-        return str(tmp_path)
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    source = weights.resolve(REAL_MODEL)
-    assert (source.folder, source.kind, source.name) == (tmp_path, "hub", REAL_MODEL)
-    assert asked["id"] == REAL_MODEL and asked["revision"] is None
-    assert not any(pattern.endswith((".bin", ".py", "*")) for pattern in asked["allow_patterns"])
 
 
 def test_no_leave_to_read_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ window.sdxs = (() => {
   let busy = false; // one is on its way
   let shown = null; // the request that the picture on show answers
   let touched = false; // the visitor has written something; until then the welcome picture's prompt counts
-  let asked = null; // the seed and decoder that were last asked for
+  let asked = null; // what else was last asked for, beside the prompt
   let stage = null; // {element, server} and our own elements, once the page is there
 
   function say(text, kind) {
@@ -94,12 +94,13 @@ window.sdxs = (() => {
 
   // The events of the page. Each gets the values of its inputs and returns those of its outputs;
   // what it returns is a change again, and that asks for the picture.
-  function changed(prompt, seed, decoder) {
+  function changed(prompt, seed, decoder, style) {
     touched ||= prompt.trim() !== "";
-    const other = asked && (asked.seed !== seed || asked.decoder !== decoder);
-    asked = { seed, decoder };
-    if (touched) ask({ prompt, seed, decoder });
-    else if (shown && other) ask({ prompt: shown.prompt, seed, decoder });
+    const now = { seed, decoder, style };
+    const other = asked && Object.keys(now).some((name) => asked[name] !== now[name]);
+    asked = now;
+    if (touched) ask({ prompt, ...now });
+    else if (shown && other) ask({ prompt: shown.prompt, ...now });
   }
 
   const roll = () => String(Math.floor(Math.random() * 1e6)); // short enough to tell a friend

@@ -115,11 +115,12 @@ def standin() -> Standin:
 
 @pytest.fixture(scope="package")
 def url(standin: Standin) -> Iterator[str]:
-    """A page on the stand-in, with examples, words and both decoders."""
+    """A page on the stand-in, with examples, words, both decoders and styles."""
     about = About(
         checkpoint="standin",
         examples=("a red house at sunset", "a blue ball"),
         words={"things": ("ball", "house"), "colours": ("red", "blue")},
         decoders=("tiny", "large"),
+        styles=("anime", "ink"),
     )
     yield from served(standin, about=about, welcome=standin.draw("a red house at sunset", 0))

@@ -9,7 +9,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from sdxs import SDXS
-from sdxs.ui import FIRST_SEED, About, text_page
+from sdxs.ui import FIRST_SEED, About, text_page, welcome_picture
 from tests.browser.conftest import FLAGS, chromium
 
 PROMPT = "a red house to the left of a green tree at sunset"
@@ -30,7 +30,7 @@ def main() -> None:
 def take(options: argparse.Namespace) -> None:
     model = SDXS.load(options.checkpoint)
     about = About.of(model)
-    page = text_page(model, about=about, welcome=model(about.examples[0], seed=FIRST_SEED))
+    page = text_page(model, about=about, welcome=welcome_picture(model, about))
     page.launch(server_name="127.0.0.1", quiet=True, prevent_thread_lock=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)

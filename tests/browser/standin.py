@@ -21,7 +21,9 @@ class Standin:
         self.made: list[str] = []  # the prompts, in the order in which they were answered
         self._lock = threading.Lock()
 
-    def __call__(self, prompt: str, *, seed: int, decoder: str = "tiny") -> Image.Image:
+    def __call__(
+        self, prompt: str, *, seed: int, decoder: str = "tiny", style: str = ""
+    ) -> Image.Image:
         if "boom" in prompt:
             raise RuntimeError("a secret of the server")
         time.sleep(self.seconds)
@@ -29,10 +31,10 @@ class Standin:
             warnings.warn(PromptCutWarning(f"not seen: {prompt[WINDOW:]}"), stacklevel=2)
         with self._lock:
             self.made.append(prompt)
-        return self.draw(prompt, seed, decoder)
+        return self.draw(prompt, seed, decoder, style)
 
     @staticmethod
-    def draw(prompt: str, seed: int, decoder: str = "tiny") -> Image.Image:
-        digest = hashlib.sha256(f"{prompt}|{seed}|{decoder}".encode()).digest()[:8]
+    def draw(prompt: str, seed: int, decoder: str = "tiny", style: str = "") -> Image.Image:
+        digest = hashlib.sha256(f"{prompt}|{seed}|{decoder}|{style}".encode()).digest()[:8]
         bits = np.unpackbits(np.frombuffer(digest, np.uint8)).reshape(8, 8)
         return Image.fromarray(np.kron(bits * 255, np.ones((16, 16), np.uint8))).convert("RGB")

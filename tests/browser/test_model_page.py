@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from sdxs import SDXS
 from sdxs.picture import encode
-from sdxs.ui import FIRST_SEED, About
+from sdxs.ui import FIRST_SEED, About, welcome_picture
 from tests.browser.conftest import served
 
 pytestmark = pytest.mark.browser
@@ -24,7 +24,7 @@ def model(request, tiny_checkpoint) -> SDXS:
 @pytest.fixture(scope="module")
 def address(model) -> Iterator[str]:
     about = About.of(model)
-    yield from served(model, about=about, welcome=model(about.examples[0], seed=FIRST_SEED))
+    yield from served(model, about=about, welcome=welcome_picture(model, about))
 
 
 def wait_for(page, picture) -> None:

@@ -33,9 +33,9 @@ def source(picture: Image.Image) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(encode(picture)).decode()
 
 
-def shows(page: Page, prompt: str, seed: int, decoder: str = "tiny") -> None:
+def shows(page: Page, prompt: str, seed: int, decoder: str = "tiny", style: str = "") -> None:
     """Wait until the picture on the page is the one of this request, byte for byte."""
-    wanted = source(Standin.draw(prompt, seed, decoder))
+    wanted = source(Standin.draw(prompt, seed, decoder, style))
     page.wait_for_function("src => document.getElementById('sdxs-picture').src === src", arg=wanted)
 
 
@@ -155,6 +155,17 @@ def test_examples_and_words_can_be_clicked(visit, url):
     shows(page, "a blue ball red house", 0)
     page.get_by_role("button", name="house", exact=True).click()  # the same one once more
     shows(page, "a blue ball red house house", 0)
+
+
+def test_a_style_can_be_chosen_and_laid_aside(visit, url):
+    page = visit(url)
+    prompt_box(page).fill("a cone")
+    shows(page, "a cone", 0)
+    for style in ("ink", "anime"):
+        page.get_by_label(style).check()
+        shows(page, "a cone", 0, style=style)
+    page.get_by_label("none").check()
+    shows(page, "a cone", 0)
 
 
 def test_the_decoder_can_be_chosen_where_there_are_two(visit, url):

@@ -1,0 +1,200 @@
+"""The published architectures with random weights, to measure and test what cannot be shipped.
+
+`write` saves one as its publisher did, through diffusers' own `save_pretrained`. The shapes are
+the papers' (SDXS, arXiv 2403.16627, section 3.1; Segmind Vega, arXiv 2401.02677, for SDXS-1024)
+and those of the models they were distilled from. Imports nothing of ours.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    AutoencoderTiny,
+    ControlNetModel,
+    DEISMultistepScheduler,
+    EulerDiscreteScheduler,
+    UNet2DConditionModel,
+)
+from tokenizers import pre_tokenizers
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+)
+
+CROSS_DOWN, CROSS_UP = "CrossAttnDownBlock2D", "CrossAttnUpBlock2D"
+SDXS_512: dict[str, Any] = {
+    "sample_size": 64,
+    "block_out_channels": (320, 640, 1280),
+    "layers_per_block": 1,
+    "mid_block_type": None,
+    "down_block_types": ("DownBlock2D", CROSS_DOWN, CROSS_DOWN),
+    "up_block_types": (CROSS_UP, CROSS_UP, "UpBlock2D"),
+}
+UNETS: dict[str, dict[str, Any]] = {
+    "sdxs-512": {**SDXS_512, "cross_attention_dim": 768, "attention_head_dim": 8},
+    "sdxs-512-paper": {
+        **SDXS_512,
+        "cross_attention_dim": 1024,
+        "attention_head_dim": [5, 10, 20],
+        "use_linear_projection": True,
+    },
+    "sdxs-512-0.9": {
+        **SDXS_512,
+        "down_block_types": (CROSS_DOWN,) * 3,
+        "up_block_types": (CROSS_UP,) * 3,
+        "only_cross_attention": [True, False, False],
+        "cross_attention_dim": 1024,
+        "attention_head_dim": [5, 10, 20],
+        "use_linear_projection": True,
+    },
+    "sdxs-1024": {
+        "sample_size": 128,
+        "block_out_channels": (320, 640, 1280),
+        "layers_per_block": 2,
+        "transformer_layers_per_block": [1, 1, 2],
+        "mid_block_type": "UNetMidBlock2D",
+        "down_block_types": ("DownBlock2D", CROSS_DOWN, CROSS_DOWN),
+        "up_block_types": (CROSS_UP, CROSS_UP, "UpBlock2D"),
+        "cross_attention_dim": 2048,
+        "attention_head_dim": [5, 10, 20],
+        "use_linear_projection": True,
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 256,
+        "projection_class_embeddings_input_dim": 1280 + 6 * 256,
+    },
+}
+CLIP_L = {  # OpenAI's ViT-L/14, of SD 1.5 and SDXL
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "hidden_act": "quick_gelu",
+    "projection_dim": 768,
+}
+OPENCLIP_H = {  # the first 23 layers, of SD 2.1
+    "hidden_size": 1024,
+    "intermediate_size": 4096,
+    "num_hidden_layers": 23,
+    "num_attention_heads": 16,
+    "hidden_act": "gelu",
+    "projection_dim": 512,
+}
+OPENCLIP_BIGG = {  # SDXL's second
+    "hidden_size": 1280,
+    "intermediate_size": 5120,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 20,
+    "hidden_act": "gelu",
+    "projection_dim": 1280,
+}
+TEXT_ENCODERS = {
+    "sdxs-512": (CLIP_L,),
+    "sdxs-512-0.9": (OPENCLIP_H,),
+    "sdxs-1024": (CLIP_L, OPENCLIP_BIGG),
+}
+CONTROL = {  # the published sketch control's
+    "block_out_channels": (320, 640, 1280),
+    "layers_per_block": 1,
+    "down_block_types": SDXS_512["down_block_types"],
+    "cross_attention_dim": 768,
+    "attention_head_dim": 8,
+}
+LARGE_DECODER = {  # Stable Diffusion's own
+    "block_out_channels": (128, 256, 512, 512),
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "layers_per_block": 2,
+}
+WITH_LARGE_DECODER = ("sdxs-512", "sdxs-512-0.9")
+NAMES = tuple(TEXT_ENCODERS)
+WINDOW, VOCABULARY = 77, 49408
+SCHEDULE = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "steps_offset": 1,
+    "timestep_spacing": "trailing",
+}
+
+
+def write(name: str, folder: Path, seed: int = 0, dtype: torch.dtype = torch.float16) -> Path:
+    """Save a checkpoint of an architecture with random weights; gigabytes for "sdxs-1024"."""
+    from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline  # slow to import
+
+    torch.manual_seed(seed)
+    tokenizer = byte_tokenizer()
+    text = {
+        "vocab_size": VOCABULARY,
+        "max_position_embeddings": WINDOW,
+        **{
+            f"{end}_token_id": getattr(tokenizer, f"{end}_token_id")
+            for end in ("bos", "eos", "pad")
+        },
+    }
+    previous = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        unet = UNet2DConditionModel(**UNETS[name])
+        encoders = [
+            cls(CLIPTextConfig(**text, **shape))
+            for cls, shape in zip(
+                (CLIPTextModel, CLIPTextModelWithProjection), TEXT_ENCODERS[name], strict=False
+            )
+        ]
+        vae = AutoencoderTiny()
+        large = AutoencoderKL(**LARGE_DECODER) if name in WITH_LARGE_DECODER else None
+    finally:
+        torch.set_default_dtype(previous)
+    if len(encoders) == 2:
+        pipeline: Any = StableDiffusionXLPipeline(
+            unet=unet,
+            vae=vae,
+            text_encoder=encoders[0],
+            text_encoder_2=encoders[1],
+            tokenizer=tokenizer,
+            tokenizer_2=byte_tokenizer(),
+            scheduler=EulerDiscreteScheduler(**SCHEDULE),
+        )
+    else:
+        pipeline = StableDiffusionPipeline(
+            unet=unet,
+            vae=vae,
+            text_encoder=encoders[0],
+            tokenizer=tokenizer,
+            scheduler=DEISMultistepScheduler(**SCHEDULE),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+    pipeline.to(dtype=dtype).save_pretrained(folder)
+    if large:
+        large.save_pretrained(folder / "vae_large")
+    return folder
+
+
+def write_control(folder: Path, seed: int = 0, dtype: torch.dtype = torch.float16) -> Path:
+    """Save a ControlNet for "sdxs-512" with random weights."""
+    torch.manual_seed(seed)
+    network = ControlNetModel(**CONTROL)
+    for name, parameter in network.named_parameters():
+        if name.startswith("controlnet_"):  # zero at birth: nothing would be steered
+            parameter.data.normal_(std=0.02)
+    network.to(dtype).save_pretrained(folder)
+    return folder
+
+
+def byte_tokenizer() -> CLIPTokenizer:
+    """CLIP's tokenizer without its merges: every byte is a token."""
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokens = [
+        *letters,
+        *(letter + "</w>" for letter in letters),
+        "<|startoftext|>",
+        "<|endoftext|>",
+    ]
+    ids = {token: index for index, token in enumerate(tokens)}
+    return CLIPTokenizer(vocab=ids, merges=[], model_max_length=WINDOW)

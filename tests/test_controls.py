@@ -1,0 +1,217 @@
+"""Controls: a ControlNet steers the tiny U-Net exactly as diffusers' pipeline has it steer."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import build_checkpoint
+from PIL import Image, ImageDraw
+
+from sdxs import SDXS, CheckpointError, InputError
+
+PROMPTS = ["a red house", "a big blue tree"]
+SEEDS = [1, 2]
+
+
+def build_control(folder: Path, seed: int = 0, **settings: Any) -> Path:
+    """A random ControlNet for the tiny checkpoint, with the layout of the published sketch one."""
+    from diffusers import ControlNetModel
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = ControlNetModel(
+            **{
+                "block_out_channels": (16, 32, 32),
+                "layers_per_block": 1,
+                "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+                "cross_attention_dim": 32,
+                "attention_head_dim": 2,
+                "norm_num_groups": 8,
+                "conditioning_embedding_out_channels": (8, 8, 16, 16),
+                **settings,
+            }
+        )
+        for name, parameter in network.named_parameters():
+            if "controlnet" in name:  # zero at birth: nothing would be steered
+                parameter.data.normal_(std=0.2)
+    network.save_pretrained(folder)
+    return folder
+
+
+def drawing(seed: int = 0, size: tuple[int, int] = (64, 64)) -> Image.Image:
+    rng = np.random.default_rng(seed)
+    picture = Image.new("RGB", size)
+    points = [tuple(point) for point in rng.integers(0, min(size), (6, 2)).tolist()]
+    ImageDraw.Draw(picture).line(points, fill="white", width=3)
+    return picture
+
+
+@pytest.fixture(scope="module")
+def sketch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_control(tmp_path_factory.mktemp("control") / "sketch")
+
+
+@pytest.fixture(scope="module")
+def model(tiny_checkpoint: Path, sketch: Path, tmp_path_factory: pytest.TempPathFactory) -> SDXS:
+    other = build_control(tmp_path_factory.mktemp("control") / "canny", seed=9)
+    controls = {"sketch": str(sketch), "canny": str(other)}
+    return SDXS.load(tiny_checkpoint, controls=controls, device="cpu", dtype="float32")
+
+
+def theirs(checkpoint: Path, sketch: Path, scale: float, **options: Any) -> torch.Tensor:
+    from diffusers import (
+        ControlNetModel,
+        StableDiffusionControlNetPipeline,
+        StableDiffusionXLControlNetPipeline,
+    )
+
+    xl = (checkpoint / "tokenizer_2").is_dir()
+    kind = StableDiffusionXLControlNetPipeline if xl else StableDiffusionControlNetPipeline
+    pipeline = kind.from_pretrained(checkpoint, controlnet=ControlNetModel.from_pretrained(sketch))
+    pipeline.set_progress_bar_config(disable=True)
+    generator = [torch.Generator("cpu").manual_seed(seed) for seed in SEEDS]
+    with torch.no_grad():
+        latents = pipeline(
+            PROMPTS,
+            image=[drawing(1), drawing(2)],
+            num_inference_steps=1,
+            guidance_scale=1.0,
+            generator=generator,
+            controlnet_conditioning_scale=scale,
+            output_type="latent",
+            **options,
+        ).images
+        return pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.4])
+def test_equals_diffusers(model: SDXS, tiny_checkpoint: Path, sketch: Path, scale: float) -> None:
+    wanted = theirs(tiny_checkpoint, sketch, scale)
+    ours = model(
+        PROMPTS,
+        seed=SEEDS,
+        control="sketch",
+        control_image=[drawing(1), drawing(2)],
+        control_scale=scale,
+        output_type="pt",
+    )
+    assert (ours - wanted).abs().max() < 1e-4
+    plain = model(PROMPTS, seed=SEEDS, output_type="pt")
+    assert (ours - plain).abs().max() > 0.01
+
+
+def test_equals_diffusers_on_sdxl(tmp_path: Path) -> None:
+    checkpoint = build_checkpoint(tmp_path / "sdxl", kind="sdxl")
+    sketch = build_control(
+        tmp_path / "sketch",
+        layers_per_block=2,
+        transformer_layers_per_block=[1, 1, 2],
+        cross_attention_dim=80,
+        attention_head_dim=[1, 2, 4],
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=24 + 6 * 8,
+    )
+    model = SDXS.load(checkpoint, controls={"it": str(sketch)}, device="cpu", dtype="float32")
+    images = [drawing(1), drawing(2)]
+    ours = model(PROMPTS, seed=SEEDS, control="it", control_image=images, output_type="pt")
+    assert (ours - theirs(checkpoint, sketch, 1.0)).abs().max() < 1e-4
+    half = model(PROMPTS, seed=SEEDS, control=[None, "it"], control_image=[None, images[1]],
+                 output_type="pt")  # fmt: skip
+    plain = model(PROMPTS, seed=SEEDS, output_type="pt")
+    assert (half[0] - plain[0]).abs().max() < 1e-4 > (half[1] - ours[1]).abs().max()
+    assert (ours - plain).abs().max() > 0.01
+
+
+def test_without_strength_it_is_the_plain_picture(model: SDXS, tiny_model: SDXS) -> None:
+    plain = tiny_model(PROMPTS, seed=SEEDS, output_type="pt")
+    assert torch.equal(model(PROMPTS, seed=SEEDS, output_type="pt"), plain)
+    off = model(
+        PROMPTS,
+        seed=SEEDS,
+        control="sketch",
+        control_image=drawing(),
+        control_scale=0,
+        output_type="pt",
+    )
+    assert torch.equal(off, plain)
+
+
+def test_each_row_its_own(model: SDXS) -> None:
+    def paint(prompt: Any, seed: Any, *steer: Any) -> torch.Tensor:
+        control, image, scale = steer
+        return model(
+            prompt,
+            seed=seed,
+            control=control,
+            control_image=image,
+            control_scale=scale,
+            output_type="pt",
+        )
+
+    prompts = [*PROMPTS, "tree", "a green ball"]
+    images = [drawing(1), None, drawing(3), drawing(4)]
+    controls = ["sketch", None, "canny", "sketch"]
+    scales = [1.0, 1.0, 0.5, 2.0]
+    batch = paint(prompts, range(4), controls, images, scales)
+    for row in range(4):
+        alone = paint(prompts[row], row, controls[row], images[row], scales[row])
+        assert (batch[row] - alone[0]).abs().max() < 1e-4
+
+
+def test_a_picture_of_another_size_is_stretched(model: SDXS) -> None:
+    large = drawing(5, (256, 256))
+    small = large.resize((64, 64), Image.Resampling.LANCZOS)
+    first, second = (
+        model("tree", control="sketch", control_image=image, output_type="pt")
+        for image in (large, small)
+    )
+    assert torch.equal(first, second)
+    wide = model("tree", size=(96, 64), control="sketch", control_image=large)
+    assert wide.size == (96, 64)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"control": "sketsh", "control_image": drawing()}, "did you mean 'sketch'"),
+        ({"control": "sketch"}, "needs a picture to follow"),
+        ({"control_image": drawing()}, "has no effect without control"),
+        ({"control": "sketch", "control_image": "a.png"}, "must be a Pillow picture, not str"),
+        ({"control": "sketch", "control_image": drawing(), "control_scale": 3}, "from 0 to 2"),
+        ({"control": "sketch", "control_image": [drawing()] * 3}, "3 values for 2 prompts"),
+    ],
+)
+def test_wrong_requests(model: SDXS, wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        model(PROMPTS, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"block_out_channels": (16, 32, 64)}, "block_out_channels is .* made for another model"),
+        ({"cross_attention_dim": 48}, "cross_attention_dim is 48"),
+        ({"layers_per_block": 2}, "layers_per_block is 2"),
+    ],
+)
+def test_a_control_of_another_model(
+    settings: dict[str, Any], message: str, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    folder = build_control(tmp_path / "other", **settings)
+    with pytest.raises(CheckpointError, match=message):
+        SDXS.load(tiny_checkpoint, controls={"other": str(folder)}, dtype="float32")
+
+
+def test_a_damaged_control(tiny_checkpoint: Path, sketch: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "sketch"
+    shutil.copytree(sketch, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "_class_name": "os.system"}))
+    with pytest.raises(CheckpointError, match=r"os\.system is not supported"):
+        SDXS.load(tiny_checkpoint, controls={"sketch": str(folder)}, dtype="float32")

@@ -1,0 +1,368 @@
+"""Styles: every layout people save LoRAs in gives the picture that its own library gives."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import build_checkpoint
+from safetensors.torch import load_file, save_file
+
+from sdxs import SDXS, CheckpointError, InputError
+
+PROMPTS = ["a red house", "a big blue tree"]
+
+
+def make_lora(
+    network: Any, targets: list[str], *, rank: int = 4, alpha: float = 8, std: float = 0.2
+) -> Any:
+    """A PEFT model of a network, with both matrices random."""
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(5)
+    model = get_peft_model(network, LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets))
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            parameter.data.normal_(std=std)
+    return model
+
+
+UNET_TARGETS = ["to_q", "to_k", "to_v", "to_out.0", "conv1", "proj_in", "time_emb_proj", "conv_in"]
+
+
+@pytest.fixture(scope="module")
+def unet_lora(tiny_checkpoint: Path) -> Any:
+    from diffusers import UNet2DConditionModel
+
+    return make_lora(UNet2DConditionModel.from_pretrained(tiny_checkpoint / "unet"), UNET_TARGETS)
+
+
+@pytest.fixture(scope="module")
+def peft_folder(unet_lora: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("peft") / "anime"
+    unet_lora.save_pretrained(folder)
+    return folder
+
+
+def load(checkpoint: Path, **styles: Path) -> SDXS:
+    return SDXS.load(
+        checkpoint, styles={k: str(v) for k, v in styles.items()}, device="cpu", dtype="float32"
+    )
+
+
+def with_diffusers(checkpoint: Path, change: Any) -> torch.Tensor:
+    """Pictures of diffusers' pipeline after `change(pipeline)`."""
+    from diffusers import DiffusionPipeline
+
+    pipeline = DiffusionPipeline.from_pretrained(checkpoint)
+    pipeline.set_progress_bar_config(disable=True)
+    change(pipeline)
+    seeds = [torch.Generator("cpu").manual_seed(seed) for seed in (1, 2)]
+    with torch.no_grad():
+        latents = pipeline(
+            PROMPTS,
+            num_inference_steps=1,
+            guidance_scale=1.0,
+            generator=seeds,
+            output_type="latent",
+        ).images
+        return pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample
+
+
+def close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
+    assert (ours - theirs).abs().max() < 1e-4
+
+
+def test_a_peft_folder(tiny_checkpoint: Path, peft_folder: Path, tiny_model: SDXS) -> None:
+    from peft import PeftModel
+
+    def change(pipeline: Any) -> None:
+        pipeline.unet = PeftModel.from_pretrained(pipeline.unet, peft_folder)
+
+    model = load(tiny_checkpoint, anime=peft_folder)
+    styled = model(PROMPTS, seed=[1, 2], style="anime", output_type="pt")
+    close(styled, with_diffusers(tiny_checkpoint, change))
+    plain = tiny_model(PROMPTS, seed=[1, 2], output_type="pt")
+    assert (styled - plain).abs().max() > 0.01
+    assert torch.equal(model(PROMPTS, seed=[1, 2], output_type="pt"), plain)
+    nothing = model(PROMPTS, seed=[1, 2], style="anime", style_scale=0, output_type="pt")
+    assert torch.equal(nothing, plain)
+    rows = model(PROMPTS, seed=[1, 2], style=[None, "anime"], output_type="pt")
+    close(rows[0], plain[0])
+    close(rows[1], styled[1])
+    half = model(PROMPTS, seed=[1, 2], style="anime", style_scale=[0.5, 1], output_type="pt")
+    close(half[1], styled[1])
+    assert (half[0] - styled[0]).abs().max() > 1e-3 < (half[0] - plain[0]).abs().max()
+
+
+def test_the_pickled_adapter(tiny_checkpoint: Path, peft_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "anime"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_bytes((peft_folder / "adapter_config.json").read_bytes())
+    weights = load_file(peft_folder / "adapter_model.safetensors")
+    torch.save(weights, folder / "adapter_model.bin")
+    ours = load(tiny_checkpoint, anime=folder)(PROMPTS, style="anime", output_type="pt")
+    theirs = load(tiny_checkpoint, anime=peft_folder)(PROMPTS, style="anime", output_type="pt")
+    assert torch.equal(ours, theirs)
+
+
+def test_a_pickle_with_code_in_it(tiny_checkpoint: Path, peft_folder: Path, tmp_path: Path) -> None:
+    class Canary:
+        def __reduce__(self) -> Any:
+            return open, (str(tmp_path / "ran"), "w")
+
+    folder = tmp_path / "anime"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_bytes((peft_folder / "adapter_config.json").read_bytes())
+    torch.save({"x": Canary()}, folder / "adapter_model.bin")
+    with pytest.raises(CheckpointError, match="more than named tensors"):
+        load(tiny_checkpoint, anime=folder)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("kind", ["bytes", "elsewhere", "shared"])
+def test_a_small_pickle_that_claims_to_be_large(
+    kind: str, tiny_checkpoint: Path, unet_lora: Any, tmp_path: Path
+) -> None:
+    class Many:
+        def __reduce__(self) -> Any:
+            return bytearray, (10**9,)
+
+    shapes = {
+        key: tensor.shape for key, tensor in unet_lora.state_dict().items() if ".lora_" in key
+    }
+    one = torch.zeros(max(shape.numel() for shape in shapes.values()))
+    content: dict[str, dict[str, Any]] = {
+        "bytes": {"x": Many()},
+        "elsewhere": {key: torch.zeros(shape, device="meta") for key, shape in shapes.items()},
+        "shared": {key: one[: shape.numel()].view(shape) for key, shape in shapes.items()},
+    }
+    file = tmp_path / "adapter_model.bin"
+    torch.save(content[kind], file)
+    with pytest.raises(CheckpointError, match=r"more than named tensors|an unusual way"):
+        load(tiny_checkpoint, anime=file)
+
+
+def test_a_diffusers_file(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+    from diffusers.utils import convert_state_dict_to_diffusers
+    from peft import get_peft_model_state_dict
+    from transformers import CLIPTextModel
+
+    def layers(model: Any) -> dict[str, torch.Tensor]:
+        state = convert_state_dict_to_diffusers(get_peft_model_state_dict(model))
+        return {key.removeprefix("base_model.model."): tensor for key, tensor in state.items()}
+
+    unet = make_lora(
+        UNet2DConditionModel.from_pretrained(tiny_checkpoint / "unet"), ["to_q", "to_v"], alpha=4
+    )
+    text = make_lora(
+        CLIPTextModel.from_pretrained(tiny_checkpoint / "text_encoder"), ["q_proj"], alpha=4
+    )
+    StableDiffusionPipeline.save_lora_weights(
+        tmp_path,
+        unet_lora_layers=layers(unet),
+        text_encoder_lora_layers=layers(text),
+    )
+    model = load(tiny_checkpoint, soft=tmp_path / "pytorch_lora_weights.safetensors")
+    wanted = with_diffusers(tiny_checkpoint, lambda pipeline: pipeline.load_lora_weights(tmp_path))
+    close(model(PROMPTS, seed=[1, 2], style="soft", output_type="pt"), wanted)
+
+
+def kohya(
+    network: Any, prefix: str, alpha: float, renamed: Callable[[str], str] = str
+) -> dict[str, torch.Tensor]:
+    """The matrices of a PEFT model under kohya's names."""
+    out = {}
+    for key, tensor in network.state_dict().items():
+        if ".lora_" not in key:
+            continue
+        layer, _, rest = key.removeprefix("base_model.model.").partition(".lora_")
+        name = prefix + renamed(layer).replace(".", "_")
+        out[f"{name}.lora_{'down' if rest[0] == 'A' else 'up'}.weight"] = tensor
+        out[f"{name}.alpha"] = torch.tensor(alpha)
+    return out
+
+
+def test_a_kohya_file(tiny_checkpoint: Path, unet_lora: Any, tmp_path: Path) -> None:
+    from transformers import CLIPTextModel
+
+    text = make_lora(
+        CLIPTextModel.from_pretrained(tiny_checkpoint / "text_encoder"),
+        ["q_proj", "out_proj", "fc1"],
+    )
+    file = tmp_path / "ink.safetensors"
+    weights = {k: v for k, v in kohya(unet_lora, "lora_unet_", 2).items() if "conv_in" not in k}
+    weights |= kohya(text, "lora_te_text_model_", 2)
+    save_file({key: tensor.contiguous() for key, tensor in weights.items()}, file)
+
+    def change(pipeline: Any) -> None:
+        pipeline.load_lora_weights(file, adapter_name="ink")
+        pipeline.set_adapters("ink", 0.6)
+
+    model = load(tiny_checkpoint, ink=file)
+    inked = model(PROMPTS, seed=[1, 2], style="ink", style_scale=0.6, output_type="pt")
+    close(inked, with_diffusers(tiny_checkpoint, change))
+
+
+STABILITY = {  # SDXL's U-Net in diffusers' words -> in those of its publisher, and of kohya
+    "conv_in": "input_blocks.0.0",
+    "down_blocks.0.resnets.0": "input_blocks.1.0",
+    "down_blocks.0.resnets.1": "input_blocks.2.0",
+    "down_blocks.0.downsamplers.0.conv": "input_blocks.3.0.op",
+    "down_blocks.1.resnets.0": "input_blocks.4.0",
+    "down_blocks.1.attentions.0": "input_blocks.4.1",
+    "down_blocks.1.resnets.1": "input_blocks.5.0",
+    "down_blocks.1.attentions.1": "input_blocks.5.1",
+    "down_blocks.1.downsamplers.0.conv": "input_blocks.6.0.op",
+    "down_blocks.2.resnets.0": "input_blocks.7.0",
+    "down_blocks.2.attentions.0": "input_blocks.7.1",
+    "down_blocks.2.resnets.1": "input_blocks.8.0",
+    "down_blocks.2.attentions.1": "input_blocks.8.1",
+    "mid_block.resnets.0": "middle_block.0",
+    "mid_block.attentions.0": "middle_block.1",
+    "mid_block.resnets.1": "middle_block.2",
+    "up_blocks.0.resnets.0": "output_blocks.0.0",
+    "up_blocks.0.attentions.0": "output_blocks.0.1",
+    "up_blocks.0.resnets.1": "output_blocks.1.0",
+    "up_blocks.0.attentions.1": "output_blocks.1.1",
+    "up_blocks.0.resnets.2": "output_blocks.2.0",
+    "up_blocks.0.attentions.2": "output_blocks.2.1",
+    "up_blocks.0.upsamplers.0": "output_blocks.2.2",
+    "up_blocks.1.resnets.0": "output_blocks.3.0",
+    "up_blocks.1.attentions.0": "output_blocks.3.1",
+    "up_blocks.1.resnets.1": "output_blocks.4.0",
+    "up_blocks.1.attentions.1": "output_blocks.4.1",
+    "up_blocks.1.resnets.2": "output_blocks.5.0",
+    "up_blocks.1.attentions.2": "output_blocks.5.1",
+    "up_blocks.1.upsamplers.0": "output_blocks.5.2",
+    "up_blocks.2.resnets.0": "output_blocks.6.0",
+    "up_blocks.2.resnets.1": "output_blocks.7.0",
+    "up_blocks.2.resnets.2": "output_blocks.8.0",
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
+    "conv_out": "out.2",
+}
+STABILITY_RESNET = {
+    "conv1": "in_layers.2",
+    "conv2": "out_layers.3",
+    "time_emb_proj": "emb_layers.1",
+    "conv_shortcut": "skip_connection",
+}
+
+
+def stability(layer: str) -> str:
+    place = next(place for place in STABILITY if layer == place or layer.startswith(f"{place}."))
+    rest = layer.removeprefix(place).removeprefix(".")
+    return f"{STABILITY[place]}.{STABILITY_RESNET.get(rest, rest)}".removesuffix(".")
+
+
+def test_a_kohya_file_for_sdxl(tmp_path: Path) -> None:
+    """The U-Net's layers in Stability's words, and two text encoders."""
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+    checkpoint = build_checkpoint(tmp_path / "sdxl", kind="sdxl")
+    linears = ["linear_1", "linear_2", "ff.net.0.proj", "ff.net.2", "proj_out"]
+    convolutions = ["conv_out", "conv2", "conv_shortcut", "conv"]
+    unet = UNet2DConditionModel.from_pretrained(checkpoint / "unet")
+    one = CLIPTextModel.from_pretrained(checkpoint / "text_encoder")
+    two = CLIPTextModelWithProjection.from_pretrained(checkpoint / "text_encoder_2")
+    many = UNET_TARGETS + linears + convolutions  # so many that less of each will do
+    text = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
+    weights = {
+        **kohya(make_lora(unet, many, std=0.1), "lora_unet_", 2, stability),
+        **kohya(make_lora(one, text), "lora_te1_text_model_", 2),
+        **kohya(make_lora(two, text), "lora_te2_", 2),
+    }
+    assert {"lora_unet_input_blocks_3_0_op.alpha", "lora_unet_label_emb_0_0.alpha"} <= set(weights)
+    file = tmp_path / "ink.safetensors"
+    save_file({key: tensor.contiguous() for key, tensor in weights.items()}, file)
+    wanted = with_diffusers(checkpoint, lambda pipeline: pipeline.load_lora_weights(file))
+    model = load(checkpoint, ink=file)
+    close(model(PROMPTS, seed=[1, 2], style="ink", output_type="pt"), wanted)
+    assert (model(PROMPTS, seed=[1, 2], output_type="pt") - wanted).abs().max() > 0.1
+
+
+def test_several_styles_in_one_batch(
+    tiny_checkpoint: Path, peft_folder: Path, unet_lora: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "ink.safetensors"
+    save_file(kohya(unet_lora, "lora_unet_", 2), file)
+    model = load(tiny_checkpoint, anime=peft_folder, ink=file)
+    assert model.styles == ("anime", "ink")
+    both = model(PROMPTS, seed=[1, 2], style=["anime", "ink"], output_type="pt")
+    close(both[:1], model(PROMPTS[0], seed=1, style="anime", output_type="pt"))
+    close(both[1:], model(PROMPTS[1], seed=2, style="ink", output_type="pt"))
+
+
+def test_threads_do_not_wear_each_others_styles(
+    tiny_checkpoint: Path, peft_folder: Path, unet_lora: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "ink.safetensors"
+    save_file(kohya(unet_lora, "lora_unet_", 2), file)
+    model = load(tiny_checkpoint, anime=peft_folder, ink=file)
+    styles = ["anime", None, "ink"]
+
+    def paint(number: int) -> torch.Tensor:
+        scale = 0.5 + number / 12
+        return model("a tree", style=styles[number % 3], style_scale=scale, output_type="pt")
+
+    alone = [paint(number) for number in range(12)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(paint, range(12)))
+    assert all(map(torch.equal, alone, together))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"style": "anine"}, "did you mean 'anime'"),
+        ({"style": 3}, "there is no style 3"),
+        ({"style": ["anime"]}, "style has 1 values for 2 prompts"),
+        ({"style": "anime", "style_scale": -1}, "style_scale must be from 0 to 2"),
+        ({"style": "anime", "style_scale": float("nan")}, "style_scale must be"),
+        ({"style": "anime", "style_scale": "much"}, "style_scale must be"),
+    ],
+)
+def test_wrong_requests(
+    wrong: dict[str, Any], message: str, tiny_checkpoint: Path, peft_folder: Path
+) -> None:
+    model = load(tiny_checkpoint, anime=peft_folder)
+    with pytest.raises(InputError, match=message):
+        model(PROMPTS, **wrong)
+
+
+def test_a_style_of_another_model(tiny_checkpoint: Path, peft_folder: Path, tmp_path: Path) -> None:
+    weights = load_file(peft_folder / "adapter_model.safetensors")
+    config = json.loads((peft_folder / "adapter_config.json").read_text())
+    key = next(key for key in weights if key.endswith("lora_A.weight"))
+    cases: list[tuple[dict[str, torch.Tensor], dict[str, Any], str]] = [
+        (
+            {**weights, "base_model.model.elsewhere.lora_A.weight": torch.zeros(4, 4)},
+            {},
+            "no layer of",
+        ),
+        ({**weights, key: torch.zeros(4, 3)}, {}, "made for another model"),
+        ({k: v for k, v in weights.items() if k != key}, {}, "one of its two matrices"),
+        ({**weights, key: weights[key] * torch.nan}, {}, "not finite"),
+        ({}, {}, "empty"),
+        (weights, {"use_dora": True}, "DoRA"),
+        (weights, {"lora_alpha": "eight"}, "must be numbers"),
+        (weights, {"peft_type": "LOHA"}, "LOHA is not supported"),
+        (weights, {"lora_alpha": {"unet": 8}, "unet": "x"}, "must be numbers"),
+        (weights, {"alpha_pattern": {"(a+)+$": 2}}, "not a layer's name"),
+    ]
+    for number, (tensors, settings, message) in enumerate(cases):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        save_file(tensors, folder / "adapter_model.safetensors")
+        (folder / "adapter_config.json").write_text(json.dumps(config | settings))
+        with pytest.raises(CheckpointError, match=message) as caught:
+            load(tiny_checkpoint, other=folder)
+        assert str(folder) in str(caught.value) and "\n" not in str(caught.value)
