@@ -284,8 +284,9 @@ class SDXS:
     def _strengths(self, names: list[str | None], scales: list[float]) -> dict[str, Tensor]:
         """How much of each style every row wears, (B,) by name; without those nobody wears."""
         rows = list(zip(names, scales, strict=True))
+        place: Any = {"device": self.device, "dtype": self.dtype}  # once, not in every layer
         return {
-            style: torch.tensor([scale * (name == style) for name, scale in rows])
+            style: torch.tensor([scale * (name == style) for name, scale in rows], **place)
             for style in dict.fromkeys(name for name, scale in rows if name and scale)
         }
 

@@ -74,14 +74,18 @@ def read_config(file: Path, known: dict[str, Any]) -> dict[str, Any]:
             f"{', '.join(known)} {'is' if len(known) == 1 else 'are'}"
         )
     check_numbers(config, file)
-    return _plain(config)
+    return _numbers_alone(config)
 
 
-def _plain(config: Any) -> Any:
+def _numbers_alone(config: Any) -> Any:
     """Without the settings that choose code rather than numbers, such as attention kernels."""
     if not isinstance(config, dict):
         return config
-    return {key: _plain(value) for key, value in config.items() if "attn_implementation" not in key}
+    return {
+        key: _numbers_alone(value)
+        for key, value in config.items()
+        if "attn_implementation" not in key
+    }
 
 
 def check_numbers(config: Any, file: Path, name: str = "", most: int = LARGEST_NUMBER) -> None:

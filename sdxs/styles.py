@@ -90,7 +90,10 @@ _worn: ContextVar[Mapping[str, Tensor] | None] = ContextVar("worn", default=None
 
 @contextlib.contextmanager
 def wearing(strengths: Mapping[str, Tensor]) -> Iterator[None]:
-    """Styles by name, each with the strength of every row (B,), in this thread until the end."""
+    """Styles by name, each with the strength of every row (B,), in this thread until the end.
+
+    The strengths are on the networks' device, in their dtype.
+    """
     token = _worn.set(strengths or None)
     try:
         yield
@@ -112,7 +115,7 @@ def _adder(additions: Mapping[str, LowRank]) -> Any:
     def add(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         for style, strengths in (_worn.get() or {}).items():
             if addition := additions.get(style):
-                rows = strengths.to(output).view(-1, *[1] * (output.ndim - 1))
+                rows = strengths.view(-1, *[1] * (output.ndim - 1))
                 output = output + rows * addition(layer, inputs[0])
         return output
 

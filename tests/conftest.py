@@ -112,21 +112,26 @@ def tiny_text_encoder(tokenizer: Any, width: int = 32, cls: Any = None, **settin
     )
 
 
+TINY = {  # what the tiny U-Net and its controls have in common
+    "block_out_channels": (16, 32, 32),
+    "layers_per_block": 1,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "cross_attention_dim": 32,
+    "attention_head_dim": 2,
+    "norm_num_groups": 8,
+}
+
+
 def tiny_unet(**settings: Any) -> Any:
     """The layout of SDXS-512 (DreamShaper's) unless settings say otherwise."""
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
         **{
+            **TINY,
             "sample_size": 8,
-            "block_out_channels": (16, 32, 32),
-            "layers_per_block": 1,
             "mid_block_type": None,
-            "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
             "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-            "cross_attention_dim": 32,
-            "attention_head_dim": 2,
-            "norm_num_groups": 8,
             **settings,
         }
     )

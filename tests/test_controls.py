@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import build_checkpoint
+from conftest import TINY, build_checkpoint
 from PIL import Image, ImageDraw
 
 from sdxs import SDXS, CheckpointError, InputError
@@ -25,12 +25,7 @@ def build_control(folder: Path, seed: int = 0, **settings: Any) -> Path:
         torch.manual_seed(seed)
         network = ControlNetModel(
             **{
-                "block_out_channels": (16, 32, 32),
-                "layers_per_block": 1,
-                "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-                "cross_attention_dim": 32,
-                "attention_head_dim": 2,
-                "norm_num_groups": 8,
+                **TINY,
                 "conditioning_embedding_out_channels": (8, 8, 16, 16),
                 **settings,
             }

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -21,6 +20,7 @@ from conftest import build_checkpoint, build_safety_checker
 from hub import COMMIT, Hub
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from test_app import free_port
 from test_controls import build_control, drawing
 from test_styles import UNET_TARGETS, make_lora
 
@@ -277,9 +277,7 @@ def published(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
 
 def test_from_the_cold_to_the_page(published: dict[str, Path], tmp_path: Path) -> None:
     names = ["--checkpoint", REAL_MODEL, "--styles", "anime", "--controls", "sketch"]
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = free_port()
     log = tmp_path / "log"
     with hub.serve(published) as standin, log.open("w") as errors:
         app = subprocess.Popen(
