@@ -18,7 +18,8 @@ run: $(VENV)/.run-ready
 	  $(call option,STYLES,--styles) $(call option,CONTROLS,--controls) $(own_host)
 
 test: lint
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2 --dist loadfile --ignore tests/browser
+	$(PY) -m pytest tests/browser
 
 lint: $(VENV)/.test-ready
 	$(PY) -m ruff check .
@@ -37,7 +38,7 @@ $(VENV)/.run-ready: requirements.txt constraints.txt | $(PY)
 	@touch $@
 
 $(VENV)/.test-ready: requirements.txt constraints.txt pyproject.toml | $(PY)
-	$(INSTALL) -r requirements.txt -e '.[test]'
+	$(INSTALL) -r requirements.txt -e '.[test,train]'
 	@touch $@
 
 $(PY):

@@ -52,6 +52,12 @@ def x0_from_velocity(x_t: Tensor, v: Tensor, t: Tensor, alphas: Tensor) -> Tenso
     return a * x_t - s * v
 
 
+def noise_from_velocity(x_t: Tensor, v: Tensor, t: Tensor, alphas: Tensor) -> Tensor:
+    """noise = s x_t + a v. Shapes as in `add_noise`."""
+    a, s = _coefficients(t, x_t, alphas)
+    return s * x_t + a * v
+
+
 class OneStep:
     """The single step of a diffusers scheduler.
 

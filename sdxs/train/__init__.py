@@ -1,1 +1,1 @@
-"""The training recipe: one file per stage, each a command that resumes where it stopped."""
+"""The training recipe: its stages, each a command that resumes where it stopped; their tools."""

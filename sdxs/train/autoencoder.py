@@ -9,8 +9,6 @@ so the decoder must also paint the small picture from the small latents (EQ-VAE,
 2502.09509), and what differs from one latent cell to the next is held down.
 """
 
-import argparse
-import json
 from pathlib import Path
 
 import torch
@@ -21,7 +19,8 @@ from tqdm import tqdm
 
 from sdxs.storybook.render import render
 from sdxs.storybook.scenes import HELD_OUT_SEED, Scene, sample_scenes
-from sdxs.train import loop
+from sdxs.train import loop, stage
+from sdxs.train.machine import DEVICE, fast, placed
 
 CROP = 64  # pixels
 DECAY = 0.5  # share of the steps over which the learning rate falls to zero
@@ -95,7 +94,7 @@ def box_psnr(vae: AutoencoderTiny, resolution: int, count: int = 256) -> tuple[f
     scenes = sample_scenes(count, HELD_OUT_SEED, unseen="any")
     errors, inside = [], []
     for i in range(0, count, 32):
-        batch = render(scenes[i : i + 32], resolution)
+        batch = render(scenes[i : i + 32], resolution, vae.device)
         ours = vae.decode(vae.encode(batch.picture).latents).sample.clamp(-1, 1)
         error = ((ours - batch.picture) / 2).square().mean(1)  # (B, R, R)
         for j, scene in enumerate(scenes[i : i + 32]):
@@ -114,6 +113,7 @@ def train(
     run: Path,
     *,
     begin: Path | None = None,
+    keep_latents: bool = False,
     steps: int,
     batch: int,
     width: int,
@@ -123,19 +123,31 @@ def train(
     resolution: int,
     save_seconds: float = 180.0,
 ) -> None:
+    """Leave an autoencoder in `run`.
+
+    begin: an earlier one to go on from. keep_latents: train its decoder alone. width: of a new one.
+    Raises TrainingError.
+    """
+    if keep_latents and begin is None:
+        raise loop.TrainingError("there are no latents to keep yet: --keep-latents needs --begin")
     torch.manual_seed(seed)
-    vae = build(width) if begin is None else AutoencoderTiny.from_pretrained(begin)
-    vae = vae.train().to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=1e-3)
+    vae = build(width) if begin is None else AutoencoderTiny.from_pretrained(begin / "vae")
+    begins_with = loop.fingerprint(vae)
+    vae = placed(vae.train())
+    vae.encoder.requires_grad_(not keep_latents)
+    trained = [weight for weight in vae.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=lr, betas=(0.9, 0.99), weight_decay=1e-3)
     scenes = sample_scenes(pictures, seed, unseen="any")
     drawn = draw_pictures(scenes, resolution, "renders")
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
         loop.set_lr(optimizer, lr * loop.trapezoid(index, steps, decay=DECAY))
-        target = crops(drawn, scenes, batch, generator).to(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
+        target = crops(drawn, scenes, batch, generator).to(
+            DEVICE, memory_format=torch.channels_last
+        )
+        with fast():
             z = vae.encoder(target).float()  # (B, 4, 8, 8)
-            noise = torch.randn(z.shape, generator=generator)
+            noise = torch.randn(z.shape, generator=generator).to(DEVICE)
             noisy = z + 0.05 * noise
             ours, small = vae.decoder(noisy), vae.decoder(F.avg_pool2d(noisy, 2))
         loss = reconstruction_loss(ours.float(), target)
@@ -145,57 +157,43 @@ def train(
         unit = mean.square().mean() + (std - 1).square().mean()
         optimizer.zero_grad(set_to_none=True)
         (loss + 0.02 * unit + ROUGHNESS * rough).backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         return {"loss": loss.item(), "unit": unit.item(), "rough": rough.item()}
 
     settings = {
-        "begins_with": loop.fingerprint(vae),
+        "begins_with": begins_with,
+        "keep_latents": keep_latents,
         "batch": batch,
-        "width": width,
         "pictures": pictures,
         "lr": lr,
         "resolution": resolution,
     }
     seconds = loop.run(
-        run,
-        {"vae": vae, "optimizer": optimizer},
-        step,
-        steps=steps,
-        seed=seed,
-        settings=settings,
-        title="autoencoder",
-        save_seconds=save_seconds,
-        flat=1 - DECAY,
-    )
+        run, {"vae": vae, "optimizer": optimizer}, step, steps=steps, seed=seed,
+        settings=settings, title="autoencoder", save_seconds=save_seconds, flat=1 - DECAY,
+    )  # fmt: skip
     vae.eval()
     whole, boxed = box_psnr(vae, resolution)
     vae.save_pretrained(run / "vae")
-    about = {"stage": "autoencoder", "psnr": round(whole, 2), "psnr_in_boxes": round(boxed, 2)}
-    print(json.dumps({**about, "crops": steps * batch, "hours": round(seconds / 3600, 3)}))
+    measured = {"psnr": round(whole, 2), "psnr_in_boxes": round(boxed, 2)}
+    stage.finish(run, "autoencoder", seconds, **measured, **settings, steps=steps, seed=seed)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--run", type=Path, default=Path("runs/autoencoder"), help="folder for its state"
-    )
-    parser.add_argument(
-        "--begin",
-        type=loop.made_by("autoencoder"),
-        metavar="FOLDER",
-        help="begin with an earlier autoencoder instead of a random one",
-    )
-    parser.add_argument("--steps", type=int, default=8000)
-    parser.add_argument("--batch", type=int, default=16, help="crops a step")
-    parser.add_argument("--width", type=int, default=48, help="channels of the decoder")
-    parser.add_argument("--pictures", type=int, default=6000, help="renders to cut crops from")
-    parser.add_argument("--lr", type=float, default=1.5e-3)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--resolution", type=int, default=128)
+    parser = stage.options(
+        "autoencoder", __doc__,
+        steps=9000, batch=16, lr=1.5e-3, pictures=6000, resolution=128, seed=1,
+    )  # fmt: skip
+    add = parser.add_argument
+    stage.needs(parser, "--begin", "autoencoder",
+                words="begin with an earlier autoencoder instead of a random one")  # fmt: skip
+    add("--keep-latents", action="store_true",
+        help="train the decoder alone, so that later stages stay valid")  # fmt: skip
+    add("--width", type=stage.positive, default=48, help="channels of a new one's decoder")
     options = vars(parser.parse_args(arguments))
     train(options.pop("run"), **options)
 
 
 if __name__ == "__main__":
-    loop.command(main)
+    stage.command(main)

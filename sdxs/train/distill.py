@@ -7,10 +7,7 @@ inaccurate, feature matching on noise-picture pairs takes their place. Both weig
 fall. One step: some updates of the online model, then one of the one-step model.
 """
 
-import argparse
-import json
 import math
-import random
 from pathlib import Path
 
 import torch
@@ -20,11 +17,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sdxs.schedule import add_noise, velocity, x0_from_velocity
-from sdxs.train import loop
+from sdxs.train import loop, stage
+from sdxs.train.features import encoder_of, load_encoder
 from sdxs.train.losses import feature_matching, score_direction
-from sdxs.train.models import build_scheduler, short_attention
+from sdxs.train.machine import DEVICE, fast, placed, predict, short_attention
+from sdxs.train.models import build_scheduler
 from sdxs.train.pairs import Pairs, draw_prompts
-from sdxs.train.solver import Teacher
+from sdxs.train.solver import Model, one_step
 
 ALPHA = (0.98, 0.70)  # share of the timesteps that belong to the scores: at first, at last
 KAPPA = (2.0, 0.5)  # pull of feature matching, relative to that of the scores: at first, at last
@@ -65,20 +64,33 @@ def train(
     teacher: Path,
     pairs: Path,
     begin: Path,
+    encoder: Path | None = None,
     steps: int,
     online_steps: int,
     online_first: int,
     batch: int,
     lr: float,
     online_lr: float,
-    guidance: float,
+    guidance: float | None,
+    fixed: bool,
     seed: int,
     save_seconds: float = 180.0,
 ) -> None:
-    offline, data = Teacher.load(teacher), Pairs(pairs)
+    """Leave a one-step model in `run`.
+
+    encoder: whose features are matched, instead of the offline model's own. online_steps: updates
+    of the online model before each of the one-step model's; online_first: those before the first,
+    which count as steps. guidance: of the offline model, None for that of the pairs. fixed: hold
+    alpha and kappa where they start. Raises TrainingError.
+    """
+    if steps <= online_first:
+        raise loop.TrainingError(
+            f"{steps} steps are not enough: the first {online_first} are the online model's alone"
+        )
+    offline, data = Model.load(teacher), Pairs(pairs)
+    guidance = data.guidance if guidance is None else guidance
     student, online = (
-        UNet2DConditionModel.from_pretrained(folder).to(memory_format=torch.channels_last)
-        for folder in (begin, teacher / "unet")
+        placed(UNet2DConditionModel.from_pretrained(folder / "unet")) for folder in (begin, teacher)
     )
     optimizers = {
         name: torch.optim.AdamW(network.parameters(), lr=0.0, betas=(0.9, 0.99), fused=True)
@@ -89,29 +101,19 @@ def train(
     alphas = build_scheduler().alphas_cumprod
     timesteps = len(alphas)
     nothing = offline.embed([""])  # (1, L, D), for the guidance
-
-    def predict(network: nn.Module, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
-        """v (B, 4, h, w), float32."""
-        x = x.to(memory_format=torch.channels_last)
-        with short_attention(), torch.autocast("cpu", torch.bfloat16):
-            return network(x, t, context, return_dict=False)[0].float()
-
-    def paint(noise: Tensor, context: Tensor) -> Tensor:
-        """The one-step model's latents (B, 4, h, w)."""
-        last = torch.full((len(noise),), timesteps - 1)
-        return x0_from_velocity(noise, predict(student, noise, last, context), last, alphas)
+    encode = encoder_of(encoder, offline.unet)
 
     def fresh(count: int, generator: torch.Generator) -> tuple[Tensor, list[str]]:
         """Noise and prompts that belong to no pair."""
-        rng = random.Random(int(torch.randint(2**62, (1,), generator=generator)))
-        texts = draw_prompts(rng, count)
-        return torch.randn((count, *data.noise.shape[1:]), generator=generator), texts
+        texts = draw_prompts(loop.plain(generator), count)
+        noise = torch.randn((count, *data.noise.shape[1:]), generator=generator)
+        return noise.to(DEVICE), texts
 
     def noised(x0: Tensor, low: float, high: float, generator: torch.Generator) -> list[Tensor]:
         """x_t, its noise and t, t between two shares of T."""
         share = low + (high - low) * torch.rand(len(x0), generator=generator)
-        t = (share * timesteps).long().clamp(max=timesteps - 1)
-        noise = torch.randn(x0.shape, generator=generator)
+        t = (share * timesteps).long().clamp(max=timesteps - 1).to(DEVICE)
+        noise = torch.randn(x0.shape, generator=generator).to(DEVICE)
         return [add_noise(x0, noise, t, alphas), noise, t]
 
     def follow(generator: torch.Generator) -> float:
@@ -119,7 +121,7 @@ def train(
         noise, texts = fresh(batch, generator)
         context = offline.embed(texts)
         with torch.no_grad():
-            x0 = paint(noise, context)
+            x0 = one_step(student, noise, context, alphas)
         x, noise, t = noised(x0, 0, 1, generator)
         loss = F.mse_loss(predict(online, x, t, context), velocity(x0, noise, t, alphas))
         with short_attention():
@@ -133,10 +135,8 @@ def train(
         with torch.no_grad():
             fake = x0_from_velocity(x, predict(online, x, t, context), t, alphas)
             both = torch.cat((context, nothing.expand(len(x0), -1, -1)))
-            v = predict(offline.unet, torch.cat((x, x)), torch.cat((t, t)), both)
-            with_text, without = v.chunk(2)
-            real = x0_from_velocity(x, without + guidance * (with_text - without), t, alphas)
-        return score_direction(x0, fake, real)
+            real = x0_from_velocity(x, offline.guided(x, t, both, guidance), t, alphas)
+        return score_direction(x0, fake, real, t, alphas)
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
         loop.set_lr(optimizers["online"], online_lr * min(1.0, (index + 1) / 50))
@@ -146,17 +146,16 @@ def train(
             return {"online": followed}
         done, whole = index - online_first, steps - online_first
         loop.set_lr(optimizers["student"], lr * loop.trapezoid(done, whole, warmup=50))
-        alpha, kappa = eased(done, whole, ALPHA), eased(done, whole, KAPPA)
+        alpha, kappa = (ends[0] if fixed else eased(done, whole, ends) for ends in (ALPHA, KAPPA))
 
         paired, target, texts = data.batch(batch // 2, generator)
+        paired, target = paired.to(DEVICE), target.to(DEVICE)
         noise, more = fresh(batch - batch // 2, generator)
         context = offline.embed([*texts, *more])
-        ours = paint(torch.cat((paired, noise)), context)
+        ours = one_step(student, torch.cat((paired, noise)), context, alphas)
         leaf = ours.detach().requires_grad_()
-        with short_attention(), torch.autocast("cpu", torch.bfloat16):
-            matching = feature_matching(
-                offline.unet, leaf[: len(target)], target, context[: len(target)]
-            )
+        with fast():
+            matching = feature_matching(encode, leaf[: len(target)], target, context[: len(target)])
         with short_attention():
             (pull_fm,) = torch.autograd.grad(matching, leaf)
         pull_sd = score_pull(leaf.detach(), context, alpha, generator) / leaf.numel()
@@ -182,6 +181,7 @@ def train(
     settings = {
         "begins_with": loop.fingerprint(student),
         "teacher": loop.fingerprint(offline.unet),
+        "text": loop.fingerprint(offline.text),
         "pairs": {**data.settings, "count": len(data.prompts)},
         "online_steps": online_steps,
         "online_first": online_first,
@@ -189,6 +189,8 @@ def train(
         "lr": lr,
         "online_lr": online_lr,
         "guidance": guidance,
+        "fixed": fixed,
+        "encoder": None if encoder is None else loop.fingerprint(load_encoder(encoder)),
     }
     parts = {
         "student": student,
@@ -199,39 +201,35 @@ def train(
         "balance": balance,
     }
     seconds = loop.run(
-        run,
-        parts,
-        step,
-        steps=steps,
-        seed=seed,
-        settings=settings,
-        title="score distillation",
+        run, parts, step, steps=steps, seed=seed, settings=settings, title="score distillation",
         save_seconds=save_seconds,
-    )
+    )  # fmt: skip
     ema.copy_to(student.parameters())
     student.save_pretrained(run / "unet")
-    print(json.dumps({"stage": "distill", "steps": steps, "hours": round(seconds / 3600, 3)}))
+    stage.hand_on(teacher, run)
+    stage.finish(run, "distill", seconds, **settings, steps=steps, seed=seed)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = stage.options("distill", __doc__, steps=5000, batch=32, lr=1e-4, seed=6)
     add = parser.add_argument
-    add("--run", type=Path, default=Path("runs/distill"), help="folder for its state")
-    add("--teacher", type=loop.made_by("teacher"), default="runs/teacher")
-    add("--pairs", type=loop.made_by("pairs"), default="runs/pairs")
-    add("--begin", type=loop.made_by("warmup"), default="runs/warmup/unet",
-        help="the one-step U-Net to begin with")  # fmt: skip
-    add("--steps", type=int, default=3000, help="updates of the one-step model, and online-first")
-    add("--online-steps", type=int, default=2, help="updates of the online model before each")
-    add("--online-first", type=int, default=80, help="updates of the online model alone, at first")
-    add("--batch", type=int, default=32)
-    add("--lr", type=float, default=1e-4)
-    add("--online-lr", type=float, default=3e-4)
-    add("--guidance", type=float, default=3.0, help="that of the pairs")
-    add("--seed", type=int, default=6)
+    stage.needs(parser, "--teacher", *stage.MULTI_STEP, default="blocks",
+                words="offline model, and what the online one begins with")  # fmt: skip
+    stage.needs(parser, "--pairs", "pairs", default="pairs", words="its noises and pictures")
+    stage.needs(parser, "--begin", *stage.ONE_STEP, default="warmup",
+                words="the one-step U-Net to begin with")  # fmt: skip
+    stage.needs(parser, "--encoder", "encoders",
+                words="features of a CNN or ViT instead of the multi-step U-Net's own")  # fmt: skip
+    add("--online-steps", type=stage.positive, default=2,
+        help="updates of the online model before each")  # fmt: skip
+    add("--online-first", type=stage.positive, default=80,
+        help="updates of the online model alone, at first")  # fmt: skip
+    add("--online-lr", type=float, default=3e-4, help="learning rate of the online model")
+    add("--guidance", type=float, help="of the offline model (default: that of the pairs)")
+    add("--fixed", action="store_true", help="hold alpha and kappa, for the ablation")
     options = vars(parser.parse_args(arguments))
     train(options.pop("run"), **options)
 
 
 if __name__ == "__main__":
-    loop.command(main)
+    stage.command(main)

@@ -4,8 +4,6 @@ Noise is added, to the latents of that half and to all pictures, and blur to som
 judges what is drawn and not how neatly.
 """
 
-import argparse
-import json
 from pathlib import Path
 
 import torch
@@ -16,8 +14,9 @@ from torch.nn import functional as F
 from sdxs.storybook.evaluate import of_renders
 from sdxs.storybook.evaluator import Evaluator
 from sdxs.storybook.scenes import COLOURS, GROUNDS, SIZES, SKIES, THINGS, Scene, sample_scenes
-from sdxs.train import loop
+from sdxs.train import loop, stage
 from sdxs.train.autoencoder import draw_pictures, to_unit
+from sdxs.train.machine import DEVICE, fast, placed
 
 LATENT_NOISE = 0.25  # at most, in units of the latents' deviation
 
@@ -59,11 +58,11 @@ def round_trip(vae: AutoencoderTiny, pictures: Tensor, generator: torch.Generato
     parts = []
     for part in pictures.split(32):
         strength = LATENT_NOISE * torch.rand(len(part), 1, 1, 1, generator=generator)
-        with torch.autocast("cpu", torch.bfloat16):
-            z = vae.encoder(to_unit(part).to(memory_format=torch.channels_last))
+        with fast():
+            z = vae.encoder(to_unit(part).to(DEVICE, memory_format=torch.channels_last))
             noise = torch.randn(z.shape, generator=generator)
-            ours = vae.decoder(z + (strength * noise).to(z.dtype))
-        parts.append(((ours.float().clamp(-1, 1) + 1) * 127.5).round().byte())
+            ours = vae.decoder(z + (strength * noise).to(DEVICE, z.dtype))
+        parts.append(((ours.float().clamp(-1, 1) + 1) * 127.5).round().byte().cpu())
     return torch.cat(parts)
 
 
@@ -71,7 +70,6 @@ def train(
     run: Path,
     *,
     autoencoder: Path,
-    out: Path,
     steps: int,
     batch: int,
     pictures: int,
@@ -81,22 +79,27 @@ def train(
     held_out: int,
     save_seconds: float = 180.0,
 ) -> None:
-    vae = AutoencoderTiny.from_pretrained(autoencoder).eval().to(memory_format=torch.channels_last)
+    """Leave an evaluator in `run`, in its folder `evaluator`. Raises TrainingError.
+
+    held_out: renders to judge it by.
+    """
+    vae = placed(AutoencoderTiny.from_pretrained(autoencoder / "vae").eval())
     scenes = sample_scenes(pictures, seed, unseen="any")
     drawn = draw_pictures(scenes, resolution, "renders")
     drawn[::2] = round_trip(vae, drawn[::2], loop.chance(seed, -1))
     target = labels(scenes)
     torch.manual_seed(seed)
-    model = Evaluator().to(memory_format=torch.channels_last)
+    model = placed(Evaluator())
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01)
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
         loop.set_lr(optimizer, lr * loop.cosine(index, steps))
         rows = torch.randint(pictures, (batch,), generator=generator)
-        picture = distort(to_unit(drawn[rows]), generator).to(memory_format=torch.channels_last)
-        want = {name: value[rows] for name, value in target.items()}
+        picture = distort(to_unit(drawn[rows]), generator)
+        picture = picture.to(DEVICE, memory_format=torch.channels_last)
+        want = {name: value[rows].to(DEVICE) for name, value in target.items()}
         model.train()
-        with torch.autocast("cpu", torch.bfloat16):
+        with fast():
             sight = model(picture)
         there = want["present"].bool()
         losses = (
@@ -113,51 +116,38 @@ def train(
         optimizer.step()
         return {"loss": loss.item(), "present": losses[0].item(), "colour": losses[1].item()}
 
-    settings = {"batch": batch, "pictures": pictures, "lr": lr, "resolution": resolution}
+    settings = {
+        "autoencoder": loop.fingerprint(vae),
+        "batch": batch,
+        "pictures": pictures,
+        "lr": lr,
+        "resolution": resolution,
+    }
     seconds = loop.run(
-        run,
-        {"model": model, "optimizer": optimizer},
-        step,
-        steps=steps,
-        seed=seed,
-        settings=settings,
-        title="evaluator",
-        save_seconds=save_seconds,
-    )
-    model.eval().save(out)
+        run, {"model": model, "optimizer": optimizer}, step, steps=steps, seed=seed,
+        settings=settings, title="evaluator", save_seconds=save_seconds,
+    )  # fmt: skip
+    out = run / "evaluator"
+    model.cpu().eval().save(out)
+    vae.cpu()
     model = Evaluator.load(out)
     plain, ceiling = (of_renders(model, held_out, resolution, v) for v in (None, vae))
-    print(
-        json.dumps(
-            {
-                "stage": "evaluator",
-                "renders": round(plain, 4),
-                "after_autoencoder": round(ceiling, 4),
-                "hours": round(seconds / 3600, 3),
-            }
-        )
-    )
+    measured = {"renders": round(plain, 4), "after_autoencoder": round(ceiling, 4)}
+    stage.finish(run, "evaluator", seconds, **measured, **settings, steps=steps, seed=seed)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--run", type=Path, default=Path("runs/evaluator"), help="folder for its state"
-    )
-    parser.add_argument(
-        "--autoencoder", type=loop.made_by("autoencoder"), default="runs/autoencoder/vae"
-    )
-    parser.add_argument("--out", type=Path, default=Path("weights/evaluator"))
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--pictures", type=int, default=10000)
-    parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--seed", type=int, default=77)
-    parser.add_argument("--resolution", type=int, default=128)
-    parser.add_argument("--held-out", type=int, default=1000, help="renders to judge it by")
+    parser = stage.options(
+        "evaluator", __doc__,
+        steps=3200, batch=32, lr=2e-3, pictures=12000, resolution=128, seed=77,
+    )  # fmt: skip
+    add = parser.add_argument
+    stage.needs(parser, "--autoencoder", "autoencoder", default="autoencoder",
+                words="what half of the pictures go through")  # fmt: skip
+    add("--held-out", type=stage.positive, default=1000, help="renders to judge it by")
     options = vars(parser.parse_args(arguments))
     train(options.pop("run"), **options)
 
 
 if __name__ == "__main__":
-    loop.command(main)
+    stage.command(main)

@@ -3,36 +3,46 @@
 The folder is loaded again through `SDXS.load` and paints a picture before the command says done.
 """
 
-import argparse
 import json
 import shutil
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline
 
 from sdxs.pipeline import SDXS
-from sdxs.train import loop
-from sdxs.train.solver import Teacher
+from sdxs.train import loop, stage
+from sdxs.train.solver import Model
 
 LIMIT = 32 * 10**6  # bytes of the whole folder
 
 
-def export(out: Path, *, unet: Path, teacher: Path, autoencoder: Path) -> None:
-    model = Teacher.load(teacher)
+def export(out: Path, *, model: Path, decoder: Path, large: Path | None = None) -> None:
+    """Put the one-step model of `model` and the decoder of `decoder` together in the folder `out`.
+
+    large: a run whose autoencoder comes along as `vae_large`, for `decoder="large"`.
+    Raises TrainingError if it is too large to ship, or if `out` is something else.
+    """
+    if out.exists() and not (out / "model_index.json").is_file():
+        raise loop.TrainingError(f"{out} is there and no checkpoint: choose another --out")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    parts = Model.load(model)
     pipeline = StableDiffusionPipeline(
-        vae=AutoencoderTiny.from_pretrained(autoencoder),
-        text_encoder=model.text,
-        tokenizer=model.tokenizer,
-        unet=UNet2DConditionModel.from_pretrained(unet),
-        scheduler=DDIMScheduler.from_pretrained(teacher / "scheduler"),
+        vae=AutoencoderTiny.from_pretrained(decoder / "vae"),
+        text_encoder=parts.text,
+        tokenizer=parts.tokenizer,
+        unet=parts.unet,
+        scheduler=DDIMScheduler.from_pretrained(model / "scheduler"),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
     )
     part = out.with_name(out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
-    pipeline.to(dtype=torch.float16).save_pretrained(part)
+    pipeline.to(device="cpu", dtype=torch.float16).save_pretrained(part)
+    if large is not None:
+        vae = AutoencoderTiny.from_pretrained(large / "vae")
+        vae.half().save_pretrained(part / "vae_large")
     size = sum(path.stat().st_size for path in part.rglob("*") if path.is_file())
     if size > LIMIT:
         raise loop.TrainingError(
@@ -54,21 +64,17 @@ def forget_origin(config: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("weights/storybook"))
-    parser.add_argument("--unet", type=loop.made_by("warmup"), default="runs/warmup/unet")
-    parser.add_argument(
-        "--teacher",
-        type=loop.made_by("teacher"),
-        default="runs/teacher",
-        help="for text encoder, scheduler",
-    )
-    parser.add_argument(
-        "--autoencoder", type=loop.made_by("autoencoder"), default="runs/autoencoder/vae"
-    )
+    parser = stage.parser("export", __doc__)
+    parser.add_argument("--out", type=Path, default=Path("runs/checkpoint"), metavar="FOLDER",
+                        help="where it goes; an earlier checkpoint there is replaced")  # fmt: skip
+    stage.needs(parser, "--model", *stage.ONE_STEP, default="texture", words="the one-step model")
+    stage.needs(parser, "--decoder", "decoder", "autoencoder", default="decoder",
+                words="what makes pictures of latents")  # fmt: skip
+    stage.needs(parser, "--large", "autoencoder",
+                words="an autoencoder to go along, as the larger decoder")  # fmt: skip
     options = vars(parser.parse_args(arguments))
     export(options.pop("out"), **options)
 
 
 if __name__ == "__main__":
-    loop.command(main)
+    stage.command(main)

@@ -5,32 +5,26 @@ from the generator it is given, which depends on (seed, step) alone, so a run th
 and resumed ends in the same weights as one never stopped. Knows nothing of models or losses.
 """
 
-import argparse
 import hashlib
 import json
 import math
 import os
-import sys
+import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from diffusers.training_utils import EMAModel
 from torch import nn
 from tqdm import tqdm
 
 from sdxs.errors import SDXSError
+from sdxs.train.machine import DEVICE
 
 DECAY = 0.35  # share of the steps over which a trapezoid falls to zero
-
-NEEDED = {  # stage -> the file without which what it leaves behind is of no use
-    "autoencoder": "config.json",
-    "text": "tokenizer/tokenizer.json",
-    "teacher": "scheduler/scheduler_config.json",
-    "pairs": "pairs.json",
-    "warmup": "config.json",
-}
 
 
 class Stateful(Protocol):
@@ -43,10 +37,15 @@ class TrainingError(SDXSError):
     """A stage that cannot go on: other settings than its checkpoint's, a diverged loss."""
 
 
-def chance(seed: int, step: int, device: str | torch.device = "cpu") -> torch.Generator:
+def chance(seed: int, step: int) -> torch.Generator:
     """The generator of one step; a function of (seed, step) alone."""
     digest = hashlib.sha256(f"{seed}/{step}".encode()).digest()
-    return torch.Generator(device).manual_seed(int.from_bytes(digest[:7], "big"))
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+def plain(generator: torch.Generator) -> random.Random:
+    """Python's own chance, drawn from torch's."""
+    return random.Random(int(torch.randint(2**62, (1,), generator=generator)))
 
 
 def cosine(step: int, steps: int, warmup: int = 100) -> float:
@@ -66,58 +65,65 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr
 
 
-def command(main: Callable[[], None]) -> None:
-    """Run a stage's `main`: a mistake ends in one line and exit status 2."""
-    try:
-        main()
-    except SDXSError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-
-
-def made_by(stage: str) -> Callable[[str], Path]:
-    """An argparse type: a folder that another stage leaves behind when it is finished."""
-
-    def folder(text: str) -> Path:
-        if not (Path(text) / NEEDED[stage]).is_file():
-            raise argparse.ArgumentTypeError(
-                f"{text} has no {NEEDED[stage]}: run python -m sdxs.train.{stage} to its end first"
-            )
-        return Path(text)
-
-    return folder
-
-
 def fingerprint(network: nn.Module) -> str:
     """Tells one set of weights from another, so that a cache never mixes them."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
-        digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
+        digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
-def save_state(folder: Path, step: int, state: Mapping[str, Any]) -> None:
-    """Write one checkpoint so that it is there whole or not at all; keep the two newest."""
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"state-{step:08d}.pt"
-    part = target.with_suffix(".part")
-    with open(part, "wb") as file:
-        torch.save(dict(state), file)
-        file.flush()
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Where to write a file so that it is there whole or not at all."""
+    part = target.with_name(f"{target.name}.part")
+    yield part
+    with open(part, "rb") as file:
         os.fsync(file.fileno())
     os.replace(part, target)
+
+
+def save_state(folder: Path, step: int, state: Mapping[str, Any]) -> None:
+    """Write one checkpoint; keep the two newest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / f"state-{step:08d}.pt") as part:
+        torch.save(dict(state), part)
     for old in sorted(folder.glob("state-*.pt"))[:-2]:
         old.unlink()
 
 
 def load_state(folder: Path) -> dict[str, Any] | None:
-    """The newest checkpoint that is whole, or None."""
+    """The newest checkpoint that is whole, or None where there is none at all.
+
+    Those that cannot be read are renamed, or a later save would count them among the two it keeps.
+    Raises TrainingError if none can be read.
+    """
+    torn: list[Path] = []
     for path in sorted(folder.glob("state-*.pt"), reverse=True):
         try:
-            return torch.load(path, map_location="cpu", weights_only=True)
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # a torn file fails in many ways; the one before it is whole
             tqdm.write(f"{path} cannot be read ({type(error).__name__}), trying the one before it")
+            torn.append(path)
+        else:
+            for other in torn:
+                other.rename(other.with_suffix(".torn"))
+            return state
+    if torn:
+        raise TrainingError(f"no checkpoint in {folder} can be read: remove it to begin again")
     return None
+
+
+@contextmanager
+def board(folder: Path) -> Iterator[Callable[[str, float, int], Any]]:
+    """TensorBoard's `add_scalar` for a run, or nothing where TensorBoard is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        yield lambda *_: None
+        return
+    with SummaryWriter(str(folder)) as writer:
+        yield writer.add_scalar
 
 
 def run(
@@ -152,9 +158,15 @@ def run(
                 )
         for name, part in parts.items():
             part.load_state_dict(state[name])
+            if isinstance(part, EMAModel):  # it stays where its state was read to
+                part.to(DEVICE)
         first, spent = state["step"], state["seconds"]
 
     def save(done: int) -> None:
+        for name, part in parts.items():
+            weights = part.parameters() if isinstance(part, nn.Module) else ()
+            if not all(weight.isfinite().all() for weight in weights):
+                raise TrainingError(f"{title}: {name} has weights that are not finite at {done}")
         seconds = spent + time.monotonic() - began
         states = {name: part.state_dict() for name, part in parts.items()}
         save_state(folder, done, {**states, "step": done, "seconds": seconds, "settings": settings})
@@ -169,7 +181,7 @@ def run(
         dynamic_ncols=True,
         mininterval=5.0 if not os.isatty(2) else 0.2,
     )
-    with open(folder / "metrics.jsonl", "a") as log:
+    with open(folder / "metrics.jsonl", "a") as log, board(folder) as show:
         means: dict[str, float] = {}
         for index in bar:
             for name, value in step(index, chance(seed, index)).items():
@@ -179,6 +191,8 @@ def run(
             if index % 20 == 0 or index + 1 == steps:
                 bar.set_postfix({name: f"{value:.4g}" for name, value in means.items()})
                 print(json.dumps({"step": index, **means}), file=log, flush=True)
+                for name, value in means.items():
+                    show(name, value, index)
             if time.monotonic() - saved > save_seconds and index + 1 < steps:
                 save(index + 1)
                 saved = time.monotonic()

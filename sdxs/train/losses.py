@@ -1,9 +1,13 @@
 """Losses of the recipe: each takes tensors and returns one; weights belong to the stages."""
 
+from collections.abc import Sequence
+
 import torch
-from diffusers import UNet2DConditionModel
 from torch import Tensor
 from torch.nn import functional as F
+
+from sdxs.train.features import Encode
+from sdxs.train.latents import LABELS
 
 
 def ssim(a: Tensor, b: Tensor, window: int = 3) -> Tensor:
@@ -29,42 +33,58 @@ def ssim(a: Tensor, b: Tensor, window: int = 3) -> Tensor:
     return (luminance * structure).mean()
 
 
-def encoder_features(
-    unet: UNet2DConditionModel, x: Tensor, t: Tensor, context: Tensor
-) -> list[Tensor]:
-    """What each down block of a U-Net makes of latents, before it halves them."""
-    embedding = unet.time_embedding(unet.time_proj(t).to(x.dtype))
-    h = unet.conv_in(x)
-    features = []
-    for block in unet.down_blocks:
-        if getattr(block, "has_cross_attention", False):
-            h, residuals = block(h, embedding, encoder_hidden_states=context)
-        else:
-            h, residuals = block(h, embedding)
-        features.append(residuals[0])
-    return features
+def feature_matching(encode: Encode, ours: Tensor, target: Tensor, context: Tensor) -> Tensor:
+    """Eq. 10 with the sign mended: mean over layers of 1 - SSIM of frozen features.
 
-
-def feature_matching(
-    unet: UNet2DConditionModel, ours: Tensor, target: Tensor, context: Tensor, t: int = 20
-) -> Tensor:
-    """Eq. 10 with the sign mended: mean over layers of 1 - SSIM of the frozen U-Net's features.
-
-    ours, target: latents (B, 4, h, w), seen as if almost clean (timestep `t`).
+    ours, target: latents (B, 4, h, w). context: embeddings (B, L, D).
     """
-    time = torch.full((len(ours),), t, device=ours.device)
     with torch.no_grad():
-        wanted = encoder_features(unet, target, time, context)
-    got = encoder_features(unet, ours, time, context)
+        wanted = encode(target, context)
+    got = encode(ours, context)
     parts = [1 - ssim(a.float(), b.float()) for a, b in zip(got, wanted, strict=True)]
     return torch.stack(parts).mean()
 
 
-def score_direction(x0: Tensor, fake: Tensor, real: Tensor) -> Tensor:
-    """Eq. 12 in the space of x0, each row scaled to be of order one: the gradient on x0 (B, ...).
+def segmentation(logits: Tensor, seen: Tensor) -> Tensor:
+    """Cross entropies of kinds and of colours: logits (B, sum(LABELS), h, w) and such shares."""
+    parts = zip(logits.split(LABELS, 1), seen.split(LABELS, 1), strict=True)
+    return torch.stack([F.cross_entropy(ours, wanted) for ours, wanted in parts]).sum()
 
-    fake, real: what the online and the offline model take the noised x0 for. Their difference is
-    that of the scores times s^2 / a; DMD2 (arXiv 2405.14867) divides by the offline model's error.
+
+def score_difference(fake: Tensor, real: Tensor, t: Tensor, alphas: Tensor) -> Tensor:
+    """s_phi - s_p of eq. 12, (B, ...), from what the online and the offline model take x_t for.
+
+    By Tweedie's formula a score is (a x0 - x_t) / s^2, so x_t cancels. t: (B,); alphas: (T,).
+    """
+    alpha = alphas.to(fake.device, fake.dtype)[t.to(fake.device)]
+    alpha = alpha.reshape(-1, *[1] * (fake.ndim - 1))
+    return alpha.sqrt() / (1 - alpha) * (fake - real)
+
+
+def score_direction(x0: Tensor, fake: Tensor, real: Tensor, t: Tensor, alphas: Tensor) -> Tensor:
+    """Eq. 12 with each row weighted to be of order one: the gradient on x0 (B, ...).
+
+    The weight is s^2 / a, divided by the offline model's mean error (DMD2, arXiv 2405.14867).
     """
     error = (x0 - real).abs().mean(tuple(range(1, x0.ndim)), keepdim=True)  # (B, 1, ...)
-    return (fake - real) / error.clamp(min=1e-6)
+    alpha = alphas.to(x0.device, x0.dtype)[t.to(x0.device)].reshape(error.shape)
+    weight = (1 - alpha) / alpha.sqrt() / error.clamp(min=1e-6)
+    return weight * score_difference(fake, real, t, alphas)
+
+
+def hinge(reals: Sequence[Tensor], fakes: Sequence[Tensor]) -> Tensor:
+    """A discriminator's loss: its logits above 1 on what is real, below -1 on what is not."""
+    parts = [F.relu(1 - r).mean() + F.relu(1 + f).mean() for r, f in zip(reals, fakes, strict=True)]
+    return torch.stack(parts).mean()
+
+
+def unmasked(fakes: Sequence[Tensor]) -> Tensor:
+    """The other side's loss: the lower, the more of it passes for real."""
+    return -torch.stack([logits.mean() for logits in fakes]).mean()
+
+
+def steepness(reals: Sequence[Tensor], seen: Sequence[Tensor]) -> Tensor:
+    """R1 (arXiv 1801.04406, eq. 9): mean squared gradient of logits by what is seen, (B, ...)."""
+    total = torch.stack([logits.sum() for logits in reals]).sum()
+    slopes = torch.autograd.grad(total, list(seen), create_graph=True)
+    return torch.stack([slope.flatten(1).square().sum(1).mean() for slope in slopes]).mean()

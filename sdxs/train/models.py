@@ -1,11 +1,9 @@
 """The storybook's networks by preset, and the noise schedule they share: built, never loaded."""
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 
@@ -46,6 +44,26 @@ def build_unet(preset: Preset, resolution: int) -> UNet2DConditionModel:
     )
 
 
+def build_large_unet(preset: Preset, resolution: int) -> UNet2DConditionModel:
+    """Stable Diffusion's own layout at the same widths: four stages, a middle, two blocks each."""
+    down, up = "CrossAttnDownBlock2D", "CrossAttnUpBlock2D"
+    return UNet2DConditionModel(
+        sample_size=resolution // FACTOR,
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
+        block_out_channels=(*preset.channels, preset.channels[-1]),
+        layers_per_block=2,
+        down_block_types=(down, down, down, "DownBlock2D"),
+        up_block_types=("UpBlock2D", up, up, up),
+        cross_attention_dim=preset.text_width,
+        attention_head_dim=preset.heads,
+        norm_num_groups=16,
+    )
+
+
+LAYOUTS = {"sdxs": build_unet, "sd": build_large_unet}
+
+
 def build_text_encoder(preset: Preset, tokenizer: CLIPTokenizer) -> CLIPTextModel:
     return CLIPTextModel(
         CLIPTextConfig(
@@ -75,12 +93,6 @@ def build_scheduler() -> DDIMScheduler:
         clip_sample=False,
         set_alpha_to_one=True,  # one step then lands on x0 itself
     )
-
-
-def short_attention() -> AbstractContextManager[None]:
-    """Attention by plain matrix products: on a CPU and with a few dozen tokens, training is faster
-    so than with the blocked kernel that torch would choose."""
-    return sdpa_kernel(SDPBackend.MATH)
 
 
 def tokenize(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:

@@ -3,23 +3,23 @@
 Chunk k depends on (seed, k) only and is written whole or not at all, so the command resumes.
 """
 
-import argparse
 import json
-import os
 import random
+import time
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
 from sdxs.storybook.captions import as_typed, describe
 from sdxs.storybook.scenes import sample_scene
-from sdxs.train import loop
-from sdxs.train.solver import Teacher
+from sdxs.train import loop, stage
+from sdxs.train.solver import GUIDANCE, Model
 
-CHUNK = 64
+CHUNK, ABOUT = 64, "pairs.json"
 
 
 def prompts_of(seed: int, chunk: int) -> list[str]:
@@ -33,45 +33,60 @@ def draw_prompts(rng: random.Random, count: int) -> list[str]:
 
 
 def make(run: Path, *, teacher: Path, count: int, steps: int, guidance: float, seed: int) -> None:
-    model = Teacher.load(teacher)
+    """Leave at least `count` pairs in `run`, whole chunks of them. Raises TrainingError.
+
+    guidance: of the solver; 1 for a model that has it in its weights (`sdxs.train.straighten`).
+    """
+    model = Model.load(teacher)
     side, channels = model.unet.config["sample_size"], model.unet.config["in_channels"]
     run.mkdir(parents=True, exist_ok=True)
     settings = {
         "steps": steps,
         "guidance": guidance,
+        "within": stage.read(teacher).get("guidance", 1.0),  # what its weights have learnt
         "seed": seed,
         "teacher": loop.fingerprint(model.unet),
     }
-    about = run / "pairs.json"
-    if about.exists() and json.loads(about.read_text()) != settings:
-        raise loop.TrainingError(f"{run} holds pairs of other settings: {about.read_text()}")
-    about.write_text(json.dumps(settings))
-    for chunk in tqdm(
-        range(-(-count // CHUNK)),
-        desc="pairs",
-        unit=f"{CHUNK} pairs",
-        dynamic_ncols=True,
-        mininterval=2,
-    ):
+    about = run / ABOUT
+    known = json.loads(about.read_text()) if about.exists() else settings
+    if known != settings:
+        name = next(name for name in settings if known.get(name) != settings[name])
+        raise loop.TrainingError(
+            f"{run} holds pairs with {name}={known.get(name)}, not {settings[name]}: use that, "
+            "or another --run"
+        )
+    with loop.replacing(about) as part:
+        part.write_text(json.dumps(settings))
+    chunks = range(-(-count // CHUNK))
+    seconds = 0.0
+    bar = tqdm(chunks, desc="pairs", unit=f"{CHUNK} pairs", dynamic_ncols=True, mininterval=2)
+    for chunk in bar:
         path = run / f"chunk-{chunk:05d}.safetensors"
-        if path.exists():
-            continue
-        noise = torch.randn(CHUNK, channels, side, side, generator=loop.chance(seed, chunk))
-        latents = model.sample(prompts_of(seed, chunk), noise, steps, guidance)
-        part = path.with_suffix(".part")
-        save_file({"noise": noise.half(), "latents": latents.contiguous().half()}, part)
-        os.replace(part, path)
+        if not path.exists():
+            began = time.monotonic()
+            noise = torch.randn(CHUNK, channels, side, side, generator=loop.chance(seed, chunk))
+            latents = model.sample(prompts_of(seed, chunk), noise, steps, guidance)
+            data = {"noise": noise.half(), "latents": latents.contiguous().half()}
+            with loop.replacing(path) as part:
+                save_file(data, part, {"seconds": f"{time.monotonic() - began:.2f}"})
+        with safe_open(path, "pt") as chunk_file:
+            seconds += float((chunk_file.metadata() or {}).get("seconds", 0))
+    stage.finish(run, "pairs", seconds, **settings, count=len(chunks) * CHUNK)
 
 
 class Pairs:
-    """Pairs in memory: noise, latents (N, 4, h, w) float16 and N prompts."""
+    """Pairs in memory: noise, latents (N, 4, h, w) float16 and N prompts.
+
+    guidance: the one that the pictures were painted with.
+    """
 
     def __init__(self, run: Path) -> None:
-        self.settings = json.loads((run / "pairs.json").read_text())
-        seed = self.settings["seed"]
         paths = sorted(run.glob("chunk-*.safetensors"))
         if not paths:
             raise loop.TrainingError(f"no pairs in {run}: run python -m sdxs.train.pairs first")
+        self.settings = json.loads((run / ABOUT).read_text())
+        self.guidance: float = self.settings["guidance"] * self.settings["within"]
+        seed = self.settings["seed"]
         chunks = [load_file(path) for path in paths]
         self.noise = torch.cat([chunk["noise"] for chunk in chunks])
         self.latents = torch.cat([chunk["latents"] for chunk in chunks])
@@ -85,18 +100,16 @@ class Pairs:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--run", type=Path, default=Path("runs/pairs"), help="folder for the pairs")
-    parser.add_argument("--teacher", type=loop.made_by("teacher"), default="runs/teacher")
-    parser.add_argument("--count", type=int, default=4096)
-    parser.add_argument(
-        "--steps", type=int, default=12, help="evaluations of the teacher a picture"
-    )
-    parser.add_argument("--guidance", type=float, default=3.0)
-    parser.add_argument("--seed", type=int, default=3)
+    parser = stage.options("pairs", __doc__, seed=3)
+    add = parser.add_argument
+    stage.needs(parser, "--teacher", *stage.MULTI_STEP, "straighten", default="blocks",
+                words="the model of many steps, or of a few")  # fmt: skip
+    add("--count", type=stage.positive, default=20480, help="pairs, rounded up to whole chunks")
+    add("--steps", type=stage.positive, default=10, help="steps of the solver")
+    add("--guidance", type=float, default=GUIDANCE, help="of the solver")
     options = vars(parser.parse_args(arguments))
     make(options.pop("run"), **options)
 
 
 if __name__ == "__main__":
-    loop.command(main)
+    stage.command(main)

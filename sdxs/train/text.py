@@ -6,27 +6,29 @@ attribute: both things with colour and size in the order of naming, how they sta
 The heads are then thrown away.
 """
 
-import argparse
-import json
 import random
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers import CLIPTokenizer
 
 from sdxs.storybook.captions import OPPOSITE, Caption, as_typed, describe
 from sdxs.storybook.scenes import (
     COLOURS,
     GROUNDS,
+    HELD_OUT_SEED,
     PLACES,
     SIZES,
     SKIES,
     THINGS,
     sample_scene,
+    sample_scenes,
 )
 from sdxs.storybook.tokenizer import build_tokenizer
-from sdxs.train import loop
+from sdxs.train import loop, stage
+from sdxs.train.machine import DEVICE, fast
 from sdxs.train.models import PRESETS, build_text_encoder, tokenize
 
 UNSAID = "unsaid"
@@ -64,6 +66,21 @@ def after_end(ids: Tensor, states: Tensor, end: int) -> Tensor:
     return (states * weight).sum(1) / weight.sum(1)
 
 
+@torch.no_grad()
+def read_off(
+    model: nn.ModuleDict, tokenizer: CLIPTokenizer, sizes: list[int], count: int = 1000
+) -> float:
+    """Share of the attributes of held-out captions that the heads read off rightly."""
+    rng = random.Random(HELD_OUT_SEED)
+    captions = [describe(scene, rng) for scene in sample_scenes(count, HELD_OUT_SEED)]
+    ids = tokenize(tokenizer, [caption.text for caption in captions]).to(DEVICE)
+    states = model["text"](ids).last_hidden_state
+    answers = model["heads"](after_end(ids, states, tokenizer.eos_token_id)).split(sizes, -1)
+    wanted = targets(captions).to(DEVICE).unbind(-1)
+    right = [(a.argmax(-1) == w).float().mean() for a, w in zip(answers, wanted, strict=True)]
+    return torch.stack(right).mean().item()
+
+
 def train(
     run: Path,
     *,
@@ -74,23 +91,24 @@ def train(
     seed: int,
     save_seconds: float = 180.0,
 ) -> None:
+    """Leave `text_encoder` and `tokenizer` in `run`. Raises TrainingError."""
     torch.manual_seed(seed)
     tokenizer = build_tokenizer()
     text = build_text_encoder(PRESETS[preset], tokenizer)
     sizes = [len(options) + 1 for options in HEADS.values()]
     heads = nn.Linear(PRESETS[preset].text_width, sum(sizes))
-    model = nn.ModuleDict({"text": text, "heads": heads})
+    model = nn.ModuleDict({"text": text, "heads": heads}).to(DEVICE)
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01, fused=True)
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
         loop.set_lr(optimizer, lr * loop.cosine(index, steps))
-        rng = random.Random(int(torch.randint(2**62, (1,), generator=generator)))
+        rng = loop.plain(generator)
         captions = [describe(sample_scene(rng), rng) for _ in range(batch)]
-        ids = tokenize(tokenizer, [as_typed(caption.text, rng) for caption in captions])
-        with torch.autocast("cpu", torch.bfloat16):
+        ids = tokenize(tokenizer, [as_typed(caption.text, rng) for caption in captions]).to(DEVICE)
+        with fast():
             states = text(ids).last_hidden_state  # (B, L, D)
         answers = heads(after_end(ids, states.float(), tokenizer.eos_token_id)).split(sizes, -1)
-        wanted = targets(captions).unbind(-1)
+        wanted = targets(captions).to(DEVICE).unbind(-1)
         pairs = list(zip(answers, wanted, strict=True))
         loss = torch.stack([F.cross_entropy(a, w) for a, w in pairs]).mean()
         right = torch.stack([(a.argmax(-1) == w).float().mean() for a, w in pairs]).mean()
@@ -100,33 +118,23 @@ def train(
         optimizer.step()
         return {"loss": loss.item(), "right": right.item()}
 
+    settings = {"preset": preset, "batch": batch, "lr": lr}
     seconds = loop.run(
-        run,
-        {"model": model, "optimizer": optimizer},
-        step,
-        steps=steps,
-        seed=seed,
-        settings={"preset": preset, "batch": batch, "lr": lr},
-        title="text encoder",
-        save_seconds=save_seconds,
-    )
+        run, {"model": model, "optimizer": optimizer}, step, steps=steps, seed=seed,
+        settings=settings, title="text encoder", save_seconds=save_seconds,
+    )  # fmt: skip
+    right = read_off(model, tokenizer, sizes)
     text.save_pretrained(run / "text_encoder")
     tokenizer.save_pretrained(run / "tokenizer")
-    about = {"stage": "text", "captions": steps * batch, "hours": round(seconds / 3600, 3)}
-    print(json.dumps(about))
+    stage.finish(run, "text", seconds, right=round(right, 4), **settings, steps=steps, seed=seed)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--run", type=Path, default=Path("runs/text"), help="folder for its state")
-    parser.add_argument("--preset", choices=PRESETS, default="s")
-    parser.add_argument("--steps", type=int, default=500)
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--seed", type=int, default=5)
+    parser = stage.options("text", __doc__, steps=500, batch=128, lr=1e-3, seed=5)
+    parser.add_argument("--preset", choices=PRESETS, default="s", help="how wide, how deep")
     options = vars(parser.parse_args(arguments))
     train(options.pop("run"), **options)
 
 
 if __name__ == "__main__":
-    loop.command(main)
+    stage.command(main)

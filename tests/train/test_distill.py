@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from sdxs.schedule import add_noise
+from sdxs.train import distill, loop
 from sdxs.train.distill import ALPHA, HOLD, eased
-from sdxs.train.losses import score_direction
+from sdxs.train.losses import score_difference, score_direction
 from sdxs.train.models import build_scheduler
 
 
@@ -17,12 +18,6 @@ def denoise(x: torch.Tensor, t: torch.Tensor, mean: torch.Tensor, covariance: to
     whole = a2 * covariance + (1 - a2) * torch.eye(len(mean)).double()
     gain = a2.sqrt() * covariance @ torch.linalg.inv(whole)
     return mean + (x - a2.sqrt() * mean) @ gain.T
-
-
-def score(x: torch.Tensor, x0: torch.Tensor, t: torch.Tensor, alphas: torch.Tensor):
-    """grad log p_t(x_t) = (a x0 - x_t) / s^2 (Tweedie's formula), x and x0 (B, D)."""
-    a2 = alphas[t][:, None]
-    return (a2.sqrt() * x0 - x) / (1 - a2)
 
 
 def gaussian(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -49,9 +44,9 @@ def test_the_gradient_is_the_analytic_one_on_gaussians(level: int) -> None:
     for sign, mean, covariance in ((1, fake_mean, fake_cov), (-1, real_mean, real_cov)):
         whole = a2 * covariance + (1 - a2) * torch.eye(3).double()
         wanted = wanted - sign * (x - a2.sqrt() * mean) @ torch.linalg.inv(whole)
-    ours = score(x, fake, t, alphas) - score(x, real, t, alphas)
+    ours = score_difference(fake, real, t, alphas)
     torch.testing.assert_close(ours, wanted, rtol=1e-5, atol=1e-5)
-    pull = score_direction(x0, fake, real)
+    pull = score_direction(x0, fake, real, t, alphas)
     cosines = torch.nn.functional.cosine_similarity(pull, wanted)
     assert (cosines > 1 - 1e-5).all()
 
@@ -68,7 +63,7 @@ def test_a_gaussian_moves_to_the_other_one() -> None:
         t = torch.randint(20, 980, (1,), generator=generator).expand(len(x0))
         x = add_noise(x0, torch.randn(x0.shape, generator=generator).double(), t, alphas)
         fake, real = denoise(x, t, shift, covariance), denoise(x, t, mean, covariance)
-        shift = shift - 0.5 * score_direction(x0, fake, real).mean(0)
+        shift = shift - 0.5 * score_direction(x0, fake, real, t, alphas).mean(0)
     assert (shift - mean).abs().max() < 0.05
 
 
@@ -77,3 +72,11 @@ def test_the_schedule_holds_then_falls() -> None:
     assert values[0] == values[int(1000 * HOLD)] == ALPHA[0]
     assert values[1000] == pytest.approx(ALPHA[1])
     assert all(a >= b for a, b in itertools.pairwise(values))
+
+
+def test_too_few_steps_are_refused(tmp_path) -> None:
+    with pytest.raises(loop.TrainingError, match="80 steps are not enough: the first 80"):
+        distill.train(
+            tmp_path, teacher=tmp_path, pairs=tmp_path, begin=tmp_path, steps=80, online_steps=2,
+            online_first=80, batch=2, lr=1e-4, online_lr=1e-4, guidance=None, fixed=False, seed=1,
+        )  # fmt: skip

@@ -1,0 +1,229 @@
+"""Stage a: the tiny decoder (paper, section 3.1, eq. 5). From latents to what a larger one paints.
+
+The loss is the paper's: L1 between the two pictures made `scale` times smaller, and a GAN for what
+is finer than that. The discriminator sees picture and latents together; its weight keeps the two
+gradients at the decoder's last layer in a fixed proportion (as in VQGAN, arXiv 2012.09841, eq. 7).
+The larger autoencoder keeps its encoder: the latents stay the same ones. Half of those that it
+learns from are encoded renders, half what the multi-step model paints, as in the paper.
+"""
+
+import itertools
+import statistics
+import time
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderTiny
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sdxs.storybook.evaluate import of_renders
+from sdxs.storybook.evaluator import Evaluator
+from sdxs.train import loop, stage
+from sdxs.train.autoencoder import box_psnr
+from sdxs.train.latents import encode_scenes
+from sdxs.train.losses import hinge, unmasked
+from sdxs.train.machine import DEVICE, fast, placed
+from sdxs.train.models import FACTOR
+from sdxs.train.pairs import Pairs
+from sdxs.weights import weights_folder
+
+CROP = 8  # latent cells along a side
+
+
+def build(larger: AutoencoderTiny, width: int) -> AutoencoderTiny:
+    """The larger one's encoder, and a decoder with a block a stage."""
+    config = {
+        **larger.config,
+        "decoder_block_out_channels": (width,) * 4,
+        "num_decoder_blocks": (2, 2, 1, 1),
+    }
+    config.pop("block_out_channels", None)
+    tiny = AutoencoderTiny.from_config(config)
+    tiny.encoder.load_state_dict(larger.encoder.state_dict())
+    return tiny
+
+
+class Discriminator(nn.Module):
+    """Logits (B, 1, h, w) of whether pictures (B, 3, 8h, 8w) are the larger decoder's for z."""
+
+    def __init__(self, width: int = 32, latent: int = 4) -> None:
+        super().__init__()
+        sizes = [3, width, 2 * width, 4 * width]
+        self.small = nn.Sequential(
+            *(
+                layer
+                for before, after in itertools.pairwise(sizes)
+                for layer in (nn.Conv2d(before, after, 4, 2, 1), nn.LeakyReLU(0.2))
+            )
+        )
+        self.judge = nn.Sequential(
+            nn.Conv2d(sizes[-1] + latent, sizes[-1], 3, 1, 1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(sizes[-1], 1, 3, 1, 1),
+        )
+
+    def forward(self, picture: Tensor, z: Tensor) -> Tensor:
+        return self.judge(torch.cat((self.small(picture), z), 1))
+
+
+def coarse_l1(ours: Tensor, target: Tensor, scale: int) -> Tensor:
+    """The first term of eq. 5: L1 of pictures (B, 3, H, W) made `scale` times smaller."""
+    return F.l1_loss(F.avg_pool2d(ours, scale), F.avg_pool2d(target, scale))
+
+
+def proportion(first: Tensor, second: Tensor, weight: Tensor) -> float:
+    """What to weigh the second loss with for both to pull equally hard at a weight."""
+    (own,) = torch.autograd.grad(first, weight, retain_graph=True)
+    (other,) = torch.autograd.grad(second, weight, retain_graph=True)
+    return (own.norm() / other.norm().clamp(min=1e-8)).clamp(max=1e3).item()
+
+
+@torch.no_grad()
+def compared(
+    tiny: AutoencoderTiny, larger: AutoencoderTiny, resolution: int, held_out: int, rounds: int = 20
+) -> dict[str, float]:
+    """What the tiny decoder costs and saves: A of renders with both, and how many times faster."""
+    judge = Evaluator.load(weights_folder("evaluator"))
+    ours, theirs = (of_renders(judge, held_out, resolution, vae) for vae in (tiny, larger))
+    z = torch.randn(1, 4, resolution // FACTOR, resolution // FACTOR)
+    seconds: dict[str, list[float]] = {"tiny": [], "larger": []}
+    for _ in range(rounds + 2):  # the first two to warm up; in turns, so that both meet the same
+        for name, vae in (("tiny", tiny), ("larger", larger)):
+            began = time.perf_counter()
+            vae.decode(z)
+            seconds[name].append(time.perf_counter() - began)
+    medians = {name: statistics.median(times[2:]) for name, times in seconds.items()}
+    faster = medians["larger"] / medians["tiny"]
+    return {"a": round(ours, 4), "a_larger": round(theirs, 4), "faster": round(faster, 2)}
+
+
+def train(
+    run: Path,
+    *,
+    autoencoder: Path,
+    pairs: Path,
+    width: int,
+    scale: int,
+    gan: float,
+    steps: int,
+    batch: int,
+    pictures: int,
+    lr: float,
+    seed: int,
+    resolution: int,
+    held_out: int,
+    save_seconds: float = 180.0,
+) -> None:
+    """Leave an autoencoder with the larger one's encoder and a tiny decoder in `run`.
+
+    width: channels of the decoder. scale: how much smaller the pictures of the L1 are. gan: the
+    GAN's gradient relative to the L1's. held_out: renders to compare the two by.
+    Raises TrainingError.
+    """
+    larger = AutoencoderTiny.from_pretrained(autoencoder / "vae").eval().requires_grad_(False)
+    larger = placed(larger)
+    data = encode_scenes(run, larger, pictures, seed, resolution)
+    painted = Pairs(pairs)
+    known = torch.cat((data.latents, painted.latents[: len(data.latents)]))
+    torch.manual_seed(seed)
+    tiny, judge = placed(build(larger, width)), placed(Discriminator())
+    decoder = tiny.decoder.train()
+    last = decoder.layers[-1].weight
+    optimizers = {
+        name: torch.optim.Adam(network.parameters(), lr=lr, betas=(0.9, 0.9), amsgrad=True)
+        for name, network in (("decoder", decoder), ("judge", judge))
+    }
+
+    def batch_of(generator: torch.Generator) -> Tensor:
+        """Random windows of latents, (B, 4, CROP, CROP)."""
+        rows = torch.randint(len(known), (batch,), generator=generator).tolist()
+        most = known.shape[-1] - CROP + 1
+        corners = torch.randint(most, (batch, 2), generator=generator).tolist()
+        windows = [
+            known[row, :, y : y + CROP, x : x + CROP]
+            for row, (y, x) in zip(rows, corners, strict=True)
+        ]
+        return torch.stack(windows).float().to(DEVICE)
+
+    def step(index: int, generator: torch.Generator) -> dict[str, float]:
+        for optimizer in optimizers.values():
+            loop.set_lr(optimizer, lr * loop.trapezoid(index, steps))
+        z = batch_of(generator)
+        with fast():
+            with torch.no_grad():
+                target = larger.decoder(z).float()
+            ours = decoder(z).float()
+            fooled = judge(ours, z).float()
+        l1 = coarse_l1(ours, target, scale)
+        adversarial = unmasked([fooled])
+        strength = 0.0
+        if gan:
+            strength = gan * proportion(l1, adversarial, last)
+        optimizers["decoder"].zero_grad(set_to_none=True)
+        (l1 + strength * adversarial).backward()
+        optimizers["decoder"].step()
+
+        optimizers["judge"].zero_grad(set_to_none=True)
+        with fast():
+            real, fake = judge(target, z).float(), judge(ours.detach(), z).float()
+        judged = hinge([real], [fake])
+        judged.backward()
+        optimizers["judge"].step()
+        return {"l1": l1.item(), "judged": judged.item(), "strength": strength}
+
+    settings = {
+        "autoencoder": loop.fingerprint(larger),
+        "pairs": painted.settings,
+        "width": width,
+        "scale": scale,
+        "gan": gan,
+        "batch": batch,
+        "pictures": pictures,
+        "lr": lr,
+        "resolution": resolution,
+    }
+    parts = {
+        "decoder": decoder,
+        "judge": judge,
+        "decoder_optimizer": optimizers["decoder"],
+        "judge_optimizer": optimizers["judge"],
+    }
+    seconds = loop.run(
+        run, parts, step, steps=steps, seed=seed, settings=settings, title="tiny decoder",
+        save_seconds=save_seconds, flat=1 - loop.DECAY,
+    )  # fmt: skip
+    tiny = tiny.cpu().eval()
+    whole, boxed = box_psnr(tiny, resolution)
+    tiny.save_pretrained(run / "vae")
+    measured = {"psnr": round(whole, 2), "psnr_in_boxes": round(boxed, 2)}
+    measured |= compared(tiny, larger.cpu(), resolution, held_out)
+    stage.finish(
+        run, "decoder", data.seconds + seconds, **measured, **settings, steps=steps, seed=seed
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = stage.options(
+        "decoder", __doc__,
+        steps=6000, batch=16, lr=3e-4, pictures=6000, resolution=128, seed=8,
+    )  # fmt: skip
+    add = parser.add_argument
+    stage.needs(parser, "--autoencoder", "autoencoder", default="autoencoder",
+                words="the larger one")  # fmt: skip
+    stage.needs(parser, "--pairs", "pairs", default="pairs", words="latents that were painted")
+    add("--width", type=stage.positive, default=24, help="channels of the decoder")
+    add(
+        "--scale",
+        type=stage.positive,
+        default=8,
+        help="how much smaller the pictures of the L1 are",
+    )
+    add("--held-out", type=stage.positive, default=1000, help="renders to compare the two by")
+    add("--gan", type=float, default=1.0, help="gradient of the GAN relative to the L1's; 0 is off")
+    options = vars(parser.parse_args(arguments))
+    train(options.pop("run"), **options)
+
+
+if __name__ == "__main__":
+    stage.command(main)

@@ -1,0 +1,157 @@
+"""Pictures of how training went: curves of runs, sheets stage by stage, clouds of points.
+
+`python -m sdxs.train.figures curves runs/teacher --output teacher.png` and
+`python -m sdxs.train.figures sheet "MSE=runs/warmup-mse" "FM=runs/warmup" --output stages.png`.
+Needs matplotlib (`pip install -e '.[train]'`).
+"""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from diffusers import AutoencoderTiny
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from sdxs.picture import to_pictures
+from sdxs.storybook.captions import frozen_captions
+from sdxs.train import stage
+from sdxs.train.loop import TrainingError
+from sdxs.train.machine import DEVICE
+from sdxs.train.score import painter, sampling
+from sdxs.train.solver import Model
+
+EDGE, NAMES = 6, 96  # pixels between pictures, and for a row's name
+
+
+def plots() -> Any:
+    """matplotlib's pyplot, for files alone."""
+    try:
+        import matplotlib
+    except ImportError:
+        raise TrainingError("matplotlib is not there: pip install -e '.[train]'") from None
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    return plt
+
+
+def metrics(run: Path) -> dict[str, tuple[list[int], list[float]]]:
+    """Steps and values of everything a run has logged; of a step done twice, the later."""
+    rows = {}
+    for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        rows[row.pop("step")] = row
+    out: dict[str, tuple[list[int], list[float]]] = {}
+    for step in sorted(rows):
+        for name, value in rows[step].items():
+            steps, values = out.setdefault(name, ([], []))
+            steps.append(step)
+            values.append(value)
+    return out
+
+
+def curves(runs: list[Path], output: Path) -> None:
+    """A row of plots for each run, one for each number that it has logged."""
+    plt = plots()
+    found = {run: metrics(run) for run in runs}
+    columns = max(len(lines) for lines in found.values())
+    figure, axes = plt.subplots(
+        len(runs), columns, figsize=(3.2 * columns, 2.3 * len(runs)), squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    for row, (run, lines) in zip(axes, found.items(), strict=True):
+        for axis in row:
+            axis.set_axis_off()
+        for axis, (name, (steps, values)) in zip(row, lines.items(), strict=False):
+            axis.set_axis_on()
+            axis.plot(steps, values, linewidth=1)
+            axis.set_title(f"{run.name}: {name}", fontsize=9)
+            low, high = sorted(values)[len(values) // 50], sorted(values)[-1 - len(values) // 50]
+            axis.set_ylim(low - 0.1 * (high - low) - 1e-9, high + 0.1 * (high - low) + 1e-9)
+            axis.tick_params(labelsize=7)
+    figure.savefig(output, dpi=110)
+    plt.close(figure)
+
+
+def points(clouds: Mapping[str, Tensor], output: Path, shown: int = 3000) -> None:
+    """Clouds of points (N, 2) side by side."""
+    plt = plots()
+    figure, axes = plt.subplots(
+        1, len(clouds), figsize=(3 * len(clouds), 3.2), squeeze=False, layout="constrained"
+    )
+    for axis, (name, cloud) in zip(axes[0], clouds.items(), strict=True):
+        axis.scatter(*cloud[:shown].T.tolist(), s=1, alpha=0.4)
+        axis.set(title=name, xlim=(-2.2, 2.2), ylim=(-2.2, 2.2), aspect="equal")
+        axis.tick_params(labelsize=7)
+    figure.savefig(output, dpi=110)
+    plt.close(figure)
+
+
+def sheet(models: Mapping[str, Path], autoencoder: Path, count: int, output: Path) -> None:
+    """The first frozen captions painted by every model, a row each, from the same noise."""
+    texts = [caption.text for caption in frozen_captions()[:count]]
+    vae = AutoencoderTiny.from_pretrained(autoencoder / "vae").eval().to(DEVICE)
+    rows = {}
+    for name, run in models.items():
+        paint = painter(Model.load(run), vae, *sampling(run))
+        rows[name] = to_pictures(paint(texts, list(range(count))))
+    side = next(iter(rows.values()))[0].width
+    size = (NAMES + count * (side + EDGE), len(rows) * (side + EDGE) + EDGE)
+    page = Image.new("RGB", size, "white")
+    pen, font = ImageDraw.Draw(page), ImageFont.load_default(13)
+    for number, (name, pictures) in enumerate(rows.items()):
+        top = EDGE + number * (side + EDGE)
+        pen.multiline_text((EDGE, top + EDGE), name.replace(" ", "\n"), "black", font)
+        for column, picture in enumerate(pictures):
+            page.paste(picture, (NAMES + column * (side + EDGE), top))
+    page.save(output, optimize=True)
+
+
+def png(text: str) -> Path:
+    """An argparse type: where a figure can go."""
+    path = Path(text)
+    if path.suffix.lower() != ".png":
+        raise argparse.ArgumentTypeError(f"{text} does not end in .png")
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {path.parent}")
+    return path
+
+
+def logged(text: str) -> Path:
+    """An argparse type: the folder of a run with something to plot."""
+    if not (Path(text) / "metrics.jsonl").is_file():
+        raise argparse.ArgumentTypeError(f"{text} has no metrics.jsonl: it is no stage's folder")
+    return Path(text)
+
+
+def named(text: str) -> tuple[str, Path]:
+    """An argparse type: NAME=FOLDER, or a model's folder alone."""
+    name, _, folder = text.rpartition("=")
+    return name or Path(folder).name, stage.finished_by(*stage.MODELS)(folder)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = stage.parser("figures", __doc__)
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    plotted = kinds.add_parser("curves", help="what runs have logged")
+    plotted.add_argument("runs", type=logged, nargs="+", metavar="FOLDER", help="of a stage")
+    painted = kinds.add_parser("sheet", help="the same captions by several models")
+    painted.add_argument("models", type=named, nargs="+", metavar="NAME=FOLDER", help="a row each")
+    stage.needs(painted, "--autoencoder", "autoencoder", "decoder", default="autoencoder",
+                words="what makes pictures of latents")  # fmt: skip
+    painted.add_argument("--count", type=stage.positive, default=8, help="captions")
+    for kind in (plotted, painted):
+        kind.add_argument("--output", type=png, required=True, metavar="PNG", help="where it goes")
+    options = parser.parse_args(arguments)
+    if options.kind == "curves":
+        curves(options.runs, options.output)
+    else:
+        sheet(dict(options.models), options.autoencoder, options.count, options.output)
+    print(options.output)
+
+
+if __name__ == "__main__":
+    stage.command(main)

@@ -1,0 +1,39 @@
+"""Where the stages compute, and how: on CUDA if it is there, in bfloat16 where that is safe.
+
+Chance is always drawn on the CPU and then moved, so that it does not depend on the machine.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def placed(network: Any) -> Any:
+    """The network on the device, in the layout that convolutions like there."""
+    return network.to(DEVICE, memory_format=torch.channels_last)
+
+
+def short_attention() -> AbstractContextManager[None]:
+    """Attention by plain matrix products: on a CPU and with a few dozen tokens, training is faster
+    so than with the blocked kernel that torch would choose."""
+    return sdpa_kernel(SDPBackend.MATH) if DEVICE.type == "cpu" else nullcontext()
+
+
+@contextmanager
+def fast() -> Iterator[None]:
+    """How the stages run a network: short attention, products in bfloat16."""
+    with short_attention(), torch.autocast(DEVICE.type, torch.bfloat16):
+        yield
+
+
+def predict(unet: nn.Module, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
+    """v (B, 4, h, w) float32, from x (B, 4, h, w), t (B,) and embeddings (B, L, D)."""
+    with fast():
+        v: Tensor = unet(x.to(memory_format=torch.channels_last), t, context, return_dict=False)[0]
+    return v.float()

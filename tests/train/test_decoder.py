@@ -1,0 +1,59 @@
+"""The tiny decoder: eq. 5 against scikit-image, and what its discriminator looks at."""
+
+import pytest
+import torch
+from skimage.measure import block_reduce
+
+from sdxs.train.autoencoder import build
+from sdxs.train.decoder import Discriminator, coarse_l1, proportion
+from sdxs.train.decoder import build as build_tiny
+
+
+def test_the_coarse_loss_agrees_with_scikit_image() -> None:
+    generator = torch.Generator().manual_seed(0)
+    ours, target = torch.randn(2, 2, 3, 16, 16, generator=generator).double()
+    small = [
+        block_reduce(x.numpy(), (1, 1, 8, 8), lambda a, axis: a.mean(axis)) for x in (ours, target)
+    ]
+    assert coarse_l1(ours, target, 8).item() == pytest.approx(abs(small[0] - small[1]).mean())
+
+
+def test_detail_finer_than_the_scale_costs_nothing() -> None:
+    flat = torch.zeros(1, 3, 16, 16)
+    checks = (torch.arange(16)[:, None] + torch.arange(16)) % 2 * 2.0 - 1
+    assert coarse_l1(flat + checks, flat, 8) == 0
+    assert coarse_l1(flat + 0.5, flat, 8) == 0.5
+
+
+def test_the_tiny_one_keeps_the_encoder_and_has_a_smaller_decoder() -> None:
+    torch.manual_seed(0)
+    larger = build(12).eval()
+    tiny = build_tiny(larger, 8).eval()
+    x = torch.rand(1, 3, 32, 32) * 2 - 1
+    with torch.no_grad():
+        z = larger.encode(x).latents
+        assert torch.equal(tiny.encode(x).latents, z)
+        assert tiny.decode(z).sample.shape == x.shape
+    weights = [sum(p.numel() for p in vae.decoder.parameters()) for vae in (tiny, larger)]
+    assert weights[0] < 0.5 * weights[1]
+
+
+def test_the_discriminator_sees_picture_and_latents() -> None:
+    """What a picture looks like is judged beside the latents that it should show."""
+    torch.manual_seed(0)
+    judge = Discriminator()
+    picture, z = torch.randn(1, 3, 64, 64), torch.randn(1, 4, 8, 8)
+    with torch.no_grad():
+        said = judge(picture, z)
+        assert said.shape == (1, 1, 8, 8)
+        assert not torch.equal(judge(picture, -z), said)
+        assert not torch.equal(judge(-picture, z), said)
+
+
+def test_both_losses_pull_equally_hard() -> None:
+    weight = torch.randn(4, 3, requires_grad=True)
+    first, second = (weight**2).sum(), 7 * (weight**3).mean()
+    factor = proportion(first, second, weight)
+    (own,) = torch.autograd.grad(first, weight)
+    (other,) = torch.autograd.grad(factor * second, weight)
+    assert other.norm() == pytest.approx(own.norm().item(), rel=1e-4)

@@ -1,0 +1,60 @@
+"""The losses against scikit-image, scipy and closed forms."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import entropy
+from skimage import metrics
+
+from sdxs.train.latents import LABELS
+from sdxs.train.losses import hinge, segmentation, ssim, steepness, unmasked
+
+
+def test_ssim_of_a_thing_with_itself_is_one_and_less_with_another():
+    g = torch.Generator().manual_seed(0)
+    a, b = torch.randn(2, 3, 16, 16, generator=g), torch.randn(2, 3, 16, 16, generator=g)
+    assert ssim(a, a).item() == pytest.approx(1, abs=1e-5)
+    assert ssim(a, b) < 0.6
+
+
+def test_ssim_agrees_with_scikit_image():
+    g = torch.Generator().manual_seed(1)
+    b = torch.randn(1, 1, 24, 24, generator=g)
+    a = b + 0.5 * torch.randn(b.shape, generator=g)
+    spread = float(b.var())
+    # ours: c1 = .01 var, c2 = .03 var; theirs: c = (K L)^2
+    theirs = metrics.structural_similarity(
+        a[0, 0].double().numpy(),
+        b[0, 0].double().numpy(),
+        win_size=3,
+        data_range=1.0,
+        K1=np.sqrt(0.01 * spread + 1e-6),
+        K2=np.sqrt(0.03 * spread + 1e-6),
+        use_sample_covariance=False,
+    )
+    assert ssim(a, b).item() == pytest.approx(theirs, abs=1e-3)
+
+
+def test_segmentation_is_the_entropy_at_best():
+    wanted = torch.rand(2, sum(LABELS), 3, 3)
+    parts = [part / part.sum(1, keepdim=True) for part in wanted.split(LABELS, 1)]
+    best = sum(entropy(part.numpy(), axis=1).mean() for part in parts)
+    shares = torch.cat(parts, 1)
+    assert segmentation(shares.log(), shares).item() == pytest.approx(best, rel=1e-5)
+    assert segmentation(torch.zeros_like(shares), shares) > best
+
+
+def test_the_discriminator_is_paid_for_telling_apart_and_the_other_for_passing():
+    high, low = torch.full((2, 1, 3, 3), 2.0), torch.full((2, 1, 3, 3), -2.0)
+    assert hinge([high], [low]) == 0
+    assert hinge([low], [high]) == 3 + 3
+    assert hinge([0 * high, high], [0 * high, low]) == (1 + 1 + 0) / 2
+    assert unmasked([high]) == -2 < unmasked([low])
+
+
+def test_steepness_in_closed_form():
+    """Of logits w . x summed, the gradient is w everywhere: |w|^2 times the number of places."""
+    x = torch.randn(5, 3, 4, 4, requires_grad=True)
+    w = torch.tensor([1.0, -2.0, 0.5])
+    logits = torch.einsum("c,bchw->bhw", w, x)
+    assert steepness([logits], [x]).item() == pytest.approx(16 * w.square().sum().item())

@@ -1,0 +1,194 @@
+"""The recipe as one command, at toy size: a checkpoint comes of it, and gates are minded."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from sdxs import SDXS
+from sdxs.storybook import evaluate
+from sdxs.storybook.evaluator import Evaluator
+from sdxs.train import evaluator, export, figures, loop, recipe, score, stage
+
+CHOICES = ["--ablations", "--straight"]
+PLAN = recipe.PLANS["toy"]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Everything, the ablations too, past gates that a toy cannot pass."""
+    folder = tmp_path_factory.mktemp("recipe")
+    torch.manual_seed(0)
+    Evaluator().save(folder / "weights/evaluator")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SDXS_WEIGHTS", str(folder / "weights"))
+        arguments = ["storybook", "--preset", "toy", "--run", str(folder / "run"), "--out",
+                     str(folder / "weights/toy"), "--past-gates"]  # fmt: skip
+        recipe.main([*arguments, *CHOICES])
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def judged_by_a_toy(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDXS_WEIGHTS", str(root / "weights"))
+
+
+def test_it_leads_to_a_checkpoint_that_paints(root: Path, capsys) -> None:
+    for name in ("blocks", "straighten", "warmup-mse", "warmup-vit", "distill-fixed", "texture"):
+        result = stage.read(root / "run" / name)
+        assert result["hours"] >= 0 and result["hardware"] and result["seed"]
+    model = SDXS.load(str(root / "weights/toy"))
+    assert model.size == (64, 64)
+    assert model("a red ball", seed=3) != model("a red ball", seed=3, decoder="large")
+    assert evaluate.main(["--checkpoint", "toy", "--count", "3"]) == 0
+    table, last = capsys.readouterr().out.rsplit("\n", 2)[:2]
+    found = json.loads(last)
+    assert found["checkpoint"] == "toy" and found["seen"]["B"]["n"] == 3
+    assert all(name in table for name in found["unseen"])
+
+
+def test_finished_stages_are_not_run_again_and_a_failed_gate_ends_it(root: Path, capsys) -> None:
+    arguments = ["storybook", "--preset", "toy", "--run", str(root / "run"), *CHOICES]
+    before = (root / "run/text/result.json").stat().st_mtime_ns
+    with pytest.raises(loop.TrainingError, match=r"ends at text: .*--set text\.steps=N"):
+        recipe.main(arguments)
+    said = capsys.readouterr().out
+    assert "finished before" in said and "FAILED: share of attributes read off" in said
+    assert "$ python -m sdxs.train.text --run" in said
+    assert (root / "run/text/result.json").stat().st_mtime_ns == before
+    with pytest.raises(loop.TrainingError, match="was begun by another command"):
+        recipe.main([*arguments, "--set", "text.steps=3"])
+
+
+def test_what_is_older_than_what_it_was_made_of_is_not_taken(tmp_path: Path) -> None:
+    every = recipe.stages(tmp_path, {}, layout="sdxs", straight=False, ablations=False)
+    first, second = every[:2]
+    for part in (first, second):
+        assert recipe.begin(part, [])
+        stage.finish(part.run, part.command, 1)
+    assert not recipe.begin(second, [first])
+    result = stage.read(first.run) | {"at": "2999-01-01T00:00:00+00:00"}
+    (first.run / stage.RESULT).write_text(json.dumps(result))
+    with pytest.raises(loop.TrainingError, match="is older than"):
+        recipe.begin(second, [first])
+
+
+def test_the_tiny_layout_has_no_blocks_to_remove(tmp_path: Path) -> None:
+    choices = {"straight": False, "ablations": False}
+    names = {
+        layout: [p.name for p in recipe.stages(tmp_path, {}, layout=layout, **choices)]
+        for layout in ("sd", "sdxs")
+    }
+    assert names["sd"] == [
+        "text", "autoencoder", "teacher", "blocks", "pairs", "decoder", "warmup", "distill",
+        "texture",
+    ]  # fmt: skip
+    assert names["sdxs"] == [name for name in names["sd"] if name != "blocks"]
+
+
+def judged(b: float, frechet: float, diversity: float, sharpness: float) -> dict:
+    bound = {"share": b, "lower": b - 0.02}
+    shape = {"frechet": frechet, "diversity": diversity, "sharpness": sharpness}
+    return {"seen": {"B": bound}, "unseen": {"B": bound}, "distribution": shape}
+
+
+def test_every_gate_says_what_it_should(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of numbers given by hand, no two of them alike."""
+
+    def done(name: str, kind: str, **facts: float | str) -> None:
+        (tmp_path / name).mkdir()
+        stage.finish(tmp_path / name, kind, 1, **facts)
+
+    done("text", "text", right=0.995)
+    done("autoencoder", "autoencoder", psnr_in_boxes=29.0)
+    done("decoder", "decoder", psnr_in_boxes=31.0, a=0.98, a_larger=0.985, faster=3.0)
+    done("teacher", "teacher", layout="sd")
+    for name in ("blocks", "warmup-mse", "warmup", "distill", "texture"):
+        done(name, name.partition("-")[0])
+    scores = {
+        "teacher": judged(0.95, 1.0, 8.0, 0.02),
+        "blocks": judged(0.91, 2.0, 7.0, 0.03),
+        "warmup-mse": judged(0.5, 9.0, 4.0, 0.01),
+        "warmup": judged(0.6, 8.0, 5.0, 0.015),
+        "distill": judged(0.7, 5.0, 6.0, 0.02),
+        "texture": judged(0.85, 3.0, 6.3, 0.02),
+    }
+    monkeypatch.setattr(recipe, "scored", lambda root, name, plan: scores[name])
+    found = {
+        name: [(round(gate.value, 6), gate.passed) for gate in recipe.gates(name, tmp_path, {})]
+        for name in ("text", "autoencoder", "decoder", *scores)
+    }
+    assert found == {
+        "text": [(0.995, True)],
+        "autoencoder": [(29.0, False)],
+        "decoder": [(31.0, True), (0.5, True), (3.0, True)],
+        "teacher": [(0.93, True)],
+        "blocks": [(4.0, True)],
+        "warmup-mse": [],
+        "warmup": [(1.5, True)],
+        "distill": [],
+        "texture": [(0.83, False), (0.83, True), (6.0, False), (1.5, True), (0.9, True)],
+    }
+
+
+def test_nothing_is_scored_twice(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("scored again")
+
+    monkeypatch.setattr(score, "score", never)
+    for name in ("teacher", "blocks", "straighten", "warmup-cnn", "distill-fixed", "texture"):
+        found = recipe.scored(root / "run", name, PLAN)
+        assert ("distribution" in found) == (name != "teacher")
+    assert found["autoencoder"] != recipe.scored(root / "run", "distill", PLAN)["autoencoder"]
+
+
+def test_a_sheet_shows_every_model(root: Path, tmp_path: Path) -> None:
+    run = root / "run"
+    figures.main(
+        ["sheet", f"MSE={run / 'warmup-mse'}", str(run / "blocks"), str(run / "straighten"),
+         "--autoencoder", str(run / "decoder"), "--count", "2", "--output", str(tmp_path / "s.png")]
+    )  # fmt: skip
+    page = Image.open(tmp_path / "s.png")
+    assert page.height == 3 * (64 + figures.EDGE) + figures.EDGE
+
+
+def test_what_is_too_large_does_not_ship(root: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(export, "LIMIT", 1000)
+    run = root / "run"
+    with pytest.raises(loop.TrainingError, match="over 0: choose a smaller preset"):
+        export.export(tmp_path / "out", model=run / "texture", decoder=run / "decoder")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("gate", "passed"),
+    [
+        (recipe.Gate("x", 30, least=30), True),
+        (recipe.Gate("x", 29.9, least=30), False),
+        (recipe.Gate("x", 1, most=1), True),
+        (recipe.Gate("x", 1.1, most=1), False),
+        (recipe.Gate("x", float("nan"), least=0), False),
+    ],
+)
+def test_gates(gate: recipe.Gate, passed: bool) -> None:
+    assert gate.passed == passed and ("passed" in str(gate)) == passed
+
+
+def test_a_stage_says_what_must_run_first(root: Path, tmp_path: Path, capsys) -> None:
+    with pytest.raises(SystemExit):
+        score.main([str(tmp_path)])
+    assert "run python -m sdxs.train.blocks to its end first" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        score.main([str(root / "run/text")])
+    assert "but text" in capsys.readouterr().err
+
+
+def test_the_evaluator_is_made_by_its_own_command(root: Path, tmp_path: Path) -> None:
+    evaluator.main(
+        ["--run", str(tmp_path / "e"), "--autoencoder", str(root / "run/autoencoder"), "--steps",
+         "2", "--batch", "2", "--pictures", "4", "--resolution", "64", "--held-out", "8"]
+    )  # fmt: skip
+    assert 0 <= stage.read(tmp_path / "e")["renders"] <= 1
+    assert isinstance(Evaluator.load(tmp_path / "e/evaluator"), Evaluator)

@@ -1,0 +1,56 @@
+"""Many steps and one, against diffusers."""
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+from diffusers import (
+    AutoencoderTiny,
+    DPMSolverMultistepScheduler,
+    StableDiffusionPipeline,
+)
+
+from sdxs.storybook.tokenizer import build_tokenizer
+from sdxs.train import machine
+from sdxs.train.models import PRESETS, build_scheduler, build_text_encoder, build_unet
+from sdxs.train.solver import Model, one_step
+
+
+def test_sampling_is_that_of_diffusers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DPM-Solver++ (2M) with guidance, against StableDiffusionPipeline, in float32."""
+    monkeypatch.setattr(machine, "fast", nullcontext)
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer()
+    text = build_text_encoder(PRESETS["toy"], tokenizer).eval()
+    unet = build_unet(PRESETS["toy"], 64).eval()
+    solver = DPMSolverMultistepScheduler.from_config(
+        build_scheduler().config, algorithm_type="dpmsolver++", solver_order=2
+    )
+    pipeline = StableDiffusionPipeline(
+        vae=AutoencoderTiny(latent_channels=4), text_encoder=text, tokenizer=tokenizer, unet=unet,
+        scheduler=solver, safety_checker=None, feature_extractor=None,
+        requires_safety_checker=False,
+    )  # fmt: skip
+    pipeline.set_progress_bar_config(disable=True)
+    noise = torch.randn(2, 4, 8, 8)
+    texts = ["a red ball", "a big blue house at night"]
+    model = Model(unet, text, tokenizer, solver)
+    for steps, guidance in ((10, 3.0), (1, 1.0)):
+        wanted = pipeline(
+            texts, negative_prompt=["", ""], latents=noise.clone(), num_inference_steps=steps,
+            guidance_scale=guidance, output_type="latent",
+        ).images  # fmt: skip
+        ours = model.sample(texts, noise, steps, guidance)
+        torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-4)
+    at_once = one_step(unet, noise, model.embed(texts), build_scheduler().alphas_cumprod)
+    torch.testing.assert_close(at_once, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_the_one_step_of_the_scheduler_lands_on_x0():
+    scheduler = build_scheduler()
+    scheduler.set_timesteps(1)
+    assert scheduler.timesteps.tolist() == [999]
+    alpha = scheduler.alphas_cumprod[999]
+    x, v = torch.randn(1, 4, 8, 8), torch.randn(1, 4, 8, 8)
+    x0 = scheduler.step(v, scheduler.timesteps[0], x).prev_sample
+    assert torch.allclose(x0, alpha.sqrt() * x - (1 - alpha).sqrt() * v, atol=1e-5)

@@ -1,0 +1,79 @@
+"""What a user of the commands meets: their help, their mistakes."""
+
+import argparse
+import importlib
+from pathlib import Path
+
+import pytest
+
+from sdxs.train import stage
+from sdxs.train.loop import TrainingError
+
+COMMANDS = (
+    "text", "autoencoder", "decoder", "teacher", "blocks", "straighten", "pairs", "encoders",
+    "warmup", "distill", "texture", "export", "evaluator", "score", "figures", "gaussians",
+    "recipe",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_explains_every_option(name: str, capsys: pytest.CaptureFixture) -> None:
+    main = importlib.import_module(f"sdxs.train.{name}").main
+    with pytest.raises(SystemExit) as left:
+        main(["--help"])
+    said = capsys.readouterr().out
+    assert left.value.code == 0 and "None" not in said and "False" not in said
+    assert f"python -m sdxs.train.{name}" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "expected"),
+    [
+        ("pairs", ["--count", "0"], "argument --count: 0 is below 1"),
+        ("autoencoder", ["--resolution", "100"], "100 is not a multiple of 8 from 64 on"),
+        ("figures", ["sheet", "x=nowhere", "--output", "x.png"], "nowhere is not what"),
+        ("figures", ["curves", "nowhere", "--output", "x.png"], "nowhere has no metrics.jsonl"),
+        ("gaussians", ["--figure", "x.jpg"], "x.jpg does not end in .png"),
+        ("gaussians", ["--figure", "nowhere/x.png"], "there is no folder nowhere"),
+        ("recipe", ["storybook", "--set", "warmup"], "warmup is not of the form warmup.steps=8000"),
+        ("warmup", [], "run python -m sdxs.train.blocks to its end first"),
+    ],
+)
+def test_a_mistake_is_named(
+    name: str, arguments: list[str], expected: str, capsys, monkeypatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    main = importlib.import_module(f"sdxs.train.{name}").main
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert left.value.code == 2 and expected in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (TrainingError("loss is nan at step 3"), 2, "loss is nan at step 3"),
+        (FileExistsError(17, "File exists", "README.md"), 2, "File exists: 'README.md'"),
+        (KeyboardInterrupt(), 130, "the same command goes on from what is saved"),
+    ],
+)
+def test_an_end_is_one_line(error: BaseException, code: int, said: str, capsys) -> None:
+    def main() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as left:
+        stage.command(main)
+    assert left.value.code == code
+    assert said in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_a_result_is_what_the_next_stage_asks_for(tmp_path: Path) -> None:
+    stage.finish(tmp_path, "pairs", 7200, count=3)
+    found = stage.read(tmp_path)
+    assert found["hours"] == 2 and found["count"] == 3 and found["hardware"] and found["torch"]
+    assert stage.finished_by("warmup", "pairs")(str(tmp_path)) == tmp_path
+    with pytest.raises(argparse.ArgumentTypeError, match="not what warmup leaves behind but pairs"):
+        stage.finished_by("warmup")(str(tmp_path))
+    (tmp_path / stage.RESULT).write_text("{")
+    with pytest.raises(argparse.ArgumentTypeError, match="not what pairs leaves behind: run"):
+        stage.finished_by("pairs")(str(tmp_path))
