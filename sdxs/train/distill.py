@@ -202,7 +202,7 @@ def train(
     }
     seconds = loop.run(
         run, parts, step, steps=steps, seed=seed, settings=settings, title="score distillation",
-        save_seconds=save_seconds,
+        save_seconds=save_seconds, flat=HOLD,
     )  # fmt: skip
     ema.copy_to(student.parameters())
     student.save_pretrained(run / "unet")

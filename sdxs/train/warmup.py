@@ -37,9 +37,9 @@ def train(
 ) -> None:
     """Leave a one-step model in `run`.
 
-    begin: a one-step U-Net to begin with, instead of the teacher's. encoder: whose features are
-    matched, instead of the teacher's own. matching, mse: weights of eq. 10 and of the squared
-    error. Raises TrainingError.
+    begin: a one-step or straightened U-Net to begin with, instead of the teacher's. encoder: whose
+    features are matched, instead of the teacher's own. matching, mse: weights of eq. 10 and of the
+    squared error. Raises TrainingError.
     """
     model, data = Model.load(teacher), Pairs(pairs)
     student = placed(UNet2DConditionModel.from_pretrained((begin or teacher) / "unet"))
@@ -92,8 +92,8 @@ def main(arguments: list[str] | None = None) -> None:
     stage.needs(parser, "--teacher", *stage.MULTI_STEP, default="blocks",
                 words="the multi-step model")  # fmt: skip
     stage.needs(parser, "--pairs", "pairs", default="pairs", words="its noises and pictures")
-    stage.needs(parser, "--begin", *stage.ONE_STEP,
-                words="begin with an earlier one-step U-Net, not the multi-step one")  # fmt: skip
+    stage.needs(parser, "--begin", *stage.ONE_STEP, "straighten",
+                words="begin with a one-step or straightened U-Net instead")  # fmt: skip
     stage.needs(parser, "--encoder", "encoders",
                 words="features of a CNN or ViT instead of the multi-step U-Net's own")  # fmt: skip
     add("--matching", type=float, default=1.0, help="weight of eq. 10; 0 leaves the squared error")

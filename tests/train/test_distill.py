@@ -74,6 +74,18 @@ def test_the_schedule_holds_then_falls() -> None:
     assert all(a >= b for a, b in itertools.pairwise(values))
 
 
+@pytest.mark.parametrize("first", [1, 80])
+def test_until_then_nothing_depends_on_how_many_steps_there_are(first: int) -> None:
+    """So that a run may still be made longer or shorter (`flat` of the loop)."""
+    few, many = 400, 5000
+    for index in range(first, int(HOLD * few)):
+        for curve in (
+            lambda done, whole: eased(done, whole, ALPHA),
+            lambda done, whole: loop.trapezoid(done, whole, warmup=50),
+        ):
+            assert curve(index - first, few - first) == curve(index - first, many - first)
+
+
 def test_too_few_steps_are_refused(tmp_path) -> None:
     with pytest.raises(loop.TrainingError, match="80 steps are not enough: the first 80"):
         distill.train(
