@@ -151,7 +151,7 @@ def train(
             noisy = z + 0.05 * noise
             ours = vae.decoder(noisy)
         loss = reconstruction_loss(ours.float(), target)
-        if not keep_latents:  # what the small picture asks for is asked of the latents
+        if not keep_latents:  # this loss shapes latents
             with fast():
                 small = vae.decoder(F.avg_pool2d(noisy, 2))
             loss = loss + SMALL * reconstruction_loss(small.float(), F.avg_pool2d(target, 2))

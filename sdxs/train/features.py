@@ -6,6 +6,7 @@ trained by `sdxs.train.encoders`; none of them is the evaluator.
 """
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def of_unet(unet: UNet2DConditionModel, x: Tensor, t: Tensor, context: Tensor) -
     return features
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Module, ABC):
     """Latents (B, 4, h, w) to a segmentation, logits (B, sum(LABELS), h / 2, w / 2)."""
 
     width: int
@@ -60,9 +61,9 @@ class Encoder(nn.Module):
         super().__init__()
         self.head = nn.Conv2d(self.width, sum(LABELS), 1)
 
+    @abstractmethod
     def features(self, x: Tensor) -> list[Tensor]:
         """The feature maps, the last of them (B, width, h / 2, w / 2)."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.head(self.features(x)[-1])

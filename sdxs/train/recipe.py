@@ -107,16 +107,14 @@ def stages(root: Path, plan: Plan, *, layout: str, straight: bool, ablations: bo
     model = add("teacher", teacher.main, autoencoder=vae, text=words, layout=layout)
     if layout == "sd":
         model = add("blocks", blocks.main, autoencoder=vae, teacher=model)
-    start: dict[str, object] = {}
     if straight:
         fast = add("straighten", straighten.main, autoencoder=vae, teacher=model)
         made = add("pairs", pairs.main, teacher=fast, guidance=1, steps=4)
-        start["begin"] = fast
     else:
         made = add("pairs", pairs.main, teacher=model)
     add("decoder", decoder.main, autoencoder=vae, pairs=made)
     both: dict[str, object] = {"teacher": model, "pairs": made}
-    from_pairs = {**both, **start}
+    from_pairs = {**both, "begin": fast} if straight else both
     if ablations:
         add("warmup-mse", warmup.main, **from_pairs, matching=0, mse=1)
         add("warmup-fm", warmup.main, **from_pairs, matching=1, mse=0)

@@ -4,7 +4,8 @@ Pairs of noise and picture are the harder to match, the more the paths from one 
 A copy of the multi-step model learns to say, from every point of a guided path, where the path ends
 (consistency distillation, arXiv 2310.04378, eq. 13 to 15): the end that it names a point further
 down, and from the last point the end that the solver reaches. A few steps without guidance then do
-what many with guidance did: `sdxs.train.pairs --guidance 1 --steps 4`.
+what many with guidance did: `sdxs.train.pairs --guidance 1 --steps 4`. The
+warm-up can begin with such a model, too.
 """
 
 from pathlib import Path

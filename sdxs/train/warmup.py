@@ -93,7 +93,7 @@ def main(arguments: list[str] | None = None) -> None:
                 words="the multi-step model")  # fmt: skip
     stage.needs(parser, "--pairs", "pairs", default="pairs", words="its noises and pictures")
     stage.needs(parser, "--begin", *stage.ONE_STEP, "straighten",
-                words="begin with a one-step or straightened U-Net instead")  # fmt: skip
+                words="a one-step or straightened U-Net to begin with instead")  # fmt: skip
     stage.needs(parser, "--encoder", "encoders",
                 words="features of a CNN or ViT instead of the multi-step U-Net's own")  # fmt: skip
     add("--matching", type=float, default=1.0, help="weight of eq. 10; 0 leaves the squared error")

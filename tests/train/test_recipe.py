@@ -62,6 +62,15 @@ def test_finished_stages_are_not_run_again_and_a_failed_gate_ends_it(root: Path,
         recipe.main([*arguments, "--set", "text.steps=3"])
 
 
+@pytest.mark.parametrize("straight", [True, False])
+def test_where_the_warm_up_begins(straight: bool, tmp_path: Path) -> None:
+    every = recipe.stages(tmp_path, {}, layout="sd", straight=straight, ablations=True)
+    matched = [part for part in every if part.command == "warmup"]
+    assert len(matched) == 5
+    for part in matched:
+        assert (f"--begin {tmp_path / 'straighten'}" in " ".join(part.arguments)) == straight
+
+
 def test_what_is_older_than_what_it_was_made_of_is_not_taken(tmp_path: Path) -> None:
     every = recipe.stages(tmp_path, {}, layout="sdxs", straight=False, ablations=False)
     first, second = every[:2]
