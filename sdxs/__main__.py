@@ -13,10 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from PIL.Image import Image
+
+from sdxs.conditions import CONDITIONS, POLARITIES
 from sdxs.errors import InputError, SDXSError
 from sdxs.picture import SUFFIXES, encode, read_picture
 from sdxs.request import LARGEST_BATCH
 
+READY = "ready"  # no condition: the picture is a control picture already
 EXAMPLES = """examples:
   python -m sdxs "a red house to the left of a green tree at sunset" --seed 7 --output red.png
   python -m sdxs "a purple star at night" --count 4 --output star.jpg     star-0.jpg to star-3.jpg
@@ -31,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         files = output_files(options.output, options.seed, options.count)
-        paint(options, files)
+        paint(options, files, *condition(options))
     except SDXSError as error:
         return fail(str(error))
     except KeyboardInterrupt:
@@ -39,8 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def paint(options: argparse.Namespace, files: list[Path]) -> None:
-    """Load the model, make the pictures, write the files."""
+def paint(options: argparse.Namespace, files: list[Path], kind: str, how: dict[str, Any]) -> None:
+    """Load the model, make the pictures, write the files.
+
+    kind, how: the condition that makes the control picture, and its options.
+    """
     from sdxs.pipeline import SDXS  # seconds of torch: only once the rest is known to be right
 
     drawing = read_picture(options.control_image) if options.control_image else None
@@ -58,6 +65,10 @@ def paint(options: argparse.Namespace, files: list[Path]) -> None:
         tell(f"chosen because {model.source.reason}")
         if model.source.hint:
             tell(f"for the real model: --checkpoint {model.source.hint.split('=')[-1]}")
+    if drawing and kind != READY:
+        drawing = model.condition(kind, drawing, size=options.size, **how)
+        if options.save_control:
+            write(options.save_control, drawing)
     start = time.perf_counter()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -77,13 +88,28 @@ def paint(options: argparse.Namespace, files: list[Path]) -> None:
         tell(f"warning: {warning.message}")
     facts = {"prompt": options.prompt, "checkpoint": model.checkpoint, "software": "sdxs"}
     for file, seed, picture in zip(files, seeds, pictures, strict=True):
-        data = encode(picture, SUFFIXES[file.suffix.lower()], info={**facts, "seed": seed})
-        try:
-            file.write_bytes(data)
-        except OSError as error:
-            raise InputError(f"cannot write {file}: {error.strerror or error}") from None
+        write(file, picture, {**facts, "seed": seed})
         print(f"{file}  {picture.width} x {picture.height}  seed {seed}")
     tell(f"{took:.2f} s")
+
+
+def condition(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    """How the control picture is made, and with which options. Raises InputError."""
+    own = Path(options.control).name if options.control else READY
+    kind = options.condition or (own if own in CONDITIONS else READY)
+    given = {"polarity": options.polarity, "low": options.canny_low, "high": options.canny_high}
+    given = {name: value for name, value in given.items() if value is not None}
+    if not options.control and (given or options.condition or options.save_control):
+        raise InputError("--control is missing: name the control that is to follow the picture")
+    if options.save_control:
+        if kind == READY:
+            raise InputError("--save-control: the picture is taken as it is, nothing is made of it")
+        check_writable("--save-control", options.save_control)
+    known = CONDITIONS[kind].options if kind != READY else ()
+    for name in given:
+        if name not in known:
+            raise InputError(f"--condition {kind} has no option {name!r}")
+    return kind, given
 
 
 def parser() -> argparse.ArgumentParser:
@@ -112,7 +138,15 @@ def parser() -> argparse.ArgumentParser:
     add("--control", metavar="NAME",
         help="a ControlNet: a name known for the checkpoint, a folder, "
         "or a Hugging Face id")  # fmt: skip
-    add("--control-image", type=Path, metavar="FILE", help="the control picture to follow")
+    add("--control-image", type=Path, metavar="FILE",
+        help="a drawing or a photo to follow: PNG, JPEG or WebP")  # fmt: skip
+    add("--condition", choices=(*CONDITIONS, READY),
+        help=f"how the control picture is made of it; {READY}: it is one, take it as it is "
+        "(default: as the control's name says)")  # fmt: skip
+    add("--polarity", choices=POLARITIES, help="of a drawing: dark lines or light ones")
+    add("--canny-low", type=float, metavar="X", help="Canny's lower threshold (default: 100)")
+    add("--canny-high", type=float, metavar="X", help="Canny's upper threshold (default: 200)")
+    add("--save-control", type=Path, metavar="FILE", help="where to write the control picture")
     add("--control-scale", type=float, default=1.0, metavar="X",
         help="0 to 2 (default: %(default)s)")  # fmt: skip
     add("--no-safety", action="store_true", help="keep pictures as they come, unchecked")
@@ -134,22 +168,35 @@ def pixels(text: str) -> Any:
 
 def output_files(output: Path, seed: int, count: int) -> list[Path]:
     """The files to write, of which it is known that they can be. Raises InputError."""
-    if output.suffix.lower() not in SUFFIXES:
-        raise InputError(f"--output {output}: the name must end in {', '.join(SUFFIXES)}")
     if not 1 <= count <= LARGEST_BATCH:
         raise InputError(f"--count must be from 1 to {LARGEST_BATCH}, not {count}")
-    folder = output.parent
-    if not os.path.isdir(folder):
-        raise InputError(f"--output {output}: there is no folder {folder}, make it first")
     files = [output]
     if count > 1:
         files = [output.with_stem(f"{output.stem}-{seed + i}") for i in range(count)]
     for file in files:
-        if os.path.isdir(file):
-            raise InputError(f"--output {file} is a folder: give a file in it")
-        if not os.access(file if os.path.exists(file) else folder, os.W_OK):
-            raise InputError(f"--output {file}: no permission to write there")
+        check_writable("--output", file)
     return files
+
+
+def check_writable(option: str, file: Path) -> None:
+    """Raise InputError for a file that no picture can be written to."""
+    if file.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{option} {file}: the name must end in {', '.join(SUFFIXES)}")
+    if not os.path.isdir(file.parent):
+        raise InputError(f"{option} {file}: there is no folder {file.parent}, make it first")
+    if os.path.isdir(file):
+        raise InputError(f"{option} {file} is a folder: give a file in it")
+    if not os.access(file if os.path.exists(file) else file.parent, os.W_OK):
+        raise InputError(f"{option} {file}: no permission to write there")
+
+
+def write(file: Path, picture: Image, info: dict[str, Any] | None = None) -> None:
+    """Write a picture in the format that the file's name asks for. Raises InputError."""
+    data = encode(picture, SUFFIXES[file.suffix.lower()], info=info)
+    try:
+        file.write_bytes(data)
+    except OSError as error:
+        raise InputError(f"cannot write {file}: {error.strerror or error}") from None
 
 
 def tell(line: str) -> None:

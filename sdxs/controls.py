@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from sdxs.errors import InputError
+from sdxs.picture import to_rgb
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def to_control(picture: Any, size: tuple[int, int]) -> Tensor:
     """
     if not isinstance(picture, Image.Image):
         raise InputError(f"control_image must be a Pillow picture, not {type(picture).__name__}")
-    picture = picture.convert("RGB")
+    picture = to_rgb(picture, "black")
     if picture.size != size:
         picture = picture.resize(size, Image.Resampling.LANCZOS)
     return torch.from_numpy(np.array(picture, dtype=np.float32) / 255).permute(2, 0, 1)

@@ -5,11 +5,13 @@ requests or pages, and needs no torch to encode or to read one.
 """
 
 import io
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from sdxs.errors import InputError, SDXSError, one_line
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MIME = {"jpeg": "image/jpeg", "webp": "image/webp", "png": "image/png"}
+FORMATS = [name.upper() for name in MIME]  # and MPO, which is how telephones save a JPEG
+LARGEST_FILE = 50_000_000  # bytes
+LARGEST_AREA = 64_000_000  # pixels; 192 MB of RGB
+LARGEST_KEPT = 2048  # pixels of a side down to which a JPEG may be decoded smaller
 SUFFIXES = {".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".png": "png"}
 
 
@@ -36,16 +42,84 @@ def to_pictures(images: "Tensor") -> list[Image.Image]:
     return [Image.fromarray(row) for row in bytes_.cpu().numpy()]
 
 
-def read_picture(file: Path) -> Image.Image:
-    """A picture from a PNG, JPEG or WebP file. Raises InputError."""
+def read_picture(source: Path | bytes) -> Image.Image:
+    """A picture from a PNG, JPEG or WebP file, or from its bytes, turned the way it was taken.
+
+    Of any mode; see `to_rgb`. No other format is opened, and nothing is decoded before its size is
+    known. Raises InputError for what is no such picture, is damaged, animated or far too large.
+    """
+    name = "the picture" if isinstance(source, bytes) else str(source)
     try:
-        with Image.open(file, formats=[format.upper() for format in MIME]) as picture:
-            picture.load()
-            return picture
+        if not isinstance(source, bytes):
+            if source.stat().st_size > LARGEST_FILE:
+                raise InputError(
+                    f"{name} has {source.stat().st_size / 1e6:.0f} MB, at most "
+                    f"{LARGEST_FILE / 1e6:.0f} are read: save it smaller"
+                )
+            source = source.read_bytes()
+        if len(source) > LARGEST_FILE:
+            raise InputError(
+                f"{name} has {len(source) / 1e6:.0f} MB, at most {LARGEST_FILE / 1e6:.0f} are read:"
+                " save it smaller"
+            )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata, and of sizes that are checked here
+            with Image.open(io.BytesIO(source), formats=FORMATS) as picture:
+                _check(name, picture)
+                picture.draft("RGB", (LARGEST_KEPT, LARGEST_KEPT))  # decodes a large JPEG smaller
+                picture.load()
+                return _upright(picture)
     except FileNotFoundError:
-        raise InputError(f"there is no file {file}") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{file} cannot be read as a picture ({one_line(error)})") from None
+        raise InputError(f"there is no file {name}") from None
+    except Image.DecompressionBombError:
+        raise InputError(_too_large(name)) from None
+    except UnidentifiedImageError:
+        raise InputError(f"{name} is not a PNG, JPEG or WebP picture") from None
+    except InputError:
+        raise
+    except MemoryError:
+        raise InputError(_too_large(name)) from None
+    except Exception as error:  # a damaged file makes its decoder raise anything
+        raise InputError(f"{name} cannot be read as a picture ({one_line(error)})") from None
+
+
+def _check(name: str, picture: Image.Image) -> None:
+    if picture.width * picture.height > LARGEST_AREA:
+        raise InputError(_too_large(name, picture.size))
+    if getattr(picture, "is_animated", False) and picture.format != "MPO":
+        raise InputError(f"{name} is animated: save the one picture of it that you want")
+
+
+def _too_large(name: str, size: tuple[int, int] | None = None) -> str:
+    pixels = f" ({size[0]} x {size[1]} pixels)" if size else ""
+    return (
+        f"{name} is too large{pixels}: at most {LARGEST_AREA // 10**6} megapixels are read, make "
+        "it smaller"
+    )
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """As its EXIF orientation says; a picture with a damaged EXIF stays as it is."""
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # EXIF is foreign data, too
+        return picture.copy()
+
+
+def to_rgb(picture: Image.Image, ground: str = "white") -> Image.Image:
+    """A picture of any mode as RGB: what is transparent shows `ground`, 16 bits become 8."""
+    if picture.mode.startswith("I") or picture.mode == "F":
+        numbers = np.asarray(picture, dtype=np.float64)
+        numbers = np.where(np.isfinite(numbers), numbers, 0)
+        most = 1.0 if picture.mode == "F" and numbers.max() <= 1 else 255.0
+        most = 65535.0 if numbers.max() > 255 else most
+        eight = (255 * (numbers / most).clip(0, 1)).astype(np.uint8)
+        return Image.fromarray(eight).convert("RGB")
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        paper = Image.new("RGBA", picture.size, ground)
+        return Image.alpha_composite(paper, picture).convert("RGB")
+    return picture.convert("RGB")
 
 
 def encode(

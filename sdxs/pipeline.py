@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from sdxs import request
+from sdxs.conditions import CONDITIONS
 from sdxs.config import EMBEDDED
 from sdxs.controls import Steering, residuals, to_control
 from sdxs.errors import CheckpointError, InputError, PromptCutWarning, SafetyWarning
@@ -158,8 +159,9 @@ class SDXS:
         pixels. `latents` (B, C, H/8, W/8), unit variance, replaces the seed's noise. `output_type`
         "pil" gives PIL.Image.Image, "pt" the decoder's output (B, 3, H, W), float32, nominally
         [-1, 1], not clamped. `style`: a name of `styles` or None for the plain picture; its
-        `style_scale` 0 to 2. `control`: a name of `controls`, with the `control_image` (a Pillow
-        picture, stretched to the size) that it follows and the `control_scale` 0 to 2.
+        `style_scale` 0 to 2. `control`: a name of `controls`, with the `control_image` (what
+        `condition` makes, or any Pillow picture, stretched to the size) that it follows and the
+        `control_scale` 0 to 2.
 
         Raises InputError. Warns with PromptCutWarning when a prompt is longer than the window, and
         with SafetyWarning when the safety checker had pictures blurred.
@@ -248,6 +250,27 @@ class SDXS:
         x = (latents / scale + shift).to(chosen.dtype)
         x = x.contiguous(memory_format=torch.channels_last)
         return chosen.network.decode(x, return_dict=False)[0].float().contiguous()
+
+    def condition(
+        self,
+        name: str,
+        picture: Image.Image,
+        *,
+        size: int | tuple[int, int] | None = None,
+        **options: Any,
+    ) -> Image.Image:
+        """The control picture that a row of `conditions.CONDITIONS` makes of a drawing or a photo.
+
+        RGB, of this model's size unless another is given. `options` are the row's: `polarity` of
+        "sketch", `low` and `high` of "canny". Raises InputError, also for a picture with nothing
+        in it to follow.
+        """
+        chosen = CONDITIONS[request.choice("condition", name, tuple(CONDITIONS))]
+        for option in options:
+            if option not in chosen.options:
+                known = ", ".join(chosen.options) or "none"
+                raise InputError(f"{name} has no option {option!r}, it knows {known}")
+        return chosen.make(picture, request.size(size, self.size, self._multiple), **options)
 
     def cut_off(self, prompt: str) -> str:
         """The end of a prompt that does not fit into the text encoder's window; "" if all fits."""

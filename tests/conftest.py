@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import pytest
 import torch
+from huggingface_hub import constants
 
 torch.set_num_threads(1)
 
@@ -37,7 +37,7 @@ def no_outside(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> None:
     """Any connection but to this machine fails, and no test sees the user's settings or models."""
     home = tmp_path_factory.getbasetemp() / "hub-home"
     monkeypatch.setenv("HF_HOME", str(home))
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(home / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
     real = socket.socket.connect
 
     def connect(self: socket.socket, address: Any) -> None:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY, build_checkpoint
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from sdxs import SDXS, CheckpointError, InputError
+from sdxs.conditions import from_drawing
 
 PROMPTS = ["a red house", "a big blue tree"]
 SEEDS = [1, 2]
@@ -210,3 +211,27 @@ def test_a_damaged_control(tiny_checkpoint: Path, sketch: Path, tmp_path: Path) 
     (folder / "config.json").write_text(json.dumps({**config, "_class_name": "os.system"}))
     with pytest.raises(CheckpointError, match=r"os\.system is not supported"):
         SDXS.load(tiny_checkpoint, controls={"sketch": str(folder)}, dtype="float32")
+
+
+def test_a_drawing_becomes_a_control_picture(model: SDXS) -> None:
+    ink = ImageOps.invert(drawing(3, (200, 100)))
+    made = model.condition("sketch", ink)
+    assert made.size == model.size and made.tobytes() == from_drawing(ink, model.size).tobytes()
+    assert model.condition("sketch", ink, polarity="ink").tobytes() == made.tobytes()
+    assert model.condition("canny", ink, size=(96, 64), low=50, high=90).size == (96, 64)
+    assert model("tree", control="sketch", control_image=made).size == model.size
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("skech", {}, "condition must be 'sketch', 'outlines', 'canny'"),
+        ("sketch", {"low": 3}, "sketch has no option 'low', it knows polarity"),
+        ("outlines", {"polarity": "ink"}, "it knows none"),
+        ("sketch", {"size": 50}, "multiple of"),
+        ("sketch", {"polarity": 3}, "polarity must be"),
+    ],
+)
+def test_wrong_conditions(model: SDXS, name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        model.condition(name, drawing(), **options)

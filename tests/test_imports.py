@@ -15,18 +15,19 @@ CORE = {  # module -> what of ours it may import
     "schedule": set(),
     "hardware": {"errors"},
     "picture": {"errors"},
+    "conditions": {"errors", "picture"},
     "request": {"errors"},
     "tokens": set(),
     "text": {"tokens"},
-    "controls": {"errors"},
+    "controls": {"errors", "picture"},
     "stored": {"errors"},
     "styles": {"errors", "stored"},
     "safety": {"errors", "picture", "stored"},
     "weights": {"config", "errors"},
     "loading": {"errors", "schedule", "stored", "text", "tokens"},
     "pipeline": {
-        "config", "controls", "errors", "hardware", "loading", "picture", "request", "safety",
-        "schedule", "styles", "text", "weights",
+        "conditions", "config", "controls", "errors", "hardware", "loading", "picture", "request",
+        "safety", "schedule", "styles", "text", "weights",
     },
 }  # fmt: skip
 PAGES = {
@@ -37,7 +38,7 @@ PAGES = {
 }
 COMMANDS = {
     "": {"errors", "pipeline"},
-    "__main__": {"errors", "picture", "pipeline", "request"},
+    "__main__": {"conditions", "errors", "picture", "pipeline", "request"},
     "architectures": set(),
     "bench": {
         "architectures",

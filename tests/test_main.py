@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
+from test_controls import build_control, drawing
 
 from sdxs.__main__ import main
 
@@ -39,6 +40,52 @@ def test_a_picture(
     assert status == 0 and "warning: the prompt is longer" in err
     assert sorted(path.name for path in tmp_path.glob("b*")) == ["b-0.jpg", "b-1.jpg"]
     assert Image.open(tmp_path / "b-1.jpg").size == (96, 64)
+
+
+def test_a_control(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from sdxs import SDXS
+
+    control = build_control(tmp_path / "sketch")
+    model = SDXS.load(
+        tiny_checkpoint, controls={"sketch": str(control)}, device="cpu", dtype="float32"
+    )
+    ink = ImageOps.invert(drawing(1, (300, 200)))
+    file, used = tmp_path / "drawing.png", tmp_path / "used.png"
+    ink.save(file)
+    options = ["--device", "cpu", "--dtype", "float32", "--checkpoint", tiny_checkpoint]
+    options += ["--control", control, "--control-image", file, "--output", tmp_path / "tree.png"]
+
+    def painted(*more: object) -> Image.Image:
+        assert run(capsys, "tree", *options, *more)[0] == 0
+        with Image.open(tmp_path / "tree.png") as picture:
+            return picture.convert("RGB")
+
+    made = model.condition("sketch", ink)
+    wanted = model("tree", control="sketch", control_image=made)
+    assert painted("--save-control", used, "--polarity", "ink").tobytes() == wanted.tobytes()
+    with Image.open(used) as kept:
+        assert kept.tobytes() == made.tobytes()
+    edges = model.condition("canny", ink, low=10)
+    wanted = model("tree", control="sketch", control_image=edges)
+    again = painted("--condition", "canny", "--canny-low", 10)
+    assert again.tobytes() == wanted.tobytes()
+    wanted = model("tree", control="sketch", control_image=ink)
+    assert painted("--condition", "ready").tobytes() == wanted.tobytes()
+
+    Image.new("RGB", (99, 99), "white").save(file)
+    for more, message in [
+        ([], "no lines to follow"),
+        (["--canny-low", 5], "--condition sketch has no option 'low'"),
+        (["--condition", "ready", "--save-control", used], "nothing is made of it"),
+        (["--save-control", tmp_path / "used.txt"], "--save-control"),
+        (["--control-image", tmp_path / "none.png"], "there is no file"),
+    ]:
+        status, _, err = run(capsys, "tree", *options, *more)
+        assert status == 2 and message in err.splitlines()[-1], more
+    status, _, err = run(capsys, "tree", "--condition", "canny", "--output", tmp_path / "x.png")
+    assert status == 2 and "--control is missing" in err
 
 
 def test_mistakes(

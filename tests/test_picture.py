@@ -1,16 +1,28 @@
 """Numbers to pictures as diffusers rounds them, pictures to files that others can read."""
 
 import io
+import struct
 import subprocess
 import sys
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
 
 from sdxs import InputError, SDXSError
-from sdxs.picture import MIME, SUFFIXES, encode, to_pictures
+from sdxs.picture import (
+    LARGEST_AREA,
+    LARGEST_FILE,
+    MIME,
+    SUFFIXES,
+    encode,
+    read_picture,
+    to_pictures,
+    to_rgb,
+)
 
 
 @pytest.fixture
@@ -59,6 +71,128 @@ def test_a_png_knows_how_it_was_made(picture: Image.Image) -> None:
     read = Image.open(io.BytesIO(encode(picture, "png", info=info)))
     read.load()
     assert read.info["prompt"] == "a fôx 🦊 ?" and read.info["seed"] == "7"
+
+
+def saved(picture: Image.Image, format: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, format, **options)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds next to nothing."""
+    out = b"\x89PNG\r\n\x1a\n"
+    size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    for kind, body in ((b"IHDR", size), (b"IDAT", zlib.compress(b"\0" * 64)), (b"IEND", b"")):
+        check = zlib.crc32(kind + body)
+        out += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", check)
+    return out
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "CMYK"])
+def test_every_mode_is_read(mode: str, picture: Image.Image, tmp_path: Path) -> None:
+    given = picture.convert("L").convert("RGB")
+    if mode == "I;16":
+        changed = Image.fromarray(np.asarray(given.convert("L")).astype(np.uint16) * 257)
+    else:
+        changed = given.convert(mode, palette=Image.Palette.ADAPTIVE)
+    format = "JPEG" if mode == "CMYK" else "PNG"
+    file = tmp_path / f"picture.{format}"
+    file.write_bytes(saved(changed, format))
+    ours = to_rgb(read_picture(file))
+    wanted = given.convert("1").convert("RGB") if mode == "1" else given
+    assert ours.mode == "RGB" and ours.size == given.size
+    assert np.abs(np.asarray(ours).astype(int) - np.asarray(wanted)).max() <= 6
+
+
+def test_what_is_transparent_shows_the_ground() -> None:
+    clear = Image.new("RGBA", (4, 4), (200, 0, 0, 0))
+    assert to_rgb(clear).getpixel((0, 0)) == (255, 255, 255)
+    assert to_rgb(clear, "black").getpixel((0, 0)) == (0, 0, 0)
+    half = Image.new("RGBA", (4, 4), (255, 0, 0, 128))
+    assert to_rgb(half).getpixel((0, 0)) == pytest.approx((255, 127, 127), abs=1)
+    indexed = Image.new("P", (4, 4))
+    indexed.info["transparency"] = 0
+    assert to_rgb(indexed).getpixel((0, 0)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_it_stands_as_it_was_taken(orientation: int, picture: Image.Image) -> None:
+    turns = [
+        None, Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180,
+        Image.Transpose.FLIP_TOP_BOTTOM, Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_90,
+        Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_270,
+    ]  # fmt: skip
+    turn = turns[orientation - 1]  # what the camera did; its tag says how to undo it
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    taken = picture if turn is None else picture.transpose(turn)
+    assert read_picture(saved(taken, "PNG", exif=exif)).tobytes() == picture.tobytes()
+
+
+BAD = {
+    "empty": b"",
+    "text": b"this is no picture\n" * 9,
+    "page": b"<!DOCTYPE html><html><body>hello</body></html>",
+    "gif": saved(Image.new("P", (9, 9)), "GIF"),
+    "bmp": saved(Image.new("RGB", (9, 9)), "BMP"),
+    "tiff": saved(Image.new("RGB", (9, 9)), "TIFF"),
+    "truncated": saved(Image.effect_noise((64, 64), 50), "PNG")[:2000],
+    "header only": saved(Image.new("L", (64, 64)), "JPEG")[:30],
+    "moving gif": saved(
+        Image.new("P", (9, 9)), "GIF", save_all=True, append_images=[Image.new("P", (9, 9), 1)]
+    ),
+    "moving png": saved(
+        Image.new("L", (9, 9)), "PNG", save_all=True, append_images=[Image.new("L", (9, 9), 99)]
+    ),
+    "moving webp": saved(
+        Image.new("RGB", (9, 9)), "WEBP", save_all=True,
+        append_images=[Image.new("RGB", (9, 9), "red")],
+    ),
+    "12000 pixels": png_header(12_000, 12_000),
+    "bomb": png_header(60_000, 60_000),
+    "no pixels": png_header(0, 5),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_files(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "drawing.png"
+    file.write_bytes(BAD[kind])
+    if kind in ("12000 pixels", "bomb"):  # its size is known before anything is decoded
+
+        def decode(picture: Image.Image) -> None:
+            pytest.fail("decoded")
+
+        monkeypatch.setattr(ImageFile.ImageFile, "load", decode)
+    for source in (file, BAD[kind]):
+        with pytest.raises(InputError) as caught:
+            read_picture(source)
+        message = str(caught.value)
+        assert "\n" not in message and len(message) < 400 + len(str(file))
+        assert ("drawing.png" if source is file else "the picture") in message
+    expected = {"12000 pixels": "too large", "bomb": "too large", "moving png": "animated"}
+    assert expected.get(kind, "") in message
+
+
+def test_bad_places(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no file"):
+        read_picture(tmp_path / "none.png")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_picture(tmp_path)
+    large = tmp_path / "large.png"
+    with open(large, "wb") as file:
+        file.truncate(LARGEST_FILE + 1)
+    with pytest.raises(InputError, match="MB"):
+        read_picture(large)
+
+
+def test_large_ones_are_read_as_long_as_they_fit() -> None:
+    side = 7000
+    assert side * side < LARGEST_AREA
+    picture = read_picture(saved(Image.new("L", (side, side), 9), "JPEG"))
+    assert 2048 <= picture.width < side  # a JPEG is decoded smaller
+    assert read_picture(saved(Image.new("1", (side, side)), "PNG")).size == (side, side)
 
 
 def test_encoding_needs_no_torch() -> None:

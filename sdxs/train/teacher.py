@@ -144,8 +144,8 @@ def main(arguments: list[str] | None = None) -> None:
     stage.needs(parser, "--autoencoder", "autoencoder", default="autoencoder",
                 words="whose latents are painted")  # fmt: skip
     stage.needs(parser, "--text", "text", default="text", words="the text encoder")
-    stage.needs(parser, "--begin", "teacher",
-                words="begin with the U-Net of an earlier teacher, not a random one")  # fmt: skip
+    stage.needs(parser, "--begin", *stage.MODELS,
+                words="begin with the U-Net of an earlier model, not a random one")  # fmt: skip
     add("--preset", choices=PRESETS, default="s", help="how wide")
     add("--layout", choices=LAYOUTS, default="sd",
         help="Stable Diffusion's layers, to be removed later, or the tiny U-Net's own")  # fmt: skip

@@ -1,0 +1,208 @@
+"""Control pictures: what a control is to follow, made of a drawing or of a photo.
+
+Each function takes a Pillow picture of any size and mode and gives an RGB one of the model's size,
+bright on black. `CONDITIONS` at the bottom is the table that choosers, command line and tests read:
+a new way to steer is a function and a row. Pure functions; a network that sees depth is passed in.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sdxs.errors import InputError
+from sdxs.picture import to_rgb
+
+Size = tuple[int, int]  # width, height in pixels
+Grey = NDArray[np.uint8]  # (H, W)
+Depths = Callable[[Image.Image], NDArray[np.float32]]  # RGB picture -> (H, W), the nearer the more
+
+POLARITIES = ("auto", "ink", "chalk")  # dark lines on light ground, or the other way round
+SMALLEST = 8  # pixels of a side
+WORKING = 768  # pixels of the longer side at which a drawing is looked at
+FAINT = 24  # of 255: what differs less from its ground is no line
+LINE = 2.0  # pixels that a line is at least wide in a control picture
+CANNY = (100, 200)  # the usual thresholds
+
+
+def from_drawing(picture: Image.Image, size: Size, *, polarity: str = "auto") -> Image.Image:
+    """The lines of a drawing, white on black; the whole of it is fitted into `size`.
+
+    polarity: "ink" on paper, "chalk" on a board, or "auto" to see which it is. Uneven light on the
+    ground is evened out, thin lines are made wide enough to be seen. Raises InputError for a
+    drawing without lines.
+    """
+    if polarity not in POLARITIES:
+        raise InputError(f"polarity must be one of {', '.join(POLARITIES)}, not {polarity!r}")
+    _check(picture)
+    grey = _as_drawn(picture, polarity)
+    ground = _ground(grey)
+    darker, lighter = (cv2.subtract(a, b) for a, b in ((ground, grey), (grey, ground)))
+    if polarity == "auto":
+        polarity = "ink" if int(darker.sum()) >= int(lighter.sum()) else "chalk"
+    lines = darker if polarity == "ink" else lighter
+    strongest = float(np.percentile(lines[lines > FAINT], 90)) if (lines > FAINT).any() else 0.0
+    if not strongest:
+        raise InputError("there are no lines to follow in the drawing: draw something first")
+    drawn = np.clip((lines.astype(np.float32) - FAINT / 2) / (0.6 * strongest), 0, 1)
+    return _picture(_fit_lines(drawn, size))
+
+
+def from_photo(picture: Image.Image, size: Size) -> Image.Image:
+    """The outlines of what a photo shows, as a hand would draw them, white on black.
+
+    The middle of the photo that has the shape of `size`. Raises InputError if there are none.
+    """
+    width, height = size
+    colours = np.asarray(_crop(picture, (2 * width, 2 * height)))
+    smooth = cv2.bilateralFilter(colours, 7, 40, 5)
+    edges = cv2.Canny(smooth, 40, 110, L2gradient=True)
+    contours, _ = cv2.findContours(edges, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    long = [line for line in contours if cv2.arcLength(line, False) > width / 4]
+    page = np.zeros_like(edges)
+    cv2.polylines(page, long, False, 255, 3, cv2.LINE_AA)
+    return _picture(_some(page.astype(np.float32) / 255, size, "outlines"))
+
+
+def canny(
+    picture: Image.Image, size: Size, *, low: float = CANNY[0], high: float = CANNY[1]
+) -> Image.Image:
+    """The edges of a photo by OpenCV's Canny, thresholds 0 to 1000, one pixel wide, white on black.
+
+    The middle of the photo that has the shape of `size`. Raises InputError if there are none.
+    """
+    for name, value in (("low", low), ("high", high)):
+        if not 0 <= value <= 1000:
+            raise InputError(f"canny's {name} threshold is from 0 to 1000, not {value:g}")
+    if low > high:
+        raise InputError(f"canny's low threshold, {low:g}, is above its high one, {high:g}")
+    colours = np.asarray(_crop(picture, size))  # of each place, the channel that changes most
+    return _picture(_some(cv2.Canny(colours, low, high).astype(np.float32) / 255, size, "edges"))
+
+
+def depth(picture: Image.Image, size: Size, *, network: Depths) -> Image.Image:
+    """How near everything in a photo is, white the nearest; `network` sees it.
+
+    The middle of the photo that has the shape of `size`. A flat picture comes out grey.
+    """
+    near = network(_crop(picture, size))
+    low, high = float(near.min()), float(near.max())
+    near = (near - low) / (high - low) if high - low > 1e-6 else np.full_like(near, 0.5)
+    return _picture(near).resize(size, Image.Resampling.BILINEAR)
+
+
+def _check(picture: Image.Image) -> None:
+    if not isinstance(picture, Image.Image):
+        raise InputError(f"a control follows a Pillow picture, not {type(picture).__name__}")
+    if min(picture.size) < SMALLEST:
+        raise InputError(
+            f"a picture of {picture.width} x {picture.height} pixels is too small to follow: "
+            f"{SMALLEST} are the least a side may have"
+        )
+
+
+def _as_drawn(picture: Image.Image, polarity: str) -> Grey:
+    """A drawing in grey, (H, W), at most WORKING a side; what is transparent is its ground.
+
+    Shrunk so that thin lines stay: each pixel keeps the extreme of those it stands for.
+    """
+    ground = "black" if polarity == "chalk" else "white"
+    if polarity == "auto" and picture.has_transparency_data:
+        grey, alpha = (np.asarray(part, np.float32) for part in picture.convert("LA").split())
+        light = float((grey * alpha).sum() / max(1.0, float(alpha.sum())))
+        ground = "black" if light > 127 else "white"
+    grey = np.asarray(to_rgb(picture, ground).convert("L"))
+    shrink = max(grey.shape) / WORKING
+    if shrink <= 1:
+        return grey
+    sides = tuple(max(SMALLEST, round(side / shrink)) for side in reversed(grey.shape))
+    window = np.ones((int(np.ceil(shrink)),) * 2, np.uint8)
+    middle = cv2.resize(grey, sides, interpolation=cv2.INTER_AREA)
+    darkest, lightest = (
+        cv2.resize(spread(grey, window), sides, interpolation=cv2.INTER_AREA)
+        for spread in (cv2.erode, cv2.dilate)
+    )
+    local = _ground(middle)
+    darker = cv2.absdiff(darkest, local) >= cv2.absdiff(lightest, local)
+    extreme: Grey = np.where(darker, darkest, lightest).astype(np.uint8)
+    return extreme
+
+
+def _ground(grey: Grey) -> Grey:
+    """What a drawing is drawn on, (H, W): the usual grey around each pixel."""
+    small = cv2.resize(grey, (96, 96), interpolation=cv2.INTER_AREA)
+    around = cv2.medianBlur(cv2.copyMakeBorder(small, 24, 24, 24, 24, cv2.BORDER_REPLICATE), 49)
+    return cv2.resize(around[24:-24, 24:-24], grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def _fit_lines(drawn: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
+    """Lines (H, W) in [0, 1] made to fit into `size`, at least LINE pixels wide there."""
+    high, wide = drawn.shape
+    shrink = max(wide / size[0], high / size[1])
+    ink = (drawn > 0.5).astype(np.uint8)
+    if ink.any():
+        ridge = cv2.distanceTransform(cv2.copyMakeBorder(ink, 1, 1, 1, 1, 0), cv2.DIST_L2, 3)
+        own = 4 * float(ridge[ridge > 0].mean()) - 1  # of a line of width w the mean is w / 4
+        missing = round(LINE * shrink - own)
+        if missing > 0:
+            brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (missing + 1, missing + 1))
+            drawn = cv2.dilate(drawn, brush)
+    sides = max(1, round(wide / shrink)), max(1, round(high / shrink))
+    method = cv2.INTER_AREA if shrink > 1 else cv2.INTER_LINEAR
+    fitted = np.clip(1.3 * cv2.resize(drawn, sides, interpolation=method), 0, 1)
+    page = np.zeros((size[1], size[0]), np.float32)
+    left, top = (size[0] - sides[0]) // 2, (size[1] - sides[1]) // 2
+    page[top : top + sides[1], left : left + sides[0]] = fitted
+    return page
+
+
+def _crop(picture: Image.Image, size: Size) -> Image.Image:
+    """The middle of a picture in the shape of `size`, at that size, RGB."""
+    _check(picture)
+    rgb = to_rgb(picture)
+    scale = min(rgb.width / size[0], rgb.height / size[1])
+    left, top = (rgb.width - scale * size[0]) / 2, (rgb.height - scale * size[1]) / 2
+    box = (left, top, left + scale * size[0], top + scale * size[1])
+    return rgb.resize(size, Image.Resampling.LANCZOS, box)
+
+
+def _some(page: NDArray[np.float32], size: Size, what: str) -> NDArray[np.float32]:
+    """A page of lines at `size`; raises InputError for an empty one."""
+    if not page.any():
+        raise InputError(
+            f"there are no {what} to follow in the picture: it is blank, or blurred, or too dark"
+        )
+    if page.shape != size[::-1]:
+        page = np.clip(1.3 * cv2.resize(page, size, interpolation=cv2.INTER_AREA), 0, 1)
+    return page
+
+
+def _picture(page: NDArray[np.float32]) -> Image.Image:
+    """(H, W) in [0, 1] to an RGB picture."""
+    return Image.fromarray((255 * page).round().astype(np.uint8)).convert("RGB")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A way from a picture to a control picture.
+
+    title: for people. control: whose control reads it. make: `(picture, size, **options)`, RGB.
+    options: what it can be told. sees_depth: it also wants `network`.
+    """
+
+    title: str
+    control: str
+    make: Callable[..., Image.Image]
+    options: tuple[str, ...] = ()
+    sees_depth: bool = False
+
+
+CONDITIONS: dict[str, Condition] = {
+    "sketch": Condition("a drawing", "sketch", from_drawing, ("polarity",)),
+    "outlines": Condition("outlines of a photo", "sketch", from_photo),
+    "canny": Condition("edges of a photo", "canny", canny, ("low", "high")),
+    "depth": Condition("depth of a photo", "depth", depth, sees_depth=True),
+}

@@ -1,0 +1,196 @@
+"""Control pictures: what comes of drawings and photos, whatever they look like and how large."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFilter
+
+from sdxs import InputError
+from sdxs.conditions import CONDITIONS, POLARITIES, canny, depth, from_drawing, from_photo
+
+SIZE = (128, 96)
+
+
+def drawn(
+    size: tuple[int, int] = (640, 480),
+    ink: Any = "black",
+    ground: Any = "white",
+    width: int = 6,
+    mode: str = "RGB",
+) -> Image.Image:
+    """A house as a hand might draw it, without wobbling."""
+    page = Image.new(mode, size, ground)
+    corners = [(0.3, 0.85), (0.3, 0.5), (0.5, 0.2), (0.7, 0.5), (0.7, 0.85), (0.3, 0.85)]
+    scaled = [(x * size[0], y * size[1]) for x, y in corners]
+    ImageDraw.Draw(page).line(scaled, fill=ink, width=width, joint="curve")
+    return page
+
+
+def photo(size: tuple[int, int] = (300, 300)) -> Image.Image:
+    page = Image.new("RGB", size, (30, 40, 90))
+    box = [0.25 * size[0], 0.25 * size[1], 0.75 * size[0], 0.75 * size[1]]
+    ImageDraw.Draw(page).rectangle(box, fill=(250, 220, 90))
+    return page.filter(ImageFilter.GaussianBlur(1)) if min(size) > 100 else page
+
+
+def far(picture: Image.Image) -> Any:
+    """A stand-in that sees depth: what is darker is nearer."""
+    return 255 - np.asarray(picture.convert("L"), np.float32)
+
+
+def make(name: str, picture: Image.Image, size: tuple[int, int] = SIZE, **options: Any) -> Any:
+    condition = CONDITIONS[name]
+    if condition.sees_depth:
+        options["network"] = far
+    return condition.make(picture, size, **options)
+
+
+def lines(picture: Image.Image) -> Any:
+    return np.asarray(picture.convert("L")) > 127
+
+
+def overlap(a: Any, b: Any, reach: int = 2) -> float:
+    """Of two sets of pixels, how much of the lesser lies within `reach` of the other."""
+    near = np.ones((2 * reach + 1,) * 2, np.uint8)
+    parts = [
+        (x & (cv2.dilate(y.astype(np.uint8), near) > 0)).sum() / max(1, x.sum())
+        for x, y in ((a, b), (b, a))
+    ]
+    return float(min(parts))
+
+
+@pytest.fixture(scope="module")
+def plain() -> Any:
+    """The lines of the drawing as everything else should come out, too."""
+    return lines(from_drawing(drawn(), SIZE))
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "CMYK"])
+def test_every_mode(name: str, mode: str) -> None:
+    source = drawn() if name == "sketch" else photo()
+    if mode == "I;16":
+        given = Image.fromarray(np.asarray(source.convert("L")).astype(np.uint16) * 257)
+    else:
+        given = source.convert(mode)
+    ours = make(name, given)
+    assert ours.mode == "RGB" and ours.size == SIZE
+    assert lines(ours).any() and not lines(ours).all()
+    if mode not in ("1", "P"):  # those lose too much
+        assert overlap(lines(ours), lines(make(name, source.convert("L")))) > 0.9
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+@pytest.mark.parametrize("size", [(8, 8), (9, 400), (2500, 30), (3000, 2000)])
+def test_every_size(name: str, size: tuple[int, int]) -> None:
+    source = drawn(size, width=max(1, size[0] // 60)) if name == "sketch" else photo(size)
+    if min(size) < 20 and name in ("outlines", "canny"):  # enlarged, it has no edges
+        with pytest.raises(InputError, match="there are no"):
+            make(name, source)
+        return
+    assert make(name, source).size == SIZE
+    assert make(name, source, (64, 64)).size == (64, 64)
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_the_source_stays_as_it_is(name: str) -> None:
+    source = drawn()
+    before = source.tobytes()
+    assert make(name, source).tobytes() == make(name, source).tobytes()
+    assert source.tobytes() == before
+
+
+@pytest.mark.parametrize(
+    ("ink", "ground", "mode"),
+    [
+        ("black", "white", "RGB"),
+        ("white", "black", "RGB"),
+        ("#2040a0", "#fff8e0", "RGB"),  # a pen on yellowish paper
+        ("#f0f0e0", "#204030", "RGB"),  # chalk on a green board
+        ("#999999", "white", "RGB"),  # a pencil
+        ((0, 0, 0, 255), (0, 0, 0, 0), "RGBA"),
+        ((255, 255, 255, 255), (0, 0, 0, 0), "RGBA"),
+        ((255, 255, 255, 255), (255, 255, 255, 0), "RGBA"),
+    ],
+)
+def test_polarity_is_seen(ink: Any, ground: Any, mode: str, plain: Any) -> None:
+    assert overlap(lines(from_drawing(drawn(ink=ink, ground=ground, mode=mode), SIZE)), plain) > 0.9
+
+
+def test_polarity_can_be_set(plain: Any) -> None:
+    assert overlap(lines(from_drawing(drawn(), SIZE, polarity="ink")), plain) == 1
+    with pytest.raises(InputError, match="no lines"):
+        from_drawing(drawn(), SIZE, polarity="chalk")
+    with pytest.raises(InputError, match="auto, ink, chalk"):
+        from_drawing(drawn(), SIZE, polarity="oil")
+    assert POLARITIES[0] == "auto"
+
+
+def test_a_drawing_photographed_in_uneven_light(plain: Any) -> None:
+    grey = np.asarray(drawn(ink="#303040", ground="#e8e4dc").convert("L")).astype(float)
+    grey *= np.linspace(0.4, 1, grey.shape[1])
+    grey += np.random.default_rng(0).normal(0, 5, grey.shape)
+    taken = Image.fromarray(grey.clip(0, 255).astype(np.uint8))
+    assert overlap(lines(from_drawing(taken, SIZE)), plain) > 0.9
+
+
+@pytest.mark.parametrize(("size", "width"), [((2560, 1920), 2), ((2560, 1920), 60), ((96, 72), 1)])
+def test_a_line_is_a_line(size: tuple[int, int], width: int, plain: Any) -> None:
+    ours = lines(from_drawing(drawn(size, width=width), SIZE))
+    assert overlap(ours, plain) > 0.95
+    assert 0.01 < ours.mean() < 0.12
+
+
+def test_the_whole_drawing_is_fitted_in() -> None:
+    ours = lines(from_drawing(drawn((900, 300), width=5), (128, 128)))
+    rows = np.flatnonzero(ours.any(1))
+    assert rows[0] > 40 and rows[-1] < 88  # a third of the height, in the middle
+
+
+def test_canny_is_opencvs() -> None:
+    source = photo((128, 96))
+    theirs = cv2.Canny(np.asarray(source), 60, 120)
+    ours = np.asarray(canny(source, SIZE, low=60, high=120))
+    assert (ours == theirs[..., None]).all() and theirs.any()
+    assert lines(canny(source, SIZE, low=400, high=400)).sum() <= lines(canny(source, SIZE)).sum()
+    with pytest.raises(InputError, match="above its high one"):
+        canny(source, SIZE, low=200, high=100)
+    with pytest.raises(InputError, match="0 to 1000"):
+        canny(source, SIZE, high=float("nan"))
+
+
+def test_outlines_lie_where_the_edges_are() -> None:
+    ours, edges = lines(from_photo(photo(), SIZE)), lines(canny(photo(), SIZE))
+    assert overlap(ours, edges) > 0.9
+
+
+def test_a_photo_is_cropped_to_its_middle() -> None:
+    wide = Image.new("RGB", (600, 100), "white")
+    wide.paste(photo((100, 100)), (250, 0))
+    assert (
+        overlap(lines(canny(wide, (100, 100))), lines(canny(photo((100, 100)), (100, 100)))) > 0.9
+    )
+
+
+def test_depth_fills_its_range() -> None:
+    ours = np.asarray(depth(photo(), SIZE, network=far))
+    assert ours.min() == 0 and ours.max() == 255
+    flat = np.asarray(depth(Image.new("RGB", (50, 50)), SIZE, network=far))
+    assert (flat == 128).all()
+
+
+@pytest.mark.parametrize("name", [name for name in CONDITIONS if name != "depth"])
+@pytest.mark.parametrize("ground", ["white", "black", "#808080"])
+def test_a_blank_picture(name: str, ground: str) -> None:
+    for source in (Image.new("RGB", (300, 200), ground), Image.new("RGBA", (300, 200))):
+        with pytest.raises(InputError, match="there are no"):
+            make(name, source)
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+@pytest.mark.parametrize("bad", [Image.new("RGB", (1, 1)), Image.new("L", (500, 3)), "drawing.png"])
+def test_what_is_no_picture_to_follow(name: str, bad: Any) -> None:
+    with pytest.raises(InputError, match=r"too small|Pillow"):
+        make(name, bad)
