@@ -111,8 +111,8 @@ def _as_drawn(picture: Image.Image, polarity: str) -> Grey:
     """
     ground = "black" if polarity == "chalk" else "white"
     if polarity == "auto" and picture.has_transparency_data:
-        grey, alpha = (np.asarray(part, np.float32) for part in picture.convert("LA").split())
-        light = float((grey * alpha).sum() / max(1.0, float(alpha.sum())))
+        shade, alpha = (np.asarray(part, np.float32) for part in picture.convert("LA").split())
+        light = float((shade * alpha).sum() / max(1.0, float(alpha.sum())))
         ground = "black" if light > 127 else "white"
     grey = np.asarray(to_rgb(picture, ground).convert("L"))
     shrink = max(grey.shape) / WORKING
