@@ -3,7 +3,7 @@
 `python -m sdxs.train.gaussians` prints, over ten seeds, how many of the eight a one-step model
 covers and how far its points lie from the mixture. All scores of the offline model are exact here,
 in closed form, so whatever goes wrong is the method's. A point is its own feature: matching is the
-squared error. The schedules are those of `sdxs.train.distill`. Mean and variance of the ring are
+squared error. The schedules are those of `sdxs.train.segmented`. Mean and variance of the ring are
 those of plain noise, to which the Frechet distance is therefore blind: the modes and the share of
 points in them tell more.
 """
@@ -20,14 +20,12 @@ from tqdm import tqdm
 from sdxs.schedule import add_noise, velocity, x0_from_velocity
 from sdxs.storybook.distribution import frechet
 from sdxs.train import figures, loop, stage
-from sdxs.train.distill import ALPHA, KAPPA, LOWEST, Balance, eased
 from sdxs.train.losses import score_direction
-from sdxs.train.models import build_scheduler
+from sdxs.train.segmented import ALPHA, ALPHAS, KAPPA, LOWEST, Balance, eased
 
 MODES, SPREAD = 8, 0.1
 RADIUS = math.sqrt(2 * (1 - SPREAD**2))  # then the whole has unit variance
 METHODS = ("matching", "scores", "segmented")
-ALPHAS = build_scheduler().alphas_cumprod
 STEPS = len(ALPHAS)
 NEAR = 3.0  # spreads from a centre within which a point counts as its mode's
 SHARE = 0.5  # of the points that a mode should have, from which on it counts as covered

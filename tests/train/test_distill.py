@@ -7,9 +7,9 @@ import torch
 
 from sdxs.schedule import add_noise
 from sdxs.train import distill, loop
-from sdxs.train.distill import ALPHA, HOLD, eased
 from sdxs.train.losses import score_difference, score_direction
 from sdxs.train.models import build_scheduler
+from sdxs.train.segmented import ALPHA, HOLD, eased
 
 
 def denoise(x: torch.Tensor, t: torch.Tensor, mean: torch.Tensor, covariance: torch.Tensor):
