@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 EMBEDDED = "storybook"
 REAL_MODEL = "IDKiro/sdxs-512-dreamshaper"
+DEPTH_ANYTHING = "depth-anything/Depth-Anything-V2-Small-hf"
 SAFETY_CHECKER = "CompVis/stable-diffusion-safety-checker"
 
 # heading -> {canonical name: (the phrases that say it, the first one is preferred)}
@@ -83,6 +84,7 @@ class Checkpoint:
 
     `words` maps a heading to the phrases the model understands; empty means any words. `styles`
     and `controls` are published for it on the Hub, name to id; more may ship under `weights/`.
+    `depth` is the network that sees depth in a photo, for a depth control.
     """
 
     title: str
@@ -90,11 +92,13 @@ class Checkpoint:
     words: dict[str, tuple[str, ...]]
     styles: dict[str, str] = field(default_factory=dict)
     controls: dict[str, str] = field(default_factory=dict)
+    depth: str = DEPTH_ANYTHING
 
 
 CHECKPOINTS: dict[str, Checkpoint] = {
     EMBEDDED: Checkpoint(
         title="Storybook, the embedded 128 px model",
+        depth="depth",
         examples=(
             "a red house to the left of a green tree at sunset",
             "a big purple star at night on the sea",

@@ -10,11 +10,26 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers import ControlNetModel
 from PIL import Image
 from torch import Tensor
 
 from sdxs.errors import InputError
 from sdxs.picture import to_rgb
+
+
+def build_control(config: Mapping[str, Any]) -> ControlNetModel:
+    """A ControlNet by its config, the weights as torch's chance has them.
+
+    diffusers builds none without a middle block, which the tiny U-Net does not have either (paper,
+    section 3.1): with `mid_block_type` None what comes out of the last stage goes on as it is.
+    """
+    if config.get("mid_block_type", "") is not None:
+        return ControlNetModel.from_config(config)
+    network = ControlNetModel.from_config({**config, "mid_block_type": "UNetMidBlock2D"})
+    network.mid_block = None
+    network.register_to_config(mid_block_type=None)
+    return network
 
 
 @dataclass(frozen=True)

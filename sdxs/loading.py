@@ -35,6 +35,7 @@ from transformers import (
     CLIPTokenizer,
 )
 
+from sdxs.controls import build_control
 from sdxs.errors import CheckpointError, one_line
 from sdxs.schedule import OneStep
 from sdxs.stored import build, fill, read_config, read_json, weights_file
@@ -275,7 +276,7 @@ def load_control(folder: Path, dtype: torch.dtype, parts: Parts) -> ControlNetMo
     unet, factor = parts.unet.config, parts.decoders["tiny"].factor
     file = folder / "config.json"
     config = read_config(file, CONTROLS)
-    network = build(lambda: ControlNetModel.from_config(config), file)
+    network = build(lambda: build_control(config), file)
     for name in SHARED:
         own, wanted = network.config[name], unet[name]
         if _plain(own) != _plain(wanted):

@@ -18,6 +18,7 @@ from sdxs import request
 from sdxs.conditions import CONDITIONS
 from sdxs.config import EMBEDDED
 from sdxs.controls import Steering, residuals, to_control
+from sdxs.depth import DepthSight, load_depth
 from sdxs.errors import CheckpointError, InputError, PromptCutWarning, SafetyWarning
 from sdxs.hardware import choose_device, choose_dtype
 from sdxs.loading import Parts, load_control, load_parts
@@ -26,7 +27,7 @@ from sdxs.safety import SafetyChecker, hide, load_safety_checker
 from sdxs.schedule import draw_noise, seeded
 from sdxs.styles import Style, attach, read_style, wearing
 from sdxs.text import Words
-from sdxs.weights import Source, find, find_safety_checker, resolve
+from sdxs.weights import Source, find, find_depth, find_safety_checker, resolve
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class SDXS:
         controls: Mapping[str, Any] | None = None,
         checker: SafetyChecker | None = None,
         safety: str = "off",
+        sees_depth: DepthSight | None = None,
     ) -> None:
         layout = torch.channels_last
         self._unet: Any = parts.unet.to(device, memory_format=layout)
@@ -65,6 +67,7 @@ class SDXS:
             for name, network in (controls or {}).items()
         }
         self._checker = checker
+        self._sees_depth = sees_depth
 
         facts = self._unet.config
         side = facts.sample_size
@@ -130,7 +133,8 @@ class SDXS:
             for name, wanted in wanted_controls.items()
         }
         checker, state = _safety_checker(source, safety, place, kind)
-        model = cls(parts, source, place, kind, found_styles, found_controls, checker, state)
+        sight = load_depth(find_depth(source.name), place) if "depth" in found_controls else None
+        model = cls(parts, source, place, kind, found_styles, found_controls, checker, state, sight)
         log.info("%s on %s in %s: %s", model.checkpoint, place, kind, source.reason)
         if source.hint:
             log.info("for the real model: %s", source.hint)
@@ -262,14 +266,18 @@ class SDXS:
         """The control picture that a row of `conditions.CONDITIONS` makes of a drawing or a photo.
 
         RGB, of this model's size unless another is given. `options` are the row's: `polarity` of
-        "sketch", `low` and `high` of "canny". Raises InputError, also for a picture with nothing
-        in it to follow.
+        "sketch", `low` and `high` of "canny"; "depth" asks for a control of that name. Raises
+        InputError, also for a picture with nothing in it to follow.
         """
         chosen = CONDITIONS[request.choice("condition", name, tuple(CONDITIONS))]
         for option in options:
             if option not in chosen.options:
                 known = ", ".join(chosen.options) or "none"
                 raise InputError(f"{name} has no option {option!r}, it knows {known}")
+        if chosen.sees_depth:
+            if self._sees_depth is None:
+                raise InputError('depth is seen where a control "depth" is loaded, and none is')
+            options["network"] = self._sees_depth
         return chosen.make(picture, request.size(size, self.size, self._multiple), **options)
 
     def cut_off(self, prompt: str) -> str:

@@ -23,7 +23,7 @@ from huggingface_hub import errors as hub_errors
 from huggingface_hub.utils import are_progress_bars_disabled
 from tqdm import tqdm
 
-from sdxs.config import EMBEDDED, REAL_MODEL, SAFETY_CHECKER, known
+from sdxs.config import DEPTH_ANYTHING, EMBEDDED, REAL_MODEL, SAFETY_CHECKER, known
 from sdxs.errors import CheckpointError, InputError, one_line
 
 AUTO = "auto"
@@ -61,6 +61,7 @@ ADAPTER_FILES = {
     "controls": ("config.json", "diffusion_pytorch_model*.safetensors"),
 }
 CHECKER_FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
+DEPTH_FILES = ("config.json", "model.safetensors")
 REFUSALS = {  # HTTP status -> what helps
     401: "check HF_TOKEN, or run `hf auth login`",
     403: "check HF_TOKEN, or run `hf auth login`",
@@ -217,6 +218,15 @@ def find(what: str, source: str | os.PathLike[str], checkpoint: str) -> Path:
         f"known for {checkpoint}: {', '.join(choices) or 'none'}; a file, a folder or a Hub id is "
         "taken too"
     )
+
+
+def find_depth(checkpoint: str) -> Path:
+    """The network that sees depth for a checkpoint: under `weights/`, or from the Hub."""
+    published = known(checkpoint)
+    name = published.depth if published else DEPTH_ANYTHING
+    if _NAME.fullmatch(name):
+        return weights_folder(name)
+    return _fetch(name, name, None, DEPTH_FILES)
 
 
 def find_safety_checker(source: Source, *, fetch: bool) -> tuple[Path, Path]:

@@ -124,6 +124,30 @@ def test_equals_diffusers_on_sdxl(tmp_path: Path) -> None:
     assert (ours - plain).abs().max() > 0.01
 
 
+def test_without_a_middle(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    """As diffusers has it with a middle block that changes nothing."""
+    from diffusers import ControlNetModel
+
+    folder = build_control(tmp_path / "middle", mid_block_type="UNetMidBlock2D")
+    network = ControlNetModel.from_pretrained(folder)
+    for resnet in network.mid_block.resnets:
+        for weight in resnet.conv2.parameters():
+            weight.data.zero_()  # what is left is the way around
+    network.save_pretrained(folder)
+    wanted = theirs(tiny_checkpoint, folder, 1.0)
+
+    network.mid_block = None
+    network.register_to_config(mid_block_type=None)
+    network.save_pretrained(tmp_path / "none")
+    model = SDXS.load(
+        tiny_checkpoint, controls={"none": str(tmp_path / "none")}, device="cpu", dtype="float32"
+    )
+    images = [drawing(1), drawing(2)]
+    ours = model(PROMPTS, seed=SEEDS, control="none", control_image=images, output_type="pt")
+    assert (ours - wanted).abs().max() < 1e-4
+    assert (ours - model(PROMPTS, seed=SEEDS, output_type="pt")).abs().max() > 0.01
+
+
 def test_without_strength_it_is_the_plain_picture(model: SDXS, tiny_model: SDXS) -> None:
     plain = tiny_model(PROMPTS, seed=SEEDS, output_type="pt")
     assert torch.equal(model(PROMPTS, seed=SEEDS, output_type="pt"), plain)

@@ -16,6 +16,7 @@ CORE = {  # module -> what of ours it may import
     "hardware": {"errors"},
     "picture": {"errors"},
     "conditions": {"errors", "picture"},
+    "depth": {"errors", "stored"},
     "request": {"errors"},
     "tokens": set(),
     "text": {"tokens"},
@@ -24,10 +25,10 @@ CORE = {  # module -> what of ours it may import
     "styles": {"errors", "stored"},
     "safety": {"errors", "picture", "stored"},
     "weights": {"config", "errors"},
-    "loading": {"errors", "schedule", "stored", "text", "tokens"},
+    "loading": {"controls", "errors", "schedule", "stored", "text", "tokens"},
     "pipeline": {
-        "conditions", "config", "controls", "errors", "hardware", "loading", "picture", "request",
-        "safety", "schedule", "styles", "text", "weights",
+        "conditions", "config", "controls", "depth", "errors", "hardware", "loading", "picture",
+        "request", "safety", "schedule", "styles", "text", "weights",
     },
 }  # fmt: skip
 PAGES = {

@@ -1,0 +1,54 @@
+"""Sketches of the storybook world as a hand would draw them, made from pictures.
+
+Contours are simplified, wobble, have ends that do not meet and 1 to 4 pixels of width, and some of
+them are forgotten. White on black, as `sdxs.conditions` gives drawings. All chance is the caller's.
+"""
+
+import random
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+FORGOTTEN = 0.15  # share of the contours that are left out, on the average
+SHORTEST = 12  # pixels of a contour, at twice the picture's size
+WOBBLE = 1.2  # pixels that a corner may be off, at most
+TWICE = 2
+
+
+def to_bytes(pictures: Tensor) -> NDArray[np.uint8]:
+    """Pictures (B, 3, H, W) in [-1, 1] to (B, H, W, 3) in 0..255."""
+    numbers = pictures.detach().float().cpu().clamp(-1, 1).add(1).mul(127.5).round().byte()
+    return numbers.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def contours(picture: NDArray[np.uint8]) -> list[NDArray[np.int32]]:
+    """The contours that are seen in a picture (H, W, 3), at twice its size, (N, 1, 2) each."""
+    high, wide = picture.shape[:2]
+    large = cv2.resize(picture, (TWICE * wide, TWICE * high), interpolation=cv2.INTER_LANCZOS4)
+    edges = cv2.Canny(cv2.bilateralFilter(large, 7, 40, 5), 40, 110, L2gradient=True)
+    found, _ = cv2.findContours(edges, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    return [line for line in found if cv2.arcLength(line, False) > SHORTEST]
+
+
+def trace(picture: NDArray[np.uint8], rng: random.Random) -> NDArray[np.uint8]:
+    """A sketch (H, W), 0 to 255, of a picture (H, W, 3)."""
+    high, wide = picture.shape[:2]
+    page = np.zeros((TWICE * high, TWICE * wide), np.uint8)
+    width = TWICE * rng.uniform(1.0, 3.5)
+    forgotten = rng.uniform(0, 2 * FORGOTTEN)
+    coarse = rng.uniform(0.5, 2.5)
+    for line in contours(picture):
+        chance = [rng.random() for _ in range(3)]
+        if chance[0] < forgotten:
+            continue
+        simple = cv2.approxPolyDP(line, coarse, False).astype(np.float32)
+        wobble = [rng.uniform(-WOBBLE, WOBBLE) * TWICE for _ in range(simple.size)]
+        simple += np.array(wobble, np.float32).reshape(simple.shape)
+        if chance[1] < 0.3 and len(simple) > 3:  # the pen was lifted early
+            simple = simple[: -max(1, len(simple) // 8)]
+        pen = max(1, round(width * (0.8 + 0.4 * chance[2])))
+        cv2.polylines(page, [simple.round().astype(np.int32)], False, 255, pen, cv2.LINE_AA)
+    sketch: NDArray[np.uint8] = cv2.resize(page, (wide, high), interpolation=cv2.INTER_AREA)
+    return sketch
