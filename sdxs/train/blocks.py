@@ -7,6 +7,7 @@ denoising loss.
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -49,10 +50,13 @@ def removed(teacher: UNet2DConditionModel, student: UNet2DConditionModel) -> Non
     student.load_state_dict({key: given[source(key)].clone() for key in student.state_dict()})
 
 
-def feature_loss(ours: Tap, theirs: Tap) -> Tensor:
-    """Eq. 7 as a mean over layers, each divided by the variance of the teacher's."""
+def feature_loss(ours: Tap, theirs: Tap, names: Mapping[str, str] = FEATURES) -> Tensor:
+    """Eq. 7 as a mean over layers, each divided by the variance of the teacher's.
+
+    names: the student's modules and the teacher's that answer to them.
+    """
     parts = []
-    for mine, other in FEATURES.items():
+    for mine, other in names.items():
         wanted = theirs.features[other].float()
         error = F.mse_loss(ours.features[mine].float(), wanted)
         parts.append(error / wanted.var().clamp(min=1e-6))

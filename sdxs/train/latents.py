@@ -53,8 +53,17 @@ class LatentSet:
         The last: of each cell the share of every kind and of every colour of thing, as in `shares`.
         empty: share of the captions that are left empty.
         """
-        index = torch.randint(len(self.scenes), (count,), generator=generator)
-        rng = loop.plain(generator)
+        return self.at(self.rows(count, generator), generator, empty=empty)
+
+    def rows(self, count: int, generator: torch.Generator) -> Tensor:
+        """Random places in the set, (count,)."""
+        return torch.randint(len(self.scenes), (count,), generator=generator)
+
+    def at(
+        self, index: Tensor, generator: torch.Generator, *, empty: float = 0.0
+    ) -> tuple[Tensor, list[str], Tensor]:
+        """What `batch` gives, of chosen places."""
+        count, rng = len(index), loop.plain(generator)
         texts = [as_typed(describe(self.scenes[i], rng).text, rng) for i in index.tolist()]
         if empty:
             left = (torch.rand(count, generator=generator) < empty).tolist()

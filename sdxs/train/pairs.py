@@ -94,7 +94,14 @@ class Pairs:
 
     def batch(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, list[str]]:
         """Random noise and latents, (count, 4, h, w) float32 each, and their prompts."""
-        rows = torch.randint(len(self.prompts), (count,), generator=generator)
+        return self.at(self.rows(count, generator))
+
+    def rows(self, count: int, generator: torch.Generator) -> Tensor:
+        """Random places among the pairs, (count,)."""
+        return torch.randint(len(self.prompts), (count,), generator=generator)
+
+    def at(self, rows: Tensor) -> tuple[Tensor, Tensor, list[str]]:
+        """What `batch` gives, of chosen places."""
         texts = [self.prompts[row] for row in rows.tolist()]
         return self.noise[rows].float(), self.latents[rows].float(), texts
 

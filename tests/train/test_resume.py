@@ -17,12 +17,16 @@ from torch import nn
 from sdxs.train import (
     autoencoder,
     blocks,
+    control,
+    control_blocks,
     decoder,
+    depth,
     distill,
     encoders,
     evaluator,
     loop,
     pairs,
+    steer,
     straighten,
     teacher,
     text,
@@ -256,6 +260,8 @@ def test_stages_of_pictures_resume(resumes, monkeypatch: pytest.MonkeyPatch) -> 
     assert {name.partition(".")[0] for name in moved} == {"decoder"}
     resumes("x", lambda run: text.train(run, preset="toy", **FEW))
     resumes("c", lambda run: encoders.train(run, autoencoder=vae, kind="vit", **SOME, **FEW))
+    resumes("n", lambda run: depth.train(run, kind="network", **SOME, **FEW))
+    resumes("j", lambda run: depth.train(run, kind="judge", **SOME, **FEW))
     resumes("e", lambda run: evaluator.train(run, autoencoder=vae, held_out=2, **SOME, **FEW))
 
 
@@ -263,12 +269,12 @@ def test_stages_of_latents_resume(given: Path, resumes, monkeypatch: pytest.Monk
     monkeypatch.setattr(decoder, "compared", lambda *_: {})
     vae = {"autoencoder": given / "v"}
     few = {**vae, **FEW}
-    made = resumes("t", lambda run: teacher.train(
+    large = resumes("t", lambda run: teacher.train(
         run, text=given / "x", preset="toy", layout="sd", segment=0.2, **SOME, **few))  # fmt: skip
-    tiny = resumes("b", lambda run: blocks.train(run, teacher=made, weight=1.0, pictures=8, **few))
+    tiny = resumes("b", lambda run: blocks.train(run, teacher=large, weight=1.0, pictures=8, **few))
     with pytest.raises(loop.TrainingError, match="other layers: give its own --preset and"):
-        teacher.train(made.parent / "o", text=given / "x", begin=made, preset="toy", layout="sdxs",
-                      segment=0.2, **SOME, **few)  # fmt: skip
+        teacher.train(large.parent / "o", text=given / "x", begin=large, preset="toy",
+                      layout="sdxs", segment=0.2, **SOME, **few)  # fmt: skip
     flat = resumes("l", lambda run: straighten.train(
         run, teacher=tiny, guidance=3.0, pictures=8, **few))  # fmt: skip
     made = resumes("p", lambda run: pairs.make(
@@ -285,3 +291,16 @@ def test_stages_of_latents_resume(given: Path, resumes, monkeypatch: pytest.Monk
         run, online_steps=2, online_first=1, online_lr=3e-4, guidance=None, fixed=False, **model,
         **FEW))  # fmt: skip
     resumes("g", lambda run: texture.train(run, rank=2, gan=0.02, **model, **FEW))
+
+    more = {"teacher": large, "pictures": 8, **few}
+    full = resumes("f", lambda run: control.train(run, control="sketch", **more))
+    slim = resumes("s", lambda run: control_blocks.train(
+        run, control=full, tiny=tiny, weight=1.0, **more))  # fmt: skip
+    with pytest.raises(loop.TrainingError, match="needs --depth"):
+        control.train(full.parent / "o", control="depth", **more)
+    steered = {"teacher": tiny, "full": full, "student": first, "pairs": made, **few}
+    narrow = resumes("n", lambda run: control.train(
+        run, control="sketch", **{**more, "teacher": tiny}))  # fmt: skip
+    resumes("c", lambda run: steer.train(
+        run, begin=slim, warmup=2, online_steps=2, online_lr=3e-4, rho=0.5,
+        **{**steered, "full": narrow}), at=3)  # fmt: skip

@@ -1,0 +1,93 @@
+"""Control pictures of latents, made once for a stage and cached: what its control is to follow.
+
+The paper extracts them from pictures of the multi-step model; here they come of whatever the
+latents show when decoded, with all the decoder's flaws, as they will at work.
+"""
+
+import json
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from diffusers import AutoencoderTiny
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from sdxs import conditions
+from sdxs.depth import DepthSight, load_depth
+from sdxs.storybook.tracing import to_bytes, trace
+from sdxs.train import loop
+from sdxs.train.machine import DEVICE, fast, placed
+
+Bytes = NDArray[np.uint8]
+Draw = Callable[[Bytes, random.Random], Bytes]  # picture (H, W, 3) -> control picture (H, W)
+CONTROLS = ("sketch", "canny", "depth")
+CHUNK = 64
+
+
+def draw(control: str, sees_depth: DepthSight | None = None) -> Draw:
+    """How a control's pictures are made of pictures. Raises TrainingError."""
+    if control == "sketch":
+        return trace
+    if control == "canny":
+        return lambda picture, _: cv2.Canny(picture, *conditions.CANNY)
+    if sees_depth is None:
+        raise loop.TrainingError("a depth control needs --depth, what sdxs.train.depth leaves")
+
+    def depth(picture: Bytes, _: random.Random) -> Bytes:
+        size = picture.shape[1::-1]
+        seen = conditions.depth(Image.fromarray(picture), size, network=sees_depth)
+        return np.asarray(seen)[..., 0]
+
+    return depth
+
+
+@torch.no_grad()
+def control_pictures(
+    folder: Path,
+    control: str,
+    latents: Tensor,
+    vae: AutoencoderTiny,
+    seed: int,
+    depth: Path | None = None,
+) -> tuple[Tensor, float]:
+    """(N, H, W) uint8 of latents (N, 4, h, w), or read from `folder`; and the seconds they took.
+
+    depth: the folder of a finished `sdxs.train.depth`. Raises TrainingError.
+    """
+    file, note = folder / "controls.safetensors", folder / "controls.json"
+    about = {
+        "control": control,
+        "count": len(latents),
+        "seed": seed,
+        "decoder": loop.fingerprint(vae.decoder),
+    }
+    known = json.loads(note.read_text()) if file.exists() and note.exists() else {}
+    if about.items() <= known.items():
+        return load_file(file)["pictures"], known["seconds"]
+    make = draw(control, load_depth(depth / "depth", DEVICE) if depth else None)
+    folder.mkdir(parents=True, exist_ok=True)
+    note.unlink(missing_ok=True)
+    began = time.monotonic()
+    decoder = placed(vae.decoder)
+    parts = []
+    for i in tqdm(range(0, len(latents), CHUNK), desc=control, dynamic_ncols=True, mininterval=2):
+        z = latents[i : i + CHUNK].float().to(DEVICE, memory_format=torch.channels_last)
+        with fast():
+            pictures = to_bytes(decoder(z))
+        for number, picture in enumerate(pictures, start=i):
+            made = make(picture, random.Random(f"{seed}/{number}"))
+            parts.append(torch.from_numpy(np.ascontiguousarray(made)))
+    out = torch.stack(parts)
+    save_file({"pictures": out}, file)
+    with loop.replacing(note) as part:  # last: it says that the file is whole
+        seconds = time.monotonic() - began
+        part.write_text(json.dumps({**about, "seconds": round(seconds, 1)}))
+    return out, seconds

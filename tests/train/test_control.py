@@ -1,0 +1,189 @@
+"""Controls in training: what they begin as, what they see, and that they can be learnt."""
+
+import random
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sdxs.conditions import CONDITIONS, canny
+from sdxs.depth import DepthNetwork, DepthSight
+from sdxs.storybook.depth import DepthJudge, agreement
+from sdxs.storybook.render import render
+from sdxs.storybook.scenes import sample_scenes
+from sdxs.storybook.tracing import to_bytes, trace
+from sdxs.train import autoencoder, loop
+from sdxs.train.machine import predict
+from sdxs.train.models import LAYOUTS, PRESETS
+from sdxs.train.steer import partly_fresh
+from sdxs.train.steered import Steered, full_control, read_control, shown, slim_control
+from sdxs.train.traced import CONTROLS, control_pictures, draw
+
+SIDE = 64
+
+
+@pytest.fixture(scope="module")
+def picture() -> np.ndarray:
+    return to_bytes(render(sample_scenes(1, 3), SIDE).picture)[0]
+
+
+def inputs(rows: int = 4) -> tuple[torch.Tensor, ...]:
+    generator = torch.Generator().manual_seed(0)
+    return (
+        torch.randn(rows, 4, 8, 8, generator=generator),
+        torch.randint(1000, (rows,), generator=generator),
+        torch.randn(rows, 5, PRESETS["toy"].text_width, generator=generator),
+        torch.rand(rows, 3, SIDE, SIDE, generator=generator),
+    )
+
+
+def moved(control: torch.nn.Module) -> torch.nn.Module:
+    for name, weight in control.named_parameters():
+        if "controlnet" in name:
+            weight.data.normal_(std=0.2)
+    return control
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_control_begins_as_the_encoder_and_steers_nothing(layout: str) -> None:
+    torch.manual_seed(0)
+    unet = LAYOUTS[layout](PRESETS["toy"], SIDE).eval()
+    full = full_control(unet)
+    x, t, context, pictures = inputs()
+    with torch.no_grad():
+        plain = predict(unet, x, t, context)
+        assert torch.equal(predict(Steered(unet, full, pictures), x, t, context), plain)
+        ours = full(x, t, context, torch.zeros_like(pictures), return_dict=False)[0]
+        assert all(part.abs().max() == 0 for part in ours)
+        steered = predict(Steered(unet, moved(full), pictures), x, t, context)
+    assert (steered - plain).abs().max() > 1e-3
+    own, theirs = full.state_dict(), unet.state_dict()
+    shared = [name for name in own if name.startswith(("conv_in", "down_blocks", "mid_block"))]
+    assert shared and all(torch.equal(own[name], theirs[name]) for name in shared)
+
+
+def test_guided_rows_see_the_same_pictures() -> None:
+    torch.manual_seed(0)
+    unet = LAYOUTS["sdxs"](PRESETS["toy"], SIDE).eval()
+    steered = Steered(unet, moved(full_control(unet)), inputs()[3])
+    x, t, context, _ = inputs()
+    with torch.no_grad():
+        once = predict(steered, x, t, context)
+        twice = predict(steered, x.repeat(2, 1, 1, 1), t.repeat(2), context.repeat(2, 1, 1))
+    assert (twice - once.repeat(2, 1, 1, 1)).abs().max() < 0.02  # products are in bfloat16
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_slim_one_keeps_what_is_left(layout: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    full = moved(full_control(LAYOUTS[layout](PRESETS["toy"], SIDE)))
+    tiny = LAYOUTS["sdxs"](PRESETS["toy"], SIDE).eval()
+    slim = slim_control(tiny, full)
+    own, given = slim.state_dict(), full.state_dict()
+    layers = full.config["layers_per_block"]
+    pairs = {  # places of the sums that go to the U-Net: conv_in, three resnets, two halvings
+        1: {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 5},
+        2: {0: 0, 1: 2, 2: 3, 3: 5, 4: 6, 5: 8},
+    }[layers]
+    assert len(slim.controlnet_down_blocks) == len(pairs)
+    for ours, theirs in pairs.items():
+        name = "controlnet_down_blocks.{}.weight"
+        assert torch.equal(own[name.format(ours)], given[name.format(theirs)])
+    assert torch.equal(
+        own["down_blocks.1.resnets.0.conv1.weight"], given["down_blocks.1.resnets.0.conv1.weight"]
+    )
+    assert not any("attention" in name or "mid_block.resnets" in name for name in own)
+    count = sum(weight.numel() for weight in slim.parameters())
+    assert count < sum(weight.numel() for weight in full.parameters())
+    slim.save_pretrained(tmp_path / "control")
+    again = read_control(tmp_path).state_dict()
+    assert all(torch.equal(again[name], weight) for name, weight in own.items())
+    x, t, context, pictures = inputs()
+    with torch.no_grad():
+        assert predict(Steered(tiny, slim, pictures), x, t, context).isfinite().all()
+
+
+def test_a_slim_control_for_the_embedded_model_can_ship() -> None:
+    with torch.device("meta"):
+        unet = LAYOUTS["sdxs"](PRESETS["s"], 128)
+        slim = slim_control(unet, full_control(unet))
+    assert 2 * sum(weight.numel() for weight in slim.parameters()) < 6e6
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.3, 1.0])
+def test_part_of_the_noise_is_drawn_anew(rho: float) -> None:
+    noise = torch.randn(64, 4, 16, 16, generator=loop.chance(1, 1))
+    ours = partly_fresh(noise, rho, loop.chance(1, 2))
+    changed = ours != noise
+    assert changed.float().mean() == pytest.approx(rho, abs=0.02)
+    assert (changed.all(1) == changed.any(1)).all()  # all channels of a place, or none
+    assert ours.var() == pytest.approx(1, abs=0.02)
+
+
+def test_canny_is_what_people_get(picture: np.ndarray) -> None:
+    theirs = np.asarray(canny(Image.fromarray(picture), (SIDE, SIDE)))[..., 0]
+    assert (draw("canny")(picture, random.Random(0)) == theirs).all()
+
+
+def test_depth_is_what_people_get(picture: np.ndarray) -> None:
+    torch.manual_seed(0)
+    sight = DepthSight(DepthNetwork((8, 8)).eval(), torch.device("cpu"))
+    wanted = CONDITIONS["depth"].make(Image.fromarray(picture), (SIDE, SIDE), network=sight)
+    assert (draw("depth", sight)(picture, random.Random(0)) == np.asarray(wanted)[..., 0]).all()
+    with pytest.raises(loop.TrainingError, match="needs --depth"):
+        draw("depth")
+
+
+def test_a_sketch_is_loose_but_lies_on_the_contours() -> None:
+    picture = to_bytes(render(sample_scenes(1, 3), 128).picture)[0]
+    sketches = [trace(picture, random.Random(seed)) for seed in range(8)]
+    assert all(0.005 < (sketch > 127).mean() < 0.35 for sketch in sketches)
+    assert len({sketch.tobytes() for sketch in sketches}) == 8  # each is another hand's
+    assert (trace(picture, random.Random(3)) == sketches[3]).all()
+    edges = cv2.Canny(cv2.GaussianBlur(picture, (3, 3), 0), 20, 60)
+    near = cv2.dilate(edges, np.ones((11, 11), np.uint8)) > 0
+    for sketch in sketches:
+        assert (near & (sketch > 127)).sum() > 0.9 * (sketch > 127).sum()
+
+
+@pytest.mark.parametrize("control", [name for name in CONTROLS if name != "depth"])
+def test_control_pictures_are_made_once(control: str, tmp_path: Path, monkeypatch) -> None:
+    torch.manual_seed(0)
+    vae, latents = autoencoder.build(12), torch.randn(3, 4, 8, 8)
+    first, seconds = control_pictures(tmp_path, control, latents, vae, 1)
+    assert first.shape == (3, SIDE, SIDE) and first.dtype == torch.uint8 and seconds > 0
+    monkeypatch.setattr("sdxs.train.traced.draw", lambda *_: pytest.fail("made again"))
+    again, _ = control_pictures(tmp_path, control, latents, vae, 1)
+    assert torch.equal(first, again)
+    with pytest.raises(pytest.fail.Exception):
+        control_pictures(tmp_path, control, latents, vae, 2)
+
+
+def test_what_a_control_reads() -> None:
+    grey = torch.arange(2 * 4 * 4, dtype=torch.uint8).view(2, 4, 4) * 8
+    ours = shown(grey)
+    assert ours.shape == (2, 3, 4, 4) and ours.min() >= 0 and ours.max() <= 1
+    assert torch.equal(ours[:, 0] * 255, grey.float()) and torch.equal(ours[:, 0], ours[:, 2])
+
+
+def test_agreement_is_pearsons() -> None:
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.rand(5, 1, 9, 7, generator=generator) for _ in range(2))
+    ours = agreement(a, b)
+    wanted = [np.corrcoef(x.flatten(), y.flatten())[0, 1] for x, y in zip(a, b, strict=True)]
+    assert ours.numpy() == pytest.approx(np.array(wanted), abs=1e-9)
+    assert agreement(3 * a - 2, a).numpy() == pytest.approx(np.ones(5))
+    assert agreement(torch.zeros_like(a), b).abs().max() == 0
+
+
+def test_the_judge_is_read_as_it_was_written(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    judge = DepthJudge().eval()
+    judge.save_pretrained(tmp_path)
+    x = torch.rand(2, 3, SIDE, SIDE) * 2 - 1
+    with torch.no_grad():
+        assert torch.equal(DepthJudge.load(tmp_path)(x), judge(x))
+        assert judge(x).shape == (2, 1, SIDE, SIDE)
