@@ -6,6 +6,7 @@ about. Exit status 2 for a user's mistake.
 
 import argparse
 import os
+import re
 import sys
 import time
 import warnings
@@ -20,6 +21,7 @@ from sdxs.errors import InputError, SDXSError
 from sdxs.picture import SUFFIXES, encode, read_picture
 from sdxs.request import LARGEST_BATCH
 
+OPTIONS = {"polarity": "polarity", "low": "canny_low", "high": "canny_high"}  # of conditions: ours
 READY = "ready"  # no condition: the picture is a control picture already
 EXAMPLES = """examples:
   python -m sdxs "a red house to the left of a green tree at sunset" --seed 7 --output red.png
@@ -35,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         files = output_files(options.output, options.seed, options.count)
-        paint(options, files, *condition(options))
+        paint(options, files, *condition(options, files))
     except SDXSError as error:
         return fail(str(error))
     except KeyboardInterrupt:
@@ -65,6 +67,8 @@ def paint(options: argparse.Namespace, files: list[Path], kind: str, how: dict[s
         tell(f"chosen because {model.source.reason}")
         if model.source.hint:
             tell(f"for the real model: --checkpoint {model.source.hint.split('=')[-1]}")
+    if drawing:
+        tell(f"control picture: {CONDITIONS[kind].title if kind != READY else 'as it is'}")
     if drawing and kind != READY:
         drawing = model.condition(kind, drawing, size=options.size, **how)
         if options.save_control:
@@ -93,22 +97,29 @@ def paint(options: argparse.Namespace, files: list[Path], kind: str, how: dict[s
     tell(f"{took:.2f} s")
 
 
-def condition(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
-    """How the control picture is made, and with which options. Raises InputError."""
-    own = Path(options.control).name if options.control else READY
+def condition(options: argparse.Namespace, files: list[Path]) -> tuple[str, dict[str, Any]]:
+    """How the control picture is made, and with which options. Raises InputError.
+
+    files: that will be written.
+    """
+    own = re.split(r"[^a-z]", Path(options.control or "").name.lower())[-1]  # sdxs-512-sketch
     kind = options.condition or (own if own in CONDITIONS else READY)
-    given = {"polarity": options.polarity, "low": options.canny_low, "high": options.canny_high}
-    given = {name: value for name, value in given.items() if value is not None}
+    given = {
+        name: value for name in OPTIONS if (value := getattr(options, OPTIONS[name])) is not None
+    }
     if not options.control and (given or options.condition or options.save_control):
         raise InputError("--control is missing: name the control that is to follow the picture")
     if options.save_control:
         if kind == READY:
             raise InputError("--save-control: the picture is taken as it is, nothing is made of it")
         check_writable("--save-control", options.save_control)
+        if options.save_control.absolute() in [file.absolute() for file in files]:
+            raise InputError("--save-control and --output name the same file: choose another")
     known = CONDITIONS[kind].options if kind != READY else ()
     for name in given:
         if name not in known:
-            raise InputError(f"--condition {kind} has no option {name!r}")
+            option = OPTIONS[name].replace("_", "-")
+            raise InputError(f"--{option} says nothing to --condition {kind}")
     return kind, given
 
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from sdxs.errors import InputError
-from sdxs.picture import to_rgb
+from sdxs.picture import smaller, to_rgb
 
 Size = tuple[int, int]  # width, height in pixels
 Grey = NDArray[np.uint8]  # (H, W)
@@ -22,8 +22,11 @@ Depths = Callable[[Image.Image], NDArray[np.float32]]  # RGB picture -> (H, W), 
 
 POLARITIES = ("auto", "ink", "chalk")  # dark lines on light ground, or the other way round
 SMALLEST = 8  # pixels of a side
+LONGEST = 64  # times as long as wide
 WORKING = 768  # pixels of the longer side at which a drawing is looked at
-FAINT = 24  # of 255: what differs less from its ground is no line
+THICK = 0.08  # of that side: what is wider is no line but a patch, and has an outline
+FAINT = 10  # of 255: what differs less from its ground is no line
+SPECK = 10  # pixels of what is too small to have been drawn
 LINE = 2.0  # pixels that a line is at least wide in a control picture
 CANNY = (100, 200)  # the usual thresholds
 
@@ -31,24 +34,27 @@ CANNY = (100, 200)  # the usual thresholds
 def from_drawing(picture: Image.Image, size: Size, *, polarity: str = "auto") -> Image.Image:
     """The lines of a drawing, white on black; the whole of it is fitted into `size`.
 
-    polarity: "ink" on paper, "chalk" on a board, or "auto" to see which it is. Uneven light on the
-    ground is evened out, thin lines are made wide enough to be seen. Raises InputError for a
-    drawing without lines.
+    polarity: "ink" on paper, "chalk" on a board, or "auto" to see which it is. Uneven light and
+    noise of a photographed page are evened out, thin lines are made wide enough to be seen, of
+    painted patches the outlines are taken. Raises InputError for a drawing without lines.
     """
     if polarity not in POLARITIES:
         raise InputError(f"polarity must be one of {', '.join(POLARITIES)}, not {polarity!r}")
     _check(picture)
     grey = _as_drawn(picture, polarity)
-    ground = _ground(grey)
-    darker, lighter = (cv2.subtract(a, b) for a, b in ((ground, grey), (grey, ground)))
-    if polarity == "auto":
-        polarity = "ink" if int(darker.sum()) >= int(lighter.sum()) else "chalk"
-    lines = darker if polarity == "ink" else lighter
-    strongest = float(np.percentile(lines[lines > FAINT], 90)) if (lines > FAINT).any() else 0.0
-    if not strongest:
-        raise InputError("there are no lines to follow in the drawing: draw something first")
-    drawn = np.clip((lines.astype(np.float32) - FAINT / 2) / (0.6 * strongest), 0, 1)
-    return _picture(_fit_lines(drawn, size))
+    if polarity == "chalk" or (polarity == "auto" and _is_chalk(grey)):
+        grey = 255 - grey
+    thick = 2 * max(2, round(THICK * max(grey.shape) / 2)) + 1
+    brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (thick, thick))
+    without = cv2.morphologyEx(grey, cv2.MORPH_CLOSE, brush)
+    lines = _drawn(cv2.subtract(without, grey))
+    patches = cv2.Canny(cv2.GaussianBlur(without, (0, 0), 1.5), 40, 100)
+    page = np.maximum(lines, _drawn(cv2.dilate(patches, np.ones((2, 2), np.uint8))))
+    if not page.any():
+        raise InputError(
+            "there are no lines to follow in the drawing: it is blank, or they are too faint"
+        )
+    return _picture(_fit_lines(page, size))
 
 
 def from_photo(picture: Image.Image, size: Size) -> Image.Image:
@@ -75,8 +81,8 @@ def canny(
     The middle of the photo that has the shape of `size`. Raises InputError if there are none.
     """
     for name, value in (("low", low), ("high", high)):
-        if not 0 <= value <= 1000:
-            raise InputError(f"canny's {name} threshold is from 0 to 1000, not {value:g}")
+        if not isinstance(value, float | int) or not 0 <= value <= 1000:
+            raise InputError(f"canny's {name} threshold is a number from 0 to 1000, not {value!r}")
     if low > high:
         raise InputError(f"canny's low threshold, {low:g}, is above its high one, {high:g}")
     colours = np.asarray(_crop(picture, size))  # of each place, the channel that changes most
@@ -97,55 +103,98 @@ def depth(picture: Image.Image, size: Size, *, network: Depths) -> Image.Image:
 def _check(picture: Image.Image) -> None:
     if not isinstance(picture, Image.Image):
         raise InputError(f"a control follows a Pillow picture, not {type(picture).__name__}")
-    if min(picture.size) < SMALLEST:
+    wide, high = picture.size
+    if min(wide, high) < SMALLEST or max(wide, high) > LONGEST * min(wide, high):
         raise InputError(
-            f"a picture of {picture.width} x {picture.height} pixels is too small to follow: "
-            f"{SMALLEST} are the least a side may have"
+            f"a picture of {wide} x {high} pixels is too small or too narrow to follow: a side has "
+            f"{SMALLEST} pixels at least, and at most {LONGEST} times the other one's"
         )
 
 
 def _as_drawn(picture: Image.Image, polarity: str) -> Grey:
-    """A drawing in grey, (H, W), at most WORKING a side; what is transparent is its ground.
+    """A drawing in grey, (H, W), at most WORKING a side.
 
-    Shrunk so that thin lines stay: each pixel keeps the extreme of those it stands for.
+    Shrunk so that thin lines stay: at last each pixel keeps the extreme of those it stands for.
     """
-    ground = "black" if polarity == "chalk" else "white"
-    if polarity == "auto" and picture.has_transparency_data:
-        shade, alpha = (np.asarray(part, np.float32) for part in picture.convert("LA").split())
-        light = float((shade * alpha).sum() / max(1.0, float(alpha.sum())))
-        ground = "black" if light > 127 else "white"
-    grey = np.asarray(to_rgb(picture, ground).convert("L"))
+    picture = smaller(picture, 2 * WORKING)
+    grey = np.asarray(to_rgb(picture, _paper(picture, polarity)).convert("L"))
     shrink = max(grey.shape) / WORKING
     if shrink <= 1:
         return grey
     sides = tuple(max(SMALLEST, round(side / shrink)) for side in reversed(grey.shape))
-    window = np.ones((int(np.ceil(shrink)),) * 2, np.uint8)
-    middle = cv2.resize(grey, sides, interpolation=cv2.INTER_AREA)
+    window = np.ones((2, 2), np.uint8)
     darkest, lightest = (
         cv2.resize(spread(grey, window), sides, interpolation=cv2.INTER_AREA)
         for spread in (cv2.erode, cv2.dilate)
     )
-    local = _ground(middle)
-    darker = cv2.absdiff(darkest, local) >= cv2.absdiff(lightest, local)
+    ground = _ground(cv2.resize(grey, sides, interpolation=cv2.INTER_AREA))
+    darker = cv2.absdiff(darkest, ground) >= cv2.absdiff(lightest, ground)
     extreme: Grey = np.where(darker, darkest, lightest).astype(np.uint8)
     return extreme
+
+
+def _paper(picture: Image.Image, polarity: str) -> str:
+    """What to lay under a drawing that is transparent in parts."""
+    if not picture.has_transparency_data:
+        return "white"
+    grey, alpha = (np.asarray(part) for part in picture.convert("RGBA").convert("LA").split())
+    opaque = grey[alpha > 127]
+    if len(opaque) > grey.size / 2:  # a page, cut out: its own grey
+        shade = int(np.median(opaque))
+        return f"rgb({shade},{shade},{shade})"
+    if polarity == "auto":  # strokes alone: what lets them be seen
+        return "black" if len(opaque) and opaque.mean() > 127 else "white"
+    return "black" if polarity == "chalk" else "white"
+
+
+def _is_chalk(grey: Grey) -> bool:
+    """Whether what is drawn is lighter than what it is drawn on."""
+    ground = _ground(grey)
+    darker, lighter = (
+        int(part[part > _faint(part)].sum(dtype=np.int64))
+        for part in (cv2.subtract(ground, grey), cv2.subtract(grey, ground))
+    )
+    return lighter > darker
 
 
 def _ground(grey: Grey) -> Grey:
     """What a drawing is drawn on, (H, W): the usual grey around each pixel."""
     small = cv2.resize(grey, (96, 96), interpolation=cv2.INTER_AREA)
-    around = cv2.medianBlur(cv2.copyMakeBorder(small, 24, 24, 24, 24, cv2.BORDER_REPLICATE), 49)
+    around = cv2.medianBlur(cv2.copyMakeBorder(small, 24, 24, 24, 24, cv2.BORDER_REFLECT_101), 49)
     return cv2.resize(around[24:-24, 24:-24], grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def _faint(apart: Grey) -> float:
+    """How much a pixel must differ from its ground to count: more than noise does."""
+    usual = float(np.median(apart))
+    return usual + max(FAINT, 7 * float(np.median(cv2.absdiff(apart, usual))))
+
+
+def _drawn(apart: Grey) -> NDArray[np.float32]:
+    """How sure a line is, (H, W) in [0, 1], by how far it lies from its ground."""
+    faint = _faint(apart)
+    ink = (apart > faint).astype(np.uint8)
+    _, names, facts, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    large = facts[:, cv2.CC_STAT_AREA] >= min(SPECK, ink.size // 500)
+    large[0] = False  # the ground
+    kept = large[names]
+    if not kept.any():
+        return np.zeros(apart.shape, np.float32)
+    strongest = float(np.percentile(apart[kept], 90))
+    sure = (apart.astype(np.float32) - faint / 2) / (0.6 * strongest)
+    around = cv2.dilate(kept.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0  # their soft edges
+    return np.where(around, np.clip(sure, 0, 1), 0).astype(np.float32)
 
 
 def _fit_lines(drawn: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
     """Lines (H, W) in [0, 1] made to fit into `size`, at least LINE pixels wide there."""
     high, wide = drawn.shape
     shrink = max(wide / size[0], high / size[1])
-    ink = (drawn > 0.5).astype(np.uint8)
-    if ink.any():
-        ridge = cv2.distanceTransform(cv2.copyMakeBorder(ink, 1, 1, 1, 1, 0), cv2.DIST_L2, 3)
-        own = 4 * float(ridge[ridge > 0].mean()) - 1  # of a line of width w the mean is w / 4
+    ink = cv2.copyMakeBorder((drawn > 0.5).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+    reach = cv2.distanceTransform(ink, cv2.DIST_L2, 3)
+    middle = (ink > 0) & (reach >= cv2.dilate(reach, np.ones((3, 3), np.uint8)))
+    if middle.any():  # half the width of the thinner lines is known there
+        own = 2 * float(np.percentile(reach[middle], 25)) - 1
         missing = round(LINE * shrink - own)
         if missing > 0:
             brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (missing + 1, missing + 1))
@@ -162,11 +211,8 @@ def _fit_lines(drawn: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
 def _crop(picture: Image.Image, size: Size) -> Image.Image:
     """The middle of a picture in the shape of `size`, at that size, RGB."""
     _check(picture)
-    rgb = to_rgb(picture)
-    scale = min(rgb.width / size[0], rgb.height / size[1])
-    left, top = (rgb.width - scale * size[0]) / 2, (rgb.height - scale * size[1]) / 2
-    box = (left, top, left + scale * size[0], top + scale * size[1])
-    return rgb.resize(size, Image.Resampling.LANCZOS, box)
+    rgb = to_rgb(smaller(picture, 4 * max(size)))
+    return ImageOps.fit(rgb, size, Image.Resampling.LANCZOS)
 
 
 def _some(page: NDArray[np.float32], size: Size, what: str) -> NDArray[np.float32]:

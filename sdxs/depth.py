@@ -74,22 +74,22 @@ class DepthSight:
     """Sees depth in an RGB picture: (H, W) float32, the nearer the more. For any threads."""
 
     def __init__(self, network: Any, device: torch.device) -> None:
-        self._network = network.to(device)
+        self.network = network.to(device)
         self._device = device
 
     @torch.no_grad()
     def __call__(self, picture: Image.Image) -> NDArray[np.float32]:
-        if isinstance(self._network, DepthNetwork):
-            seen = self._network(_pixels(picture) * 2 - 1)[:, 0]
+        if isinstance(self.network, DepthNetwork):
+            seen = self.network(_pixels(picture).to(self._device) * 2 - 1)[:, 0]
         else:
-            seen = self._network(self._prepared(picture)).predicted_depth  # (1, h, w)
+            seen = self.network(self._prepared(picture)).predicted_depth  # (1, h, w)
         seen = F.interpolate(seen[:, None].float(), picture.size[::-1], mode="bicubic")
         near: NDArray[np.float32] = seen[0, 0].cpu().numpy()
         return near
 
     def _prepared(self, picture: Image.Image) -> Tensor:
         """As Depth Anything was trained: one side its own, both whole patches."""
-        facts = self._network.config.backbone_config
+        facts = self.network.config.backbone_config
         scale = min((facts.image_size / side for side in picture.size), key=lambda x: abs(1 - x))
         sides = (max(1, round(scale * side / facts.patch_size)) for side in picture.size)
         width, height = (facts.patch_size * count for count in sides)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 MIME = {"jpeg": "image/jpeg", "webp": "image/webp", "png": "image/png"}
 FORMATS = [name.upper() for name in MIME]  # and MPO, which is how telephones save a JPEG
 LARGEST_FILE = 50_000_000  # bytes
-LARGEST_AREA = 64_000_000  # pixels; 192 MB of RGB
-LARGEST_KEPT = 2048  # pixels of a side down to which a JPEG may be decoded smaller
+LARGEST_AREA = 64_000_000  # pixels; in memory 4 bytes each
+LARGEST_KEPT = 2048  # pixels of a side down to which a larger picture may be made smaller
 SUFFIXES = {".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".png": "png"}
 
 
@@ -51,36 +51,42 @@ def read_picture(source: Path | bytes) -> Image.Image:
     name = "the picture" if isinstance(source, bytes) else str(source)
     try:
         if not isinstance(source, bytes):
-            if source.stat().st_size > LARGEST_FILE:
-                raise InputError(
-                    f"{name} has {source.stat().st_size / 1e6:.0f} MB, at most "
-                    f"{LARGEST_FILE / 1e6:.0f} are read: save it smaller"
-                )
-            source = source.read_bytes()
+            with open(source, "rb") as file:
+                source = file.read(LARGEST_FILE + 1)
         if len(source) > LARGEST_FILE:
-            raise InputError(
-                f"{name} has {len(source) / 1e6:.0f} MB, at most {LARGEST_FILE / 1e6:.0f} are read:"
-                " save it smaller"
-            )
+            raise InputError(f"{name} has more than {LARGEST_FILE / 1e6:.0f} MB: save it smaller")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata, and of sizes that are checked here
             with Image.open(io.BytesIO(source), formats=FORMATS) as picture:
                 _check(name, picture)
                 picture.draft("RGB", (LARGEST_KEPT, LARGEST_KEPT))  # decodes a large JPEG smaller
                 picture.load()
-                return _upright(picture)
+                return _upright(smaller(picture, LARGEST_KEPT))
     except FileNotFoundError:
         raise InputError(f"there is no file {name}") from None
-    except Image.DecompressionBombError:
+    except (Image.DecompressionBombError, MemoryError):
         raise InputError(_too_large(name)) from None
     except UnidentifiedImageError:
         raise InputError(f"{name} is not a PNG, JPEG or WebP picture") from None
     except InputError:
         raise
-    except MemoryError:
-        raise InputError(_too_large(name)) from None
     except Exception as error:  # a damaged file makes its decoder raise anything
         raise InputError(f"{name} cannot be read as a picture ({one_line(error)})") from None
+
+
+def smaller(picture: Image.Image, side: int) -> Image.Image:
+    """A picture whose longer side is far above `side` averaged down by a whole number, else itself.
+
+    The longer side stays at `side` or above it.
+    """
+    factor = max(picture.size) // side
+    if factor < 2 or min(picture.size) < 2 * factor:
+        return picture
+    if picture.mode in ("1", "P", "PA", "La"):  # what cannot be averaged as it is
+        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    elif picture.mode.startswith("I;16"):
+        picture = picture.convert("I")
+    return picture.reduce(factor)
 
 
 def _check(name: str, picture: Image.Image) -> None:
@@ -109,12 +115,13 @@ def _upright(picture: Image.Image) -> Image.Image:
 def to_rgb(picture: Image.Image, ground: str = "white") -> Image.Image:
     """A picture of any mode as RGB: what is transparent shows `ground`, 16 bits become 8."""
     if picture.mode.startswith("I") or picture.mode == "F":
-        numbers = np.asarray(picture, dtype=np.float64)
-        numbers = np.where(np.isfinite(numbers), numbers, 0)
+        numbers = np.nan_to_num(np.asarray(picture, dtype=np.float32))
         most = 1.0 if picture.mode == "F" and numbers.max() <= 1 else 255.0
         most = 65535.0 if numbers.max() > 255 else most
         eight = (255 * (numbers / most).clip(0, 1)).astype(np.uint8)
         return Image.fromarray(eight).convert("RGB")
+    if picture.mode == "La":  # alpha is multiplied in
+        picture = picture.convert("LA")
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         paper = Image.new("RGBA", picture.size, ground)

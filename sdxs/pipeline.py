@@ -4,6 +4,7 @@
 commands or training; files are `loading`'s business and names are `weights`'.
 """
 
+import functools
 import logging
 import os
 import warnings
@@ -51,7 +52,6 @@ class SDXS:
         controls: Mapping[str, Any] | None = None,
         checker: SafetyChecker | None = None,
         safety: str = "off",
-        sees_depth: DepthSight | None = None,
     ) -> None:
         layout = torch.channels_last
         self._unet: Any = parts.unet.to(device, memory_format=layout)
@@ -67,7 +67,6 @@ class SDXS:
             for name, network in (controls or {}).items()
         }
         self._checker = checker
-        self._sees_depth = sees_depth
 
         facts = self._unet.config
         side = facts.sample_size
@@ -133,8 +132,7 @@ class SDXS:
             for name, wanted in wanted_controls.items()
         }
         checker, state = _safety_checker(source, safety, place, kind)
-        sight = load_depth(find_depth(source.name), place) if "depth" in found_controls else None
-        model = cls(parts, source, place, kind, found_styles, found_controls, checker, state, sight)
+        model = cls(parts, source, place, kind, found_styles, found_controls, checker, state)
         log.info("%s on %s in %s: %s", model.checkpoint, place, kind, source.reason)
         if source.hint:
             log.info("for the real model: %s", source.hint)
@@ -266,8 +264,9 @@ class SDXS:
         """The control picture that a row of `conditions.CONDITIONS` makes of a drawing or a photo.
 
         RGB, of this model's size unless another is given. `options` are the row's: `polarity` of
-        "sketch", `low` and `high` of "canny"; "depth" asks for a control of that name. Raises
-        InputError, also for a picture with nothing in it to follow.
+        "sketch", `low` and `high` of "canny". Raises InputError, also for a picture with nothing
+        in it to follow, and CheckpointError where "depth" has no network to see it: that is found
+        and loaded when it is first asked for.
         """
         chosen = CONDITIONS[request.choice("condition", name, tuple(CONDITIONS))]
         for option in options:
@@ -275,10 +274,12 @@ class SDXS:
                 known = ", ".join(chosen.options) or "none"
                 raise InputError(f"{name} has no option {option!r}, it knows {known}")
         if chosen.sees_depth:
-            if self._sees_depth is None:
-                raise InputError('depth is seen where a control "depth" is loaded, and none is')
             options["network"] = self._sees_depth
         return chosen.make(picture, request.size(size, self.size, self._multiple), **options)
+
+    @functools.cached_property
+    def _sees_depth(self) -> DepthSight:
+        return load_depth(find_depth(self.checkpoint), self.device)
 
     def cut_off(self, prompt: str) -> str:
         """The end of a prompt that does not fit into the text encoder's window; "" if all fits."""

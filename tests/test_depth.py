@@ -1,6 +1,7 @@
 """Networks that see depth: our own kind, and Depth Anything as transformers computes it."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from PIL import Image
 from test_controls import build_control
 
-from sdxs import SDXS, CheckpointError, InputError
+from sdxs import SDXS, CheckpointError
 from sdxs.depth import DepthNetwork, DepthSight, load_depth
 
 CPU = torch.device("cpu")
@@ -77,17 +78,27 @@ def test_our_own(tmp_path: Path) -> None:
 
 def test_a_model_sees_depth(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: Any) -> None:
     control = build_control(tmp_path / "depth-control")
-    monkeypatch.setenv("SDXS_WEIGHTS", str(tmp_path))
-    monkeypatch.setattr("sdxs.pipeline.find_depth", lambda _: build_depth(tmp_path / "depth"))
-    model = SDXS.load(
-        tiny_checkpoint, controls={"depth": str(control)}, device="cpu", dtype="float32"
-    )
+    build_depth(tmp_path / "weights/depth")
+    shutil.copytree(tiny_checkpoint, tmp_path / "weights/storybook")
+    monkeypatch.setenv("SDXS_WEIGHTS", str(tmp_path / "weights"))
+    options = {"device": "cpu", "dtype": "float32"}
+    model = SDXS.load("storybook", controls={"near": str(control)}, **options)
     seen = model.condition("depth", noise((90, 70)))
     assert seen.size == model.size and seen.getextrema()[0] == (0, 255)
-    assert model("tree", control="depth", control_image=seen).size == model.size
-    blind = SDXS.load(tiny_checkpoint, controls={"edges": str(control)}, device="cpu")
-    with pytest.raises(InputError, match='a control "depth" is loaded'):
-        blind.condition("depth", noise((90, 70)))
+    assert model("tree", control="near", control_image=seen).size == model.size
+    (tmp_path / "weights/depth/config.json").unlink()  # it was loaded once, and is kept
+    assert model.condition("depth", noise((90, 70))).tobytes() == seen.tobytes()
+    with pytest.raises(CheckpointError, match=r"config\.json is missing"):
+        SDXS.load("storybook", **options).condition("depth", noise((90, 70)))
+
+
+def test_other_checkpoints_ask_the_hub(tiny_checkpoint: Path, monkeypatch: Any) -> None:
+    asked = []
+    monkeypatch.setattr("sdxs.weights._fetch", lambda name, *_: asked.append(name) or Path("none"))
+    model = SDXS.load(tiny_checkpoint, device="cpu", dtype="float32")
+    with pytest.raises(CheckpointError, match="config"):
+        model.condition("depth", noise((90, 70)))
+    assert asked == ["depth-anything/Depth-Anything-V2-Small-hf"]
 
 
 def test_damaged_ones(anything: Path, tmp_path: Path) -> None:

@@ -77,9 +77,10 @@ def test_a_control(
     Image.new("RGB", (99, 99), "white").save(file)
     for more, message in [
         ([], "no lines to follow"),
-        (["--canny-low", 5], "--condition sketch has no option 'low'"),
+        (["--canny-low", 5], "--canny-low says nothing to --condition sketch"),
         (["--condition", "ready", "--save-control", used], "nothing is made of it"),
         (["--save-control", tmp_path / "used.txt"], "--save-control"),
+        (["--save-control", tmp_path / "tree.png"], "name the same file"),
         (["--control-image", tmp_path / "none.png"], "there is no file"),
     ]:
         status, _, err = run(capsys, "tree", *options, *more)

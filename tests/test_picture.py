@@ -20,6 +20,7 @@ from sdxs.picture import (
     SUFFIXES,
     encode,
     read_picture,
+    smaller,
     to_pictures,
     to_rgb,
 )
@@ -171,8 +172,12 @@ def test_bad_files(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         message = str(caught.value)
         assert "\n" not in message and len(message) < 400 + len(str(file))
         assert ("drawing.png" if source is file else "the picture") in message
-    expected = {"12000 pixels": "too large", "bomb": "too large", "moving png": "animated"}
-    assert expected.get(kind, "") in message
+    foreign = ("text", "page", "gif", "bmp", "tiff", "moving gif", "empty")
+    expected = dict.fromkeys(foreign, "is not a PNG, JPEG or WebP picture")
+    expected |= dict.fromkeys(("12000 pixels", "bomb"), "too large")
+    expected |= dict.fromkeys(("moving png", "moving webp"), "animated")
+    expected |= {"truncated": "cannot be read", "header only": "cannot be read"}
+    assert expected.get(kind, "picture") in message
 
 
 def test_bad_places(tmp_path: Path) -> None:
@@ -192,7 +197,34 @@ def test_large_ones_are_read_as_long_as_they_fit() -> None:
     assert side * side < LARGEST_AREA
     picture = read_picture(saved(Image.new("L", (side, side), 9), "JPEG"))
     assert 2048 <= picture.width < side  # a JPEG is decoded smaller
-    assert read_picture(saved(Image.new("1", (side, side)), "PNG")).size == (side, side)
+    kept = read_picture(saved(Image.new("1", (side, side)), "PNG"))
+    assert 2048 <= kept.width < side
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I", "F", "CMYK"])
+def test_made_smaller(mode: str, picture: Image.Image) -> None:
+    small = picture.convert("L").resize((400, 300))
+    large = Image.fromarray(np.asarray(small).repeat(3, 0).repeat(3, 1))
+    if mode == "I;16":
+        given = Image.fromarray(np.asarray(large).astype(np.uint16) * 257)
+    else:
+        given = large.convert(mode)
+    ours = smaller(given, 400)
+    assert ours.size == (400, 300) and smaller(given, 601) is given
+    if mode != "1":  # which is dithered
+        wanted = np.asarray(small.convert("RGB")).astype(int)
+        assert np.abs(np.asarray(to_rgb(ours)) - wanted).max() <= 3
+
+
+def test_what_is_made_smaller_stands_upright() -> None:
+    wide = Image.new("L", (4100, 600))
+    wide.paste(255, (0, 0, 4100, 300))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # taken with the camera turned
+    for format in ("PNG", "JPEG"):
+        read = read_picture(saved(wide, format, exif=exif))
+        assert read.height > 6 * read.width
+        assert read.getpixel((read.width - 3, 9)) > 250 and read.getpixel((3, 9)) < 5
 
 
 def test_encoding_needs_no_torch() -> None:

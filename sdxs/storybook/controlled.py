@@ -146,7 +146,8 @@ def measure(model: SDXS, control: str, count: int) -> dict[str, Any]:
     for first in tqdm(starts, desc=control, dynamic_ncols=True, mininterval=2):
         rows = slice(first, first + BATCH)
         wanted = render(scenes[rows], model.size[0])
-        shuffled = render(scenes[rows][1:] + scenes[rows][:1], model.size[0])
+        others_of = [scenes[(i + 1) % count] for i in range(count)[rows]]
+        shuffled = render(others_of, model.size[0])
         pictures = followed(model, control, scenes[rows], first)
         seeds = list(range(first, first + len(pictures)))
 

@@ -1,8 +1,8 @@
 """Stage c: a full-size ControlNet (arXiv 2302.05543) for the multi-step model, which stays frozen.
 
 It learns from renders: their latents, captions of them, and control pictures extracted from what
-the autoencoder makes of them. A tenth of the captions are empty, as in the model's own training,
-and half of the others say nothing that the control shows, so that it is followed without words.
+the autoencoder makes of them. Half of the captions are left empty, as in the paper of ControlNets
+(section 3.3), so that what the control shows is seen and not read.
 """
 
 from pathlib import Path
@@ -14,12 +14,14 @@ from torch.nn import functional as F
 from sdxs.schedule import add_noise, velocity
 from sdxs.train import loop, stage
 from sdxs.train.averaged import Averaged
-from sdxs.train.latents import EMPTY, encode_scenes
+from sdxs.train.latents import encode_scenes
 from sdxs.train.machine import DEVICE, placed, predict
 from sdxs.train.models import FACTOR, build_scheduler
 from sdxs.train.solver import Model
 from sdxs.train.steered import Steered, full_control, read_control, shown
 from sdxs.train.traced import CONTROLS, control_pictures
+
+UNSAID = 0.5  # share of captions left empty
 
 
 def train(
@@ -46,7 +48,7 @@ def train(
     vae = AutoencoderTiny.from_pretrained(autoencoder / "vae").eval()
     resolution = FACTOR * model.unet.config["sample_size"]
     data = encode_scenes(run, vae, pictures, seed, resolution)
-    drawn, drawing_took = control_pictures(run, control, data.latents, vae, seed, depth)
+    drawn = control_pictures(run, control, data.latents, vae, seed, depth)
     torch.manual_seed(seed)
     network = full_control(model.unet)
     if begin is not None:
@@ -58,11 +60,11 @@ def train(
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
         rows = data.rows(batch, generator)
-        x0, texts, _ = data.at(rows, generator, empty=EMPTY)
+        x0, texts, _ = data.at(rows, generator, empty=UNSAID)
         noise = torch.randn(x0.shape, generator=generator)
         t = torch.randint(len(alphas), (batch,), generator=generator)
         x0, noise, t = (part.to(DEVICE) for part in (x0, noise, t))
-        steered = Steered(model.unet, network, shown(drawn[rows]).to(DEVICE))
+        steered = Steered(model.unet, network, shown(drawn.pictures[rows]).to(DEVICE))
         v = predict(steered, add_noise(x0, noise, t, alphas), t, model.embed(texts))
         loss = F.mse_loss(v, velocity(x0, noise, t, alphas))
         norm = learner.update(loss, loop.trapezoid(index, steps, warmup=100))
@@ -70,10 +72,11 @@ def train(
 
     settings = {
         "begins_with": begins_with,
-        "teacher": loop.fingerprint(model.unet),
+        "steers": loop.fingerprint(model.unet),
         "text": loop.fingerprint(model.text),
         "autoencoder": loop.fingerprint(vae),
         "control": control,
+        "drawn_by": drawn.by,
         "batch": batch,
         "pictures": pictures,
         "lr": lr,
@@ -85,7 +88,7 @@ def train(
     )  # fmt: skip
     learner.settle()
     network.save_pretrained(run / "control")
-    seconds += data.seconds + drawing_took
+    seconds += data.seconds + drawn.seconds
     stage.finish(run, "control", seconds, **settings, steps=steps, seed=seed)
 
 
@@ -95,7 +98,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     add = parser.add_argument
     add("--control", choices=CONTROLS, required=True, help="what it is to follow")
-    stage.needs(parser, "--teacher", *stage.MULTI_STEP, default="blocks",
+    stage.needs(parser, "--teacher", *stage.MULTI_STEP, default="teacher",
                 words="the multi-step model")  # fmt: skip
     stage.needs(parser, "--autoencoder", "autoencoder", default="autoencoder",
                 words="whose latents are painted")  # fmt: skip

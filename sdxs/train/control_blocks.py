@@ -20,7 +20,7 @@ from sdxs.train.latents import EMPTY, encode_scenes
 from sdxs.train.machine import DEVICE, placed, predict
 from sdxs.train.models import FACTOR, build_scheduler
 from sdxs.train.solver import Model
-from sdxs.train.steered import Steered, read_control, shown, slim_control
+from sdxs.train.steered import Steered, kind_of, read_control, shown, slim_control
 from sdxs.train.traced import control_pictures
 
 UP = {ours: theirs for ours, theirs in FEATURES.items() if ours.startswith("up_blocks")}
@@ -49,11 +49,11 @@ def train(
     Raises TrainingError.
     """
     large, small = Model.load(teacher), Model.load(tiny)
-    kind = stage.read(control)["control"]
+    kind = kind_of(control, large.unet)
     full = placed(read_control(control)).eval().requires_grad_(False)
     vae = AutoencoderTiny.from_pretrained(autoencoder / "vae").eval()
     data = encode_scenes(run, vae, pictures, seed, FACTOR * large.unet.config["sample_size"])
-    drawn, drawing_took = control_pictures(run, kind, data.latents, vae, seed, depth)
+    drawn = control_pictures(run, kind, data.latents, vae, seed, depth)
     torch.manual_seed(seed)
     slim = placed(slim_control(small.unet, full).train())
     same = large.unet.config["block_out_channels"] == small.unet.config["block_out_channels"]
@@ -68,7 +68,7 @@ def train(
         noise = torch.randn(x0.shape, generator=generator)
         t = torch.randint(len(alphas), (batch,), generator=generator).to(DEVICE)
         x = add_noise(x0.to(DEVICE), noise.to(DEVICE), t, alphas)
-        context, seen = large.embed(texts), shown(drawn[rows]).to(DEVICE)
+        context, seen = large.embed(texts), shown(drawn.pictures[rows]).to(DEVICE)
         with torch.no_grad():
             wanted = predict(Steered(large.unet, full, seen), x, t, context)
         output = F.mse_loss(predict(Steered(small.unet, slim, seen), x, t, context), wanted)
@@ -79,10 +79,11 @@ def train(
     settings = {
         "full": loop.fingerprint(full),
         "teacher": loop.fingerprint(large.unet),
-        "tiny": loop.fingerprint(small.unet),
+        "steers": loop.fingerprint(small.unet),
         "text": loop.fingerprint(large.text),
         "autoencoder": loop.fingerprint(vae),
         "control": kind,
+        "drawn_by": drawn.by,
         "batch": batch,
         "pictures": pictures,
         "lr": lr,
@@ -95,7 +96,7 @@ def train(
     )  # fmt: skip
     learner.settle()
     slim.save_pretrained(run / "control")
-    seconds += data.seconds + drawing_took
+    seconds += data.seconds + drawn.seconds
     stage.finish(run, "control_blocks", seconds, **settings, steps=steps, seed=seed)
 
 

@@ -21,7 +21,7 @@ from sdxs.train.machine import DEVICE, placed
 from sdxs.train.pairs import Pairs
 from sdxs.train.segmented import ALPHA, ALPHAS, KAPPA, Balance, Scores, eased
 from sdxs.train.solver import Model, one_step
-from sdxs.train.steered import Steered, read_control, shown
+from sdxs.train.steered import Steered, kind_of, read_control, shown
 from sdxs.train.traced import control_pictures
 
 
@@ -44,6 +44,7 @@ def train(
     steps: int,
     warmup: int,
     online_steps: int,
+    online_first: int,
     batch: int,
     lr: float,
     online_lr: float,
@@ -55,12 +56,19 @@ def train(
 
     full: the control of the offline model `teacher`. begin: the slim one to begin with. warmup:
     steps of feature matching alone, 0 for none; equal to `steps`, nothing follows them.
-    Raises TrainingError.
+    online_first: steps after them in which the online model learns alone. Raises TrainingError.
     """
     offline, data = Model.load(teacher), Pairs(pairs)
-    kind = stage.read(full)["control"]
+    kind = kind_of(full, offline.unet)
+    if (other := stage.read(begin)["control"]) != kind:
+        raise loop.TrainingError(f"{begin} follows {other}, {full} follows {kind}")
+    if warmup < steps <= warmup + online_first:
+        raise loop.TrainingError(
+            f"{steps} steps are not enough: {warmup} are feature matching's, the next "
+            f"{online_first} the online model's alone"
+        )
     vae = AutoencoderTiny.from_pretrained(autoencoder / "vae").eval()
-    drawn, drawing_took = control_pictures(run, kind, data.latents, vae, seed, depth)
+    drawn = control_pictures(run, kind, data.latents, vae, seed, depth)
     large, network = (placed(read_control(folder)) for folder in (full, begin))
     large.eval().requires_grad_(False)
     begins_with = loop.fingerprint(network)
@@ -82,7 +90,12 @@ def train(
         rows = data.rows(batch, generator)
         noise, target, texts = data.at(rows)
         noise = partly_fresh(noise, rho, generator).to(DEVICE)
-        return noise, target.to(DEVICE), offline.embed(texts), shown(drawn[rows]).to(DEVICE)
+        return (
+            noise,
+            target.to(DEVICE),
+            offline.embed(texts),
+            shown(drawn.pictures[rows]).to(DEVICE),
+        )
 
     def under(control: nn.Module, pictures: Tensor) -> segmented.Bind:
         return functools.partial(Steered, control=control, pictures=pictures)
@@ -94,19 +107,23 @@ def train(
         return scores.follow(x0, context, generator, under(large, pictures))
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
-        done = index - warmup
         loop.set_lr(optimizer, lr * loop.trapezoid(index, steps, warmup=50))
-        loop.set_lr(scores.optimizer, online_lr * min(1.0, max(0, done + 1) / 50))
         logged = {}
-        if done >= 0:
-            logged["online"] = [follow(generator) for _ in range(online_steps)][-1]
+        if index >= warmup:
+            loop.set_lr(scores.optimizer, online_lr * min(1.0, (index - warmup + 1) / 50))
+            alone = index < warmup + online_first
+            for _ in range(1 if alone else online_steps):
+                logged["online"] = follow(generator)
+            if alone:
+                return logged
         noise, target, context, pictures = drawn_batch(generator)
         ours = one_step(Steered(unet, network, pictures), noise, context, ALPHAS)
         by_features, matching = segmented.matching_pull(encode, ours, target, context)
-        if done < 0:
+        if index < warmup:
             ours.backward(by_features)
         else:
-            alpha, kappa = (eased(done, steps - warmup, ends) for ends in (ALPHA, KAPPA))
+            done, whole = index - warmup - online_first, steps - warmup - online_first
+            alpha, kappa = (eased(done, whole, ends) for ends in (ALPHA, KAPPA))
             by_scores = scores.pull(
                 ours.detach(), context, alpha, generator, under(large, pictures)
             )
@@ -125,8 +142,10 @@ def train(
         "autoencoder": loop.fingerprint(vae),
         "pairs": {**data.settings, "count": len(data.prompts)},
         "control": kind,
+        "drawn_by": drawn.by,
         "warmup": warmup,
         "online_steps": online_steps,
+        "online_first": online_first,
         "batch": batch,
         "lr": lr,
         "online_lr": online_lr,
@@ -141,14 +160,15 @@ def train(
     )  # fmt: skip
     ema.copy_to(network.parameters())
     network.save_pretrained(run / "control")
-    stage.finish(run, "steer", drawing_took + seconds, **settings, steps=steps, seed=seed)
+    stage.finish(run, "steer", drawn.seconds + seconds, **settings, steps=steps, seed=seed)
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = stage.options("steer", __doc__, steps=2500, batch=32, lr=2e-4, seed=17)
     add = parser.add_argument
     stage.needs(parser, "--teacher", *stage.MULTI_STEP, default="blocks", words="the offline model")
-    stage.needs(parser, "--full", "control", default="control", words="its control")
+    stage.needs(parser, "--full", "control", "control_blocks", default="control",
+                words="its control")  # fmt: skip
     stage.needs(parser, "--begin", "control_blocks", "steer", default="control_blocks",
                 words="the slim control to begin with")  # fmt: skip
     stage.needs(parser, "--student", *stage.ONE_STEP, default="texture",
@@ -160,6 +180,8 @@ def main(arguments: list[str] | None = None) -> None:
     add("--warmup", type=int, default=1000, help="steps of feature matching alone, at first")
     add("--online-steps", type=stage.positive, default=2,
         help="updates of the online model before each")  # fmt: skip
+    add("--online-first", type=stage.positive, default=80,
+        help="updates of the online model alone, after the warm-up")  # fmt: skip
     add("--online-lr", type=float, default=3e-4, help="learning rate of the online model")
     add("--rho", type=float, default=0.5, help="share of the noise that is drawn anew")
     options = vars(parser.parse_args(arguments))

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sdxs.controls import build_control
+from sdxs.train import loop, stage
 
 COPIED = ("conv_in", "time_embedding", "down_blocks", "mid_block")
 EYES = (16, 32, 64, 96)  # channels of what makes a control picture 8 times smaller
@@ -61,6 +62,15 @@ def read_control(run: Path) -> ControlNetModel:
     return control
 
 
+def kind_of(run: Path, unet: nn.Module) -> str:
+    """What a finished control follows. Raises TrainingError if it was made for another U-Net."""
+    made = stage.read(run)
+    if made["steers"] != loop.fingerprint(unet):
+        raise loop.TrainingError(f"the control of {run} was made for another model: give that one")
+    kind: str = made["control"]
+    return kind
+
+
 def full_control(unet: UNet2DConditionModel) -> ControlNetModel:
     """A control that begins as the U-Net's own encoder and steers nothing yet."""
     control = built(unet)
@@ -77,9 +87,9 @@ def slim_control(unet: UNet2DConditionModel, full: ControlNetModel) -> ControlNe
     slim = built(unet, down_block_types=("DownBlock2D",) * stages, mid_block_type=None)
     given, layers = full.state_dict(), full.config["layers_per_block"]
     kept = {"controlnet_down_blocks.0": "controlnet_down_blocks.0"}
-    for stage in range(stages):  # each stage: its last resnet and what halves it
+    for depth in range(stages):  # of each stage its last resnet and what halves it
         for place in (0, 1):
-            ours, theirs = 2 * stage + 1 + place, (layers + 1) * stage + layers + place
+            ours, theirs = 2 * depth + 1 + place, (layers + 1) * depth + layers + place
             kept[f"controlnet_down_blocks.{ours}"] = f"controlnet_down_blocks.{theirs}"
     weights = {}
     for key, own in slim.state_dict().items():

@@ -4,10 +4,12 @@ The paper extracts them from pictures of the multi-step model; here they come of
 latents show when decoded, with all the decoder's flaws, as they will at work.
 """
 
+import hashlib
 import json
 import random
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -23,13 +25,22 @@ from tqdm import tqdm
 from sdxs import conditions
 from sdxs.depth import DepthSight, load_depth
 from sdxs.storybook.tracing import to_bytes, trace
-from sdxs.train import loop
+from sdxs.train import loop, stage
 from sdxs.train.machine import DEVICE, fast, placed
 
 Bytes = NDArray[np.uint8]
 Draw = Callable[[Bytes, random.Random], Bytes]  # picture (H, W, 3) -> control picture (H, W)
 CONTROLS = ("sketch", "canny", "depth")
 CHUNK = 64
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Control pictures (N, H, W) uint8; which depth network saw them, "" for none; the seconds."""
+
+    pictures: Tensor
+    by: str
+    seconds: float
 
 
 def draw(control: str, sees_depth: DepthSight | None = None) -> Draw:
@@ -57,22 +68,30 @@ def control_pictures(
     vae: AutoencoderTiny,
     seed: int,
     depth: Path | None = None,
-) -> tuple[Tensor, float]:
-    """(N, H, W) uint8 of latents (N, 4, h, w), or read from `folder`; and the seconds they took.
+) -> Drawn:
+    """Of latents (N, 4, h, w), made now or read from `folder`.
 
     depth: the folder of a finished `sdxs.train.depth`. Raises TrainingError.
     """
+    sees_depth = None
+    if control == "depth" and depth is not None:
+        if stage.read(depth)["kind"] != "network":
+            raise loop.TrainingError(f"{depth} is a judge, which makes no control pictures")
+        sees_depth = load_depth(depth / "depth", DEVICE)
+    by = loop.fingerprint(sees_depth.network) if sees_depth else ""
     file, note = folder / "controls.safetensors", folder / "controls.json"
     about = {
         "control": control,
         "count": len(latents),
         "seed": seed,
         "decoder": loop.fingerprint(vae.decoder),
+        "latents": hashlib.sha256(latents.contiguous().numpy().tobytes()).hexdigest()[:16],
+        "by": by,
     }
     known = json.loads(note.read_text()) if file.exists() and note.exists() else {}
     if about.items() <= known.items():
-        return load_file(file)["pictures"], known["seconds"]
-    make = draw(control, load_depth(depth / "depth", DEVICE) if depth else None)
+        return Drawn(load_file(file)["pictures"], by, known["seconds"])
+    make = draw(control, sees_depth)
     folder.mkdir(parents=True, exist_ok=True)
     note.unlink(missing_ok=True)
     began = time.monotonic()
@@ -90,4 +109,4 @@ def control_pictures(
     with loop.replacing(note) as part:  # last: it says that the file is whole
         seconds = time.monotonic() - began
         part.write_text(json.dumps({**about, "seconds": round(seconds, 1)}))
-    return out, seconds
+    return Drawn(out, by, seconds)

@@ -1,4 +1,4 @@
-"""Controls in training: what they begin as, what they see, and that they can be learnt."""
+"""Controls in training: what they begin as, what they see, what of them is trained."""
 
 import random
 from pathlib import Path
@@ -15,11 +15,18 @@ from sdxs.storybook.depth import DepthJudge, agreement
 from sdxs.storybook.render import render
 from sdxs.storybook.scenes import sample_scenes
 from sdxs.storybook.tracing import to_bytes, trace
-from sdxs.train import autoencoder, loop
+from sdxs.train import autoencoder, loop, stage
 from sdxs.train.machine import predict
 from sdxs.train.models import LAYOUTS, PRESETS
 from sdxs.train.steer import partly_fresh
-from sdxs.train.steered import Steered, full_control, read_control, shown, slim_control
+from sdxs.train.steered import (
+    Steered,
+    full_control,
+    kind_of,
+    read_control,
+    shown,
+    slim_control,
+)
 from sdxs.train.traced import CONTROLS, control_pictures, draw
 
 SIDE = 64
@@ -153,13 +160,44 @@ def test_a_sketch_is_loose_but_lies_on_the_contours() -> None:
 def test_control_pictures_are_made_once(control: str, tmp_path: Path, monkeypatch) -> None:
     torch.manual_seed(0)
     vae, latents = autoencoder.build(12), torch.randn(3, 4, 8, 8)
-    first, seconds = control_pictures(tmp_path, control, latents, vae, 1)
-    assert first.shape == (3, SIDE, SIDE) and first.dtype == torch.uint8 and seconds > 0
+    made = control_pictures(tmp_path, control, latents, vae, 1)
+    assert made.pictures.shape == (3, SIDE, SIDE) and made.pictures.dtype == torch.uint8
+    assert made.by == "" and made.seconds > 0
     monkeypatch.setattr("sdxs.train.traced.draw", lambda *_: pytest.fail("made again"))
-    again, _ = control_pictures(tmp_path, control, latents, vae, 1)
-    assert torch.equal(first, again)
-    with pytest.raises(pytest.fail.Exception):
-        control_pictures(tmp_path, control, latents, vae, 2)
+    again = control_pictures(tmp_path, control, latents, vae, 1)
+    assert torch.equal(made.pictures, again.pictures)
+    other = autoencoder.build(12)
+    for changed in (
+        (control, latents, vae, 2), (control, latents + 0.1, vae, 1), (control, latents, other, 1),
+        ("canny" if control == "sketch" else "sketch", latents, vae, 1),
+    ):  # fmt: skip
+        with pytest.raises(pytest.fail.Exception):
+            control_pictures(tmp_path, *changed)
+
+
+def test_depth_is_seen_by_the_network_that_was_given(tmp_path: Path) -> None:
+    vae, latents = autoencoder.build(12), torch.randn(2, 4, 8, 8)
+    made = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        folder = tmp_path / f"depth-{seed}"
+        DepthNetwork((8, 8)).save_pretrained(folder / "depth")
+        stage.finish(folder, "depth", 0, kind="network")
+        made.append(control_pictures(tmp_path / "c", "depth", latents, vae, 1, folder))
+    assert made[0].by != made[1].by and not torch.equal(made[0].pictures, made[1].pictures)
+    stage.finish(folder, "depth", 0, kind="judge")
+    with pytest.raises(loop.TrainingError, match="is a judge"):
+        control_pictures(tmp_path / "c", "depth", latents, vae, 1, folder)
+
+
+def test_a_control_of_another_model_is_refused(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    unet = LAYOUTS["sdxs"](PRESETS["toy"], SIDE)
+    stage.finish(tmp_path, "control", 0, control="canny", steers=loop.fingerprint(unet))
+    assert kind_of(tmp_path, unet) == "canny"
+    unet.conv_in.bias.data += 1
+    with pytest.raises(loop.TrainingError, match="made for another model"):
+        kind_of(tmp_path, unet)
 
 
 def test_what_a_control_reads() -> None:

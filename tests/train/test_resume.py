@@ -302,5 +302,12 @@ def test_stages_of_latents_resume(given: Path, resumes, monkeypatch: pytest.Monk
     narrow = resumes("n", lambda run: control.train(
         run, control="sketch", **{**more, "teacher": tiny}))  # fmt: skip
     resumes("c", lambda run: steer.train(
-        run, begin=slim, warmup=2, online_steps=2, online_lr=3e-4, rho=0.5,
-        **{**steered, "full": narrow}), at=3)  # fmt: skip
+        run, begin=slim, warmup=2, online_steps=2, online_first=1, online_lr=3e-4, rho=0.5,
+        **{**steered, "full": narrow, "steps": 5}), at=4)  # fmt: skip
+    for wrong, message in [
+        ({"full": full}, "made for another model"),
+        ({"full": narrow, "steps": 3}, "3 steps are not enough: 2 are feature matching's"),
+    ]:
+        with pytest.raises(loop.TrainingError, match=message):
+            steer.train(full.parent / "o", begin=slim, warmup=2, online_steps=2, online_first=1,
+                        online_lr=3e-4, rho=0.5, **{**steered, **wrong})  # fmt: skip
