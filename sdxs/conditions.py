@@ -48,7 +48,8 @@ def from_drawing(picture: Image.Image, size: Size, *, polarity: str = "auto") ->
     brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (thick, thick))
     without = cv2.morphologyEx(grey, cv2.MORPH_CLOSE, brush)
     lines = _drawn(cv2.subtract(without, grey))
-    patches = cv2.Canny(cv2.GaussianBlur(without, (0, 0), 1.5), 40, 100)
+    patches = cv2.morphologyEx(without, cv2.MORPH_OPEN, brush)
+    patches = cv2.Canny(cv2.GaussianBlur(patches, (0, 0), 1.5), 40, 100)
     page = np.maximum(lines, _drawn(cv2.dilate(patches, np.ones((2, 2), np.uint8))))
     if not page.any():
         raise InputError(

@@ -301,9 +301,16 @@ def test_stages_of_latents_resume(given: Path, resumes, monkeypatch: pytest.Monk
     steered = {"teacher": tiny, "full": full, "student": first, "pairs": made, **few}
     narrow = resumes("n", lambda run: control.train(
         run, control="sketch", **{**more, "teacher": tiny}))  # fmt: skip
-    resumes("c", lambda run: steer.train(
+    led = resumes("c", lambda run: steer.train(
         run, begin=slim, warmup=2, online_steps=2, online_first=1, online_lr=3e-4, rho=0.5,
         **{**steered, "full": narrow, "steps": 5}), at=4)  # fmt: skip
+    for earlier, later in ((full, slim), (slim, led)):  # all of it learns
+        before, after = (load_file(run / "control" / WEIGHTS) for run in (earlier, later))
+        assert not any(
+            torch.equal(before[name], after[name])
+            for name in before.keys() & after.keys()
+            if before[name].shape == after[name].shape
+        )
     for wrong, message in [
         ({"full": full}, "made for another model"),
         ({"full": narrow, "steps": 3}, "3 steps are not enough: 2 are feature matching's"),
