@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL.Image import Image
 
-from sdxs.conditions import CONDITIONS, POLARITIES
+from sdxs.conditions import CANNY, CONDITIONS, POLARITIES
 from sdxs.errors import InputError, SDXSError
 from sdxs.picture import SUFFIXES, encode, read_picture
 from sdxs.request import LARGEST_BATCH
@@ -155,8 +155,18 @@ def parser() -> argparse.ArgumentParser:
         help=f"how the control picture is made of it; {READY}: it is one, take it as it is "
         "(default: as the control's name says)")  # fmt: skip
     add("--polarity", choices=POLARITIES, help="of a drawing: dark lines or light ones")
-    add("--canny-low", type=float, metavar="X", help="Canny's lower threshold (default: 100)")
-    add("--canny-high", type=float, metavar="X", help="Canny's upper threshold (default: 200)")
+    add(
+        "--canny-low",
+        type=float,
+        metavar="X",
+        help=f"Canny's lower threshold (default: {CANNY[0]})",
+    )
+    add(
+        "--canny-high",
+        type=float,
+        metavar="X",
+        help=f"Canny's upper threshold (default: {CANNY[1]})",
+    )
     add("--save-control", type=Path, metavar="FILE", help="where to write the control picture")
     add("--control-scale", type=float, default=1.0, metavar="X",
         help="0 to 2 (default: %(default)s)")  # fmt: skip

@@ -253,3 +253,4 @@ CONDITIONS: dict[str, Condition] = {
     "canny": Condition("edges of a photo", "canny", canny, ("low", "high")),
     "depth": Condition("depth of a photo", "depth", depth, sees_depth=True),
 }
+CONTROLS = tuple(name for name, row in CONDITIONS.items() if row.control == name)

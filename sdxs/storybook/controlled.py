@@ -25,7 +25,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from sdxs.conditions import CANNY, CONDITIONS
+from sdxs.conditions import CANNY, CONTROLS
 from sdxs.errors import InputError, SDXSError
 from sdxs.pipeline import SDXS
 from sdxs.storybook.captions import Caption, describe
@@ -187,7 +187,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     add = parser.add_argument
     add("--checkpoint", default="storybook", help="a name under weights/ or a folder")
-    add("--control", choices=[name for name, row in CONDITIONS.items() if row.control == name],
+    add("--control", choices=CONTROLS,
         required=True, help="which")  # fmt: skip
     add("--folder", help="of the control (default: the one that ships)")
     add("--count", type=int, default=1000, help="scenes (default: %(default)s)")

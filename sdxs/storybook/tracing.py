@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sdxs.picture import to_pictures
+
 FORGOTTEN = 0.15  # share of the contours that are left out, on the average
 SHORTEST = 12  # pixels of a contour, at twice the picture's size
 WOBBLE = 1.2  # pixels that a corner may be off, at most
@@ -19,8 +21,7 @@ TWICE = 2
 
 def to_bytes(pictures: Tensor) -> NDArray[np.uint8]:
     """Pictures (B, 3, H, W) in [-1, 1] to (B, H, W, 3) in 0..255."""
-    numbers = pictures.detach().float().cpu().clamp(-1, 1).add(1).mul(127.5).round().byte()
-    return numbers.permute(0, 2, 3, 1).contiguous().numpy()
+    return np.stack([np.asarray(picture) for picture in to_pictures(pictures)])
 
 
 def contours(picture: NDArray[np.uint8]) -> list[NDArray[np.int32]]:

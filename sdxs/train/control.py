@@ -11,6 +11,7 @@ import torch
 from diffusers import AutoencoderTiny
 from torch.nn import functional as F
 
+from sdxs.conditions import CONTROLS
 from sdxs.schedule import add_noise, velocity
 from sdxs.train import loop, stage
 from sdxs.train.averaged import Averaged
@@ -19,7 +20,7 @@ from sdxs.train.machine import DEVICE, placed, predict
 from sdxs.train.models import FACTOR, build_scheduler
 from sdxs.train.solver import Model
 from sdxs.train.steered import Steered, full_control, read_control, shown
-from sdxs.train.traced import CONTROLS, control_pictures
+from sdxs.train.traced import control_pictures
 
 UNSAID = 0.5  # share of captions left empty
 

@@ -55,7 +55,7 @@ def train(
         placed(UNet2DConditionModel.from_pretrained(folder / "unet")) for folder in (begin, teacher)
     )
     optimizer = torch.optim.AdamW(student.parameters(), lr=0.0, betas=(0.9, 0.99), fused=True)
-    scores = Scores(offline, online, online_lr, guidance)
+    scores = Scores(offline, online, guidance)
     ema = EMAModel(student.parameters(), decay=0.999, foreach=True)
     balance = Balance()
     encode = encoder_of(encoder, offline.unet)

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sdxs.schedule import add_noise, velocity, x0_from_velocity
+from sdxs.schedule import velocity, x0_from_velocity
 from sdxs.storybook.distribution import frechet
 from sdxs.train import figures, loop, stage
 from sdxs.train.losses import score_direction
-from sdxs.train.segmented import ALPHA, ALPHAS, KAPPA, LOWEST, Balance, eased
+from sdxs.train.segmented import ALPHA, ALPHAS, KAPPA, LOWEST, Balance, eased, noised
 
 MODES, SPREAD = 8, 0.1
 RADIUS = math.sqrt(2 * (1 - SPREAD**2))  # then the whole has unit variance
@@ -88,12 +88,6 @@ def train(method: str, seed: int, steps: int, batch: int = 256, lr: float = 1e-3
     noises = torch.randn(4096, 2, generator=loop.chance(seed, -1))
     targets = solve(noises)
     balance = Balance()
-
-    def noised(x0: Tensor, low: float, high: float, generator: torch.Generator) -> list[Tensor]:
-        share = low + (high - low) * torch.rand(len(x0), generator=generator)
-        t = (share * STEPS).long().clamp(max=STEPS - 1)
-        noise = torch.randn(x0.shape, generator=generator)
-        return [add_noise(x0, noise, t, ALPHAS), noise, t]
 
     for index in range(steps):
         generator = loop.chance(seed, index)

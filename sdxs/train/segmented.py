@@ -9,7 +9,7 @@ U-Net or a control, and how it is updated, is the business of the stages.
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from sdxs.schedule import add_noise, velocity, x0_from_velocity
 from sdxs.train import loop
 from sdxs.train.features import Encode
 from sdxs.train.losses import feature_matching, score_direction
-from sdxs.train.machine import DEVICE, fast, predict, short_attention
+from sdxs.train.machine import fast, predict, short_attention
 from sdxs.train.models import build_scheduler
 from sdxs.train.solver import Model
 
@@ -67,8 +67,8 @@ class Balance:
 def noised(x0: Tensor, low: float, high: float, generator: torch.Generator) -> list[Tensor]:
     """x_t, its noise and t, t between two shares of T."""
     share = low + (high - low) * torch.rand(len(x0), generator=generator)
-    t = (share * len(ALPHAS)).long().clamp(max=len(ALPHAS) - 1).to(DEVICE)
-    noise = torch.randn(x0.shape, generator=generator).to(DEVICE)
+    t = (share * len(ALPHAS)).long().clamp(max=len(ALPHAS) - 1).to(x0.device)
+    noise = torch.randn(x0.shape, generator=generator).to(x0.device)
     return [add_noise(x0, noise, t, ALPHAS), noise, t]
 
 
@@ -78,9 +78,8 @@ class Scores:
     offline: frozen, seen with `guidance`. online: begins as it and follows the student.
     """
 
-    def __init__(self, offline: Model, online: nn.Module, lr: float, guidance: float) -> None:
-        self.offline, self.online = offline, online
-        self.lr, self.guidance = lr, guidance
+    def __init__(self, offline: Model, online: nn.Module, guidance: float) -> None:
+        self.offline, self.online, self.guidance = offline, online, guidance
         self.optimizer = torch.optim.AdamW(
             online.parameters(), lr=0.0, betas=(0.9, 0.99), fused=True
         )
@@ -141,7 +140,7 @@ def descend(ours: Tensor, scores: Tensor, matching: Tensor, kappa: float, balanc
         ours.backward(scores + strength * matching)
 
 
-def update(optimizer: torch.optim.Optimizer, weights: object) -> None:
+def update(optimizer: torch.optim.Optimizer, weights: Iterable[Tensor]) -> None:
     """One step, the gradient clipped to norm 1."""
     nn.utils.clip_grad_norm_(weights, 1.0)
     optimizer.step()

@@ -80,7 +80,7 @@ def train(
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=0.0, betas=(0.9, 0.99), weight_decay=0.01, fused=True
     )
-    scores = Scores(offline, online, online_lr, data.guidance)
+    scores = Scores(offline, online, data.guidance)
     ema = EMAModel(network.parameters(), decay=0.998, foreach=True)
     balance = Balance()
     encode = encoder_of(None, offline.unet)

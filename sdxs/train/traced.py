@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from diffusers import AutoencoderTiny
@@ -22,15 +21,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from sdxs import conditions
+from sdxs.conditions import CONDITIONS
 from sdxs.depth import DepthSight, load_depth
+from sdxs.errors import InputError
 from sdxs.storybook.tracing import to_bytes, trace
 from sdxs.train import loop, stage
 from sdxs.train.machine import DEVICE, fast, placed
 
 Bytes = NDArray[np.uint8]
 Draw = Callable[[Bytes, random.Random], Bytes]  # picture (H, W, 3) -> control picture (H, W)
-CONTROLS = ("sketch", "canny", "depth")
 CHUNK = 64
 
 
@@ -47,17 +46,20 @@ def draw(control: str, sees_depth: DepthSight | None = None) -> Draw:
     """How a control's pictures are made of pictures. Raises TrainingError."""
     if control == "sketch":
         return trace
-    if control == "canny":
-        return lambda picture, _: cv2.Canny(picture, *conditions.CANNY)
-    if sees_depth is None:
+    row = CONDITIONS[control]
+    if row.sees_depth and sees_depth is None:
         raise loop.TrainingError("a depth control needs --depth, what sdxs.train.depth leaves")
+    options = {"network": sees_depth} if row.sees_depth else {}
 
-    def depth(picture: Bytes, _: random.Random) -> Bytes:
-        size = picture.shape[1::-1]
-        seen = conditions.depth(Image.fromarray(picture), size, network=sees_depth)
+    def made(picture: Bytes, _: random.Random) -> Bytes:
+        high, wide = picture.shape[:2]
+        try:
+            seen = row.make(Image.fromarray(picture), (wide, high), **options)
+        except InputError:  # there is nothing in it to follow
+            return np.zeros((high, wide), np.uint8)
         return np.asarray(seen)[..., 0]
 
-    return depth
+    return made
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sdxs.conditions import CONDITIONS, canny
+from sdxs.conditions import CONDITIONS, CONTROLS, canny
 from sdxs.depth import DepthNetwork, DepthSight
 from sdxs.storybook.depth import DepthJudge, agreement
 from sdxs.storybook.render import render
@@ -27,7 +27,7 @@ from sdxs.train.steered import (
     shown,
     slim_control,
 )
-from sdxs.train.traced import CONTROLS, control_pictures, draw
+from sdxs.train.traced import control_pictures, draw
 
 SIDE = 64
 
