@@ -1,5 +1,5 @@
-# make run [PORT=7861] [CHECKPOINT=storybook] [HOST=0.0.0.0] [STYLES=anime] [CONTROLS=sketch]
-#                                                              set up and serve the page
+# make run [PAGE=sketch] [PORT=7861] [CHECKPOINT=storybook] [HOST=0.0.0.0] [STYLES=anime]
+#          [CONTROLS=sketch]                                   set up and serve a page
 # make test                                                    set up, check and test
 # PYTHON=python3.12 chooses the Python for .venv; nothing is installed again while nothing changed.
 
@@ -14,7 +14,7 @@ own_host = $(if $(filter command,$(origin HOST)),--host '$(HOST)') # some shells
 .PHONY: run test lint format bench
 
 run: $(VENV)/.run-ready
-	@$(PY) app.py $(call option,PORT,--port) $(call option,CHECKPOINT,--checkpoint) \
+	@$(PY) app$(if $(PAGE),_$(PAGE)).py $(call option,PORT,--port) $(call option,CHECKPOINT,--checkpoint) \
 	  $(call option,STYLES,--styles) $(call option,CONTROLS,--controls) $(own_host)
 
 test: lint

@@ -3,8 +3,9 @@
 import argparse
 
 import sdxs
+from sdxs.about import About, welcome_picture
 from sdxs.serve import run
-from sdxs.ui import About, Page, text_page, welcome_picture
+from sdxs.ui import Page, text_page
 
 
 def make_page(options: argparse.Namespace) -> Page:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from sdxs.errors import InputError
+from sdxs.errors import InputError, NothingToFollow
 from sdxs.picture import smaller, to_rgb
 
 Size = tuple[int, int]  # width, height in pixels
@@ -36,7 +36,7 @@ def from_drawing(picture: Image.Image, size: Size, *, polarity: str = "auto") ->
 
     polarity: "ink" on paper, "chalk" on a board, or "auto" to see which it is. Uneven light and
     noise of a photographed page are evened out, thin lines are made wide enough to be seen, of
-    painted patches the outlines are taken. Raises InputError for a drawing without lines.
+    painted patches the outlines are taken. Raises NothingToFollow for a drawing without lines.
     """
     if polarity not in POLARITIES:
         raise InputError(f"polarity must be one of {', '.join(POLARITIES)}, not {polarity!r}")
@@ -52,7 +52,7 @@ def from_drawing(picture: Image.Image, size: Size, *, polarity: str = "auto") ->
     patches = cv2.Canny(cv2.GaussianBlur(patches, (0, 0), 1.5), 40, 100)
     page = np.maximum(lines, _drawn(cv2.dilate(patches, np.ones((2, 2), np.uint8))))
     if not page.any():
-        raise InputError(
+        raise NothingToFollow(
             "there are no lines to follow in the drawing: it is blank, or they are too faint"
         )
     return _picture(_fit_lines(page, size))
@@ -61,7 +61,7 @@ def from_drawing(picture: Image.Image, size: Size, *, polarity: str = "auto") ->
 def from_photo(picture: Image.Image, size: Size) -> Image.Image:
     """The outlines of what a photo shows, as a hand would draw them, white on black.
 
-    The middle of the photo that has the shape of `size`. Raises InputError if there are none.
+    The middle of the photo that has the shape of `size`. Raises NothingToFollow if there are none.
     """
     width, height = size
     colours = np.asarray(_crop(picture, (2 * width, 2 * height)))
@@ -79,7 +79,7 @@ def canny(
 ) -> Image.Image:
     """The edges of a photo by OpenCV's Canny, thresholds 0 to 1000, one pixel wide, white on black.
 
-    The middle of the photo that has the shape of `size`. Raises InputError if there are none.
+    The middle of the photo that has the shape of `size`. Raises NothingToFollow if there are none.
     """
     for name, value in (("low", low), ("high", high)):
         if not isinstance(value, float | int) or not 0 <= value <= 1000:
@@ -219,7 +219,7 @@ def _crop(picture: Image.Image, size: Size) -> Image.Image:
 def _some(page: NDArray[np.float32], size: Size, what: str) -> NDArray[np.float32]:
     """A page of lines at `size`; raises InputError for an empty one."""
     if not page.any():
-        raise InputError(
+        raise NothingToFollow(
             f"there are no {what} to follow in the picture: it is blank, or blurred, or too dark"
         )
     if page.shape != size[::-1]:

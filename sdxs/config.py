@@ -78,13 +78,29 @@ UNSEEN_PAIRS = frozenset(
 )
 
 
+# What a prompt may be put into, name -> pattern. A template is words; a style is a LoRA.
+TEMPLATES: dict[str, str] = {
+    "cinematic": "film still of {prompt}, dramatic lighting, shallow depth of field, film grain",
+    "photograph": "photograph of {prompt}, natural light, 50 mm lens, true colours, fine detail",
+    "anime": "anime artwork of {prompt}, clean line art, cel shading, vivid colours",
+    "manga": "manga page drawing of {prompt}, black ink, screentone, bold outlines, monochrome",
+    "digital art": "digital painting of {prompt}, concept art, crisp brushwork, rich colours",
+    "pixel art": "pixel art of {prompt}, 16-bit game sprite, limited palette, hard edges",
+    "fantasy": "epic fantasy illustration of {prompt}, magical glow, ornate detail, mist",
+    "neon": "{prompt} in a neon-lit city at night, cyberpunk, glowing pink and blue, wet streets",
+    "3D model": "3D render of {prompt}, smooth clay material, studio lighting, soft shadows",
+    "watercolour": "watercolour of {prompt}, loose washes, bleeding pigment, white paper",
+}
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """What a page shows about a checkpoint that has a name.
 
     `words` maps a heading to the phrases the model understands; empty means any words. `styles`
     and `controls` are published for it on the Hub, name to id; more may ship under `weights/`.
-    `depth` is the network that sees depth in a photo, for a depth control.
+    `depth` is the network that sees depth in a photo, for a depth control. `templates` are those
+    of its prompts.
     """
 
     title: str
@@ -93,6 +109,7 @@ class Checkpoint:
     styles: dict[str, str] = field(default_factory=dict)
     controls: dict[str, str] = field(default_factory=dict)
     depth: str = DEPTH_ANYTHING
+    templates: dict[str, str] = field(default_factory=lambda: dict(TEMPLATES))
 
 
 CHECKPOINTS: dict[str, Checkpoint] = {
@@ -110,6 +127,13 @@ CHECKPOINTS: dict[str, Checkpoint] = {
         words={
             heading: tuple(phrase for phrases in entries.values() for phrase in phrases)
             for heading, entries in STORYBOOK_WORDS.items()
+        },
+        templates={  # those that its words can say
+            "summer's day": "{prompt} by day on the grass",
+            "evening at sea": "{prompt} in the evening on the sea",
+            "desert night": "{prompt} at night in the desert",
+            "winter morning": "{prompt} by day in the snow",
+            "sunset on the beach": "{prompt} at sunset on the sand",
         },
     ),
     REAL_MODEL: Checkpoint(

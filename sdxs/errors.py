@@ -11,6 +11,10 @@ class InputError(SDXSError, ValueError):
     """A request that cannot be carried out as asked (a wrong prompt, seed, size, option)."""
 
 
+class NothingToFollow(InputError):
+    """A blank drawing or photo: a control has no line in it to follow."""
+
+
 class CheckpointError(SDXSError):
     """A checkpoint that is missing, incomplete, damaged, or of an unknown kind."""
 

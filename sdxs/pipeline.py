@@ -28,7 +28,9 @@ from sdxs.safety import SafetyChecker, hide, load_safety_checker
 from sdxs.schedule import draw_noise, seeded
 from sdxs.styles import Style, attach, read_style, wearing
 from sdxs.text import Words
-from sdxs.weights import Source, find, find_depth, find_safety_checker, resolve
+from sdxs.weights import Source, all_of, find, find_depth, find_safety_checker, resolve
+
+ALL = "all"  # styles or controls that there are
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +106,8 @@ class SDXS:
         cache, else the embedded one. `device`: "auto" is CUDA, then MPS, then CPU. `dtype`: "auto"
         is float16 on CUDA and MPS, bfloat16 on a CPU with AMX or AVX512-BF16, else float32.
         `styles` (LoRA) and `controls` (ControlNet): a name that ships or is published for this
-        checkpoint, a file, a folder or a Hub id; or several; or {name: one of these}. `safety`:
+        checkpoint, a file, a folder or a Hub id; or several; or {name: one of these}; or "all"
+        that ship or are published for it. `safety`:
         "auto" checks pictures where a checker can be had (a folder's own, else the one that Stable
         Diffusion uses, fetched for Hub checkpoints), True refuses to load without one, False has
         none. The embedded model needs none: it can only draw its own harmless world.
@@ -120,6 +123,10 @@ class SDXS:
         wanted_styles = request.named("styles", styles)
         wanted_controls = request.named("controls", controls)
         source = resolve(checkpoint)
+        if wanted_styles == {ALL: ALL}:
+            wanted_styles = request.named("styles", all_of("styles", source))
+        if wanted_controls == {ALL: ALL}:
+            wanted_controls = request.named("controls", all_of("controls", source))
         log.info("loading %s", source.name)
         parts = load_parts(source.folder, kind)
         networks = {"unet": parts.unet, **parts.text.networks}

@@ -66,11 +66,13 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
     )
     options.add_argument(
         "--styles", type=names, metavar="NAME,…",
-        help="LoRA styles to choose from: names known for the checkpoint, files, folders, Hub ids",
+        help="LoRA styles to choose from: names known for the checkpoint, files, folders, Hub ids; "
+        "NAME=SOURCE calls one as you like, all takes what there is",
     )  # fmt: skip
     options.add_argument(
         "--controls", type=names, metavar="NAME,…",
-        help="ControlNets to load: names known for the checkpoint, folders, Hub ids",
+        help="ControlNets to load: names known for the checkpoint, folders, Hub ids; "
+        "sketch=FOLDER says what one follows, all takes what there is",
     )  # fmt: skip
     options.add_argument(
         "--public",
@@ -84,9 +86,10 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
     return options
 
 
-def names(text: str) -> list[str]:
-    """Names between commas."""
-    return [name for name in map(str.strip, text.split(",")) if name]
+def names(text: str) -> dict[str, str]:
+    """{name: source} of names between commas, each of which may be NAME=SOURCE."""
+    parts = [part.strip().partition("=") for part in text.split(",")]
+    return {name.strip(): (source or name).strip() for name, _, source in parts if name}
 
 
 def port_number(text: str) -> int:

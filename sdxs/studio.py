@@ -2,11 +2,12 @@
 
 Parses what came in, waits for its turn, has the picture made, encodes it, and turns every mishap
 into one line of text. Knows nothing of Gradio, torch or browsers: `generate` is any function
-from a prompt to a Pillow picture.
+from a prompt to a Pillow picture, `condition` any from a drawing to what a control follows.
 """
 
 import asyncio
 import base64
+import binascii
 import logging
 import re
 import time
@@ -17,16 +18,27 @@ from typing import Any
 
 from PIL import Image
 
-from sdxs.errors import InputError, PromptCutWarning, SafetyWarning, SDXSError
-from sdxs.picture import MIME, encode
-from sdxs.request import LARGEST_SEED
+from sdxs.conditions import CONDITIONS
+from sdxs.errors import (
+    InputError,
+    NothingToFollow,
+    PromptCutWarning,
+    SafetyWarning,
+    SDXSError,
+)
+from sdxs.picture import MIME, encode, read_picture
+from sdxs.request import LARGEST_SCALE, LARGEST_SEED
 
 log = logging.getLogger(__name__)
 
 LONGEST_PROMPT = 1_000_000  # characters; far more than any window, far less than memory
+LARGEST_DRAWING = 6_000_000  # bytes of its file; a canvas of noise has fewer
 MOST_WAITING = 64  # requests that wait while another picture is being made
 
+DRAWINGS = tuple(f"data:{kind};base64," for kind in MIME.values())
+
 BLANK = "Type what you would like to see, and the picture follows."
+ALONE = "Draw, and the picture follows your lines; this is the prompt alone."
 CROWDED = "Many people are painting just now; the next try may find room."
 BROKEN = "Something went wrong while making this picture; the next one may well work."
 
@@ -37,18 +49,37 @@ class Crowded(SDXSError):
 
 @dataclass(frozen=True)
 class Made:
-    """A finished file, the milliseconds it took, and a warning about the request or ""."""
+    """A finished file and the milliseconds it took.
+
+    warning: about the request, or "". hint: what a visitor may like to know, or "". followed: the
+    control picture, a PNG, or nothing.
+    """
 
     file: bytes
     ms: float
-    warning: str
+    warning: str = ""
+    hint: str = ""
+    followed: bytes = b""
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """What a request draws: `drawing` is a data URL or "", `condition` the way to follow it."""
+
+    condition: str
+    drawing: str
+    strength: float
 
 
 class Studio:
     """Answers requests, one picture in the making at a time, first come, first served.
 
     `generate(prompt, seed=...)` gives the picture; `choices` are further keywords that a request
-    may carry, such as "decoder", and the values that it may name.
+    may carry, such as "decoder", and the values that it may name. `templates`: what a request's
+    "template" puts its prompt into, name -> pattern. With `condition(name, picture)`, a request may
+    bring a "drawing", a data URL, to follow with a "strength", in the way that its "condition"
+    says, one of `choices`, the first where it says none; `generate` is then given control=...,
+    control_image=... and control_scale=....
     """
 
     def __init__(
@@ -56,10 +87,16 @@ class Studio:
         generate: Callable[..., Image.Image],
         *,
         choices: Mapping[str, Sequence[str]] | None = None,
+        templates: Mapping[str, str] | None = None,
+        condition: Callable[[str, Image.Image], Image.Image] | None = None,
         checkpoint: str = "",
     ) -> None:
         self._generate = generate
-        self._choices = choices or {}
+        self._templates = templates or {}
+        self._condition = condition
+        self._choices = {**(choices or {}), "template": tuple(self._templates)}
+        canvas = ("drawing", "strength") if condition else ()
+        self._fields = ("prompt", "seed", *self._choices, *canvas)
         self._checkpoint = checkpoint
         self._turn = asyncio.Semaphore(1)  # its queue is first in, first out
         self._waiting = 0
@@ -73,9 +110,11 @@ class Studio:
             made = await self.make(**wanted)
         except Exception as error:
             return _mishap(error)
-        picture = data_url(made.file, "jpeg")
-        kind = "warning" if made.warning else ""
-        return {"picture": picture, "ms": made.ms, "note": made.warning, "kind": kind}
+        answer = {"picture": data_url(made.file, "jpeg"), "ms": made.ms}
+        if made.followed:
+            answer["control"] = data_url(made.followed, "png")
+        kind = "warning" if made.warning else "hint"
+        return answer | {"note": made.warning or made.hint, "kind": kind}
 
     async def download(self, request: Any) -> dict[str, Any]:
         """Answer the download button: the picture again, as a PNG with its parameters inside."""
@@ -87,44 +126,88 @@ class Studio:
             return _mishap(error)
         return {"file": data_url(made.file, "png"), "name": name}
 
-    async def make(self, prompt: Any, seed: Any, *, format: str = "jpeg", **chosen: Any) -> Made:
+    async def make(
+        self,
+        prompt: Any,
+        seed: Any,
+        *,
+        template: Any = None,
+        drawing: Any = None,
+        strength: Any = 1,
+        condition: Any = None,
+        format: str = "jpeg",
+        **chosen: Any,
+    ) -> Made:
         """Make one picture file. Raises InputError for what makes no sense, Crowded, and whatever
         `generate` raises."""
         prompt, options = parse_prompt(prompt), {"seed": parse_seed(seed), **chosen}
-        for name, value in chosen.items():
-            if value not in self._choices.get(name, ()):
+        named = {"template": template, "condition": condition, **chosen}
+        for name, value in named.items():
+            if value is not None and value not in self._choices.get(name, ()):
                 raise InputError(f"There is no {name} {_short(value)!r}.")
+        if template is not None:
+            prompt = self._templates[template].replace("{prompt}", prompt)
+        canvas = None
+        if self._condition:
+            way = condition or self._choices["condition"][0]
+            canvas = Canvas(way, check_drawing(drawing), parse_strength(strength))
         if self._waiting >= MOST_WAITING:
             raise Crowded(CROWDED)
         self._waiting += 1
         # A visitor who leaves does not stop the thread, so the turn must not end with the visit.
-        return await asyncio.shield(self._in_turn(prompt, options, format))
+        return await asyncio.shield(self._in_turn(prompt, options, canvas, format))
 
     def _wanted(self, request: Any) -> dict[str, Any]:
         """The fields that count; whatever else a stranger sent is dropped."""
         request = request if isinstance(request, dict) else {}
-        fields = {name: request.get(name) for name in ("prompt", "seed")}
-        return fields | {name: request[name] for name in self._choices if request.get(name)}
+        given = {
+            name: request[name] for name in self._fields if request.get(name) not in ("", None)
+        }
+        return {"prompt": None, "seed": None} | given
 
-    async def _in_turn(self, prompt: str, options: dict[str, Any], format: str) -> Made:
+    async def _in_turn(self, *work: Any) -> Made:
         try:
             async with self._turn:
-                return await asyncio.to_thread(self._make, prompt, options, format)
+                return await asyncio.to_thread(self._make, *work)
         finally:
             self._waiting -= 1
 
-    def _make(self, prompt: str, options: dict[str, Any], format: str) -> Made:
+    def _make(
+        self, prompt: str, options: dict[str, Any], canvas: Canvas | None, format: str
+    ) -> Made:
         start = time.perf_counter()
+        followed = self._followed(canvas) if canvas else None
+        info = {"prompt": prompt, **options, "checkpoint": self._checkpoint, "software": "sdxs"}
+        if canvas and followed:
+            control = CONDITIONS[canvas.condition].control
+            info |= {"condition": canvas.condition, "control_scale": canvas.strength}
+            options |= {
+                "control": control, "control_image": followed, "control_scale": canvas.strength
+            }  # fmt: skip
         with warnings.catch_warnings(record=True) as caught:  # safe: one at a time has the turn
             warnings.simplefilter("always", PromptCutWarning)
             warnings.simplefilter("always", SafetyWarning)
             picture = self._generate(prompt, **options)
         kinds = PromptCutWarning, SafetyWarning
         notes = [_short(w.message, 240) for w in caught if issubclass(w.category, kinds)]
-        info = {"prompt": prompt, **options, "checkpoint": self._checkpoint, "software": "sdxs"}
         file = encode(picture, format, info=info)
-        ms = round(1000 * (time.perf_counter() - start), 1)
-        return Made(file, ms, "; ".join(notes))
+        return Made(
+            file,
+            ms=round(1000 * (time.perf_counter() - start), 1),
+            warning="; ".join(notes),
+            hint=ALONE if canvas and not followed else "",
+            followed=encode(followed, "png") if followed else b"",
+        )
+
+    def _followed(self, canvas: Canvas) -> Image.Image | None:
+        """What a control follows of a canvas; None for a blank one."""
+        assert self._condition is not None
+        try:
+            if canvas.drawing:
+                return self._condition(canvas.condition, parse_drawing(canvas.drawing))
+        except NothingToFollow:
+            pass
+        return None
 
 
 def parse_prompt(value: Any) -> str:
@@ -145,6 +228,41 @@ def parse_seed(value: Any) -> int:
     raise InputError(
         f"The seed {_short(text)!r} cannot be used: give a whole number from 0 to {LARGEST_SEED}."
     )
+
+
+def parse_strength(value: Any) -> float:
+    """How strongly a control acts, 0 to LARGEST_SCALE."""
+    try:
+        number = float("nan") if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = float("nan")
+    if 0 <= number <= LARGEST_SCALE:
+        return number
+    raise InputError(
+        f"The strength {_short(value)!r} cannot be used: give a number from 0 to {LARGEST_SCALE:g}."
+    )
+
+
+def check_drawing(value: Any) -> str:
+    """The data URL of a picture, or "" for none; InputError for another kind, or a huge one."""
+    if value is None or value == "":
+        return ""
+    if not isinstance(value, str) or not value.startswith(DRAWINGS):
+        raise InputError("The drawing is no PNG, JPEG or WebP picture.")
+    if len(value) > LARGEST_DRAWING * 4 // 3 + 40:
+        raise InputError(
+            f"The drawing has more than {LARGEST_DRAWING // 1_000_000} MB: make it smaller."
+        )
+    return value
+
+
+def parse_drawing(value: str) -> Image.Image:
+    """The picture in a data URL. Raises InputError for a damaged one, or one of too many pixels."""
+    try:
+        file = base64.b64decode(value.partition(",")[2], validate=True)
+    except (binascii.Error, ValueError):
+        raise InputError("The drawing arrived damaged: draw on.") from None
+    return read_picture(file)
 
 
 def file_name(prompt: Any, seed: Any) -> str:

@@ -2,15 +2,13 @@
 
 Each page receives a function from a prompt to a picture and some plain facts to show; it knows
 nothing of torch, models or files of weights. The talk between browser and server (one picture in
-the making, the newest request waiting) is `page/page.js` and `studio.py`; the public limits are
-in `Page.launch`. The only file that imports Gradio.
+the making, the newest request waiting) is `page/page.js` and `studio.py`, the canvas is
+`page/canvas.js`; the public limits are in `Page.launch`. The only file that imports Gradio.
 """
 
+import json
 import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,81 +16,33 @@ import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 from PIL import Image
 
-from sdxs.config import CHECKPOINTS, REAL_MODEL, known
-from sdxs.errors import SafetyWarning, SDXSError
+from sdxs.about import FIRST_SEED, About
+from sdxs.conditions import CONDITIONS
+from sdxs.errors import SDXSError
 from sdxs.guard import guard
 from sdxs.picture import encode
+from sdxs.request import LARGEST_SCALE
 from sdxs.studio import BLANK, Studio, data_url
 
 FILES = Path(__file__).parent / "page"
-FIRST_SEED = 0
+Field = gr.Textbox | gr.Radio | gr.Slider
+CANVAS_SIDE = 512, 1024  # pixels of a canvas's longer side, at least and at most
 SYSTEM_FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")  # none is fetched
 SYSTEM_MONO = ("ui-monospace", "Menlo", "Consolas", "monospace")
-
-
-SAFETY = {  # of a model -> what the page says of it
-    "on": "A safety checker looks at every picture and blurs what it takes for unsafe.",
-    "off": "The safety checker is switched off: pictures are shown as they come.",
-    "missing": "No safety checker could be had: pictures are shown as they come.",
-    "needless": "No safety checker is needed: this model can only draw its own harmless world.",
-}
-
-
-@dataclass(frozen=True)
-class About:
-    """What a page says about the model behind it. Plain text and tables; every field may be empty.
-
-    `facts` are short (device, dtype, size); `why` says why this model was chosen; `command` starts
-    the real one. `words` maps a heading to phrases the model understands; empty means any words.
-    `decoders` and `styles` are the names to choose from; `safety` says who looks at the pictures.
-    """
-
-    title: str = "A one-step picture model"
-    checkpoint: str = ""
-    facts: tuple[str, ...] = ()
-    why: str = ""
-    command: str = ""
-    examples: tuple[str, ...] = ("a red house to the left of a green tree at sunset",)
-    words: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    decoders: tuple[str, ...] = ("tiny",)
-    styles: tuple[str, ...] = ()
-    safety: str = ""
-
-    @classmethod
-    def of(cls, model: Any) -> "About":
-        """The facts that a loaded model tells about itself, and what we know of its checkpoint."""
-        published = known(model.checkpoint)
-        width, height = model.size
-        return cls(
-            title=published.title if published else model.checkpoint,
-            checkpoint=model.checkpoint,
-            facts=(
-                str(model.device),
-                str(model.dtype).removeprefix("torch."),
-                f"{width} × {height} pixels",
-                "one step",
-            ),
-            why=model.source.reason,
-            command=model.source.hint,
-            examples=(published or CHECKPOINTS[REAL_MODEL]).examples,
-            words=published.words if published else {},
-            decoders=model.decoders,
-            styles=model.styles,
-            safety=SAFETY[model.safety],
-        )
 
 
 class Page(gr.Blocks):
     """Blocks that launch with our look, and with the limits that a public page needs."""
 
-    def __init__(self, title: str) -> None:
-        super().__init__(title=title, analytics_enabled=False, delete_cache=(600, 1800))
+    def __init__(self, *scripts: str) -> None:
+        super().__init__(title="SDXS", analytics_enabled=False, delete_cache=(600, 1800))
         self.queue(max_size=64, default_concurrency_limit=4)
+        self._scripts = scripts
 
     def launch(self, *arguments: Any, **options: Any) -> Any:
         ours: dict[str, Any] = {
             "theme": theme(),
-            "head": f"<script>{_read('page.js')}</script>",
+            "head": "".join(f"<script>{_read(name)}</script>" for name in self._scripts),
             "css_paths": [FILES / "page.css"],
             "footer_links": ["api"],
             "app_kwargs": {"middleware": [guard()]},
@@ -109,19 +59,6 @@ class Page(gr.Blocks):
         return super().launch(*arguments, **(ours | options))
 
 
-def welcome_picture(generate: Callable[..., Image.Image], about: About) -> Image.Image | None:
-    """The picture of the first example, or None where the safety checker hides it.
-
-    Also warms the model up, so that the first visitor does not wait for it.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", SafetyWarning)
-        try:
-            return generate(about.examples[0], seed=FIRST_SEED)
-        except SafetyWarning:
-            return None
-
-
 def text_page(
     generate: Callable[..., Image.Image],
     *,
@@ -136,61 +73,162 @@ def text_page(
     first example with seed 0, shown until the visitor types.
     """
     about = about or About()
-    choices = {"decoder": about.decoders if len(about.decoders) > 1 else (), "style": about.styles}
-    studio = Studio(generate, choices=choices, checkpoint=about.checkpoint)
-    with Page("SDXS") as page:
-        gr.HTML(_read("head.html"), elem_id="sdxs-head", apply_default_css=False)
+    studio = Studio(
+        generate,
+        choices=_choices(about),
+        templates=about.templates,
+        checkpoint=about.checkpoint,
+    )
+    with Page("page.js") as page:
+        _head("Type, and the picture follows.")
         with gr.Row(elem_id="sdxs-columns"):
             with gr.Column(elem_id="sdxs-left", min_width=300):
-                prompt = gr.Textbox(
-                    label="Prompt",
-                    show_label=False,
-                    placeholder=about.examples[0] if about.examples else None,
-                    elem_id="sdxs-prompt",
-                    autofocus=True,
-                    max_lines=4,
-                    html_attributes=gr.InputHTMLAttributes(autocomplete="off", spellcheck=False),
-                )
+                prompt = _prompt(about)
                 _stage(studio, about, welcome)
                 examples = _chips("examples", "Try", {"": about.examples})
             with gr.Column(elem_id="sdxs-right", min_width=300):
-                with gr.Row(elem_id="sdxs-seed-row"):
-                    seed = gr.Textbox(
-                        str(FIRST_SEED), label="Seed", elem_id="sdxs-seed", max_lines=1, scale=3
-                    )
-                    dice = gr.Button("Another", elem_id="sdxs-dice", min_width=130)
-                decoder = _choice("Decoder", [(name, name) for name in choices["decoder"]])
-                plain = [("none", "")] if about.styles else []
-                style = _choice("Style", [*plain, *((name, name) for name in about.styles)])
+                seed, dice = _seed()
+                options = _options(about)
                 words = _chips("words", "Words it knows", about.words)
-                gr.HTML(_about_html(about), elem_id="sdxs-about", apply_default_css=False)
-
-        # `change`, not `input`: a textbox fires the latter for keys that write a character alone,
-        # not for backspace, paste, dictation or a phone's keyboard.
-        request = [prompt, seed, decoder, style]
-        for event in (prompt.change, seed.change, decoder.change, style.change, page.load):
-            event(None, request, js="sdxs.changed")
-        dice.click(None, None, seed, js="sdxs.roll")
-        if examples:
-            examples.input(None, examples, prompt, js="sdxs.choose")
-        if words:
-            words.input(None, [words, prompt], prompt, js="sdxs.append")
+                gr.HTML(about.html(), elem_id="sdxs-about", apply_default_css=False)
+        _asks(page, {"prompt": prompt, "seed": seed, **options})
+        _clicks(prompt, seed, dice, examples, words)
         _program_interface(studio, prompt, seed)
     return page
 
 
-def _choice(label: str, options: list[tuple[str, str]]) -> gr.Radio:
-    """One of a few (label, value), the first one at the start; unseen where there are none."""
-    return gr.Radio(
-        options,
-        value=options[0][1] if options else None,
-        label=label,
-        visible=bool(options),
-        elem_id=f"sdxs-{label.lower()}",
+def sketch_page(
+    generate: Callable[..., Image.Image],
+    condition: Callable[[str, Image.Image], Image.Image],
+    *,
+    about: About,
+) -> Page:
+    """A page on which the picture follows the stroke.
+
+    `condition(name, picture)` makes of what is on the canvas what a control follows, for a name of
+    `about.conditions`; `generate` is then given it as `control_image=...`, with `control=...` and
+    `control_scale=...`, and nothing of these while the canvas is blank. For the rest see
+    `text_page`.
+    """
+    studio = Studio(
+        generate,
+        choices={**_choices(about), "condition": about.conditions},
+        templates=about.templates,
+        condition=condition,
+        checkpoint=about.checkpoint,
+    )
+    with Page("page.js", "canvas.js") as page:
+        _head("Draw, and the picture follows.")
+        prompt = _prompt(about, value=about.examples[0])
+        with gr.Row(elem_id="sdxs-columns", elem_classes="sdxs-drawn"):
+            with gr.Column(elem_id="sdxs-left", min_width=300):
+                _canvas(about)
+            with gr.Column(elem_id="sdxs-right", min_width=300):
+                _stage(studio, about)
+        with gr.Row(elem_id="sdxs-below"):
+            with gr.Column(min_width=300):
+                ways = [(CONDITIONS[name].title, name) for name in about.conditions]
+                way = _choice("Condition", ways, label="What is followed")
+                strength = gr.Slider(
+                    0, LARGEST_SCALE, 1, step=0.05, label="How closely", elem_id="sdxs-strength"
+                )
+                seed, dice = _seed()
+                options = _options(about)
+                gr.HTML(about.html(), elem_id="sdxs-about", apply_default_css=False)
+            with gr.Column(min_width=300):
+                examples = _chips("examples", "Try", {"": about.examples})
+                words = _chips("words", "Words it knows", about.words)
+        if way:
+            options["condition"] = way
+        _asks(page, {"prompt": prompt, "seed": seed, "strength": strength, **options})
+        _clicks(prompt, seed, dice, examples, words)
+        drawing = gr.Textbox(label="drawing", visible=False)
+        _program_interface(studio, prompt, seed, drawing, strength, *([way] if way else []))
+    return page
+
+
+def _choices(about: About) -> dict[str, Sequence[str]]:
+    """What a request may choose among, by its field."""
+    decoders = about.decoders if len(about.decoders) > 1 else ()
+    return {"decoder": decoders, "style": about.styles}
+
+
+def _head(line: str) -> None:
+    gr.HTML(
+        None,
+        html_template=_read("head.html"),
+        line=line,
+        elem_id="sdxs-head",
+        apply_default_css=False,
     )
 
 
-def _stage(studio: Studio, about: About, welcome: Image.Image | None) -> gr.HTML:
+def _prompt(about: About, value: str = "") -> gr.Textbox:
+    return gr.Textbox(
+        value,
+        label="Prompt",
+        show_label=False,
+        placeholder=about.examples[0] if about.examples else None,
+        elem_id="sdxs-prompt",
+        autofocus=True,
+        max_lines=4,
+        html_attributes=gr.InputHTMLAttributes(autocomplete="off", spellcheck=False),
+    )
+
+
+def _seed() -> tuple[gr.Textbox, gr.Button]:
+    """The seed, and the dice that roll it."""
+    with gr.Row(elem_id="sdxs-seed-row"):
+        seed = gr.Textbox(str(FIRST_SEED), label="Seed", elem_id="sdxs-seed", max_lines=1, scale=3)
+        dice = gr.Button("Another", elem_id="sdxs-dice", min_width=130)
+    return seed, dice
+
+
+def _options(about: About) -> dict[str, Field]:
+    """What else can be chosen on any page, by the field of a request; only what there is."""
+    choices = _choices(about)
+    plain = [("none", "")]
+    found = {
+        "template": _choice("Template", [*plain, *((name, name) for name in about.templates)]),
+        "style": _choice("Style", [*plain, *((name, name) for name in about.styles)]),
+        "decoder": _choice("Decoder", [(name, name) for name in choices["decoder"]]),
+    }
+    return {name: chooser for name, chooser in found.items() if chooser is not None}
+
+
+def _asks(page: Page, fields: Mapping[str, Field]) -> None:
+    """Whatever changes asks for a picture: a request is the fields' values by their names."""
+    # `change`, not `input`: a textbox fires the latter for keys that write a character alone,
+    # not for backspace, paste, dictation or a phone's keyboard.
+    script = f"(...values) => sdxs.changed({json.dumps(list(fields))}, values)"
+    for event in (*(field.change for field in fields.values()), page.load):
+        event(None, list(fields.values()), js=script)
+
+
+def _clicks(
+    prompt: gr.Textbox,
+    seed: gr.Textbox,
+    dice: gr.Button,
+    examples: gr.HTML | None,
+    words: gr.HTML | None,
+) -> None:
+    dice.click(None, None, seed, js="sdxs.roll")
+    if examples:
+        examples.input(None, examples, prompt, js="sdxs.choose")
+    if words:
+        words.input(None, [words, prompt], prompt, js="sdxs.append")
+
+
+def _choice(name: str, options: list[tuple[str, str]], label: str = "") -> gr.Radio | None:
+    """One of a few (label, value), the first one at the start; nothing where there is no choice."""
+    if len(options) < 2:
+        return None
+    return gr.Radio(
+        options, value=options[0][1], label=label or name, elem_id=f"sdxs-{name.lower()}"
+    )
+
+
+def _stage(studio: Studio, about: About, welcome: Image.Image | None = None) -> gr.HTML:
     """The picture, the line above it, and what is below: our own element, see page.js."""
 
     async def paint(request: Any) -> dict[str, Any]:
@@ -211,7 +249,26 @@ def _stage(studio: Studio, about: About, welcome: Image.Image | None) -> gr.HTML
         html_template=_read("stage.html"),
         js_on_load="sdxs.connect(element, server, props.value.request);",
         server_functions=[paint, download],
+        width=about.size[0],
+        height=about.size[1],
+        follows=bool(about.conditions),
         elem_id="sdxs-stage",
+        apply_default_css=False,
+    )
+
+
+def _canvas(about: About) -> gr.HTML:
+    """What is drawn on, see canvas.js: in the model's shape, and large enough for a fine line."""
+    longer = max(about.size)
+    scale = min(max(longer, CANVAS_SIDE[0]), CANVAS_SIDE[1]) / longer
+    width, height = (round(side * scale) for side in about.size)
+    return gr.HTML(
+        None,
+        html_template=_read("canvas.html"),
+        js_on_load="sdxsCanvas.connect(element, sdxs);",
+        width=width,
+        height=height,
+        elem_id="sdxs-canvas",
         apply_default_css=False,
     )
 
@@ -235,14 +292,21 @@ def _chips(look: str, title: str, groups: Mapping[str, Sequence[str]]) -> gr.HTM
     )
 
 
-def _program_interface(studio: Studio, prompt: gr.Textbox, seed: gr.Textbox) -> None:
+def _program_interface(studio: Studio, *fields: Field) -> None:
     """`/generate` for programs: the bytes that the page would show, as a file."""
     output = gr.Image(label="picture", visible=False)
 
-    async def generate(prompt: str, seed: str) -> str:
-        """Make the picture of a prompt: a JPEG file, the same for the same prompt and seed."""
+    async def generate(
+        prompt: str, seed: str, drawing: str = "", strength: float = 1, condition: str = ""
+    ) -> str:
+        """Make the picture of a prompt: a JPEG file, the same for the same request.
+
+        On a page with a canvas, `drawing` is a data URL of a PNG, JPEG or WebP picture.
+        """
         try:
-            made = await studio.make(prompt, seed)
+            made = await studio.make(
+                prompt, seed, drawing=drawing, strength=strength, condition=condition or None
+            )
         except SDXSError as error:
             raise gr.Error(str(error), print_exception=False) from None
         if made.warning:
@@ -250,24 +314,8 @@ def _program_interface(studio: Studio, prompt: gr.Textbox, seed: gr.Textbox) -> 
         return save_bytes_to_cache(made.file, "picture.jpg", output.GRADIO_CACHE)
 
     gr.Button(visible=False).click(
-        generate, [prompt, seed], output, api_name="generate", api_visibility="public"
+        generate, list(fields), output, api_name="generate", api_visibility="public"
     )
-
-
-def _about_html(about: About) -> str:
-    """The model in use, why it, and how to get the real one."""
-    lines = [f"<h3>{escape(about.title)}</h3>"]
-    if about.facts:
-        lines.append(f"<p class='sdxs-facts'>{' · '.join(map(escape, about.facts))}</p>")
-    if about.safety:
-        lines.append(f"<p>{escape(about.safety)}</p>")
-    if about.why:
-        lines.append(f"<p>Why this one: {escape(about.why)}.</p>")
-    if about.command:
-        lines.append(
-            f"<p>The real model, which is downloaded once:</p><pre>{escape(about.command)}</pre>"
-        )
-    return "\n".join(lines)
 
 
 def _literal(text: str) -> str:

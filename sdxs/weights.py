@@ -209,8 +209,7 @@ def find(what: str, source: str | os.PathLike[str], checkpoint: str) -> Path:
     path = Path(os.path.expanduser(source))
     if os.path.exists(path):
         return path
-    shipped = sorted(path.name for root in _roots() for path in (root / what).glob("[!.]*"))
-    choices = [*names, *shipped]
+    choices = [*names, *_shipped(what)]
     close = difflib.get_close_matches(os.fspath(source), choices, n=1)
     did_you_mean = f"did you mean {close[0]}? " if close else ""
     raise CheckpointError(
@@ -218,6 +217,19 @@ def find(what: str, source: str | os.PathLike[str], checkpoint: str) -> Path:
         f"known for {checkpoint}: {', '.join(choices) or 'none'}; a file, a folder or a Hub id is "
         "taken too"
     )
+
+
+def _shipped(what: str) -> list[str]:
+    return sorted(path.name for root in _roots() for path in (root / what).glob("[!.]*"))
+
+
+def all_of(what: str, source: Source) -> list[str]:
+    """The "styles" or "controls" that are published for a checkpoint, or ship with it."""
+    published = known(source.name)
+    names = set(getattr(published, what) if published else ())
+    if source.name == EMBEDDED:  # what ships was trained for it
+        names |= set(_shipped(what))
+    return sorted(names)
 
 
 def find_depth(checkpoint: str) -> Path:

@@ -32,10 +32,11 @@ CORE = {  # module -> what of ours it may import
     },
 }  # fmt: skip
 PAGES = {
+    "about": {"conditions", "config", "errors"},
     "guard": {"errors"},
     "serve": {"errors"},
-    "studio": {"errors", "picture", "request"},
-    "ui": {"config", "errors", "guard", "picture", "request", "studio"},
+    "studio": {"conditions", "errors", "picture", "request"},
+    "ui": {"about", "conditions", "errors", "guard", "picture", "request", "studio"},
 }
 COMMANDS = {
     "": {"errors", "pipeline"},

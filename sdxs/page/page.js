@@ -1,4 +1,4 @@
-// What a page does in the browser: ask for pictures while the visitor types, and show them.
+// What a page does in the browser: ask for pictures while the visitor types or draws, and show them.
 //
 // One request is on its way, the newest other one waits, and the last one is never lost. Loaded
 // before the page, so that no early key is missed; `connect` then brings the stage to life. Knows
@@ -14,7 +14,8 @@ window.sdxs = (() => {
   let busy = false; // one is on its way
   let shown = null; // the request that the picture on show answers
   let touched = false; // the visitor has written something; until then the welcome picture's prompt counts
-  let asked = null; // what else was last asked for, beside the prompt
+  let asked = null; // the request that was last asked for, without a drawing
+  let drawing = null; // () => what is on the canvas, as a data URL, where the page has one
   let stage = null; // {element, server} and our own elements, once the page is there
 
   function say(text, kind) {
@@ -32,6 +33,9 @@ window.sdxs = (() => {
     stage.picture.alt = request.prompt;
     stage.took.textContent = `${Math.round(answer.ms)} ms`;
     stage.save.disabled = false;
+    if (!stage.control) return;
+    stage.control.parentElement.hidden = !answer.control;
+    if (answer.control) stage.control.src = answer.control;
   }
 
   async function work() {
@@ -39,7 +43,7 @@ window.sdxs = (() => {
     busy = true;
     stage.element.dataset.busy = "";
     while (waiting) {
-      const request = waiting;
+      const request = drawing ? { ...waiting, drawing: drawing() } : waiting; // as it is by now
       waiting = null;
       const answer = await call("paint", request);
       if (answer && !answer.again) {
@@ -75,7 +79,7 @@ window.sdxs = (() => {
   function connect(element, server, welcome) {
     const own = (name) => element.querySelector(`#sdxs-${name}`);
     stage = { element, server, note: own("note"), picture: own("picture") };
-    Object.assign(stage, { took: own("took"), save: own("save") });
+    Object.assign(stage, { took: own("took"), save: own("save"), control: own("control") });
     shown = welcome ?? null;
     if (shown) stage.picture.alt = shown.prompt;
     stage.save.addEventListener("click", download);
@@ -94,18 +98,23 @@ window.sdxs = (() => {
 
   // The events of the page. Each gets the values of its inputs and returns those of its outputs;
   // what it returns is a change again, and that asks for the picture.
-  function changed(prompt, seed, decoder, style) {
-    touched ||= prompt.trim() !== "";
-    const now = { seed, decoder, style };
-    const other = asked && Object.keys(now).some((name) => asked[name] !== now[name]);
-    asked = now;
-    if (touched) ask({ prompt, ...now });
-    else if (shown && other) ask({ prompt: shown.prompt, ...now });
+  function changed(names, values) {
+    const now = Object.fromEntries(names.map((name, place) => [name, values[place]]));
+    touched ||= now.prompt.trim() !== "";
+    const other = asked && names.some((name) => name !== "prompt" && asked[name] !== now[name]);
+    asked = touched || !shown ? now : { ...now, prompt: shown.prompt };
+    if (touched || (shown && other)) ask(asked);
   }
+
+  // The canvas of a page: how to get what is on it, and that it changed.
+  const follow = (snapshot) => (drawing = snapshot);
+  const drew = () => asked && ask(asked);
 
   const roll = () => String(Math.floor(Math.random() * 1e6)); // short enough to tell a friend
   const choose = (text) => text;
   const append = (text, prompt) => `${prompt.trimEnd()} ${text}`.trimStart();
 
-  return { connect, chips, changed, roll, choose, append };
+  const tell = (text, kind) => stage && say(text, kind);
+
+  return { connect, chips, changed, follow, drew, say: tell, roll, choose, append };
 })();

@@ -2,13 +2,15 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from sdxs.ui import About, text_page
+from sdxs.about import About
+from sdxs.ui import Page as Blocks
+from sdxs.ui import text_page
 from tests.browser.standin import Standin
 
 FLAGS = [
@@ -19,6 +21,7 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-device-for-media-stream",  # a camera that shows a test picture, to those it may
 ]
 
 PATIENCE_MS = 60_000  # for a machine that is busy with something else
@@ -100,9 +103,8 @@ def visit(browser: Browser) -> Iterator[Visits]:
     assert visits.complaints == []
 
 
-def served(generate: Callable, **options) -> Iterator[str]:
-    """The address of a text page, while it is served."""
-    page = text_page(generate, **options)
+def served(page: Blocks) -> Iterator[str]:
+    """The address of a page, while it is served."""
     page.launch(server_name="127.0.0.1", server_port=None, quiet=True, prevent_thread_lock=True)
     yield page.local_url
     page.close()
@@ -123,4 +125,5 @@ def url(standin: Standin) -> Iterator[str]:
         decoders=("tiny", "large"),
         styles=("anime", "ink"),
     )
-    yield from served(standin, about=about, welcome=standin.draw("a red house at sunset", 0))
+    welcome = standin.draw("a red house at sunset", 0)
+    yield from served(text_page(standin, about=about, welcome=welcome))

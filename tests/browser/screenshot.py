@@ -9,7 +9,8 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from sdxs import SDXS
-from sdxs.ui import FIRST_SEED, About, text_page, welcome_picture
+from sdxs.about import FIRST_SEED, About, welcome_picture
+from sdxs.ui import text_page
 from tests.browser.conftest import FLAGS, chromium
 
 PROMPT = "a red house to the left of a green tree at sunset"

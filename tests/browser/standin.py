@@ -1,14 +1,15 @@
-"""A generator that takes its time, and whose picture says which request it answers."""
+"""Generators that take their time, and whose picture says which request it answers."""
 
 import hashlib
 import threading
 import time
 import warnings
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from sdxs.errors import PromptCutWarning
+from sdxs.errors import NothingToFollow, PromptCutWarning
 
 WINDOW = 300  # characters that the stand-in claims to see
 
@@ -38,3 +39,35 @@ class Standin:
         digest = hashlib.sha256(f"{prompt}|{seed}|{decoder}|{style}".encode()).digest()[:8]
         bits = np.unpackbits(np.frombuffer(digest, np.uint8)).reshape(8, 8)
         return Image.fromarray(np.kron(bits * 255, np.ones((16, 16), np.uint8))).convert("RGB")
+
+
+class Follower(Standin):
+    """The same for a page with a canvas: the picture also says what it follows, and how."""
+
+    def __call__(self, prompt: str, *, seed: int, **followed: Any) -> Image.Image:
+        time.sleep(self.seconds)
+        with self._lock:
+            self.made.append(prompt)
+        return self.follow(prompt, seed, **followed)
+
+    @classmethod
+    def follow(
+        cls,
+        prompt: str,
+        seed: int,
+        control: str = "",
+        control_image: Image.Image | None = None,
+        control_scale: float = 1.0,
+        style: str = "",
+    ) -> Image.Image:
+        seen = control_image.tobytes() if control_image else b""
+        facts = control, control_scale, style, hashlib.sha256(seen).hexdigest()
+        return cls.draw(prompt, seed, *map(str, (facts, "")))
+
+    @staticmethod
+    def condition(name: str, picture: Image.Image) -> Image.Image:
+        """The picture in grey, made small, and upside down for "canny"."""
+        grey = picture.convert("L").resize((64, 64))
+        if grey.getextrema() == (255, 255):
+            raise NothingToFollow("there are no lines")
+        return grey.transpose(Image.Transpose.ROTATE_180) if name == "canny" else grey

@@ -7,8 +7,9 @@ import pytest
 from playwright.sync_api import expect
 
 from sdxs import SDXS
+from sdxs.about import FIRST_SEED, About, welcome_picture
 from sdxs.picture import encode
-from sdxs.ui import FIRST_SEED, About, welcome_picture
+from sdxs.ui import text_page
 from tests.browser.conftest import served
 
 pytestmark = pytest.mark.browser
@@ -24,7 +25,7 @@ def model(request, tiny_checkpoint) -> SDXS:
 @pytest.fixture(scope="module")
 def address(model) -> Iterator[str]:
     about = About.of(model)
-    yield from served(model, about=about, welcome=welcome_picture(model, about))
+    yield from served(text_page(model, about=about, welcome=welcome_picture(model, about)))
 
 
 def wait_for(page, picture) -> None:

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from sdxs.about import About
 from sdxs.picture import encode
-from sdxs.ui import About
+from sdxs.ui import text_page
 from tests.browser.conftest import served
 from tests.browser.standin import WINDOW, Standin
 
@@ -125,7 +126,7 @@ def test_seed_and_decoder_act_before_anything_is_typed(visit, url):
 def test_examples_and_words_may_hold_any_characters(visit, standin):
     odd = 'a "sign" \\ with `${1}` {{x}} <b>'
     about = About(checkpoint="standin", examples=(odd,), words={"odd": (odd,)})
-    for address in served(standin, about=about, welcome=standin.draw(odd, 0)):
+    for address in served(text_page(standin, about=about, welcome=standin.draw(odd, 0))):
         page = visit(address)
         expect(page.locator("#sdxs-picture")).to_have_attribute("alt", odd)
         page.locator("#sdxs-examples button").click()
@@ -177,7 +178,7 @@ def test_the_decoder_can_be_chosen_where_there_are_two(visit, url):
 
 
 def test_one_decoder_is_no_choice(visit, standin):
-    for address in served(standin):
+    for address in served(text_page(standin)):
         page = visit(address)
         prompt_box(page).fill("a cone")
         shows(page, "a cone", 0)

@@ -1,0 +1,110 @@
+"""What a page says about the model behind it: plain text and tables.
+
+Knows nothing of Gradio, torch or files of weights.
+"""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+from PIL import Image
+
+from sdxs.conditions import CONDITIONS
+from sdxs.config import CHECKPOINTS, REAL_MODEL, TEMPLATES, known
+from sdxs.errors import SafetyWarning
+
+FIRST_SEED = 0
+
+SAFETY = {  # of a model -> what the page says of it
+    "on": "A safety checker looks at every picture and blurs what it takes for unsafe.",
+    "off": "The safety checker is switched off: pictures are shown as they come.",
+    "missing": "No safety checker could be had: pictures are shown as they come.",
+    "needless": "No safety checker is needed: this model can only draw its own harmless world.",
+}
+
+
+@dataclass(frozen=True)
+class About:
+    """What a page says about the model behind it. Plain text and tables; every field may be empty.
+
+    `facts` are short (device, dtype, size); `why` says why this model was chosen; `command` starts
+    the real one. `words` maps a heading to phrases the model understands; empty means any words.
+    `decoders`, `styles` and `conditions` are the names to choose from, `templates` maps names to
+    what a prompt is put into; `safety` says who looks at the pictures, `size` is (width, height).
+    """
+
+    title: str = "A one-step picture model"
+    checkpoint: str = ""
+    facts: tuple[str, ...] = ()
+    why: str = ""
+    command: str = ""
+    examples: tuple[str, ...] = ("a red house to the left of a green tree at sunset",)
+    words: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    decoders: tuple[str, ...] = ("tiny",)
+    styles: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
+    templates: Mapping[str, str] = field(default_factory=dict)
+    safety: str = ""
+    size: tuple[int, int] = (512, 512)
+
+    @classmethod
+    def of(cls, model: Any, page: str = "") -> "About":
+        """The facts that a loaded model tells about itself, and what we know of its checkpoint.
+
+        page: its name for `make run PAGE=…`, empty for the text page.
+        """
+        published = known(model.checkpoint)
+        width, height = model.size
+        hint = model.source.hint
+        return cls(
+            title=published.title if published else model.checkpoint,
+            checkpoint=model.checkpoint,
+            facts=(
+                str(model.device),
+                str(model.dtype).removeprefix("torch."),
+                f"{width} × {height} pixels",
+                "one step",
+            ),
+            why=model.source.reason,
+            command=" ".join(filter(None, (hint, hint and page and f"PAGE={page}"))),
+            examples=(published or CHECKPOINTS[REAL_MODEL]).examples,
+            words=published.words if published else {},
+            decoders=model.decoders,
+            styles=model.styles,
+            conditions=tuple(
+                name for name, row in CONDITIONS.items() if row.control in model.controls
+            ),
+            templates=published.templates if published else TEMPLATES,
+            safety=SAFETY[model.safety],
+            size=model.size,
+        )
+
+    def html(self) -> str:
+        """The model in use, why it, and how to get the real one."""
+        lines = [f"<h3>{escape(self.title)}</h3>"]
+        if self.facts:
+            lines.append(f"<p class='sdxs-facts'>{' · '.join(map(escape, self.facts))}</p>")
+        if self.safety:
+            lines.append(f"<p>{escape(self.safety)}</p>")
+        if self.why:
+            lines.append(f"<p>Why this one: {escape(self.why)}.</p>")
+        if self.command:
+            lines.append(
+                f"<p>The real model, which is downloaded once:</p><pre>{escape(self.command)}</pre>"
+            )
+        return "\n".join(lines)
+
+
+def welcome_picture(generate: Callable[..., Image.Image], about: About) -> Image.Image | None:
+    """The picture of the first example, or None where the safety checker hides it.
+
+    Also warms the model up, so that the first visitor does not wait for it.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SafetyWarning)
+        try:
+            return generate(about.examples[0], seed=FIRST_SEED)
+        except SafetyWarning:
+            return None

@@ -1,0 +1,363 @@
+// A canvas to draw on: pen, eraser, undo, pictures opened onto it, a camera.
+//
+// Ink on white paper, as pixels: what is on the canvas is what counts, wherever it came from. Knows
+// nothing of models, servers or the framework. `connect(element, listener)` brings canvas.html to
+// life; `listener` has `follow(snapshot)`, told once how to get the drawing as a data URL, `drew()`,
+// told of every change, and `say(text, kind)` for what a visitor should read.
+
+window.sdxsCanvas = (() => {
+  const PAPER = "#ffffff";
+  const INK = "#101010";
+  const BRUSHES = { thin: 5, middle: 10, thick: 18 }; // widths for a canvas of 512 pixels
+  const MEMORY = 64 * 2 ** 20; // bytes of drawings kept to go back to
+  const LARGEST_FILE = 50e6; // bytes
+  const KINDS = ["image/png", "image/jpeg", "image/webp"];
+  const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+  // Drawings to go back to and forward again, the oldest forgotten beyond `most`.
+  function history(most) {
+    const past = [];
+    const future = [];
+    const step = (from, to, now) => {
+      if (!from.length) return null;
+      to.push(now);
+      return from.pop();
+    };
+    return {
+      keep(drawing) {
+        past.push(drawing);
+        if (past.length > most) past.shift();
+        future.length = 0;
+      },
+      undo: (now) => step(past, future, now),
+      redo: (now) => step(future, past, now),
+      get past() { return past.length; },
+      get future() { return future.length; },
+    };
+  }
+
+  const memorable = (width, height) => Math.max(8, Math.min(50, Math.floor(MEMORY / (4 * width * height))));
+
+  // How wide a line is, in canvas pixels. A pen's pressure counts; a mouse reports a half always.
+  function lineWidth(brush, { pointerType, pressure }, width) {
+    const pressed = pointerType === "pen" && pressure > 0 ? 0.35 + 1.3 * pressure : 1;
+    return (BRUSHES[brush] * pressed * width) / 512;
+  }
+
+  // Where an event of the window lies on the canvas; `box` is where the window shows the canvas.
+  const onCanvas = ({ clientX, clientY }, box, { width, height }) => ({
+    x: ((clientX - box.left) * width) / box.width,
+    y: ((clientY - box.top) * height) / box.height,
+  });
+
+  // The rectangle [x, y, width, height] in which a picture lies whole, or which it covers.
+  function placed(picture, { width, height }, cover) {
+    const scales = [width / picture.width, height / picture.height];
+    const scale = cover ? Math.max(...scales) : Math.min(...scales);
+    const size = [picture.width * scale, picture.height * scale];
+    return [(width - size[0]) / 2, (height - size[1]) / 2, ...size];
+  }
+
+  // A line that grows point by point and runs through each of them. The eraser is twice as wide as a
+  // pen, so that it takes a line's soft edges along.
+  function stroke(context, tool, start, width) {
+    let last = start;
+    context.lineCap = context.lineJoin = "round";
+    context.strokeStyle = tool === "eraser" ? PAPER : INK;
+    const move = (point, wide) => {
+      context.lineWidth = tool === "eraser" ? 2 * wide : wide;
+      context.beginPath();
+      context.moveTo(last.x, last.y);
+      context.lineTo(point.x, point.y);
+      context.stroke();
+      last = point;
+    };
+    move(start, width); // a dot
+    return { move };
+  }
+
+  // What a canvas holds, and how it is changed; `changed` is called after each change.
+  function drawing(canvas, changed) {
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    const { width, height } = canvas;
+    const kept = history(memorable(width, height));
+    let photo = false; // something of many colours lies on the canvas
+    let line = null; // the stroke in the making
+
+    const now = () => ({ pixels: context.getImageData(0, 0, width, height), photo });
+    const paper = () => {
+      context.fillStyle = PAPER;
+      context.fillRect(0, 0, width, height);
+      photo = false;
+    };
+    const back = (step) => {
+      lift();
+      const then = step(now());
+      if (!then) return;
+      context.putImageData(then.pixels, 0, 0);
+      photo = then.photo;
+      changed();
+    };
+    const keep = () => kept.keep(now());
+
+    function press(tool, point, wide) {
+      lift();
+      keep();
+      line = stroke(context, tool, point, wide);
+      changed();
+    }
+    function drag(point, wide) {
+      line?.move(point, wide);
+    }
+    function lift() {
+      if (!line) return;
+      line = null;
+      changed();
+    }
+
+    paper();
+    return {
+      press, drag, lift, keep, changed,
+      get drawn() { return line !== null; },
+      get past() { return kept.past; },
+      get future() { return kept.future; },
+      undo: () => back(kept.undo),
+      redo: () => back(kept.redo),
+      clear() {
+        lift();
+        keep();
+        paper();
+        changed();
+      },
+      // A picture takes the place of the drawing. mirror: as in a looking glass.
+      show(picture, { cover = false, mirror = false } = {}) {
+        lift();
+        paper();
+        context.save();
+        if (mirror) context.setTransform(-1, 0, 0, 1, width, 0);
+        context.drawImage(picture, ...placed(picture, canvas, cover));
+        context.restore();
+        photo = true;
+        changed();
+      },
+      // Lines keep every pixel; photos would be far too large that way.
+      snapshot: () => (photo ? canvas.toDataURL("image/jpeg", 0.92) : canvas.toDataURL("image/png")),
+    };
+  }
+
+  // Brings canvas.html to life.
+  function connect(element, listener) {
+    const own = (name) => element.querySelector(`#sdxs-${name}`);
+    const canvas = own("drawing");
+    const cursor = own("cursor");
+    const file = own("file");
+    const tools = { tool: "pen", brush: "middle" };
+    const keyboard = { x: canvas.width / 2, y: canvas.height / 2 };
+    const page = drawing(canvas, () => {
+      own("undo").disabled = !page.past;
+      own("redo").disabled = !page.future;
+      listener.drew();
+    });
+    const camera = watch(page, listener, own("camera"));
+    const wide = (event) => lineWidth(tools.brush, event, canvas.width);
+
+    function choose(kind, name) {
+      tools[kind] = name;
+      for (const button of element.querySelectorAll(`[data-${kind}]`))
+        button.setAttribute("aria-pressed", String(button.dataset[kind] === name));
+    }
+
+    // The pen: one at a time, the first finger counts
+    let pen = null;
+    const at = (event) => onCanvas(event, canvas.getBoundingClientRect(), canvas);
+    canvas.addEventListener("pointerdown", (event) => {
+      if (pen !== null || !event.isPrimary || (event.button !== 0 && event.button !== 5)) return;
+      event.preventDefault(); // no text is selected
+      canvas.focus({ preventScroll: true });
+      cursor.hidden = true;
+      camera.stop();
+      pen = event.pointerId;
+      canvas.setPointerCapture(pen);
+      page.press(event.button === 5 ? "eraser" : tools.tool, at(event), wide(event));
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      if (event.pointerId !== pen) return;
+      const steps = event.getCoalescedEvents?.() ?? [];
+      for (const step of steps.length ? steps : [event]) page.drag(at(step), wide(step));
+      page.changed();
+    });
+    for (const end of ["pointerup", "pointercancel", "lostpointercapture"])
+      canvas.addEventListener(end, (event) => {
+        if (event.pointerId !== pen) return;
+        pen = null;
+        page.lift();
+      });
+
+    // The keyboard: arrows move a pen that Space lowers and lifts
+    canvas.addEventListener("keydown", (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      const arrow = ARROWS[event.key];
+      if (arrow) {
+        const step = ((event.shiftKey ? 32 : 8) * canvas.width) / 512;
+        keyboard.x = Math.max(0, Math.min(canvas.width, keyboard.x + step * arrow[0]));
+        keyboard.y = Math.max(0, Math.min(canvas.height, keyboard.y + step * arrow[1]));
+        if (page.drawn) {
+          page.drag({ ...keyboard }, wide(event));
+          page.changed();
+        }
+      } else if (event.key === " ") {
+        camera.stop();
+        if (page.drawn) page.lift();
+        else page.press(tools.tool, { ...keyboard }, wide(event));
+      } else if (event.key === "Escape") page.lift();
+      else if (event.key === "p") choose("tool", "pen");
+      else if (event.key === "e") choose("tool", "eraser");
+      else return;
+      event.preventDefault();
+      cursor.hidden = false;
+      cursor.style.left = `${(100 * keyboard.x) / canvas.width}%`;
+      cursor.style.top = `${(100 * keyboard.y) / canvas.height}%`;
+      cursor.toggleAttribute("data-down", page.drawn);
+    });
+    canvas.addEventListener("blur", () => {
+      cursor.hidden = true;
+      if (pen === null) page.lift();
+    });
+    document.addEventListener("keydown", (event) => {
+      if (!(event.ctrlKey || event.metaKey) || event.altKey || isText(event.target)) return;
+      const key = event.key.toLowerCase();
+      const back = key === "z" && !event.shiftKey;
+      if (!back && key !== "y" && key !== "z") return;
+      event.preventDefault();
+      leave(back ? page.undo : page.redo);
+    });
+
+    // Buttons
+    const leave = (then) => {
+      camera.stop();
+      then();
+    };
+    element.addEventListener("click", (event) => {
+      const { tool, brush } = event.target.closest("button")?.dataset ?? {};
+      if (tool) choose("tool", tool);
+      if (brush) choose("brush", brush);
+    });
+    own("undo").addEventListener("click", () => leave(page.undo));
+    own("redo").addEventListener("click", () => leave(page.redo));
+    own("clear").addEventListener("click", () => leave(page.clear));
+    own("keep").addEventListener("click", () => download(canvas.toDataURL("image/png"), "drawing.png"));
+
+    // Pictures from elsewhere: chosen, dropped, pasted
+    async function open(picture) {
+      if (!picture) return;
+      const problem = refused(picture);
+      if (problem) return listener.say(problem, "error");
+      try {
+        const bitmap = await createImageBitmap(picture);
+        camera.stop();
+        page.keep();
+        page.show(bitmap);
+        bitmap.close();
+      } catch {
+        listener.say(`${nameOf(picture)} cannot be opened: it is damaged, or too large.`, "error");
+      }
+    }
+    own("open").addEventListener("click", () => file.click());
+    file.addEventListener("change", () => {
+      open(file.files[0]);
+      file.value = ""; // the same one can be chosen again
+    });
+    element.addEventListener("dragover", (event) => event.preventDefault());
+    element.addEventListener("drop", (event) => {
+      event.preventDefault();
+      open(event.dataTransfer.files[0]);
+    });
+    document.addEventListener("paste", (event) => {
+      const picture = [...event.clipboardData.files].find(({ type }) => type.startsWith("image/"));
+      if (!picture) return;
+      event.preventDefault();
+      open(picture);
+    });
+
+    listener.follow(page.snapshot);
+  }
+
+  const isText = (target) => target instanceof Element && target.closest("input, textarea, [contenteditable]") !== null;
+
+  const nameOf = (file) => file.name || "The picture";
+
+  // Why a file is not opened, or "".
+  function refused(file) {
+    if (!KINDS.includes(file.type)) return `${nameOf(file)} is no PNG, JPEG or WebP picture.`;
+    if (file.size > LARGEST_FILE) return `${nameOf(file)} has more than ${LARGEST_FILE / 1e6} MB: save it smaller.`;
+    return "";
+  }
+
+  function download(url, name) {
+    const link = document.createElement("a");
+    link.href = url;
+    link.download = name;
+    link.click();
+  }
+
+  // A camera that keeps the newest frame on the canvas, until it is stopped; `button` toggles it.
+  function watch(page, listener, button) {
+    let stream = null;
+    let asked = 0; // a visitor may stop it before it began
+
+    function stop() {
+      asked += 1;
+      button.setAttribute("aria-pressed", "false");
+      stream?.getTracks().forEach((track) => track.stop());
+      stream = null;
+    }
+
+    async function start() {
+      const mine = (asked += 1);
+      button.setAttribute("aria-pressed", "true");
+      let opened;
+      try {
+        opened = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 } } });
+      } catch (error) {
+        stop();
+        return listener.say(unseen(error), "error");
+      }
+      if (mine !== asked) return opened.getTracks().forEach((track) => track.stop());
+      stream = opened;
+      const [track] = stream.getVideoTracks();
+      const mirror = track.getSettings().facingMode !== "environment";
+      const video = document.createElement("video");
+      Object.assign(video, { srcObject: stream, muted: true, playsInline: true });
+      await video.play();
+      if (mine !== asked) return;
+      page.keep();
+      track.addEventListener("ended", stop);
+      const frame = () => {
+        if (mine !== asked) return;
+        page.show(sized(video), { cover: true, mirror });
+        video.requestVideoFrameCallback(frame);
+      };
+      frame();
+    }
+
+    button.addEventListener("click", () => (button.getAttribute("aria-pressed") === "true" ? stop() : start()));
+    return { stop };
+  }
+
+  // A video as a picture: its own width and height are those of its element.
+  function sized(video) {
+    video.width = video.videoWidth;
+    video.height = video.videoHeight;
+    return video;
+  }
+
+  // Why there is no camera.
+  function unseen(error) {
+    if (!navigator.mediaDevices) return "A camera can only be used on a page with https, or on this machine's own address.";
+    if (error.name === "NotAllowedError") return "The camera is not allowed for this page: allow it in the browser, then try again.";
+    if (error.name === "NotFoundError") return "There is no camera on this machine.";
+    return "The camera could not be started: another program may be using it.";
+  }
+
+  return { connect, drawing, history, memorable, lineWidth, onCanvas, placed, refused, stroke };
+})();

@@ -1,0 +1,418 @@
+"""The canvas page in a real browser: what a visitor draws, opens, undoes, sees and is told."""
+
+import base64
+import io
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from sdxs.about import About
+from sdxs.picture import encode
+from sdxs.studio import ALONE, BLANK
+from sdxs.ui import sketch_page
+from tests.browser.conftest import served
+from tests.browser.standin import Follower
+
+pytestmark = pytest.mark.browser
+
+PROMPT = "a red house at sunset"
+DRAWN = "() => document.getElementById('sdxs-drawing').toDataURL('image/png')"
+KINDS = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "gif": "image/gif"}
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    about = About(
+        checkpoint="standin",
+        examples=(PROMPT, "a blue ball"),
+        conditions=("sketch", "canny"),
+        templates={"at sea": "{prompt} on the sea"},
+    )
+    follower = Follower(0.05)
+    yield from served(sketch_page(follower, follower.condition, about=about))
+
+
+def picture_of(url: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
+
+
+def drawing(page: Page) -> Image.Image:
+    """What is on the canvas, RGB."""
+    return picture_of(page.evaluate(DRAWN)).convert("RGB")
+
+
+def canvas(page: Page):
+    return page.locator("#sdxs-drawing")
+
+
+def note(page: Page):
+    return page.locator("#sdxs-note")
+
+
+def source(picture: Image.Image) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(encode(picture)).decode()
+
+
+def waits_for(page: Page, picture: Image.Image) -> None:
+    page.wait_for_function(
+        "src => document.getElementById('sdxs-picture').src === src", arg=source(picture)
+    )
+
+
+def follows(page: Page, *, prompt: str = PROMPT, seed: int = 0, way: str = "sketch", scale=1.0):
+    """Wait until the picture on the page follows what is on the canvas now."""
+    image = Follower.condition(way, drawing(page))
+    waits_for(page, Follower.follow(prompt, seed, way, image, scale))
+
+
+def alone(page: Page, prompt: str = PROMPT) -> None:
+    """Wait for the picture of the prompt without a drawing, and for the hint."""
+    waits_for(page, Follower.follow(prompt, 0))
+    expect(note(page)).to_have_text(ALONE)
+    expect(note(page)).to_have_attribute("data-kind", "hint")
+
+
+def draw(page: Page, *places: tuple[float, float], pause: int = 0) -> None:
+    """A stroke of the mouse through places of the canvas, in shares of its sides."""
+    box = canvas(page).bounding_box()
+    at = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in places]
+    page.mouse.move(*at[0])
+    page.mouse.down()
+    for place in at[1:]:
+        page.mouse.move(*place)
+        page.wait_for_timeout(pause)
+    page.mouse.up()
+
+
+def png(side: int = 64, shade: int = 90) -> bytes:
+    picture = Image.new("RGB", (side, side), "white")
+    picture.paste((shade, 20, 20), (8, 8, side // 2, side // 2))
+    return encode(picture, "png")
+
+
+# Hands the page a file as a drop or as a paste does.
+GIVE = """
+([kind, name, type, data]) => {
+  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+  const transfer = new DataTransfer();
+  transfer.items.add(new File([bytes], name, { type }));
+  const where = document.getElementById("sdxs-drawing");
+  where.dispatchEvent(kind === "drop"
+    ? new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true })
+    : new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true, cancelable: true }));
+}
+"""
+
+
+def give(page: Page, kind: str, name: str, type_: str, data: bytes) -> None:
+    page.evaluate(GIVE, [kind, name, type_, base64.b64encode(data).decode()])
+
+
+def test_a_blank_canvas_shows_the_prompt_alone_and_hints(visit, address):
+    page = visit(address)
+    alone(page)
+    expect(page.locator("#sdxs-control")).to_be_hidden()
+    page.get_by_label("Prompt").fill("a blue ball")
+    alone(page, "a blue ball")
+    page.get_by_label("Prompt").fill("")
+    expect(note(page)).to_have_text(BLANK)
+
+
+def test_the_picture_follows_during_the_stroke_and_ends_in_the_whole_of_it(visit, address):
+    page = visit(address)
+    alone(page)
+    page.evaluate("seen.length = 0")
+    draw(page, *((0.1 + 0.016 * i, 0.5 + 0.2 * (i % 2)) for i in range(50)), pause=60)
+    during = page.evaluate("seen.length")
+    follows(page)
+    assert during >= 15
+    expect(note(page)).to_be_empty()
+    followed = picture_of(page.locator("#sdxs-control").get_attribute("src"))
+    assert followed.tobytes() == Follower.condition("sketch", drawing(page)).tobytes()
+
+
+def test_a_first_stroke_right_after_loading_counts(visit, address):
+    page = visit(address)
+    canvas(page).wait_for()
+    draw(page, (0.2, 0.2), (0.8, 0.8))
+    follows(page)
+
+
+def test_undo_redo_and_clear(visit, address):
+    page = visit(address)
+    alone(page)
+    undo, redo = (page.get_by_role("button", name=name, exact=True) for name in ("Undo", "Redo"))
+    expect(undo).to_be_disabled()
+    draw(page, (0.2, 0.2), (0.8, 0.2))
+    follows(page)
+    first, shown = page.evaluate(DRAWN), page.locator("#sdxs-picture").get_attribute("src")
+    draw(page, (0.2, 0.6), (0.8, 0.9))
+    follows(page)
+    second = page.evaluate(DRAWN)
+    assert second != first
+    expect(redo).to_be_disabled()
+    undo.click()
+    page.wait_for_function("src => document.getElementById('sdxs-picture').src === src", arg=shown)
+    assert page.evaluate(DRAWN) == first
+    page.keyboard.press("Control+y")
+    assert page.evaluate(DRAWN) == second
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Control+Shift+z")
+    assert page.evaluate(DRAWN) == second
+    page.get_by_role("button", name="Clear").click()
+    alone(page)
+    undo.click()
+    assert page.evaluate(DRAWN) == second
+    follows(page)
+
+
+def test_undo_in_the_prompt_is_the_prompts(visit, address):
+    page = visit(address)
+    alone(page)
+    draw(page, (0.2, 0.2), (0.8, 0.2))
+    drawn = page.evaluate(DRAWN)
+    page.get_by_label("Prompt").click()
+    page.keyboard.type(" and")
+    page.keyboard.press("Control+z")
+    assert page.evaluate(DRAWN) == drawn
+
+
+def test_brushes_and_the_eraser(visit, address):
+    page = visit(address)
+    alone(page)
+    dark = []
+    for number, brush in enumerate(("Thin", "Middle", "Thick")):
+        page.get_by_role("button", name=f"{brush} brush").click()
+        before = np.asarray(drawing(page)).min(-1)
+        height = 0.2 + 0.2 * number
+        draw(page, (0.1, height), (0.9, height))
+        dark.append(int((np.asarray(drawing(page)).min(-1) != before).sum()))
+    assert dark == sorted(dark) and dark[0] < dark[2] / 2
+    page.get_by_role("button", name="Eraser").click()
+    expect(page.get_by_role("button", name="Pen", exact=True)).to_have_attribute("aria-pressed", "false")
+    for number in range(3):
+        height = 0.2 + 0.2 * number
+        draw(page, (0.02, height), (0.98, height))
+    assert np.asarray(drawing(page)).min() > 250
+    alone(page)
+
+
+def test_drawing_by_keyboard(visit, address):
+    page = visit(address)
+    alone(page)
+    canvas(page).focus()
+    for key in ("ArrowLeft", "Space", "Shift+ArrowRight", "Shift+ArrowRight", "ArrowDown", "Space"):
+        page.keyboard.press(key)
+    expect(page.locator("#sdxs-cursor")).to_be_visible()
+    page.keyboard.press("ArrowUp")  # with the pen lifted
+    ink = np.asarray(drawing(page).convert("L")) < 128
+    rows, columns = np.nonzero(ink)
+    assert 60 <= np.ptp(columns) <= 80 and 8 <= np.ptp(rows) <= 24
+    follows(page)
+    page.keyboard.press("Control+z")
+    alone(page)
+
+
+def test_seed_strength_condition_and_template(visit, address):
+    page = visit(address)
+    alone(page)
+    draw(page, (0.2, 0.2), (0.5, 0.9), (0.8, 0.2))
+    follows(page)
+    page.get_by_label("Seed").fill("41")
+    follows(page, seed=41)
+    page.get_by_label("edges of a photo").check()
+    follows(page, seed=41, way="canny")
+    page.get_by_role("radio", name="a drawing").check()
+    page.locator("#sdxs-strength input[type=number]").fill("0.4")
+    page.keyboard.press("Tab")
+    follows(page, seed=41, scale=0.4)
+    page.get_by_label("at sea").check()
+    follows(page, seed=41, scale=0.4, prompt=f"{PROMPT} on the sea")
+    page.locator("#sdxs-dice").click()
+    seed = page.get_by_label("Seed")
+    expect(seed).not_to_have_value("41")
+    draw(page, (0.1, 0.1), (0.9, 0.9))
+    follows(page, seed=int(seed.input_value()), scale=0.4, prompt=f"{PROMPT} on the sea")
+
+
+@pytest.mark.parametrize("way", ["file", "drop", "paste"])
+def test_a_picture_is_opened_onto_the_canvas(visit, address, way, tmp_path):
+    page = visit(address)
+    alone(page)
+    if way == "file":
+        (tmp_path / "a.png").write_bytes(png())
+        with page.expect_file_chooser() as chooser:
+            page.get_by_role("button", name="Open a drawing").click()
+        chooser.value.set_files(tmp_path / "a.png")
+    else:
+        give(page, way, "a.png", "image/png", png())
+    expect(page.locator("#sdxs-control")).to_be_visible()
+    shown = np.asarray(drawing(page))
+    assert shown[150, 150].tolist() == [90, 20, 20] and shown[400, 400].tolist() == [255] * 3
+    page.get_by_role("button", name="Undo", exact=True).click()
+    alone(page)
+
+
+@pytest.mark.parametrize(
+    ("name", "type_", "data", "words"),
+    [
+        ("a.gif", "image/gif", b"GIF89a", "a.gif is no PNG"),
+        ("page.html", "text/html", b"<html>", "page.html is no PNG"),
+        ("a.png", "image/png", b"<html>no picture</html>", "a.png cannot be opened"),
+        ("b.png", "image/png", png()[:60], "b.png cannot be opened"),
+    ],
+)
+def test_what_is_no_picture_is_named_and_the_next_stroke_works(
+    visit, address, name, type_, data, words
+):
+    page = visit(address)
+    alone(page)
+    give(page, "drop", name, type_, data)
+    expect(note(page)).to_contain_text(words)
+    expect(note(page)).to_have_attribute("data-kind", "error")
+    draw(page, (0.2, 0.2), (0.8, 0.7))
+    follows(page)
+    expect(note(page)).to_be_empty()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "<html>",
+        "data:image/gif;base64,R0lGODlhAQABAAAAACw=",
+        "data:image/png;base64,iVBORw0KGgo",
+        "data:image/png;base64," + base64.b64encode(b"<html></html>").decode(),
+        "data:image/png;base64," + "A" * 8_000_004,
+    ],
+    ids=["prefix", "gif", "length", "html", "large"],
+)
+def test_a_spoiled_drawing_is_one_line_and_the_next_stroke_works(visit, address, sent):
+    page = visit(address)
+    alone(page)
+    page.evaluate(
+        "sent => { const proto = HTMLCanvasElement.prototype; window.own = proto.toDataURL;"
+        " proto.toDataURL = () => sent; }",
+        sent,
+    )
+    draw(page, (0.2, 0.2), (0.8, 0.7))
+    expect(note(page)).to_have_attribute("data-kind", "error")
+    assert "\n" not in note(page).inner_text() and len(note(page).inner_text()) < 300
+    page.evaluate("() => { HTMLCanvasElement.prototype.toDataURL = window.own; }")
+    draw(page, (0.2, 0.8), (0.8, 0.3))
+    follows(page)
+    expect(note(page)).to_be_empty()
+
+
+def test_the_camera_streams_until_it_is_stopped(visit, address):
+    page = visit(address, permissions=["camera"])
+    alone(page)
+    camera = page.get_by_role("button", name="Camera")
+    page.get_by_label("edges of a photo").check()
+    page.evaluate("seen.length = 0")
+    camera.click()
+    page.wait_for_function("seen.length >= 10")
+    assert len(set(page.evaluate("seen"))) >= 5  # the test picture moves
+    camera.click()
+    expect(camera).to_have_attribute("aria-pressed", "false")
+    page.wait_for_timeout(500)
+    last = page.evaluate(DRAWN)
+    page.wait_for_timeout(300)
+    assert page.evaluate(DRAWN) == last
+    page.get_by_role("button", name="Undo", exact=True).click()
+    alone(page)
+    camera.click()
+    page.wait_for_function(f"({DRAWN})() !== {last!r}")
+    draw(page, (0.2, 0.2), (0.8, 0.7))  # a stroke freezes the picture
+    expect(camera).to_have_attribute("aria-pressed", "false")
+
+
+def test_no_leave_for_the_camera_is_explained(visit, address):
+    page = visit(address)
+    alone(page)
+    page.get_by_role("button", name="Camera").click()
+    expect(note(page)).to_contain_text("camera is not allowed")
+    expect(page.get_by_role("button", name="Camera")).to_have_attribute("aria-pressed", "false")
+    draw(page, (0.2, 0.2), (0.8, 0.7))
+    follows(page)
+
+
+def test_downloads_of_drawing_and_picture(visit, address):
+    page = visit(address)
+    alone(page)
+    draw(page, (0.2, 0.2), (0.8, 0.7))
+    follows(page)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download the drawing").click()
+    assert download.value.suggested_filename == "drawing.png"
+    kept = Image.open(download.value.path()).convert("RGB")
+    assert kept.tobytes() == drawing(page).tobytes()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download PNG").click()
+    picture = Image.open(download.value.path())
+    assert picture.text["prompt"] == PROMPT and picture.text["condition"] == "sketch"
+    image = Follower.condition("sketch", drawing(page))
+    assert picture.tobytes() == Follower.follow(PROMPT, 0, "sketch", image).tobytes()
+
+
+def test_touch_draws_and_does_not_scroll(visit, address):
+    page = visit(address, width=390, height=700, has_touch=True, is_mobile=True)
+    alone(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    canvas(page).scroll_into_view_if_needed()
+    box, before = canvas(page).bounding_box(), page.evaluate("scrollY")
+    page.evaluate("seen.length = 0")
+    touch = page.context.new_cdp_session(page)
+    for step in range(50):
+        place = {
+            "x": box["x"] + box["width"] * (0.2 + 0.012 * step),
+            "y": box["y"] + box["height"] * (0.9 - 0.014 * step),
+        }
+        kind = "touchMove" if step else "touchStart"
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [place]})
+        page.wait_for_timeout(60)
+    during = page.evaluate("seen.length")
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    follows(page)
+    assert during >= 15
+    assert page.evaluate("scrollY") == before
+    assert canvas(page).bounding_box() == box
+
+
+def test_a_second_finger_does_not_draw(visit, address):
+    page = visit(address, width=390, height=700, has_touch=True, is_mobile=True)
+    alone(page)
+    box = canvas(page).bounding_box()
+    one = {"x": box["x"] + 40, "y": box["y"] + 40, "id": 1}
+    other = {"x": box["x"] + 250, "y": box["y"] + 250, "id": 2}
+    touch = page.context.new_cdp_session(page)
+    for kind, points in (
+        ("touchStart", [one]),
+        ("touchStart", [one, other]),
+        ("touchMove", [{**one, "x": one["x"] + 60}, {**other, "x": other["x"] - 90}]),
+        ("touchEnd", []),
+    ):
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    follows(page)
+    ink = np.asarray(drawing(page).convert("L")) < 128
+    assert ink[:200].any() and not ink[200:].any()
+
+
+def test_labels_for_those_who_cannot_see(visit, address):
+    page = visit(address)
+    for button in page.locator("#sdxs-canvas button").all():
+        assert button.get_attribute("aria-label")
+    assert "Arrow keys" in canvas(page).get_attribute("aria-label")
+    expect(page.get_by_role("toolbar", name="Drawing tools")).to_be_visible()
+
+
+def test_two_visitors_each_see_their_own_drawing(visit, address):
+    first, second = visit(address), visit(address)
+    for step in range(3):
+        for number, page in enumerate((first, second)):
+            height = 0.2 + 0.2 * step + 0.1 * number
+            draw(page, (0.1, height), (0.9, height + 0.05 * number))
+    follows(first)
+    follows(second)
