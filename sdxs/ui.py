@@ -142,7 +142,7 @@ def sketch_page(
             options["condition"] = way
         _asks(page, {"prompt": prompt, "seed": seed, "strength": strength, **options})
         _clicks(prompt, seed, dice, examples, words)
-        drawing = gr.Textbox(label="drawing", visible=False)
+        drawing = gr.Textbox("", label="drawing", visible=False)
         _program_interface(studio, prompt, seed, drawing, strength, *([way] if way else []))
     return page
 

@@ -234,6 +234,32 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_checkpoint(tmp_path_factory.mktemp("tiny") / "tiny", large=True)
 
 
+def build_control(folder: Path, seed: int = 0, **settings: Any) -> Path:
+    """A random ControlNet for the tiny checkpoint, with the layout of the published sketch one."""
+    from diffusers import ControlNetModel
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = ControlNetModel(
+            **{
+                **TINY,
+                "conditioning_embedding_out_channels": (8, 8, 16, 16),
+                **settings,
+            }
+        )
+        for name, parameter in network.named_parameters():
+            if "controlnet" in name:  # zero at birth: nothing would be steered
+                parameter.data.normal_(std=0.2)
+    network.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_control(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a ControlNet for the tiny checkpoint."""
+    return build_control(tmp_path_factory.mktemp("control") / "sketch")
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tiny_checkpoint: Path) -> Any:
     from sdxs import SDXS

@@ -14,11 +14,14 @@ from sdxs import serve
 from sdxs.serve import check_address, parser
 
 ROOT = Path(__file__).resolve().parents[1]
+SKETCH = "app_sketch.py"
 
 
-def app(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+def app(
+    *arguments: str, program: str = "app.py", **environment: str
+) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "app.py", *arguments],
+        [sys.executable, program, *arguments],
         cwd=ROOT,
         env=os.environ | environment,
         capture_output=True,
@@ -133,9 +136,31 @@ def test_a_public_page_without_a_safety_checker(tiny_checkpoint, tmp_path):
     )
 
 
-def test_the_app_serves_its_page(tiny_checkpoint, tmp_path):
+def test_a_canvas_without_a_control(tiny_checkpoint):
+    result = app("--checkpoint", str(tiny_checkpoint), "--port", free_port(), program=SKETCH)
+    complains(result, "no control to draw for", "--controls sketch=")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("anime", {"anime": "anime"}),
+        ("a, b ,", {"a": "a", "b": "b"}),
+        ("sketch=./run/control,canny", {"sketch": "./run/control", "canny": "canny"}),
+        ("a=b=c", {"a": "b=c"}),
+        ("", {}),
+    ],
+)
+def test_names_of_styles_and_controls(text, named):
+    assert parser(None).parse_args(["--styles", text]).styles == named
+
+
+@pytest.mark.parametrize("program", ["app.py", SKETCH])
+def test_the_app_serves_its_page(tiny_checkpoint, tiny_control, tmp_path, program):
     port = free_port()
-    command = [sys.executable, "app.py", "--checkpoint", str(tiny_checkpoint), "--port", port]
+    command = [sys.executable, program, "--checkpoint", str(tiny_checkpoint), "--port", port]
+    if program == SKETCH:
+        command += ["--controls", f"sketch={tiny_control}"]
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     server = subprocess.Popen(
         command,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, build_checkpoint
+from conftest import build_checkpoint, build_control
 from PIL import Image, ImageDraw, ImageOps
 
 from sdxs import SDXS, CheckpointError, InputError
@@ -16,26 +16,6 @@ from sdxs.conditions import from_drawing
 
 PROMPTS = ["a red house", "a big blue tree"]
 SEEDS = [1, 2]
-
-
-def build_control(folder: Path, seed: int = 0, **settings: Any) -> Path:
-    """A random ControlNet for the tiny checkpoint, with the layout of the published sketch one."""
-    from diffusers import ControlNetModel
-
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        network = ControlNetModel(
-            **{
-                **TINY,
-                "conditioning_embedding_out_channels": (8, 8, 16, 16),
-                **settings,
-            }
-        )
-        for name, parameter in network.named_parameters():
-            if "controlnet" in name:  # zero at birth: nothing would be steered
-                parameter.data.normal_(std=0.2)
-    network.save_pretrained(folder)
-    return folder
 
 
 def drawing(seed: int = 0, size: tuple[int, int] = (64, 64)) -> Image.Image:
@@ -46,15 +26,17 @@ def drawing(seed: int = 0, size: tuple[int, int] = (64, 64)) -> Image.Image:
     return picture
 
 
-@pytest.fixture(scope="module")
-def sketch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_control(tmp_path_factory.mktemp("control") / "sketch")
+@pytest.fixture
+def sketch(tiny_control: Path) -> Path:
+    return tiny_control
 
 
 @pytest.fixture(scope="module")
-def model(tiny_checkpoint: Path, sketch: Path, tmp_path_factory: pytest.TempPathFactory) -> SDXS:
+def model(
+    tiny_checkpoint: Path, tiny_control: Path, tmp_path_factory: pytest.TempPathFactory
+) -> SDXS:
     other = build_control(tmp_path_factory.mktemp("control") / "canny", seed=9)
-    controls = {"sketch": str(sketch), "canny": str(other)}
+    controls = {"sketch": str(tiny_control), "canny": str(other)}
     return SDXS.load(tiny_checkpoint, controls=controls, device="cpu", dtype="float32")
 
 
@@ -259,3 +241,8 @@ def test_a_drawing_becomes_a_control_picture(model: SDXS) -> None:
 def test_wrong_conditions(model: SDXS, name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         model.condition(name, drawing(), **options)
+
+
+def test_all_takes_what_there_is(tiny_checkpoint: Path) -> None:
+    model = SDXS.load(tiny_checkpoint, controls="all", styles="all", dtype="float32")
+    assert model.controls == model.styles == ()

@@ -1,18 +1,21 @@
 """The studio without a page: turns, limits, and strange requests."""
 
 import asyncio
+import base64
 import io
+import re
 import threading
 import time
+import tracemalloc
 from typing import Any
 
 import pytest
 from PIL import Image
 
 from sdxs import studio
-from sdxs.errors import InputError
+from sdxs.errors import InputError, NothingToFollow
 from sdxs.picture import encode
-from sdxs.studio import Studio, file_name, parse_prompt, parse_seed
+from sdxs.studio import Studio, data_url, file_name, parse_prompt, parse_seed, parse_strength
 
 
 def grey(prompt: str, *, seed: int) -> Image.Image:
@@ -136,3 +139,136 @@ def test_the_png_carries_its_parameters():
     made = asyncio.run(Studio(grey, checkpoint="c").make("un\0 🦊", 5, format="png"))
     text = Image.open(io.BytesIO(made.file)).text  # type: ignore[attr-defined]
     assert (text["prompt"], text["seed"], text["checkpoint"]) == ("un 🦊", "5", "c")
+
+
+# A page with a canvas
+
+
+def shade(name: str, picture: Image.Image) -> Image.Image:
+    """A condition that keeps one pixel; white is blank."""
+    pixel = picture.convert("L").resize((1, 1))
+    if pixel.getpixel((0, 0)) == 255:
+        raise NothingToFollow("there are no lines")
+    return pixel
+
+
+def followed(prompt: str, *, seed: int, **followed: Any) -> Image.Image:
+    """Remembers what it was asked to follow."""
+    asked.append(followed)
+    return grey(prompt, seed=seed)
+
+
+asked: list[dict[str, Any]] = []
+
+
+def canvas() -> Studio:
+    asked.clear()
+    return Studio(followed, condition=shade, choices={"condition": ("sketch", "outlines", "canny")})
+
+
+def url(shade: int, format: str = "png", size: tuple[int, int] = (8, 8)) -> str:
+    return data_url(encode(Image.new("RGB", size, (shade,) * 3), format), format)
+
+
+@pytest.mark.parametrize("format", ["png", "jpeg", "webp"])
+@pytest.mark.parametrize(
+    ("way", "control"), [(None, "sketch"), ("outlines", "sketch"), ("canny", "canny")]
+)
+def test_a_drawing_is_followed(format, way, control):
+    request = {"prompt": "a", "seed": 1, "drawing": url(90, format), "condition": way}
+    answer = asyncio.run(canvas().paint({**request, "strength": "0.5"}))
+    assert answer["note"] == ""
+    assert asked[0]["control"] == control and asked[0]["control_scale"] == 0.5
+    image = asked[0]["control_image"]
+    assert abs(image.getpixel((0, 0)) - 90) <= 2
+    assert answer["control"] == data_url(encode(image, "png"), "png")
+
+
+@pytest.mark.parametrize("drawing", [None, "", url(255)])
+def test_a_blank_canvas_is_a_hint_beside_the_picture(drawing):
+    answer = asyncio.run(canvas().paint({"prompt": "a", "seed": 1, "drawing": drawing}))
+    assert answer["picture"] and "control" not in answer and asked == [{}]
+    assert (answer["note"], answer["kind"]) == (studio.ALONE, "hint")
+
+
+def test_strength_nought_counts():
+    asyncio.run(canvas().make("a", 1, drawing=url(9), strength=0))
+    assert asked[0]["control_scale"] == 0
+
+
+PNG = "data:image/png;base64,"
+NOISE = encode(Image.effect_noise((64, 64), 90), "png")
+
+
+@pytest.mark.parametrize(
+    ("drawing", "why"),
+    [
+        (7, "no PNG, JPEG or WebP"),
+        (["x"], "no PNG, JPEG or WebP"),
+        ("<html></html>", "no PNG, JPEG or WebP"),
+        ("data:image/gif;base64,R0lGODlhAQABAAAAACw=", "no PNG, JPEG or WebP"),
+        ("data:text/html;base64,PGI+", "no PNG, JPEG or WebP"),
+        (PNG + "AAA", "arrived damaged"),
+        (PNG + "é" * 9, "arrived damaged"),
+        (PNG + "!" * 8, "arrived damaged"),
+        (PNG, "not a PNG"),
+        (PNG + base64.b64encode(NOISE[: len(NOISE) // 2]).decode(), "cannot be read"),
+        (PNG + "R0lGODlhAQABAAAAACw=", "not a PNG"),
+        (PNG + base64.b64encode(b"<svg></svg>").decode(), "not a PNG"),
+        (PNG + "A" * 50_000_000, "more than 6 MB"),
+    ],
+)
+def test_a_spoiled_drawing_is_one_line(drawing, why):
+    own = canvas()
+    request = {"prompt": "a", "seed": 1, "drawing": drawing}
+    for answer in (asyncio.run(own.paint(request)), asyncio.run(own.download(request))):
+        assert answer["kind"] == "error" and re.search(why, answer["note"])
+        assert len(answer["note"]) < 300 and "\n" not in answer["note"]
+    assert asked == []
+    assert asyncio.run(own.paint({**request, "drawing": url(9)}))["picture"]
+
+
+def test_a_drawing_of_too_many_pixels_is_refused_before_it_is_decoded():
+    head = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(head, "PNG")
+    tracemalloc.start()
+    answer = asyncio.run(
+        canvas().paint({"prompt": "a", "seed": 1, "drawing": data_url(head.getvalue(), "png")})
+    )
+    assert "is too large" in answer["note"]
+    assert tracemalloc.get_traced_memory()[1] < 20e6
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("strength", ["", "much", -0.1, 2.1, float("nan"), True, [1], "1" * 999])
+def test_bad_strengths(strength):
+    with pytest.raises(InputError, match=r"strength .* cannot be used"):
+        parse_strength(strength)
+
+
+@pytest.mark.parametrize("way", ["depth", 7, ["sketch"]])
+def test_a_way_to_follow_that_there_is_not(way):
+    with pytest.raises(InputError, match="There is no condition"):
+        asyncio.run(canvas().make("a", 1, drawing=url(9), condition=way))
+
+
+def test_a_template_holds_the_prompt():
+    seen = []
+
+    def generate(prompt: str, *, seed: int) -> Image.Image:
+        seen.append(prompt)
+        return grey(prompt, seed=seed)
+
+    own = Studio(generate, templates={"sea": "{prompt} on the sea"})
+    made = asyncio.run(own.make("a {boat}", 1, template="sea", format="png"))
+    assert seen == ["a {boat} on the sea"]
+    assert Image.open(io.BytesIO(made.file)).text["prompt"] == seen[0]  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="There is no template 'land'"):
+        asyncio.run(own.make("a", 1, template="land"))
+
+
+def test_the_png_says_what_was_followed():
+    file = asyncio.run(canvas().make("a", 5, drawing=url(9), strength=0.7, format="png")).file
+    text = Image.open(io.BytesIO(file)).text  # type: ignore[attr-defined]
+    assert (text["condition"], text["control_scale"]) == ("sketch", "0.7")
+    assert "drawing" not in text

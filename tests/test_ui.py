@@ -4,15 +4,18 @@ import http.client
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from sdxs.about import About
 from sdxs.guard import LARGEST_BODY, is_foreign_file
 from sdxs.picture import encode
-from sdxs.ui import Page, text_page
+from sdxs.studio import data_url
+from sdxs.ui import Page, sketch_page, text_page
 
 
 def generate(prompt: str, *, seed: int) -> Image.Image:
@@ -64,6 +67,32 @@ def test_generate_is_all_that_programs_see(client):
     assert not named["unnamed_endpoints"]
     parameters = named["named_endpoints"]["/generate"]["parameters"]
     assert [one["parameter_name"] for one in parameters] == ["prompt", "seed"]
+
+
+def test_generate_of_a_canvas_follows_a_drawing():
+    """The same bytes as the page's, for a drawing given as a data URL."""
+
+    def follow(prompt: str, *, seed: int, **steer: Any) -> Image.Image:
+        shade = steer["control_image"].getpixel((0, 0)) if steer else 7
+        return Image.new("RGB", (32, 32), (shade, round(100 * steer.get("control_scale", 0)), 9))
+
+    page = sketch_page(
+        follow, lambda name, picture: picture.convert("L"), about=About(conditions=("sketch",))
+    )
+    page.launch(server_name="127.0.0.1", quiet=True, prevent_thread_lock=True)
+    try:
+        client = Client(page.local_url, verbose=False)
+        url = data_url(encode(Image.new("RGB", (8, 8), (90, 90, 90)), "png"), "png")
+        file = client.predict("a", 1, url, 0.5, api_name="/generate")
+        image = Image.new("L", (8, 8), 90)
+        wanted = follow("a", seed=1, control_image=image, control_scale=0.5)
+        assert Path(file).read_bytes() == encode(wanted)
+        file = client.predict("a", 1, api_name="/generate")
+        assert Path(file).read_bytes() == encode(follow("a", seed=1))
+        with pytest.raises(AppError, match="no PNG, JPEG or WebP"):
+            client.predict("a", 1, "data:text/html;base64,PGI+", api_name="/generate")
+    finally:
+        page.close()
 
 
 def ask(page: Page, method: str, path: str, body: bytes = b"", **headers: str) -> int:

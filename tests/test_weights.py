@@ -203,3 +203,17 @@ def test_no_leave_to_read_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", forbidden)
     assert weights.resolve().name == EMBEDDED
     assert os.environ.get("SDXS_CHECKPOINT") is None
+
+
+def test_all_controls_are_the_published_and_the_shipped_ones(monkeypatch, tmp_path) -> None:
+    for name in ("canny", "sketch", ".hidden"):
+        (tmp_path / "controls" / name).mkdir(parents=True)
+    monkeypatch.setenv("SDXS_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr(weights, "OWN_WEIGHTS", tmp_path)
+    assert weights.all_of("controls", weights.Source("storybook", tmp_path, "named", "")) == [
+        "canny",
+        "sketch",
+    ]
+    hub = weights.Source(f"{REAL_MODEL}@main", tmp_path, "hub", "")
+    assert weights.all_of("controls", hub) == ["sketch"]  # what ships was trained for another
+    assert weights.all_of("styles", weights.Source("./mine", tmp_path, "folder", "")) == []

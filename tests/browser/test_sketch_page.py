@@ -192,7 +192,9 @@ def test_brushes_and_the_eraser(visit, address):
         dark.append(int((np.asarray(drawing(page)).min(-1) != before).sum()))
     assert dark == sorted(dark) and dark[0] < dark[2] / 2
     page.get_by_role("button", name="Eraser").click()
-    expect(page.get_by_role("button", name="Pen", exact=True)).to_have_attribute("aria-pressed", "false")
+    expect(page.get_by_role("button", name="Pen", exact=True)).to_have_attribute(
+        "aria-pressed", "false"
+    )
     for number in range(3):
         height = 0.2 + 0.2 * number
         draw(page, (0.02, height), (0.98, height))

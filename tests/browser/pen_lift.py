@@ -1,0 +1,105 @@
+"""From the pen's lift to the right picture: python -m tests.browser.pen_lift [--strokes 30]
+
+Draws strokes on the canvas page in a Chromium, each through 20 places in about 0.3 s, and measures
+from the moment that the browser sees the pen leave until the picture of the whole drawing is on the
+page. The server and the browser share this machine. The last line is JSON.
+"""
+
+import argparse
+import base64
+import io
+import json
+import random
+
+import numpy as np
+import torch
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+from tqdm import tqdm
+
+from sdxs import SDXS
+from sdxs.about import About
+from sdxs.picture import encode
+from sdxs.serve import names
+from sdxs.ui import sketch_page
+from tests.browser.conftest import FLAGS, chromium
+
+SEED = 0
+
+# Every picture that is shown, and when the pen was last lifted.
+WATCH = """
+window.shown = [];
+window.lifted = 0;
+document.addEventListener("load", (event) => {
+  if (event.target.id === "sdxs-picture") shown.push([performance.now(), event.target.src]);
+}, true);
+document.addEventListener("pointerup", () => { window.lifted = performance.now(); }, true);
+"""
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--checkpoint", default="storybook")
+    options.add_argument("--controls", type=names, default="all", metavar="NAME=SOURCE")
+    options.add_argument("--strokes", type=int, default=30)
+    chosen = options.parse_args()
+    model = SDXS.load(chosen.checkpoint, controls=chosen.controls)
+    about = About.of(model)
+    page = sketch_page(model, model.condition, about=about)
+    page.launch(server_name="127.0.0.1", quiet=True, prevent_thread_lock=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        tab = browser.new_page(viewport={"width": 1280, "height": 1000})
+        tab.add_init_script(WATCH)
+        tab.goto(page.local_url)
+        tab.wait_for_function("shown.length > 0")
+        times = [lift(tab, model, about, number) for number in tqdm(range(chosen.strokes))]
+        browser.close()
+    page.close()
+    median, late = np.percentile(times, (50, 95))
+    facts = {
+        "checkpoint": model.checkpoint,
+        "device": str(model.device),
+        "dtype": str(model.dtype),
+        "threads": torch.get_num_threads(),
+        "strokes": len(times),
+        "median_ms": round(float(median)),
+        "p95_ms": round(float(late)),
+    }
+    print(f"from the pen's lift to the right picture: {median:.0f} ms, 95th percentile {late:.0f}")
+    print(json.dumps(facts))
+
+
+def lift(tab: Page, model: SDXS, about: About, number: int) -> float:
+    """Milliseconds for one stroke on what is drawn already."""
+    if number % 5 == 0:
+        tab.get_by_role("button", name="Clear").click()
+    box = tab.locator("#sdxs-drawing").bounding_box()
+    assert box
+    chance = random.Random(number)
+    x, y = (
+        box[side] + box[size] * chance.uniform(0.2, 0.6)
+        for side, size in (("x", "width"), ("y", "height"))
+    )
+    tab.mouse.move(x, y)
+    tab.mouse.down()
+    for _ in range(20):
+        x, y = x + chance.uniform(-4, 14), y + chance.uniform(-12, 12)
+        tab.mouse.move(x, y)
+        tab.wait_for_timeout(15)
+    tab.mouse.up()
+    url = tab.evaluate("document.getElementById('sdxs-drawing').toDataURL('image/png')")
+    drawing = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
+    way = about.conditions[0]
+    image = model.condition(way, drawing)
+    picture = model(about.examples[0], seed=SEED, control=way, control_image=image)
+    wanted = "data:image/jpeg;base64," + base64.b64encode(encode(picture)).decode()
+    tab.wait_for_function("wanted => shown.some(([, src]) => src === wanted)", arg=wanted)
+    shown = tab.evaluate(
+        "wanted => shown.find(([time, src]) => src === wanted)[0] - window.lifted", wanted
+    )
+    return float(shown)
+
+
+if __name__ == "__main__":
+    main()
