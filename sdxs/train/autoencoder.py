@@ -7,8 +7,13 @@ deviation 1 stand in for the KL term.
 Latents that hold much detail and little colour reconstruct well and are hard to learn to paint:
 so the decoder must also paint the small picture from the small latents (EQ-VAE, arXiv
 2502.09509), and what differs from one latent cell to the next is held down.
+
+With `--hands`, pictures by many other hands are learnt beside the renders (`storybook.hands`), as
+Stable Diffusion's autoencoder has seen pictures of every kind: a style needs latents of its own.
 """
 
+import copy
+import random
 from pathlib import Path
 
 import torch
@@ -17,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from sdxs.storybook.hands import HANDS, Hand, any_hand, redraw
 from sdxs.storybook.render import render
 from sdxs.storybook.scenes import HELD_OUT_SEED, Scene, sample_scenes
 from sdxs.train import loop, stage
@@ -26,6 +32,7 @@ CROP = 64  # pixels
 DECAY = 0.5  # share of the steps over which the learning rate falls to zero
 SMALL = 0.5  # weight of the loss at half the size
 ROUGHNESS = 0.03  # weight of what differs between a latent cell and its neighbours
+KEPT = 10.0  # weight of the squared distance of a render's latents from those to be kept
 
 
 def build(width: int = 48) -> AutoencoderTiny:
@@ -40,11 +47,15 @@ def build(width: int = 48) -> AutoencoderTiny:
     )
 
 
-def draw_pictures(scenes: list[Scene], resolution: int, title: str) -> Tensor:
-    """Render scenes to bytes. (N, 3, R, R) uint8"""
+def draw_pictures(
+    scenes: list[Scene], resolution: int, title: str, hands: random.Random | None = None
+) -> Tensor:
+    """Render scenes to bytes, by another hand every few if `hands` draws one. (N, 3, R, R) uint8"""
     parts = []
-    for i in tqdm(range(0, len(scenes), 32), desc=title, dynamic_ncols=True, mininterval=2):
-        picture = render(scenes[i : i + 32], resolution).picture
+    some = 32 if hands is None else 8
+    for i in tqdm(range(0, len(scenes), some), desc=title, dynamic_ncols=True, mininterval=2):
+        drawn = render(scenes[i : i + some], resolution)
+        picture = drawn.picture if hands is None else redraw(drawn, any_hand(hands))
         parts.append(((picture + 1) * 127.5).round().clamp(0, 255).byte())
     return torch.cat(parts)
 
@@ -89,14 +100,17 @@ def roughness(z: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def box_psnr(vae: AutoencoderTiny, resolution: int, count: int = 256) -> tuple[float, float]:
-    """PSNR in dB on held-out renders: whole pictures, and inside the things' boxes."""
+def box_psnr(
+    vae: AutoencoderTiny, resolution: int, count: int = 256, hand: Hand | None = None
+) -> tuple[float, float]:
+    """PSNR in dB on held-out renders, or a hand's: whole pictures, and in the things' boxes."""
     scenes = sample_scenes(count, HELD_OUT_SEED, unseen="any")
     errors, inside = [], []
     for i in range(0, count, 32):
         batch = render(scenes[i : i + 32], resolution, vae.device)
-        ours = vae.decode(vae.encode(batch.picture).latents).sample.clamp(-1, 1)
-        error = ((ours - batch.picture) / 2).square().mean(1)  # (B, R, R)
+        picture = batch.picture if hand is None else redraw(batch, hand)
+        ours = vae.decode(vae.encode(picture).latents).sample.clamp(-1, 1)
+        error = ((ours - picture) / 2).square().mean(1)  # (B, R, R)
         for j, scene in enumerate(scenes[i : i + 32]):
             errors.append(error[j].flatten())
             for t in scene.things:
@@ -114,6 +128,7 @@ def train(
     *,
     begin: Path | None = None,
     keep_latents: bool = False,
+    hands: int = 0,
     steps: int,
     batch: int,
     width: int,
@@ -125,28 +140,38 @@ def train(
 ) -> None:
     """Leave an autoencoder in `run`.
 
-    begin: an earlier one to go on from. keep_latents: train its decoder alone. width: of a new one.
-    Raises TrainingError.
+    begin: an earlier one to go on from. keep_latents: those of renders. hands: pictures by other
+    hands in each batch, beside the renders. width: of a new one. Raises TrainingError.
     """
     if keep_latents and begin is None:
         raise loop.TrainingError("there are no latents to keep yet: --keep-latents needs --begin")
     torch.manual_seed(seed)
     vae = build(width) if begin is None else AutoencoderTiny.from_pretrained(begin / "vae")
     begins_with = loop.fingerprint(vae)
+    kept = placed(copy.deepcopy(vae.encoder).requires_grad_(False)) if keep_latents else None
     vae = placed(vae.train())
-    vae.encoder.requires_grad_(not keep_latents)
+    vae.encoder.requires_grad_(not keep_latents or bool(hands))
     trained = [weight for weight in vae.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=lr, betas=(0.9, 0.99), weight_decay=1e-3)
     scenes = sample_scenes(pictures, seed, unseen="any")
     drawn = draw_pictures(scenes, resolution, "renders")
+    others = drawn
+    if hands:
+        others = draw_pictures(scenes, resolution, "other hands", random.Random(seed))
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
         loop.set_lr(optimizer, lr * loop.trapezoid(index, steps, decay=DECAY))
-        target = crops(drawn, scenes, batch, generator).to(
-            DEVICE, memory_format=torch.channels_last
-        )
+        target = crops(drawn, scenes, batch, generator)
+        if hands:
+            target = torch.cat((target, crops(others, scenes, hands, generator)))
+        target = target.to(DEVICE, memory_format=torch.channels_last)
+        moved = torch.zeros((), device=DEVICE)
         with fast():
             z = vae.encoder(target).float()  # (B, 4, 8, 8)
+            if kept is not None and hands:  # what renders are encoded to stays what it was
+                known = kept(target[:batch]).float()
+                moved = F.mse_loss(z[:batch], known)
+                z = torch.cat((known, z[batch:]))
             noise = torch.randn(z.shape, generator=generator).to(DEVICE)
             noisy = z + 0.05 * noise
             ours = vae.decoder(noisy)
@@ -159,14 +184,16 @@ def train(
         mean, std = z.mean((0, 2, 3)), z.std((0, 2, 3))
         unit = mean.square().mean() + (std - 1).square().mean()
         optimizer.zero_grad(set_to_none=True)
-        (loss + 0.02 * unit + ROUGHNESS * rough).backward()
+        (loss + 0.02 * unit + ROUGHNESS * rough + KEPT * moved).backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
-        return {"loss": loss.item(), "unit": unit.item(), "rough": rough.item()}
+        measures = {"loss": loss, "unit": unit, "rough": rough, "moved": moved}
+        return {name: value.item() for name, value in measures.items()}
 
     settings = {
         "begins_with": begins_with,
         "keep_latents": keep_latents,
+        "hands": hands,
         "batch": batch,
         "pictures": pictures,
         "lr": lr,
@@ -180,6 +207,11 @@ def train(
     whole, boxed = box_psnr(vae, resolution)
     vae.save_pretrained(run / "vae")
     measured = {"psnr": round(whole, 2), "psnr_in_boxes": round(boxed, 2)}
+    if hands:
+        measured |= {
+            f"psnr_{name}": round(box_psnr(vae, resolution, hand=hand)[0], 2)
+            for name, hand in HANDS.items()
+        }
     stage.finish(run, "autoencoder", seconds, **measured, **settings, steps=steps, seed=seed)
 
 
@@ -192,7 +224,8 @@ def main(arguments: list[str] | None = None) -> None:
     stage.needs(parser, "--begin", "autoencoder",
                 words="begin with an earlier autoencoder instead of a random one")  # fmt: skip
     add("--keep-latents", action="store_true",
-        help="train the decoder alone, so that later stages stay valid")  # fmt: skip
+        help="renders keep theirs, so that later stages stay valid")  # fmt: skip
+    add("--hands", type=int, default=0, help="pictures by other hands in each batch, as well")
     add("--width", type=stage.positive, default=48, help="channels of a new one's decoder")
     options = vars(parser.parse_args(arguments))
     train(options.pop("run"), **options)

@@ -4,10 +4,12 @@ The loss is the paper's: L1 between the two pictures made `scale` times smaller,
 is finer than that. The discriminator sees picture and latents together; its weight keeps the two
 gradients at the decoder's last layer in a fixed proportion (as in VQGAN, arXiv 2012.09841, eq. 7).
 The larger autoencoder keeps its encoder: the latents stay the same ones. Half of those that it
-learns from are encoded renders, half what the multi-step model paints, as in the paper.
+learns from are encoded renders, half what the multi-step model paints, as in the paper; with
+`--hands` as many encoded pictures by other hands come to them.
 """
 
 import itertools
+import random
 import statistics
 import time
 from pathlib import Path
@@ -19,8 +21,10 @@ from torch.nn import functional as F
 
 from sdxs.storybook.evaluate import of_renders
 from sdxs.storybook.evaluator import Evaluator
+from sdxs.storybook.hands import HANDS
+from sdxs.storybook.scenes import sample_scenes
 from sdxs.train import loop, stage
-from sdxs.train.autoencoder import box_psnr
+from sdxs.train.autoencoder import box_psnr, draw_pictures, to_unit
 from sdxs.train.latents import encode_scenes
 from sdxs.train.losses import hinge, unmasked
 from sdxs.train.machine import DEVICE, fast, placed
@@ -98,11 +102,25 @@ def compared(
     return {"a": round(ours, 4), "a_larger": round(theirs, 4), "faster": round(faster, 2)}
 
 
+@torch.no_grad()
+def by_hands(vae: AutoencoderTiny, count: int, seed: int, resolution: int) -> Tensor:
+    """Latents of pictures by other hands, (count, 4, h, w) float16."""
+    scenes = sample_scenes(count, seed)
+    drawn = draw_pictures(scenes, resolution, "other hands", random.Random(seed))
+    parts = []
+    for some in drawn.split(32):
+        with fast():
+            z = vae.encoder(to_unit(some).to(DEVICE, memory_format=torch.channels_last))
+        parts.append(z.cpu().contiguous().half())
+    return torch.cat(parts)
+
+
 def train(
     run: Path,
     *,
     autoencoder: Path,
     pairs: Path,
+    hands: bool = False,
     width: int,
     scale: int,
     gan: float,
@@ -117,15 +135,17 @@ def train(
 ) -> None:
     """Leave an autoencoder with the larger one's encoder and a tiny decoder in `run`.
 
-    width: channels of the decoder. scale: how much smaller the pictures of the L1 are. gan: the
-    GAN's gradient relative to the L1's. held_out: renders to compare the two by.
-    Raises TrainingError.
+    hands: learn latents of other hands' pictures, too. width: channels of the decoder. scale: how
+    much smaller the pictures of the L1 are. gan: the GAN's gradient relative to the L1's.
+    held_out: renders to compare the two by. Raises TrainingError.
     """
     larger = AutoencoderTiny.from_pretrained(autoencoder / "vae").eval().requires_grad_(False)
     larger = placed(larger)
     data = encode_scenes(run, larger, pictures, seed, resolution)
     painted = Pairs(pairs)
     known = torch.cat((data.latents, painted.latents[: len(data.latents)]))
+    if hands:
+        known = torch.cat((known, by_hands(larger, pictures, seed, resolution)))
     torch.manual_seed(seed)
     tiny, judge = placed(build(larger, width)), placed(Discriminator())
     decoder = tiny.decoder.train()
@@ -175,6 +195,7 @@ def train(
     settings = {
         "autoencoder": loop.fingerprint(larger),
         "pairs": painted.settings,
+        "hands": hands,
         "width": width,
         "scale": scale,
         "gan": gan,
@@ -197,6 +218,11 @@ def train(
     whole, boxed = box_psnr(tiny, resolution)
     tiny.save_pretrained(run / "vae")
     measured = {"psnr": round(whole, 2), "psnr_in_boxes": round(boxed, 2)}
+    if hands:
+        measured |= {
+            f"psnr_{name}": round(box_psnr(tiny, resolution, hand=hand)[0], 2)
+            for name, hand in HANDS.items()
+        }
     measured |= compared(tiny, larger.cpu(), resolution, held_out)
     stage.finish(
         run, "decoder", data.seconds + seconds, **measured, **settings, steps=steps, seed=seed
@@ -212,6 +238,7 @@ def main(arguments: list[str] | None = None) -> None:
     stage.needs(parser, "--autoencoder", "autoencoder", default="autoencoder",
                 words="the larger one")  # fmt: skip
     stage.needs(parser, "--pairs", "pairs", default="pairs", words="latents that were painted")
+    add("--hands", action="store_true", help="learn latents of other hands' pictures, too")
     add("--width", type=stage.positive, default=24, help="channels of the decoder")
     add(
         "--scale",
