@@ -9,7 +9,7 @@ from sdxs.train.machine import short_attention
 
 
 class Averaged:
-    """A network in training, and the running mean of its weights.
+    """A network in training, or the part of it that learns, and the running mean of its weights.
 
     also: a module that learns with it and is thrown away.
     """
@@ -17,7 +17,7 @@ class Averaged:
     def __init__(
         self, network: nn.Module, lr: float, decay: float, also: nn.Module | None = None
     ) -> None:
-        self.weights = list(network.parameters())
+        self.weights = [weight for weight in network.parameters() if weight.requires_grad]
         self.trained = [*self.weights, *(also.parameters() if also is not None else [])]
         self.lr = lr
         self.optimizer = torch.optim.AdamW(

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from sdxs.storybook.captions import as_typed, describe
 from sdxs.storybook.scenes import sample_scene
 from sdxs.train import loop, stage
+from sdxs.train.lora import fingerprint, merge_style
 from sdxs.train.solver import GUIDANCE, Model
 
 CHUNK, ABOUT = 64, "pairs.json"
@@ -32,10 +33,20 @@ def draw_prompts(rng: random.Random, count: int) -> list[str]:
     return [as_typed(describe(sample_scene(rng), rng).text, rng) for _ in range(count)]
 
 
-def make(run: Path, *, teacher: Path, count: int, steps: int, guidance: float, seed: int) -> None:
+def make(
+    run: Path,
+    *,
+    teacher: Path,
+    style: Path | None = None,
+    count: int,
+    steps: int,
+    guidance: float,
+    seed: int,
+) -> None:
     """Leave at least `count` pairs in `run`, whole chunks of them. Raises TrainingError.
 
-    guidance: of the solver; 1 for a model that has it in its weights (`sdxs.train.straighten`).
+    style: one for the teacher to wear. guidance: of the solver; 1 for a model that has it in its
+    weights (`sdxs.train.straighten`).
     """
     model = Model.load(teacher)
     side, channels = model.unet.config["sample_size"], model.unet.config["in_channels"]
@@ -47,12 +58,15 @@ def make(run: Path, *, teacher: Path, count: int, steps: int, guidance: float, s
         "seed": seed,
         "teacher": loop.fingerprint(model.unet),
     }
+    if style is not None:
+        settings["style"] = fingerprint(style / "style")
+        merge_style(model.unet, style / "style")
     about = run / ABOUT
     known = json.loads(about.read_text()) if about.exists() else settings
     if known != settings:
-        name = next(name for name in settings if known.get(name) != settings[name])
+        name = next(name for name in known | settings if known.get(name) != settings.get(name))
         raise loop.TrainingError(
-            f"{run} holds pairs with {name}={known.get(name)}, not {settings[name]}: use that, "
+            f"{run} holds pairs with {name}={known.get(name)}, not {settings.get(name)}: use that, "
             "or another --run"
         )
     with loop.replacing(about) as part:
@@ -111,6 +125,7 @@ def main(arguments: list[str] | None = None) -> None:
     add = parser.add_argument
     stage.needs(parser, "--teacher", *stage.MULTI_STEP, "straighten", default="blocks",
                 words="the model of many steps, or of a few")  # fmt: skip
+    stage.needs(parser, "--style", "style", words="a style for it to wear")
     add("--count", type=stage.positive, default=20480, help="pairs, rounded up to whole chunks")
     add("--steps", type=stage.positive, default=10, help="steps of the solver")
     add("--guidance", type=float, default=GUIDANCE, help="of the solver")

@@ -13,13 +13,12 @@ from pathlib import Path
 import torch
 from diffusers import UNet2DConditionModel
 from diffusers.training_utils import EMAModel
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from sdxs.schedule import add_noise
 from sdxs.train import loop, stage
 from sdxs.train.features import encoder_of, of_unet
+from sdxs.train.lora import lora, merged
 from sdxs.train.losses import feature_matching, hinge, steepness, unmasked
 from sdxs.train.machine import DEVICE, fast, placed, short_attention
 from sdxs.train.models import build_scheduler
@@ -59,28 +58,6 @@ class Heads(nn.Module):
         return out
 
 
-def lora(unet: UNet2DConditionModel, rank: int) -> list[nn.Parameter]:
-    """Give a frozen U-Net a LoRA that changes nothing yet; its weights."""
-    config = LoraConfig(r=rank, lora_alpha=rank, target_modules=TARGETS)
-    inject_adapter_in_model(config, unet.requires_grad_(False), "texture")
-    return [weight for weight in unet.parameters() if weight.requires_grad]
-
-
-def merged(unet: UNet2DConditionModel) -> UNet2DConditionModel:
-    """A plain U-Net with the LoRA in its weights; the one given has them merged, too."""
-    layers = {name: part for name, part in unet.named_modules() if isinstance(part, LoraLayer)}
-    for part in layers.values():
-        part.merge()  # type: ignore[operator]
-    plain: UNet2DConditionModel = UNet2DConditionModel.from_config(unet.config)
-    weights = {
-        name.replace(".base_layer.", "."): weight
-        for name, weight in unet.state_dict().items()
-        if ".lora_" not in name
-    }
-    plain.load_state_dict(weights)
-    return plain
-
-
 def train(
     run: Path,
     *,
@@ -103,7 +80,7 @@ def train(
     student = placed(UNet2DConditionModel.from_pretrained(begin / "unet"))
     begins_with = loop.fingerprint(student)
     torch.manual_seed(seed)
-    weights = lora(student, rank)
+    weights = lora(student, rank, TARGETS)
     sizes = model.unet.config["block_out_channels"] * len(LEVELS)
     heads = Heads(sizes, model.text.config.hidden_size).to(DEVICE)
     optimizers = {

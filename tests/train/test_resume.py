@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from sdxs.storybook import draw
 from sdxs.train import (
     autoencoder,
     blocks,
@@ -26,8 +27,11 @@ from sdxs.train import (
     evaluator,
     loop,
     pairs,
+    stage,
     steer,
     straighten,
+    style,
+    style_distill,
     teacher,
     text,
     texture,
@@ -258,6 +262,11 @@ def test_stages_of_pictures_resume(resumes, monkeypatch: pytest.MonkeyPatch) -> 
         name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])
     }
     assert {name.partition(".")[0] for name in moved} == {"decoder"}
+    hands = resumes("h", lambda run: autoencoder.train(
+        run, width=12, begin=vae, keep_latents=True, hands=2, **SOME, **FEW))  # fmt: skip
+    before, after = (load_file(run / "vae" / WEIGHTS) for run in (vae, hands))
+    assert not any(torch.equal(before[name], after[name]) for name in before)
+    assert stage.read(hands)["psnr_anime"] > 0
     resumes("x", lambda run: text.train(run, preset="toy", **FEW))
     resumes("c", lambda run: encoders.train(run, autoencoder=vae, kind="vit", **SOME, **FEW))
     resumes("n", lambda run: depth.train(run, kind="network", **SOME, **FEW))
@@ -291,6 +300,28 @@ def test_stages_of_latents_resume(given: Path, resumes, monkeypatch: pytest.Monk
         run, online_steps=2, online_first=1, online_lr=3e-4, guidance=None, fixed=False, **model,
         **FEW))  # fmt: skip
     resumes("g", lambda run: texture.train(run, rank=2, gan=0.02, **model, **FEW))
+    resumes("h", lambda run: decoder.train(run, pairs=made, hands=True, width=8, scale=8, gan=1.0,
+                                           held_out=2, **SOME, **few))  # fmt: skip
+
+    draw.draw(large.parent / "drawn", "anime", 6, 1, 64)
+    worn = resumes("y", lambda run: style.train(
+        run, teacher=tiny, pictures=large.parent / "drawn", rank=2, **few))  # fmt: skip
+    dressed = resumes("q", lambda run: pairs.make(
+        run, teacher=tiny, style=worn, count=64, steps=2, guidance=3.0, seed=3))  # fmt: skip
+    plain = pairs.make(large.parent / "r", teacher=tiny, count=64, steps=2, guidance=3.0, seed=3)
+    assert plain is None and not torch.equal(
+        Pairs(dressed).latents, Pairs(large.parent / "r").latents
+    )
+    with pytest.raises(loop.TrainingError, match="holds pairs with style="):
+        pairs.make(dressed, teacher=tiny, count=64, steps=2, guidance=3.0, seed=3)
+    wears = {"teacher": tiny, "style": worn, "student": first, "rank": 2, "online_steps": 2,
+             "online_first": 1, "online_lr": 3e-4, **FEW}  # fmt: skip
+    styled = resumes("i", lambda run: style_distill.train(run, pairs=dressed, **wears))
+    uncarried = resumes("j", lambda run: style_distill.train(run, pairs=made, **wears))
+    assert [stage.read(run)["carried"] for run in (styled, uncarried)] == [True, False]
+    resumes("m", lambda run: style_distill.train(run, pairs=dressed, plain_mse=True, **wears))
+    with pytest.raises(loop.TrainingError, match="are not in the style"):
+        style_distill.train(large.parent / "o", pairs=made, plain_mse=True, **wears)
 
     more = {"teacher": large, "pictures": 8, **few}
     full = resumes("f", lambda run: control.train(run, control="sketch", **more))

@@ -2,8 +2,9 @@
 
 import torch
 
+from sdxs.train.lora import lora, merged
 from sdxs.train.models import PRESETS, build_unet
-from sdxs.train.texture import Heads, lora, merged
+from sdxs.train.texture import TARGETS, Heads
 
 
 def test_a_low_rank_changes_nothing_at_first_and_goes_into_the_weights() -> None:
@@ -12,7 +13,7 @@ def test_a_low_rank_changes_nothing_at_first_and_goes_into_the_weights() -> None
     x, t, words = torch.randn(2, 4, 8, 8), torch.tensor([999, 999]), torch.randn(2, 5, 32)
     with torch.no_grad():
         before = unet(x, t, words).sample
-        weights = lora(unet, 2)
+        weights = lora(unet, 2, TARGETS)
         assert torch.equal(unet(x, t, words).sample, before)
         whole = sum(weight.numel() for weight in unet.parameters())
         assert 0 < sum(weight.numel() for weight in weights) < 0.2 * whole

@@ -1,0 +1,58 @@
+"""A folder of captioned pictures, drawn by one hand: python -m sdxs.storybook.draw FOLDER
+
+What a person with pictures of their own style brings, for `sdxs.train.style`: the pictures, and
+`metadata.jsonl` with a caption of each, as Hugging Face's datasets have it.
+"""
+
+import argparse
+import json
+import random
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from sdxs.picture import to_pictures
+from sdxs.storybook.captions import describe
+from sdxs.storybook.hands import HANDS, redraw
+from sdxs.storybook.render import render
+from sdxs.storybook.scenes import sample_scenes
+
+CHUNK = 32
+
+
+def draw(folder: Path, hand: str | None, count: int, seed: int, resolution: int) -> None:
+    """Leave `count` pictures in a new folder, by a name of HANDS or None for the plain renderer."""
+    folder.mkdir(parents=True)
+    scenes, rng = sample_scenes(count, seed), random.Random(seed)
+    with open(folder / "metadata.jsonl", "w", encoding="utf-8") as captions:
+        for first in tqdm(range(0, count, CHUNK), desc="pictures", mininterval=2):
+            some = scenes[first : first + CHUNK]
+            drawn = render(some, resolution)
+            pictures = redraw(drawn, HANDS[hand]) if hand else drawn.picture
+            for number, picture in enumerate(to_pictures(pictures), first):
+                name = f"{number:05d}.png"
+                picture.save(folder / name)
+                text = describe(scenes[number], rng).text
+                print(json.dumps({"file_name": name, "text": text}), file=captions)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m sdxs.storybook.draw", description=__doc__)
+    add = parser.add_argument
+    add("folder", type=Path, help="a new one")
+    add("--hand", choices=HANDS, help="whose (default: the renderer's own)")
+    add("--count", type=int, default=1000, metavar="N")
+    add("--seed", type=int, default=21)
+    add("--resolution", type=int, default=128, metavar="PIXELS")
+    options = vars(parser.parse_args(arguments))
+    if options["folder"].exists():
+        print(f"{options['folder']} is there already: name a new folder", file=sys.stderr)
+        return 2
+    draw(**options)
+    print(options["folder"])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

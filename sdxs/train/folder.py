@@ -1,0 +1,65 @@
+"""A person's own pictures and captions, from a folder as people keep them.
+
+`metadata.jsonl` with `file_name` and `text`, as Hugging Face's datasets have it, or beside each
+picture a text file of its name, as kohya's scripts do.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from sdxs.picture import SUFFIXES, read_picture, to_rgb
+from sdxs.train.loop import TrainingError
+
+METADATA = "metadata.jsonl"
+
+
+def read_folder(folder: Path, side: int) -> tuple[Tensor, list[str]]:
+    """Pictures (N, 3, side, side) uint8, their middle squares, and a caption of each.
+
+    Raises TrainingError for a folder without pictures, or with one that has no caption; InputError
+    for a file that is no picture.
+    """
+    if not folder.is_dir():
+        raise TrainingError(f"there is no folder {folder}")
+    told = _metadata(folder)
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise TrainingError(f"{folder} holds no picture: {', '.join(SUFFIXES)} are read")
+    pictures, captions = [], []
+    for path in paths:
+        caption = told.get(path.name)
+        beside = path.with_suffix(".txt")
+        if caption is None and beside.is_file():
+            caption = beside.read_text(encoding="utf-8").strip()
+        if caption is None:
+            raise TrainingError(
+                f"{path.name} has no caption: write {beside.name} beside it, or a line in "
+                f"{METADATA}"
+            )
+        square = ImageOps.fit(to_rgb(read_picture(path)), (side, side), Image.Resampling.LANCZOS)
+        pictures.append(torch.from_numpy(np.array(square)).permute(2, 0, 1))
+        captions.append(caption)
+    return torch.stack(pictures), captions
+
+
+def _metadata(folder: Path) -> dict[str, str]:
+    file = folder / METADATA
+    if not file.is_file():
+        return {}
+    told = {}
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            told[str(row["file_name"])] = str(row["text"])
+        except (ValueError, TypeError, KeyError):
+            raise TrainingError(
+                f'{file}, line {number}: it must be {{"file_name": …, "text": …}}'
+            ) from None
+    return told

@@ -1,0 +1,115 @@
+"""Stage f, first part: a style LoRA for the multi-step model, from a folder of captioned pictures.
+
+The model stays as it is and learns to paint them through a few low-rank additions: the loss of v,
+captions left out now and then, so that guidance works. Thirty pictures are enough for the look.
+"""
+
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderTiny
+from torch import Tensor
+from torch.nn import functional as F
+
+from sdxs.schedule import add_noise, velocity
+from sdxs.train import loop, stage
+from sdxs.train.autoencoder import to_unit
+from sdxs.train.averaged import Averaged
+from sdxs.train.folder import read_folder
+from sdxs.train.latents import EMPTY
+from sdxs.train.lora import lora, save_style
+from sdxs.train.machine import DEVICE, fast, placed, predict
+from sdxs.train.models import FACTOR, build_scheduler
+from sdxs.train.solver import Model
+
+TARGETS = r".*(to_q|to_k|to_v|to_out\.0|proj_in|proj_out|conv1|conv2|conv_in|conv_out)"
+RANK = 5  # of every layer; the file then has about half a megabyte at preset S
+
+
+@torch.no_grad()
+def encoded(vae: AutoencoderTiny, pictures: Tensor) -> Tensor:
+    """uint8 pictures (N, 3, R, R) to latents (N, 4, R / 8, R / 8) float32."""
+    vae = placed(vae)
+    parts = []
+    for some in pictures.split(32):
+        with fast():
+            z = vae.encoder(to_unit(some).to(DEVICE, memory_format=torch.channels_last))
+        parts.append(z.float().cpu().contiguous())
+    return torch.cat(parts)
+
+
+def train(
+    run: Path,
+    *,
+    teacher: Path,
+    autoencoder: Path,
+    pictures: Path,
+    rank: int,
+    steps: int,
+    batch: int,
+    lr: float,
+    seed: int,
+    save_seconds: float = 180.0,
+) -> None:
+    """Leave a style in `run`, in its folder `style`. pictures: see `sdxs.train.folder`.
+
+    Raises TrainingError, InputError.
+    """
+    model = Model.load(teacher)
+    steers = loop.fingerprint(model.unet)
+    vae = AutoencoderTiny.from_pretrained(autoencoder / "vae").eval()
+    drawn, captions = read_folder(pictures, FACTOR * model.unet.config["sample_size"])
+    latents = encoded(vae, drawn)
+    torch.manual_seed(seed)
+    lora(model.unet, rank, TARGETS)
+    unet = placed(model.unet)
+    learner = Averaged(unet, lr, decay=0.99)
+    alphas = build_scheduler().alphas_cumprod
+
+    def step(index: int, generator: torch.Generator) -> dict[str, float]:
+        rows = torch.randint(len(latents), (batch,), generator=generator)
+        left = (torch.rand(batch, generator=generator) < EMPTY).tolist()
+        texts = ["" if out else captions[row] for row, out in zip(rows.tolist(), left, strict=True)]
+        x0 = latents[rows]
+        noise = torch.randn(x0.shape, generator=generator)
+        t = torch.randint(len(alphas), (batch,), generator=generator)
+        x0, noise, t = (part.to(DEVICE) for part in (x0, noise, t))
+        v = predict(unet, add_noise(x0, noise, t, alphas), t, model.embed(texts))
+        loss = F.mse_loss(v, velocity(x0, noise, t, alphas))
+        norm = learner.update(loss, loop.trapezoid(index, steps, warmup=50))
+        return {"loss": loss.item(), "norm": norm}
+
+    settings = {
+        "teacher": steers,
+        "text": loop.fingerprint(model.text),
+        "autoencoder": loop.fingerprint(vae),
+        "pictures": len(captions),
+        "rank": rank,
+        "batch": batch,
+        "lr": lr,
+    }
+    seconds = loop.run(
+        run, {"unet": unet, **learner.parts}, step, steps=steps, seed=seed, settings=settings,
+        title="style", save_seconds=save_seconds, flat=1 - loop.DECAY,
+    )  # fmt: skip
+    learner.settle()
+    save_style(unet, run / "style")
+    stage.finish(run, "style", seconds, **settings, steps=steps, seed=seed)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = stage.options("style", __doc__, steps=1000, batch=16, lr=1e-3, seed=22)
+    add = parser.add_argument
+    add("--pictures", type=Path, required=True, metavar="FOLDER",
+        help="pictures and captions: metadata.jsonl, or NAME.txt beside NAME.png")  # fmt: skip
+    stage.needs(parser, "--teacher", *stage.MULTI_STEP, default="blocks",
+                words="the multi-step model")  # fmt: skip
+    stage.needs(parser, "--autoencoder", "autoencoder", "decoder", default="autoencoder",
+                words="what makes latents of pictures")  # fmt: skip
+    add("--rank", type=stage.positive, default=RANK, help="of every layer's addition")
+    options = vars(parser.parse_args(arguments))
+    train(options.pop("run"), **options)
+
+
+if __name__ == "__main__":
+    stage.command(main)

@@ -1,0 +1,173 @@
+"""Stage f: a style LoRA for the one-step model (paper, section 3.2, "LoRA", figure 4).
+
+Segmented score distillation, without a warm-up: the offline model wears the style, the online one
+never does, and the one-step model's LoRA learns to make up the difference. Where the multi-step
+model can paint in the style, so are the pairs, and feature matching pulls towards them as usual;
+where it cannot, the pairs are plain ones, and lambda_FM is reduced.
+"""
+
+from pathlib import Path
+
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.training_utils import EMAModel
+from torch import Tensor
+from torch.nn import functional as F
+
+from sdxs.train import loop, segmented, stage
+from sdxs.train.features import encoder_of
+from sdxs.train.lora import begin_with, fingerprint, lora, merge_style, save_style
+from sdxs.train.machine import DEVICE, placed
+from sdxs.train.pairs import Pairs, draw_prompts
+from sdxs.train.segmented import ALPHA, ALPHAS, KAPPA, Balance, Scores, eased
+from sdxs.train.solver import Model, one_step
+from sdxs.train.style import RANK, TARGETS
+
+UNCARRIED = 0.25  # what lambda_FM is reduced to where the pairs are not in the style
+
+
+def train(
+    run: Path,
+    *,
+    teacher: Path,
+    style: Path,
+    student: Path,
+    pairs: Path,
+    plain_mse: bool = False,
+    steps: int,
+    online_steps: int,
+    online_first: int,
+    batch: int,
+    rank: int,
+    lr: float,
+    online_lr: float,
+    seed: int,
+    save_seconds: float = 180.0,
+) -> None:
+    """Leave a style for the one-step model of `student` in `run`, in its folder `style`.
+
+    style: of the offline model `teacher`; the LoRA begins as it, or as nothing where `plain_mse`
+    trains one by squared error on the pairs alone, for the comparison. Raises TrainingError.
+    """
+    if steps <= online_first:
+        raise loop.TrainingError(
+            f"{steps} steps are not enough: the first {online_first} are the online model's alone"
+        )
+    data = Pairs(pairs)
+    worn = style / "style"
+    carried = data.settings.get("style") == fingerprint(worn)
+    if plain_mse and not carried:
+        raise loop.TrainingError(f"the pairs in {pairs} are not in the style of {style}")
+    offline, plain = Model.load(teacher), loop.fingerprint(Model.load(teacher).unet)
+    merge_style(offline.unet, worn)
+    unet, online = (
+        placed(UNet2DConditionModel.from_pretrained(folder / "unet"))
+        for folder in (student, teacher)
+    )
+    base = loop.fingerprint(unet)
+    torch.manual_seed(seed)
+    weights = lora(unet, rank, TARGETS)
+    if not plain_mse:
+        begin_with(unet, worn)
+    unet = placed(unet)
+    optimizer = torch.optim.AdamW(weights, lr=0.0, betas=(0.9, 0.99), weight_decay=0.0)
+    scores = Scores(offline, online, data.guidance)
+    ema = EMAModel(weights, decay=0.995, foreach=True)
+    balance = Balance()
+    encode = encoder_of(None, offline.unet)
+
+    def fresh(count: int, generator: torch.Generator) -> tuple[Tensor, list[str]]:
+        texts = draw_prompts(loop.plain(generator), count)
+        noise = torch.randn((count, *data.noise.shape[1:]), generator=generator)
+        return noise.to(DEVICE), texts
+
+    def follow(generator: torch.Generator) -> float:
+        noise, texts = fresh(batch, generator)
+        context = offline.embed(texts)
+        with torch.no_grad():
+            x0 = one_step(unet, noise, context, ALPHAS)
+        return scores.follow(x0, context, generator)
+
+    def by_squares(index: int, generator: torch.Generator) -> dict[str, float]:
+        loop.set_lr(optimizer, lr * loop.trapezoid(index, steps, warmup=50))
+        noise, target, texts = data.batch(batch, generator)
+        ours = one_step(unet, noise.to(DEVICE), offline.embed(texts), ALPHAS)
+        loss = F.mse_loss(ours, target.to(DEVICE))
+        loss.backward()
+        segmented.update(optimizer, weights)
+        ema.step(weights)
+        return {"mse": loss.item()}
+
+    def by_scores(index: int, generator: torch.Generator) -> dict[str, float]:
+        loop.set_lr(scores.optimizer, online_lr * min(1.0, (index + 1) / 50))
+        for _ in range(1 if index < online_first else online_steps):
+            followed = follow(generator)
+        if index < online_first:
+            return {"online": followed}
+        done, whole = index - online_first, steps - online_first
+        loop.set_lr(optimizer, lr * loop.trapezoid(done, whole, warmup=50))
+        alpha, kappa = (eased(done, whole, ends) for ends in (ALPHA, KAPPA))
+        paired, target, texts = data.batch(batch // 2, generator)
+        paired, target = paired.to(DEVICE), target.to(DEVICE)
+        noise, more = fresh(batch - batch // 2, generator)
+        context = offline.embed([*texts, *more])
+        ours = one_step(unet, torch.cat((paired, noise)), context, ALPHAS)
+        features, matching = segmented.matching_pull(encode, ours, target, context)
+        pulled = scores.pull(ours.detach(), context, alpha, generator)
+        kappa *= 1 if carried else UNCARRIED
+        segmented.descend(ours, pulled, features, kappa, balance)
+        segmented.update(optimizer, weights)
+        ema.step(weights)
+        mse = F.mse_loss(ours.detach()[: len(target)], target).item()
+        return {"online": followed, "matching": matching, "mse": mse}
+
+    settings = {
+        "student": base,
+        "teacher": plain,
+        "style": fingerprint(worn),
+        "carried": carried,
+        "plain_mse": plain_mse,
+        "text": loop.fingerprint(offline.text),
+        "pairs": {**data.settings, "count": len(data.prompts)},
+        "online_steps": online_steps,
+        "online_first": online_first,
+        "batch": batch,
+        "rank": rank,
+        "lr": lr,
+        "online_lr": online_lr,
+    }
+    parts = {
+        "unet": unet, "optimizer": optimizer, "ema": ema, "balance": balance, **scores.parts
+    }  # fmt: skip
+    seconds = loop.run(
+        run, parts, by_squares if plain_mse else by_scores, steps=steps, seed=seed,
+        settings=settings, title="one-step style", save_seconds=save_seconds,
+    )  # fmt: skip
+    ema.copy_to(weights)
+    save_style(unet, run / "style")
+    stage.finish(run, "style_distill", seconds, **settings, steps=steps, seed=seed)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = stage.options("style_distill", __doc__, steps=600, batch=32, lr=3e-4, seed=23)
+    add = parser.add_argument
+    stage.needs(parser, "--teacher", *stage.MULTI_STEP, default="blocks", words="the offline model")
+    stage.needs(parser, "--style", "style", default="style", words="its style")
+    stage.needs(parser, "--student", *stage.ONE_STEP, default="texture",
+                words="the one-step model")  # fmt: skip
+    stage.needs(parser, "--pairs", "pairs", default="pairs",
+                words="noises and pictures, in the style or plain ones")  # fmt: skip
+    add("--plain-mse", action="store_true",
+        help="squared error on the pairs instead, for the comparison")  # fmt: skip
+    add("--online-steps", type=stage.positive, default=2,
+        help="updates of the online model before each")  # fmt: skip
+    add("--online-first", type=stage.positive, default=80,
+        help="updates of the online model alone, at first")  # fmt: skip
+    add("--rank", type=stage.positive, default=RANK, help="of every layer's addition")
+    add("--online-lr", type=float, default=3e-4, help="learning rate of the online model")
+    options = vars(parser.parse_args(arguments))
+    train(options.pop("run"), **options)
+
+
+if __name__ == "__main__":
+    stage.command(main)

@@ -1,0 +1,141 @@
+"""Styles in training: low-rank additions into a U-Net and out to files, pictures from a folder."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sdxs import CheckpointError, InputError
+from sdxs.picture import read_picture
+from sdxs.storybook import draw
+from sdxs.storybook.captions import frozen_captions
+from sdxs.styles import attach, read_style, wearing
+from sdxs.train.folder import read_folder
+from sdxs.train.loop import TrainingError
+from sdxs.train.lora import FILE, begin_with, fingerprint, lora, merge_style, merged, save_style
+from sdxs.train.models import PRESETS, build_unet
+from sdxs.train.style import TARGETS
+
+
+def toy(seed: int = 0) -> torch.nn.Module:
+    torch.manual_seed(seed)
+    return build_unet(PRESETS["toy"], 64).eval()
+
+
+def seen(unet: torch.nn.Module) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    x, words = (torch.randn(2, *shape, generator=generator) for shape in ((4, 8, 8), (5, 32)))
+    with torch.no_grad():
+        return unet(x, torch.tensor([999, 999]), words).sample
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.Tensor, torch.Tensor]:
+    """A style in a file, what the U-Net gives with it, and without."""
+    folder, unet = tmp_path_factory.mktemp("style") / "style", toy()
+    plain = seen(unet)
+    weights = lora(unet, 3, TARGETS)
+    with torch.no_grad():
+        for weight in weights:
+            weight.copy_((0.1 * torch.randn(weight.shape)).half())
+    save_style(unet, folder)
+    return folder, seen(unet), plain
+
+
+def test_a_saved_style_is_worn_as_it_was_trained(saved):
+    folder, trained, plain = saved
+    unet = toy()
+    attach(unet, {"it": read_style(folder, {"unet": unet})["unet"]})
+    assert torch.equal(seen(unet), plain)
+    with wearing({"it": torch.ones(2)}):
+        torch.testing.assert_close(seen(unet), trained, rtol=1e-4, atol=1e-5)
+    assert (trained - plain).abs().max() > 1e-2
+
+
+def test_diffusers_reads_the_file(saved):
+    folder, trained, _ = saved
+    unet = toy()
+    unet.load_lora_adapter(folder, weight_name=FILE, prefix="unet")
+    torch.testing.assert_close(seen(unet), trained, rtol=1e-4, atol=1e-5)
+
+
+def test_a_style_goes_into_the_weights(saved):
+    folder, trained, _ = saved
+    unet = toy()
+    merge_style(unet, folder)
+    torch.testing.assert_close(seen(unet), trained, rtol=1e-4, atol=1e-5)
+
+
+def test_training_goes_on_from_a_style(saved, tmp_path):
+    folder, trained, _ = saved
+    unet = toy()
+    lora(unet, 3, TARGETS)
+    begin_with(unet, folder)
+    torch.testing.assert_close(seen(unet), trained, rtol=1e-4, atol=1e-5)
+    save_style(unet, tmp_path)
+    assert fingerprint(tmp_path) == fingerprint(folder)
+    torch.testing.assert_close(seen(merged(unet)), trained, rtol=1e-4, atol=1e-4)
+
+
+def test_a_style_of_another_kind_is_no_beginning(saved, tmp_path):
+    unet = toy()
+    lora(unet, 2, TARGETS)
+    with pytest.raises(TrainingError, match="another rank: give --rank 3"):
+        begin_with(unet, saved[0])
+    fewer = toy()
+    lora(fewer, 2, r".*to_q")
+    save_style(fewer, tmp_path)
+    with pytest.raises(TrainingError, match="for other layers"):
+        begin_with(unet, tmp_path)
+    with pytest.raises(CheckpointError, match="made for another one"):
+        begin_with(fewer, saved[0])
+
+
+def test_captions_lie_in_one_file_or_beside_the_pictures(tmp_path):
+    wide = Image.new("RGB", (64, 32), "red")
+    wide.paste("blue", (8, 0, 56, 32))
+    wide.save(tmp_path / "a.png")
+    Image.new("L", (10, 10), 77).save(tmp_path / "b.JPG")
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.png", "text": "one"}\n\n')
+    (tmp_path / "b.txt").write_text("two\n")
+    pictures, captions = read_folder(tmp_path, 16)
+    assert pictures.shape == (2, 3, 16, 16) and pictures.dtype == torch.uint8
+    assert captions == ["one", "two"]
+    assert pictures[0].float().mean((1, 2)).tolist() == [0, 0, 255]  # its middle
+
+
+@pytest.mark.parametrize(
+    ("files", "error", "why"),
+    [
+        ({}, TrainingError, "holds no picture"),
+        ({"a.png": b""}, TrainingError, "a.png has no caption: write a.txt"),
+        ({"a.png": b"no", "a.txt": b"x"}, InputError, "a.png is not a PNG"),
+        ({"a.png": b"", "metadata.jsonl": b"{}"}, TrainingError, "line 1: it must be"),
+        ({"a.png": b"", "metadata.jsonl": b"\n[]"}, TrainingError, "line 2: it must be"),
+    ],
+)
+def test_what_is_wrong_with_a_folder_is_named(tmp_path, files, error, why):
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(error, match=why):
+        read_folder(tmp_path, 16)
+    with pytest.raises(TrainingError, match="there is no folder"):
+        read_folder(tmp_path / "none", 16)
+
+
+def test_a_hand_draws_a_folder(tmp_path, capsys):
+    assert draw.main([str(tmp_path / "new"), "--hand", "anime", "--count", "5"]) == 0
+    rows = [json.loads(row) for row in (tmp_path / "new/metadata.jsonl").read_text().splitlines()]
+    assert [row["file_name"] for row in rows] == [f"{number:05d}.png" for number in range(5)]
+    assert not {row["text"] for row in rows} & {caption.text for caption in frozen_captions()}
+    assert draw.main([str(tmp_path / "plain"), "--count", "5"]) == 0
+    ours, plain = (
+        np.asarray(read_picture(tmp_path / folder / "00000.png"), dtype=float)
+        for folder in ("new", "plain")
+    )
+    assert ours.shape == (128, 128, 3) and np.abs(ours - plain).mean() > 10
+    assert draw.main([str(tmp_path / "new")]) == 2
+    assert "is there already" in capsys.readouterr().err
