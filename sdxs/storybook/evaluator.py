@@ -7,7 +7,7 @@ its size are read off at that place. Relations follow from the places.
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from safetensors import SafetensorError
@@ -80,7 +80,10 @@ class Evaluator(nn.Module):
         self.ground = nn.Linear(FEATURES, len(GROUNDS))
 
     def forward(self, picture: Tensor) -> Sight:
-        maps = self.body(picture)  # (B, F, h, w)
+        return self.read(self.body(picture))
+
+    def read(self, maps: Tensor) -> Sight:
+        """What the body's maps (B, F, h, w) say."""
         heat = self.attend(maps).flatten(2)  # (B, K, hw)
         weight = heat.softmax(-1)
         at = torch.einsum("bkp,bfp->bkf", weight, maps.flatten(2))  # (B, K, F)
@@ -109,7 +112,7 @@ class Evaluator(nn.Module):
         save_file(state | floats, folder / "model.safetensors")
 
     @classmethod
-    def load(cls, folder: Path) -> "Evaluator":
+    def load(cls, folder: Path) -> Self:
         """The network of `save`; CheckpointError if the folder does not hold exactly that."""
         model = cls()
         try:

@@ -1,9 +1,11 @@
 """Train the evaluator on renders: all colour-thing pairs, half of them through the autoencoder.
 
 Noise is added, to the latents of that half and to all pictures, and blur to some, so that it
-judges what is drawn and not how neatly.
+judges what is drawn and not how neatly. With `--hands`, two thirds are drawn by other hands, and
+the judge also learns to say by whose and where things are: the one that scores styles.
 """
 
+import random
 from pathlib import Path
 
 import torch
@@ -13,7 +15,10 @@ from torch.nn import functional as F
 
 from sdxs.storybook.evaluate import of_renders
 from sdxs.storybook.evaluator import Evaluator
+from sdxs.storybook.hands import HANDS, any_hand, redraw
+from sdxs.storybook.render import render
 from sdxs.storybook.scenes import COLOURS, GROUNDS, SIZES, SKIES, THINGS, Scene, sample_scenes
+from sdxs.storybook.styled import MASK, PLAIN, StyledJudge, of_hands
 from sdxs.train import loop, stage
 from sdxs.train.autoencoder import draw_pictures, to_unit
 from sdxs.train.machine import DEVICE, fast, placed
@@ -40,6 +45,26 @@ def labels(scenes: list[Scene]) -> dict[str, Tensor]:
             out["size"][row, kind] = SIZES.index(thing.size)
             out["where"][row, kind] = torch.tensor([thing.x, thing.y])
     return out
+
+
+def draw_hands(scenes: list[Scene], resolution: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Pictures uint8 (N, 3, R, R), whose hand (N,), and where things are (N, 1, MASK, MASK).
+
+    Every few scenes by the renderer itself, by a hand of HANDS, by one that nobody named (-1).
+    """
+    rng, parts, hands, masks = random.Random(seed), [], [], []
+    for number, first in enumerate(range(0, len(scenes), 8)):
+        drawn = render(scenes[first : first + 8], resolution)
+        picture, hand = drawn.picture, PLAIN
+        if number % 3 == 1:
+            name = rng.choice(list(HANDS))
+            picture, hand = redraw(drawn, HANDS[name]), 1 + list(HANDS).index(name)
+        elif number % 3 == 2:
+            picture, hand = redraw(drawn, any_hand(rng)), -1
+        parts.append(((picture + 1) * 127.5).round().clamp(0, 255).byte())
+        hands.append(torch.full((len(picture),), hand))
+        masks.append(F.adaptive_avg_pool2d(drawn.seen.sum(1, keepdim=True), MASK).clamp(0, 1))
+    return torch.cat(parts), torch.cat(hands), torch.cat(masks)
 
 
 def distort(picture: Tensor, generator: torch.Generator) -> Tensor:
@@ -70,6 +95,7 @@ def train(
     run: Path,
     *,
     autoencoder: Path,
+    hands: bool = False,
     steps: int,
     batch: int,
     pictures: int,
@@ -81,15 +107,18 @@ def train(
 ) -> None:
     """Leave an evaluator in `run`, in its folder `evaluator`. Raises TrainingError.
 
-    held_out: renders to judge it by.
+    hands: a `StyledJudge`. held_out: renders to judge it by.
     """
     vae = placed(AutoencoderTiny.from_pretrained(autoencoder / "vae").eval())
     scenes = sample_scenes(pictures, seed, unseen="any")
-    drawn = draw_pictures(scenes, resolution, "renders")
-    drawn[::2] = round_trip(vae, drawn[::2], loop.chance(seed, -1))
     target = labels(scenes)
+    if hands:
+        drawn, target["hand"], target["mask"] = draw_hands(scenes, resolution, seed)
+    else:
+        drawn = draw_pictures(scenes, resolution, "renders")
+    drawn[::2] = round_trip(vae, drawn[::2], loop.chance(seed, -1))
     torch.manual_seed(seed)
-    model = placed(Evaluator())
+    model = placed(StyledJudge() if hands else Evaluator())
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01)
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
@@ -99,8 +128,17 @@ def train(
         picture = picture.to(DEVICE, memory_format=torch.channels_last)
         want = {name: value[rows].to(DEVICE) for name, value in target.items()}
         model.train()
+        more: tuple[Tensor, ...] = ()
         with fast():
-            sight = model(picture)
+            if isinstance(model, StyledJudge):
+                sight, hand, mask = model.all(picture)
+                known = want["hand"] >= 0
+                more = (
+                    F.cross_entropy(hand[known].float(), want["hand"][known]),
+                    F.binary_cross_entropy_with_logits(mask.float(), want["mask"]),
+                )
+            else:
+                sight = model(picture)
         there = want["present"].bool()
         losses = (
             F.binary_cross_entropy_with_logits(sight.present.float(), want["present"]),
@@ -110,7 +148,7 @@ def train(
             F.cross_entropy(sight.sky.float(), want["sky"]),
             F.cross_entropy(sight.ground.float(), want["ground"]),
         )
-        loss = sum(losses[1:], losses[0])
+        loss = sum((*losses[1:], *more), losses[0])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -118,6 +156,7 @@ def train(
 
     settings = {
         "autoencoder": loop.fingerprint(vae),
+        "hands": hands,
         "batch": batch,
         "pictures": pictures,
         "lr": lr,
@@ -130,9 +169,11 @@ def train(
     out = run / "evaluator"
     model.cpu().eval().save(out)
     vae.cpu()
-    model = Evaluator.load(out)
+    model = type(model).load(out)
     plain, ceiling = (of_renders(model, held_out, resolution, v) for v in (None, vae))
     measured = {"renders": round(plain, 4), "after_autoencoder": round(ceiling, 4)}
+    if isinstance(model, StyledJudge):
+        measured |= of_hands(model, held_out, resolution)
     stage.finish(run, "evaluator", seconds, **measured, **settings, steps=steps, seed=seed)
 
 
@@ -144,6 +185,7 @@ def main(arguments: list[str] | None = None) -> None:
     add = parser.add_argument
     stage.needs(parser, "--autoencoder", "autoencoder", default="autoencoder",
                 words="what half of the pictures go through")  # fmt: skip
+    add("--hands", action="store_true", help="learn other hands, too: the judge of styles")
     add("--held-out", type=stage.positive, default=1000, help="renders to judge it by")
     options = vars(parser.parse_args(arguments))
     train(options.pop("run"), **options)

@@ -271,7 +271,11 @@ def test_stages_of_pictures_resume(resumes, monkeypatch: pytest.MonkeyPatch) -> 
     resumes("c", lambda run: encoders.train(run, autoencoder=vae, kind="vit", **SOME, **FEW))
     resumes("n", lambda run: depth.train(run, kind="network", **SOME, **FEW))
     resumes("j", lambda run: depth.train(run, kind="judge", **SOME, **FEW))
-    resumes("e", lambda run: evaluator.train(run, autoencoder=vae, held_out=2, **SOME, **FEW))
+    judges = {"autoencoder": vae, "held_out": 2, **SOME, **FEW}
+    resumes("e", lambda run: evaluator.train(run, **judges))
+    styled = resumes("s", lambda run: evaluator.train(
+        run, hands=True, **{**judges, "pictures": 24}))  # fmt: skip
+    assert {"plain_a", "anime_hand", "woodcut_iou"} <= stage.read(styled).keys()
 
 
 def test_stages_of_latents_resume(given: Path, resumes, monkeypatch: pytest.MonkeyPatch) -> None:
