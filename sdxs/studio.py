@@ -52,7 +52,7 @@ class Made:
     """A finished file and the milliseconds it took.
 
     warning: about the request, or "". hint: what a visitor may like to know, or "". followed: the
-    control picture, a PNG, or nothing.
+    control picture, a PNG, or nothing. plain: the picture without its style, or nothing.
     """
 
     file: bytes
@@ -60,6 +60,7 @@ class Made:
     warning: str = ""
     hint: str = ""
     followed: bytes = b""
+    plain: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ class Studio:
     "template" puts its prompt into, name -> pattern. With `condition(name, picture)`, a request may
     bring a "drawing", a data URL, to follow with a "strength", in the way that its "condition"
     says, one of `choices`, the first where it says none; `generate` is then given control=...,
-    control_image=... and control_scale=....
+    control_image=... and control_scale=.... A request with a "style" may state its "style_scale",
+    and with "compare" it gets the plain picture, too.
     """
 
     def __init__(
@@ -96,7 +98,8 @@ class Studio:
         self._condition = condition
         self._choices = {**(choices or {}), "template": tuple(self._templates)}
         canvas = ("drawing", "strength") if condition else ()
-        self._fields = ("prompt", "seed", *self._choices, *canvas)
+        style = ("style_scale", "compare") if self._choices.get("style") else ()
+        self._fields = ("prompt", "seed", *self._choices, *canvas, *style)
         self._checkpoint = checkpoint
         self._turn = asyncio.Semaphore(1)  # its queue is first in, first out
         self._waiting = 0
@@ -113,6 +116,8 @@ class Studio:
         answer = {"picture": data_url(made.file, "jpeg"), "ms": made.ms}
         if made.followed:
             answer["control"] = data_url(made.followed, "png")
+        if made.plain:
+            answer["plain"] = data_url(made.plain, "jpeg")
         kind = "warning" if made.warning else "hint"
         return answer | {"note": made.warning or made.hint, "kind": kind}
 
@@ -120,7 +125,7 @@ class Studio:
         """Answer the download button: the picture again, as a PNG with its parameters inside."""
         wanted = self._wanted(request)
         try:
-            made = await self.make(**wanted, format="png")
+            made = await self.make(**{**wanted, "compare": False}, format="png")
             name = file_name(wanted["prompt"], wanted["seed"])
         except Exception as error:
             return _mishap(error)
@@ -135,6 +140,8 @@ class Studio:
         drawing: Any = None,
         strength: Any = 1,
         condition: Any = None,
+        style_scale: Any = 1,
+        compare: Any = False,
         format: str = "jpeg",
         **chosen: Any,
     ) -> Made:
@@ -151,11 +158,14 @@ class Studio:
         if self._condition:
             way = condition or self._choices["condition"][0]
             canvas = Canvas(way, check_drawing(drawing), parse_strength(strength))
+        if chosen.get("style"):
+            options["style_scale"] = parse_strength(style_scale)
+        compare = compare is True and "style_scale" in options
         if self._waiting >= MOST_WAITING:
             raise Crowded(CROWDED)
         self._waiting += 1
         # A visitor who leaves does not stop the thread, so the turn must not end with the visit.
-        return await asyncio.shield(self._in_turn(prompt, options, canvas, format))
+        return await asyncio.shield(self._in_turn(prompt, options, canvas, compare, format))
 
     def _wanted(self, request: Any) -> dict[str, Any]:
         """The fields that count; whatever else a stranger sent is dropped."""
@@ -173,7 +183,12 @@ class Studio:
             self._waiting -= 1
 
     def _make(
-        self, prompt: str, options: dict[str, Any], canvas: Canvas | None, format: str
+        self,
+        prompt: str,
+        options: dict[str, Any],
+        canvas: Canvas | None,
+        compare: bool,
+        format: str,
     ) -> Made:
         start = time.perf_counter()
         followed = self._followed(canvas) if canvas else None
@@ -188,6 +203,8 @@ class Studio:
             warnings.simplefilter("always", PromptCutWarning)
             warnings.simplefilter("always", SafetyWarning)
             picture = self._generate(prompt, **options)
+            plain = {name: options[name] for name in options if not name.startswith("style")}
+            other = self._generate(prompt, **plain) if compare else None
         kinds = PromptCutWarning, SafetyWarning
         notes = [_short(w.message, 240) for w in caught if issubclass(w.category, kinds)]
         file = encode(picture, format, info=info)
@@ -197,6 +214,7 @@ class Studio:
             warning="; ".join(notes),
             hint=ALONE if canvas and not followed else "",
             followed=encode(followed, "png") if followed else b"",
+            plain=encode(other, format) if other else b"",
         )
 
     def _followed(self, canvas: Canvas) -> Image.Image | None:

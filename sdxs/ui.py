@@ -25,7 +25,7 @@ from sdxs.request import LARGEST_SCALE
 from sdxs.studio import BLANK, Studio, data_url
 
 FILES = Path(__file__).parent / "page"
-Field = gr.Textbox | gr.Radio | gr.Slider
+Field = gr.Textbox | gr.Radio | gr.Slider | gr.Checkbox
 CANVAS_SIDE = 512, 1024  # pixels of a canvas's longer side, at least and at most
 SYSTEM_FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")  # none is fetched
 SYSTEM_MONO = ("ui-monospace", "Menlo", "Consolas", "monospace")
@@ -64,13 +64,15 @@ def text_page(
     *,
     about: About | None = None,
     welcome: Image.Image | None = None,
+    style: str = "",
 ) -> Page:
     """A page on which the picture follows the typing.
 
     `generate(prompt, seed=...)` makes a picture; where `about.decoders` names more than one, it is
-    also given `decoder=...`, and `style=...` where the visitor chose one of `about.styles`. An
-    SDXSError or a warning of ours is shown to the visitor as it is. `welcome` is the picture of the
-    first example with seed 0, shown until the visitor types.
+    also given `decoder=...`, and `style=...` and `style_scale=...` where the visitor chose one of
+    `about.styles`. An SDXSError or a warning of ours is shown to the visitor as it is. `welcome` is
+    the picture of the first example with seed 0, shown until the visitor types. `style` is the one
+    that is chosen at first, and that `welcome` wears.
     """
     about = about or About()
     studio = Studio(
@@ -84,11 +86,11 @@ def text_page(
         with gr.Row(elem_id="sdxs-columns"):
             with gr.Column(elem_id="sdxs-left", min_width=300):
                 prompt = _prompt(about)
-                _stage(studio, about, welcome)
+                _stage(studio, about, welcome, style)
                 examples = _chips("examples", "Try", {"": about.examples})
             with gr.Column(elem_id="sdxs-right", min_width=300):
                 seed, dice = _seed()
-                options = _options(about)
+                options = _options(about, style)
                 words = _chips("words", "Words it knows", about.words)
                 gr.HTML(about.html(), elem_id="sdxs-about", apply_default_css=False)
         _asks(page, {"prompt": prompt, "seed": seed, **options})
@@ -184,15 +186,23 @@ def _seed() -> tuple[gr.Textbox, gr.Button]:
     return seed, dice
 
 
-def _options(about: About) -> dict[str, Field]:
-    """What else can be chosen on any page, by the field of a request; only what there is."""
-    choices = _choices(about)
+def _options(about: About, style: str = "") -> dict[str, Field]:
+    """What else can be chosen on any page, by the field of a request; only what there is.
+
+    style: the one that is chosen at first.
+    """
     plain = [("none", "")]
-    found = {
-        "template": _choice("Template", [*plain, *((name, name) for name in about.templates)]),
-        "style": _choice("Style", [*plain, *((name, name) for name in about.styles)]),
-        "decoder": _choice("Decoder", [(name, name) for name in choices["decoder"]]),
-    }
+    found: dict[str, Field | None] = {}
+    if about.styles:
+        styles = [*plain, *((name, name) for name in about.styles)]
+        found["style"] = _choice("Style", styles, value=style)
+        found["style_scale"] = gr.Slider(
+            0, LARGEST_SCALE, 1, step=0.05, label="How much of it", elem_id="sdxs-style-scale"
+        )
+        found["compare"] = gr.Checkbox(label="Compare with and without", elem_id="sdxs-compare")
+    templates = [*plain, *((name, name) for name in about.templates)]
+    found["template"] = _choice("Template", templates)
+    found["decoder"] = _choice("Decoder", [(name, name) for name in _choices(about)["decoder"]])
     return {name: chooser for name, chooser in found.items() if chooser is not None}
 
 
@@ -219,16 +229,19 @@ def _clicks(
         words.input(None, [words, prompt], prompt, js="sdxs.append")
 
 
-def _choice(name: str, options: list[tuple[str, str]], label: str = "") -> gr.Radio | None:
+def _choice(
+    name: str, options: list[tuple[str, str]], label: str = "", value: str = ""
+) -> gr.Radio | None:
     """One of a few (label, value), the first one at the start; nothing where there is no choice."""
     if len(options) < 2:
         return None
-    return gr.Radio(
-        options, value=options[0][1], label=label or name, elem_id=f"sdxs-{name.lower()}"
-    )
+    value = value or options[0][1]
+    return gr.Radio(options, value=value, label=label or name, elem_id=f"sdxs-{name.lower()}")
 
 
-def _stage(studio: Studio, about: About, welcome: Image.Image | None = None) -> gr.HTML:
+def _stage(
+    studio: Studio, about: About, welcome: Image.Image | None = None, style: str = ""
+) -> gr.HTML:
     """The picture, the line above it, and what is below: our own element, see page.js."""
 
     async def paint(request: Any) -> dict[str, Any]:
@@ -242,7 +255,7 @@ def _stage(studio: Studio, about: About, welcome: Image.Image | None = None) -> 
         first |= {
             "took": "An example",
             "picture": data_url(encode(welcome), "jpeg"),
-            "request": {"prompt": about.examples[0], "seed": str(FIRST_SEED)},
+            "request": {"prompt": about.examples[0], "seed": str(FIRST_SEED), "style": style},
         }
     return gr.HTML(
         first,
@@ -252,6 +265,7 @@ def _stage(studio: Studio, about: About, welcome: Image.Image | None = None) -> 
         width=about.size[0],
         height=about.size[1],
         follows=bool(about.conditions),
+        compares=bool(about.styles),
         elem_id="sdxs-stage",
         apply_default_css=False,
     )

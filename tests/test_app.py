@@ -14,7 +14,7 @@ from sdxs import serve
 from sdxs.serve import check_address, parser
 
 ROOT = Path(__file__).resolve().parents[1]
-SKETCH = "app_sketch.py"
+SKETCH, ANIME = "app_sketch.py", "app_anime.py"
 
 
 def app(
@@ -134,6 +134,11 @@ def test_a_public_page_without_a_safety_checker(tiny_checkpoint, tmp_path):
     complains(
         result, "no safety checker for", "it was asked for", "stable-diffusion-safety-checker"
     )
+
+
+def test_a_page_of_styles_without_one(tiny_checkpoint):
+    result = app("--checkpoint", str(tiny_checkpoint), "--port", free_port(), program=ANIME)
+    complains(result, "no style to choose", "--styles NAME")
 
 
 def test_a_canvas_without_a_control(tiny_checkpoint):

@@ -141,6 +141,39 @@ def test_the_png_carries_its_parameters():
     assert (text["prompt"], text["seed"], text["checkpoint"]) == ("un 🦊", "5", "c")
 
 
+# Styles
+
+
+def styled(prompt: str, *, seed: int, **worn: Any) -> Image.Image:
+    """A grey that says how much of a style it wears."""
+    return Image.new("L", (16, 16), round(100 * worn.get("style_scale", 0)) if worn else 7)
+
+
+def test_a_style_is_worn_as_strongly_as_asked():
+    own = Studio(styled, choices={"style": ("anime",)})
+    request = {"prompt": "a", "seed": 1, "style": "anime"}
+    for scale, shade in ((None, 100), ("0.5", 50), (0, 0), (2, 200)):
+        answer = asyncio.run(own.paint({**request, "style_scale": scale}))
+        assert answer["picture"] == data_url(encode(Image.new("L", (16, 16), shade)), "jpeg")
+        assert "plain" not in answer
+    for wrong in (-1, "much"):
+        answer = asyncio.run(own.paint({**request, "style_scale": wrong}))
+        assert answer["kind"] == "error" and "cannot be used" in answer["note"]
+    without = asyncio.run(own.paint({"prompt": "a", "seed": 1, "style_scale": 0.5}))
+    assert without["picture"] == data_url(encode(Image.new("L", (16, 16), 7)), "jpeg")
+
+
+def test_with_and_without_a_style():
+    own = Studio(styled, choices={"style": ("anime",)})
+    request = {"prompt": "a", "seed": 1, "compare": True}
+    assert "plain" not in asyncio.run(own.paint(request))
+    answer = asyncio.run(own.paint({**request, "style": "anime"}))
+    assert answer["plain"] == data_url(encode(Image.new("L", (16, 16), 7)), "jpeg")
+    assert answer["picture"] != answer["plain"]
+    assert "file" in asyncio.run(own.download({**request, "style": "anime"}))
+    assert "plain" not in asyncio.run(own.paint({**request, "style": "anime", "compare": "yes"}))
+
+
 # A page with a canvas
 
 

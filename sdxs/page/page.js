@@ -33,9 +33,14 @@ window.sdxs = (() => {
     stage.picture.alt = request.prompt;
     stage.took.textContent = `${Math.round(answer.ms)} ms`;
     stage.save.disabled = false;
-    if (!stage.control) return;
-    stage.control.parentElement.hidden = !answer.control;
-    if (answer.control) stage.control.src = answer.control;
+    if (stage.control) {
+      stage.control.parentElement.hidden = !answer.control;
+      if (answer.control) stage.control.src = answer.control;
+    }
+    if (stage.plain) {
+      stage.plain.parentElement.toggleAttribute("data-compares", Boolean(answer.plain));
+      if (answer.plain) stage.plain.src = answer.plain;
+    }
   }
 
   async function work() {
@@ -78,8 +83,11 @@ window.sdxs = (() => {
   // that the welcome picture answers, if there is one.
   function connect(element, server, welcome) {
     const own = (name) => element.querySelector(`#sdxs-${name}`);
-    stage = { element, server, note: own("note"), picture: own("picture") };
-    Object.assign(stage, { took: own("took"), save: own("save"), control: own("control") });
+    stage = { element, server };
+    for (const name of ["note", "picture", "took", "save", "control", "plain"]) stage[name] = own(name);
+    own("divider")?.addEventListener("input", ({ target }) => {
+      target.parentElement.style.setProperty("--divider", `${target.value}%`);
+    });
     shown = welcome ?? null;
     if (shown) stage.picture.alt = shown.prompt;
     stage.save.addEventListener("click", download);

@@ -23,7 +23,13 @@ class Standin:
         self._lock = threading.Lock()
 
     def __call__(
-        self, prompt: str, *, seed: int, decoder: str = "tiny", style: str = ""
+        self,
+        prompt: str,
+        *,
+        seed: int,
+        decoder: str = "tiny",
+        style: str = "",
+        style_scale: float = 1.0,
     ) -> Image.Image:
         if "boom" in prompt:
             raise RuntimeError("a secret of the server")
@@ -32,11 +38,14 @@ class Standin:
             warnings.warn(PromptCutWarning(f"not seen: {prompt[WINDOW:]}"), stacklevel=2)
         with self._lock:
             self.made.append(prompt)
-        return self.draw(prompt, seed, decoder, style)
+        return self.draw(prompt, seed, decoder, style, style_scale)
 
     @staticmethod
-    def draw(prompt: str, seed: int, decoder: str = "tiny", style: str = "") -> Image.Image:
-        digest = hashlib.sha256(f"{prompt}|{seed}|{decoder}|{style}".encode()).digest()[:8]
+    def draw(
+        prompt: str, seed: int, decoder: str = "tiny", style: str = "", style_scale: float = 1.0
+    ) -> Image.Image:
+        facts = f"{prompt}|{seed}|{decoder}|{style}|{float(style_scale)}"
+        digest = hashlib.sha256(facts.encode()).digest()[:8]
         bits = np.unpackbits(np.frombuffer(digest, np.uint8)).reshape(8, 8)
         return Image.fromarray(np.kron(bits * 255, np.ones((16, 16), np.uint8))).convert("RGB")
 

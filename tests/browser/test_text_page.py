@@ -34,9 +34,11 @@ def source(picture: Image.Image) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(encode(picture)).decode()
 
 
-def shows(page: Page, prompt: str, seed: int, decoder: str = "tiny", style: str = "") -> None:
+def shows(
+    page: Page, prompt: str, seed: int, decoder: str = "tiny", style: str = "", scale: float = 1.0
+) -> None:
     """Wait until the picture on the page is the one of this request, byte for byte."""
-    wanted = source(Standin.draw(prompt, seed, decoder, style))
+    wanted = source(Standin.draw(prompt, seed, decoder, style, scale))
     page.wait_for_function("src => document.getElementById('sdxs-picture').src === src", arg=wanted)
 
 
@@ -165,8 +167,43 @@ def test_a_style_can_be_chosen_and_laid_aside(visit, url):
     for style in ("ink", "anime"):
         page.get_by_label(style).check()
         shows(page, "a cone", 0, style=style)
-    page.get_by_label("none").check()
+    page.get_by_role("radio", name="none").first.check()
     shows(page, "a cone", 0)
+
+
+def test_the_strength_of_a_style_acts_at_once(visit, url):
+    page = visit(url)
+    prompt_box(page).fill("a cone")
+    page.get_by_label("ink").check()
+    shows(page, "a cone", 0, style="ink")
+    for scale in ("0.5", "0", "1.25"):
+        page.locator("#sdxs-style-scale input[type=number]").fill(scale)
+        page.keyboard.press("Tab")
+        shows(page, "a cone", 0, style="ink", scale=float(scale))
+    page.get_by_role("radio", name="none").first.check()
+    shows(page, "a cone", 0)
+
+
+def test_with_and_without_a_style_side_by_side(visit, url):
+    page = visit(url)
+    plain, divider = page.locator("#sdxs-plain"), page.locator("#sdxs-divider")
+    prompt_box(page).fill("a cone")
+    page.get_by_label("Compare").check()
+    shows(page, "a cone", 0)
+    expect(plain).to_be_hidden()  # there is no style to leave out
+    page.get_by_label("anime").check()
+    shows(page, "a cone", 0, style="anime")
+    expect(plain).to_be_visible()
+    expect(plain).to_have_attribute("src", source(Standin.draw("a cone", 0)))
+    frame = page.locator(".sdxs-frame").bounding_box()
+    page.mouse.click(frame["x"] + 0.25 * frame["width"], frame["y"] + 0.5 * frame["height"])
+    assert 20 <= int(divider.input_value()) <= 30
+    shown = plain.evaluate("element => getComputedStyle(element).clipPath")
+    assert re.search(r"7[0-9](\.\d+)?%", shown), shown
+    divider.focus()
+    page.keyboard.press("ArrowRight")
+    page.get_by_label("Compare").uncheck()
+    expect(plain).to_be_hidden()
 
 
 def test_the_decoder_can_be_chosen_where_there_are_two(visit, url):

@@ -1,0 +1,28 @@
+"""The page of styles: type a prompt, and the picture follows in the style that you choose."""
+
+import argparse
+import functools
+
+import sdxs
+from sdxs.about import About, welcome_picture
+from sdxs.serve import StartError, run
+from sdxs.ui import Page, text_page
+
+
+def make_page(options: argparse.Namespace) -> Page:
+    model = sdxs.SDXS.load(
+        options.checkpoint,
+        styles=options.styles or "all",
+        controls=options.controls,
+        safety=options.safety,
+    )
+    about = About.of(model, page="anime")
+    if not about.styles:
+        raise StartError(f"{model.checkpoint} has no style to choose: name one, --styles NAME")
+    style = about.styles[0]
+    welcome = welcome_picture(functools.partial(model, style=style), about)
+    return text_page(model, about=about, welcome=welcome, style=style)
+
+
+if __name__ == "__main__":
+    run(make_page, __doc__)
