@@ -1,8 +1,8 @@
-"""Pictures of how training went: curves of runs, sheets stage by stage, clouds of points.
+"""How training went: curves of runs, sheets stage by stage, clouds of points, a table of results.
 
-`python -m sdxs.train.figures curves runs/teacher --output teacher.png` and
-`python -m sdxs.train.figures sheet "MSE=runs/warmup-mse" "FM=runs/warmup" --output stages.png`.
-Needs matplotlib (`pip install -e '.[train]'`).
+`python -m sdxs.train.figures curves runs/teacher --output teacher.png`,
+`python -m sdxs.train.figures sheet "MSE=runs/warmup-mse" "FM=runs/warmup" --output stages.png` and
+`python -m sdxs.train.figures table runs/*`. Curves need matplotlib (`pip install -e '.[train]'`).
 """
 
 import argparse
@@ -20,10 +20,13 @@ from sdxs.storybook.captions import frozen_captions
 from sdxs.train import stage
 from sdxs.train.loop import TrainingError
 from sdxs.train.machine import DEVICE
-from sdxs.train.score import painter, sampling
+from sdxs.train.score import SCORE, painter, sampling
 from sdxs.train.solver import Model
 
 EDGE, NAMES = 6, 96  # pixels between pictures, and for a row's name
+MEASURED = (  # by a stage itself, where it does
+    "right", "psnr", "psnr_in_boxes", "psnr_anime", "psnr_woodcut", "a", "a_larger", "faster",
+)  # fmt: skip
 
 
 def plots() -> Any:
@@ -110,6 +113,34 @@ def sheet(models: Mapping[str, Path], autoencoder: Path, count: int, output: Pat
     page.save(output, optimize=True)
 
 
+def table(runs: Mapping[str, Path]) -> str:
+    """What stages left, a row each, as Markdown: how long they took and what came of it."""
+    heads = ("run", "stage", "seed", "steps", "hours", "A", "B", "B, unseen pairs", "Fréchet",
+             "diversity", "sharpness", "measured by itself")  # fmt: skip
+    rows = [heads, ("---",) * len(heads)]
+    for name, run in runs.items():
+        result = stage.read(run)
+        file = run / SCORE
+        score = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        spread = score.get("distribution", {})
+        rows.append((
+            name, result["stage"], *(str(result.get(key, "")) for key in ("seed", "steps")),
+            f"{result['hours']:.2f}", _share(score, "seen", "A"), _share(score, "seen", "B"),
+            _share(score, "unseen", "B"),
+            *(str(spread.get(key, "")) for key in ("frechet", "diversity", "sharpness")),
+            ", ".join(f"{key} {result[key]:g}" for key in MEASURED if key in result),
+        ))  # fmt: skip
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _share(score: Mapping[str, Any], captions: str, letter: str) -> str:
+    """A share in percent and the bounds of its interval."""
+    if captions not in score:
+        return ""
+    row = score[captions][letter]
+    return "{:.1f} ({:.1f} to {:.1f})".format(*(100 * row[k] for k in ("share", "lower", "upper")))
+
+
 def png(text: str) -> Path:
     """An argparse type: where a figure can go."""
     path = Path(text)
@@ -133,6 +164,14 @@ def named(text: str) -> tuple[str, Path]:
     return name or Path(folder).name, stage.finished_by(*stage.MODELS)(folder)
 
 
+def finished(text: str) -> tuple[str, Path]:
+    """An argparse type: NAME=FOLDER, or the folder alone, of any stage that is finished."""
+    name, _, folder = text.rpartition("=")
+    if not (Path(folder) / stage.RESULT).is_file():
+        raise argparse.ArgumentTypeError(f"{folder} has no {stage.RESULT}: no stage ended there")
+    return name or Path(folder).name, Path(folder)
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = stage.parser("figures", __doc__)
     kinds = parser.add_subparsers(dest="kind", required=True)
@@ -143,9 +182,13 @@ def main(arguments: list[str] | None = None) -> None:
     stage.needs(painted, "--autoencoder", "autoencoder", "decoder", default="autoencoder",
                 words="what makes pictures of latents")  # fmt: skip
     painted.add_argument("--count", type=stage.positive, default=8, help="captions")
+    listed = kinds.add_parser("table", help="what stages left and what it scored, as Markdown")
+    listed.add_argument("runs", type=finished, nargs="+", metavar="NAME=FOLDER", help="a row each")
     for kind in (plotted, painted):
         kind.add_argument("--output", type=png, required=True, metavar="PNG", help="where it goes")
     options = parser.parse_args(arguments)
+    if options.kind == "table":
+        return print(table(dict(options.runs)))
     if options.kind == "curves":
         curves(options.runs, options.output)
     else:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sdxs.train import figures
+from sdxs.train import figures, stage
 from sdxs.train.loop import TrainingError
 
 
@@ -40,3 +40,26 @@ def test_without_matplotlib_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(builtins, "__import__", missing)
     with pytest.raises(TrainingError, match=r"pip install -e"):
         figures.plots()
+
+
+def test_a_table_of_what_stages_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    stage.finish(tmp_path / "one", "autoencoder", 1800, psnr=32.5, seed=4, steps=10)
+    stage.finish(tmp_path / "two", "distill", 5400, seed=6, steps=2400)
+    share = {"share": 0.674, "lower": 0.6321, "upper": 0.7, "chance": 0.1, "n": 500}
+    score = {"seen": {"A": share, "B": share}, "unseen": {"B": share}}
+    score |= {"distribution": {"frechet": 1.25, "diversity": 2.5, "sharpness": 0.02, "n": 5000}}
+    (tmp_path / "two/score.json").write_text(json.dumps(score))
+    capsys.readouterr()
+    figures.main(["table", str(tmp_path / "one"), f"SSD={tmp_path / 'two'}"])
+    rows = [row.strip("| ").split(" | ") for row in capsys.readouterr().out.splitlines()]
+    assert rows[2][:5] == ["one", "autoencoder", "4", "10", "0.50"]
+    assert rows[2][-1].endswith("psnr 32.5")
+    shown = "67.4 (63.2 to 70.0)"
+    assert rows[3][:11] == [
+        "SSD", "distill", "6", "2400", "1.50", shown, shown, shown, "1.25", "2.5", "0.02"
+    ]  # fmt: skip
+    with pytest.raises(SystemExit, match="2"):
+        figures.main(["table", str(tmp_path)])
+    assert "has no result.json" in capsys.readouterr().err
