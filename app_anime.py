@@ -1,7 +1,7 @@
 """The page of styles: type a prompt, and the picture follows in the style that you choose."""
 
 import argparse
-import functools
+from typing import Any
 
 import sdxs
 from sdxs.about import About, welcome_picture
@@ -20,7 +20,11 @@ def make_page(options: argparse.Namespace) -> Page:
     if not about.styles:
         raise StartError(f"{model.checkpoint} has no style to choose: name one, --styles NAME")
     style = about.styles[0]
-    welcome = welcome_picture(functools.partial(model, style=style), about)
+
+    def styled(prompt: str, *, seed: int) -> Any:
+        return model(prompt, seed=seed, style=style)
+
+    welcome = welcome_picture(styled, about)
     return text_page(model, about=about, welcome=welcome, style=style)
 
 

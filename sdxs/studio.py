@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from sdxs.conditions import CONDITIONS
@@ -203,15 +204,16 @@ class Studio:
             warnings.simplefilter("always", PromptCutWarning)
             warnings.simplefilter("always", SafetyWarning)
             picture = self._generate(prompt, **options)
+            file = encode(picture, format, info=info)
+            ms = round(1000 * (time.perf_counter() - start), 1)
             plain = {name: options[name] for name in options if not name.startswith("style")}
             other = self._generate(prompt, **plain) if compare else None
         kinds = PromptCutWarning, SafetyWarning
         notes = [_short(w.message, 240) for w in caught if issubclass(w.category, kinds)]
-        file = encode(picture, format, info=info)
         return Made(
             file,
-            ms=round(1000 * (time.perf_counter() - start), 1),
-            warning="; ".join(notes),
+            ms,
+            warning="; ".join(dict.fromkeys(notes)),
             hint=ALONE if canvas and not followed else "",
             followed=encode(followed, "png") if followed else b"",
             plain=encode(other, format) if other else b"",
@@ -220,12 +222,15 @@ class Studio:
     def _followed(self, canvas: Canvas) -> Image.Image | None:
         """What a control follows of a canvas; None for a blank one."""
         assert self._condition is not None
+        if not canvas.drawing:
+            return None
+        drawing = parse_drawing(canvas.drawing)
+        if not np.ptp(np.asarray(drawing.convert("RGB")), axis=(0, 1)).any():
+            return None  # one colour: a canvas that nobody drew on
         try:
-            if canvas.drawing:
-                return self._condition(canvas.condition, parse_drawing(canvas.drawing))
+            return self._condition(canvas.condition, drawing)
         except NothingToFollow:
-            pass
-        return None
+            return None
 
 
 def parse_prompt(value: Any) -> str:

@@ -6,6 +6,7 @@ the making, the newest request waiting) is `page/page.js` and `studio.py`, the c
 `page/canvas.js`; the public limits are in `Page.launch`. The only file that imports Gradio.
 """
 
+import inspect
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -93,9 +94,10 @@ def text_page(
                 options = _options(about, style)
                 words = _chips("words", "Words it knows", about.words)
                 gr.HTML(about.html(), elem_id="sdxs-about", apply_default_css=False)
-        _asks(page, {"prompt": prompt, "seed": seed, **options})
+        fields = {"prompt": prompt, "seed": seed, **options}
+        _asks(page, fields)
         _clicks(prompt, seed, dice, examples, words)
-        _program_interface(studio, prompt, seed)
+        _program_interface(studio, fields)
     return page
 
 
@@ -142,10 +144,11 @@ def sketch_page(
                 words = _chips("words", "Words it knows", about.words)
         if way:
             options["condition"] = way
-        _asks(page, {"prompt": prompt, "seed": seed, "strength": strength, **options})
+        options = {"strength": strength, **options}
+        _asks(page, {"prompt": prompt, "seed": seed, **options})
         _clicks(prompt, seed, dice, examples, words)
-        drawing = gr.Textbox("", label="drawing", visible=False)
-        _program_interface(studio, prompt, seed, drawing, strength, *([way] if way else []))
+        drawing = gr.Textbox("", label="drawing", visible=False)  # the canvas, for programs
+        _program_interface(studio, {"prompt": prompt, "seed": seed, "drawing": drawing, **options})
     return page
 
 
@@ -306,29 +309,31 @@ def _chips(look: str, title: str, groups: Mapping[str, Sequence[str]]) -> gr.HTM
     )
 
 
-def _program_interface(studio: Studio, *fields: Field) -> None:
+def _program_interface(studio: Studio, fields: Mapping[str, Field]) -> None:
     """`/generate` for programs: the bytes that the page would show, as a file."""
     output = gr.Image(label="picture", visible=False)
+    given = {name: field for name, field in fields.items() if name != "compare"}
 
-    async def generate(
-        prompt: str, seed: str, drawing: str = "", strength: float = 1, condition: str = ""
-    ) -> str:
+    async def generate(*values: Any) -> str:
         """Make the picture of a prompt: a JPEG file, the same for the same request.
 
         On a page with a canvas, `drawing` is a data URL of a PNG, JPEG or WebP picture.
         """
+        asked = dict(zip(given, values, strict=True))
+        chosen = {name: value for name, value in asked.items() if value not in ("", None)}
         try:
-            made = await studio.make(
-                prompt, seed, drawing=drawing, strength=strength, condition=condition or None
-            )
+            made = await studio.make(**{"prompt": "", "seed": "", **chosen})
         except SDXSError as error:
             raise gr.Error(str(error), print_exception=False) from None
         if made.warning:
             gr.Warning(made.warning)
         return save_bytes_to_cache(made.file, "picture.jpg", output.GRADIO_CACHE)
 
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD  # Gradio names the parameters by them
+    named = inspect.Signature([inspect.Parameter(name, kind) for name in given])
+    generate.__signature__ = named  # type: ignore[attr-defined]
     gr.Button(visible=False).click(
-        generate, list(fields), output, api_name="generate", api_visibility="public"
+        generate, list(given.values()), output, api_name="generate", api_visibility="public"
     )
 
 

@@ -6,14 +6,15 @@ import io
 import re
 import threading
 import time
-import tracemalloc
+import warnings
 from typing import Any
 
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from sdxs import studio
-from sdxs.errors import InputError, NothingToFollow
+from sdxs.errors import InputError, NothingToFollow, PromptCutWarning
 from sdxs.picture import encode
 from sdxs.studio import Studio, data_url, file_name, parse_prompt, parse_seed, parse_strength
 
@@ -163,6 +164,16 @@ def test_a_style_is_worn_as_strongly_as_asked():
     assert without["picture"] == data_url(encode(Image.new("L", (16, 16), 7)), "jpeg")
 
 
+def test_a_warning_about_both_pictures_is_said_once():
+    def cut(prompt: str, *, seed: int, **worn: Any) -> Image.Image:
+        warnings.warn(PromptCutWarning("not seen: tail"), stacklevel=1)
+        return styled(prompt, seed=seed, **worn)
+
+    own = Studio(cut, choices={"style": ("anime",)})
+    request = {"prompt": "a", "seed": 1, "style": "anime", "compare": True}
+    assert asyncio.run(own.paint(request))["note"] == "not seen: tail"
+
+
 def test_with_and_without_a_style():
     own = Studio(styled, choices={"style": ("anime",)})
     request = {"prompt": "a", "seed": 1, "compare": True}
@@ -199,8 +210,12 @@ def canvas() -> Studio:
     return Studio(followed, condition=shade, choices={"condition": ("sketch", "outlines", "canny")})
 
 
-def url(shade: int, format: str = "png", size: tuple[int, int] = (8, 8)) -> str:
-    return data_url(encode(Image.new("RGB", size, (shade,) * 3), format), format)
+def url(shade: int, format: str = "png", drawn: bool = False) -> str:
+    """A canvas of one grey, or with one side a bit darker."""
+    picture = Image.new("RGB", (64, 64), (shade,) * 3)
+    if drawn:
+        picture.paste((shade - 20,) * 3, (0, 0, 2, 64))
+    return data_url(encode(picture, format), format)
 
 
 @pytest.mark.parametrize("format", ["png", "jpeg", "webp"])
@@ -208,7 +223,7 @@ def url(shade: int, format: str = "png", size: tuple[int, int] = (8, 8)) -> str:
     ("way", "control"), [(None, "sketch"), ("outlines", "sketch"), ("canny", "canny")]
 )
 def test_a_drawing_is_followed(format, way, control):
-    request = {"prompt": "a", "seed": 1, "drawing": url(90, format), "condition": way}
+    request = {"prompt": "a", "seed": 1, "drawing": url(90, format, drawn=True), "condition": way}
     answer = asyncio.run(canvas().paint({**request, "strength": "0.5"}))
     assert answer["note"] == ""
     assert asked[0]["control"] == control and asked[0]["control_scale"] == 0.5
@@ -217,7 +232,7 @@ def test_a_drawing_is_followed(format, way, control):
     assert answer["control"] == data_url(encode(image, "png"), "png")
 
 
-@pytest.mark.parametrize("drawing", [None, "", url(255)])
+@pytest.mark.parametrize("drawing", [None, "", url(255), url(20)])
 def test_a_blank_canvas_is_a_hint_beside_the_picture(drawing):
     answer = asyncio.run(canvas().paint({"prompt": "a", "seed": 1, "drawing": drawing}))
     assert answer["picture"] and "control" not in answer and asked == [{}]
@@ -225,7 +240,7 @@ def test_a_blank_canvas_is_a_hint_beside_the_picture(drawing):
 
 
 def test_strength_nought_counts():
-    asyncio.run(canvas().make("a", 1, drawing=url(9), strength=0))
+    asyncio.run(canvas().make("a", 1, drawing=url(90, drawn=True), strength=0))
     assert asked[0]["control_scale"] == 0
 
 
@@ -258,19 +273,21 @@ def test_a_spoiled_drawing_is_one_line(drawing, why):
         assert answer["kind"] == "error" and re.search(why, answer["note"])
         assert len(answer["note"]) < 300 and "\n" not in answer["note"]
     assert asked == []
-    assert asyncio.run(own.paint({**request, "drawing": url(9)}))["picture"]
+    assert asyncio.run(own.paint({**request, "drawing": url(90, drawn=True)}))["picture"]
 
 
-def test_a_drawing_of_too_many_pixels_is_refused_before_it_is_decoded():
+def test_a_drawing_of_too_many_pixels_is_refused_before_it_is_decoded(monkeypatch):
     head = io.BytesIO()
     Image.new("1", (20_000, 20_000)).save(head, "PNG")
-    tracemalloc.start()
-    answer = asyncio.run(
-        canvas().paint({"prompt": "a", "seed": 1, "drawing": data_url(head.getvalue(), "png")})
-    )
-    assert "is too large" in answer["note"]
-    assert tracemalloc.get_traced_memory()[1] < 20e6
-    tracemalloc.stop()
+
+    def decode(self: Image.Image) -> None:
+        raise AssertionError("it was decoded")
+
+    monkeypatch.setattr(PngImageFile, "load", decode)
+    request = {"prompt": "a", "seed": 1, "drawing": data_url(head.getvalue(), "png")}
+    assert "is too large" in asyncio.run(canvas().paint(request))["note"]
+    request["drawing"] = url(90, drawn=True)
+    assert "it was decoded" in asyncio.run(canvas().paint(request))["note"]  # the trap works
 
 
 @pytest.mark.parametrize("strength", ["", "much", -0.1, 2.1, float("nan"), True, [1], "1" * 999])
@@ -282,7 +299,7 @@ def test_bad_strengths(strength):
 @pytest.mark.parametrize("way", ["depth", 7, ["sketch"]])
 def test_a_way_to_follow_that_there_is_not(way):
     with pytest.raises(InputError, match="There is no condition"):
-        asyncio.run(canvas().make("a", 1, drawing=url(9), condition=way))
+        asyncio.run(canvas().make("a", 1, drawing=url(90, drawn=True), condition=way))
 
 
 def test_a_template_holds_the_prompt():
@@ -301,7 +318,9 @@ def test_a_template_holds_the_prompt():
 
 
 def test_the_png_says_what_was_followed():
-    file = asyncio.run(canvas().make("a", 5, drawing=url(9), strength=0.7, format="png")).file
+    file = asyncio.run(
+        canvas().make("a", 5, drawing=url(90, drawn=True), strength=0.7, format="png")
+    ).file
     text = Image.open(io.BytesIO(file)).text  # type: ignore[attr-defined]
     assert (text["condition"], text["control_scale"]) == ("sketch", "0.7")
     assert "drawing" not in text

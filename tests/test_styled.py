@@ -11,7 +11,7 @@ from sdxs.storybook import styled
 from sdxs.storybook.hands import HANDS
 from sdxs.storybook.render import render
 from sdxs.storybook.scenes import sample_scenes
-from sdxs.storybook.styled import MASK, StyledJudge, iou, of_hands
+from sdxs.storybook.styled import StyledJudge, iou, of_hands
 from sdxs.train.evaluator import draw_hands
 from sdxs.train.lora import lora, save_style
 from sdxs.train.style import TARGETS
@@ -30,7 +30,7 @@ def test_the_judge_sees_what_an_evaluator_sees_and_more(tmp_path):
     with torch.no_grad():
         sight, hand, mask = judge.all(pictures)
         torch.testing.assert_close(judge(pictures).present, sight.present)
-    assert hand.shape == (2, 1 + len(HANDS)) and mask.shape == (2, 1, MASK, MASK)
+    assert hand.shape == (2, 1 + len(HANDS)) and mask.shape == (2, 1, 64, 64)
     judge.save(tmp_path)
     assert isinstance(StyledJudge.load(tmp_path), StyledJudge)
     assert set(of_hands(judge, 2, 128)) == {
@@ -41,7 +41,7 @@ def test_the_judge_sees_what_an_evaluator_sees_and_more(tmp_path):
 def test_hands_are_drawn_as_they_are_named():
     scenes = sample_scenes(24, 4, unseen="any")
     pictures, hands, masks = draw_hands(scenes, 64, 3)
-    assert pictures.shape == (24, 3, 64, 64) and masks.shape == (24, 1, MASK, MASK)
+    assert pictures.shape == (24, 3, 64, 64) and masks.shape == (24, 1, 32, 32)
     assert (hands[:8] == 0).all() and (hands[8:16] > 0).all() and (hands[16:] == -1).all()
     plain = ((render(scenes, 64).picture + 1) * 127.5).round().byte()
     assert torch.equal(pictures[:8], plain[:8])

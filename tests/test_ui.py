@@ -82,9 +82,11 @@ def test_generate_of_a_canvas_follows_a_drawing():
     page.launch(server_name="127.0.0.1", quiet=True, prevent_thread_lock=True)
     try:
         client = Client(page.local_url, verbose=False)
-        url = data_url(encode(Image.new("RGB", (8, 8), (90, 90, 90)), "png"), "png")
+        drawn = Image.new("RGB", (8, 8), (90, 90, 90))
+        drawn.putpixel((7, 7), (0, 0, 0))
+        url = data_url(encode(drawn, "png"), "png")
         file = client.predict("a", 1, url, 0.5, api_name="/generate")
-        image = Image.new("L", (8, 8), 90)
+        image = drawn.convert("L")
         wanted = follow("a", seed=1, control_image=image, control_scale=0.5)
         assert Path(file).read_bytes() == encode(wanted)
         file = client.predict("a", 1, api_name="/generate")

@@ -207,7 +207,8 @@ window.sdxsCanvas = (() => {
         }
       } else if (event.key === " ") {
         camera.stop();
-        if (page.drawn) page.lift();
+        if (event.repeat) ; // it is held down
+        else if (page.drawn) page.lift();
         else page.press(tools.tool, { ...keyboard }, wide(event));
       } else if (event.key === "Escape") page.lift();
       else if (event.key === "p") choose("tool", "pen");
@@ -274,7 +275,8 @@ window.sdxsCanvas = (() => {
     });
     document.addEventListener("paste", (event) => {
       const picture = [...event.clipboardData.files].find(({ type }) => type.startsWith("image/"));
-      if (!picture) return;
+      const text = isText(event.target) && event.clipboardData.types.includes("text/plain");
+      if (!picture || text) return; // office programs hand over a picture of the text, too
       event.preventDefault();
       open(picture);
     });
@@ -282,7 +284,8 @@ window.sdxsCanvas = (() => {
     listener.follow(page.snapshot);
   }
 
-  const isText = (target) => target instanceof Element && target.closest("input, textarea, [contenteditable]") !== null;
+  const TEXT = "textarea, [contenteditable], input:not([type=radio], [type=checkbox], [type=range])";
+  const isText = (target) => target instanceof Element && target.closest(TEXT) !== null;
 
   const nameOf = (file) => file.name || "The picture";
 
@@ -315,28 +318,31 @@ window.sdxsCanvas = (() => {
     async function start() {
       const mine = (asked += 1);
       button.setAttribute("aria-pressed", "true");
-      let opened;
+      const video = document.createElement("video");
+      let opened = null;
+      const close = () => opened?.getTracks().forEach((track) => track.stop());
       try {
         opened = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 } } });
+        Object.assign(video, { srcObject: opened, muted: true, playsInline: true });
+        await video.play();
       } catch (error) {
+        close();
+        if (mine !== asked) return;
         stop();
         return listener.say(unseen(error), "error");
       }
-      if (mine !== asked) return opened.getTracks().forEach((track) => track.stop());
+      if (mine !== asked) return close();
       stream = opened;
       const [track] = stream.getVideoTracks();
       const mirror = track.getSettings().facingMode !== "environment";
-      const video = document.createElement("video");
-      Object.assign(video, { srcObject: stream, muted: true, playsInline: true });
-      await video.play();
-      if (mine !== asked) return;
       page.keep();
       track.addEventListener("ended", stop);
       const frame = () => {
         if (mine !== asked) return;
         page.show(sized(video), { cover: true, mirror });
-        video.requestVideoFrameCallback(frame);
+        next(frame);
       };
+      const next = (then) => (video.requestVideoFrameCallback ?? requestAnimationFrame).call(video.requestVideoFrameCallback ? video : window, then);
       frame();
     }
 

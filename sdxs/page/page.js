@@ -12,6 +12,7 @@ window.sdxs = (() => {
 
   let waiting = null; // the newest request, not yet sent
   let busy = false; // one is on its way
+  let told = false; // a note of the page's own, which answers to earlier requests leave alone
   let shown = null; // the request that the picture on show answers
   let touched = false; // the visitor has written something; until then the welcome picture's prompt counts
   let asked = null; // the request that was last asked for, without a drawing
@@ -26,7 +27,7 @@ window.sdxs = (() => {
   const call = (name, request) => stage.server[name](request).catch(() => undefined);
 
   function show(request, answer) {
-    say(answer.note ?? "", answer.kind ?? "");
+    if (!told) say(answer.note ?? "", answer.kind ?? "");
     if (!answer.picture) return;
     shown = request;
     stage.picture.src = answer.picture; // the old picture stays until the new one is ready
@@ -64,6 +65,7 @@ window.sdxs = (() => {
   }
 
   function ask(request) {
+    told = false;
     waiting = request;
     work();
   }
@@ -122,7 +124,10 @@ window.sdxs = (() => {
   const choose = (text) => text;
   const append = (text, prompt) => `${prompt.trimEnd()} ${text}`.trimStart();
 
-  const tell = (text, kind) => stage && say(text, kind);
+  function tell(text, kind) {
+    told = true;
+    if (stage) say(text, kind);
+  }
 
   return { connect, chips, changed, follow, drew, say: tell, roll, choose, append };
 })();

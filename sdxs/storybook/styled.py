@@ -29,7 +29,6 @@ from sdxs.weights import weights_folder
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 PLAIN = 0  # the number of the renderer's own hand; those of HANDS follow
-MASK = 64  # cells of a side in which things are seen
 
 
 class StyledJudge(Evaluator):
@@ -62,7 +61,7 @@ def of_hands(judge: StyledJudge, count: int, resolution: int) -> dict[str, float
             sight, hand, mask = judge.all(picture)
             results += check(sight, captions[first : first + BATCH])
             right += int((hand.argmax(1) == number).sum())
-            seen = F.adaptive_avg_pool2d(drawn.seen.sum(1, keepdim=True), MASK) > 0.5
+            seen = F.avg_pool2d(drawn.seen.sum(1, keepdim=True), 2) > 0.5
             overlap += float(iou(mask > 0, seen).sum())
         a, stated = tally(results)["A"]
         scores = {"a": a / stated, "hand": right / count, "iou": overlap / count}

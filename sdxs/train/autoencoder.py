@@ -8,7 +8,7 @@ Latents that hold much detail and little colour reconstruct well and are hard to
 so the decoder must also paint the small picture from the small latents (EQ-VAE, arXiv
 2502.09509), and what differs from one latent cell to the next is held down.
 
-With `--hands`, pictures by many other hands are learnt beside the renders (`storybook.hands`), as
+With `--hands N`, pictures by many other hands are learnt beside the renders (`storybook.hands`), as
 Stable Diffusion's autoencoder has seen pictures of every kind: a style needs latents of its own.
 """
 
@@ -63,6 +63,17 @@ def draw_pictures(
 def to_unit(pictures: Tensor) -> Tensor:
     """uint8 to [-1, 1]."""
     return pictures.float() / 127.5 - 1
+
+
+@torch.no_grad()
+def encoded(vae: AutoencoderTiny, pictures: Tensor) -> Tensor:
+    """uint8 pictures (N, 3, R, R) to latents (N, 4, R / 8, R / 8) float32."""
+    parts = []
+    for some in pictures.split(32):
+        with fast():
+            z = vae.encoder(to_unit(some).to(DEVICE, memory_format=torch.channels_last))
+        parts.append(z.float().cpu().contiguous())
+    return torch.cat(parts)
 
 
 def crops(pictures: Tensor, scenes: list[Scene], count: int, generator: torch.Generator) -> Tensor:
@@ -143,6 +154,8 @@ def train(
     begin: an earlier one to go on from. keep_latents: those of renders. hands: pictures by other
     hands in each batch, beside the renders. width: of a new one. Raises TrainingError.
     """
+    if hands < 0:
+        raise loop.TrainingError("--hands is how many pictures, 0 or more")
     if keep_latents and begin is None:
         raise loop.TrainingError("there are no latents to keep yet: --keep-latents needs --begin")
     torch.manual_seed(seed)
@@ -193,12 +206,11 @@ def train(
     settings = {
         "begins_with": begins_with,
         "keep_latents": keep_latents,
-        "hands": hands,
         "batch": batch,
         "pictures": pictures,
         "lr": lr,
         "resolution": resolution,
-    }
+    } | ({"hands": hands} if hands else {})
     seconds = loop.run(
         run, {"vae": vae, "optimizer": optimizer}, step, steps=steps, seed=seed,
         settings=settings, title="autoencoder", save_seconds=save_seconds, flat=1 - DECAY,

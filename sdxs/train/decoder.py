@@ -24,7 +24,7 @@ from sdxs.storybook.evaluator import Evaluator
 from sdxs.storybook.hands import HANDS
 from sdxs.storybook.scenes import sample_scenes
 from sdxs.train import loop, stage
-from sdxs.train.autoencoder import box_psnr, draw_pictures, to_unit
+from sdxs.train.autoencoder import box_psnr, draw_pictures, encoded
 from sdxs.train.latents import encode_scenes
 from sdxs.train.losses import hinge, unmasked
 from sdxs.train.machine import DEVICE, fast, placed
@@ -102,19 +102,6 @@ def compared(
     return {"a": round(ours, 4), "a_larger": round(theirs, 4), "faster": round(faster, 2)}
 
 
-@torch.no_grad()
-def by_hands(vae: AutoencoderTiny, count: int, seed: int, resolution: int) -> Tensor:
-    """Latents of pictures by other hands, (count, 4, h, w) float16."""
-    scenes = sample_scenes(count, seed)
-    drawn = draw_pictures(scenes, resolution, "other hands", random.Random(seed))
-    parts = []
-    for some in drawn.split(32):
-        with fast():
-            z = vae.encoder(to_unit(some).to(DEVICE, memory_format=torch.channels_last))
-        parts.append(z.cpu().contiguous().half())
-    return torch.cat(parts)
-
-
 def train(
     run: Path,
     *,
@@ -145,7 +132,9 @@ def train(
     painted = Pairs(pairs)
     known = torch.cat((data.latents, painted.latents[: len(data.latents)]))
     if hands:
-        known = torch.cat((known, by_hands(larger, pictures, seed, resolution)))
+        scenes = sample_scenes(pictures, seed)
+        drawn = draw_pictures(scenes, resolution, "other hands", random.Random(seed))
+        known = torch.cat((known, encoded(larger, drawn).half()))
     torch.manual_seed(seed)
     tiny, judge = placed(build(larger, width)), placed(Discriminator())
     decoder = tiny.decoder.train()
@@ -195,7 +184,6 @@ def train(
     settings = {
         "autoencoder": loop.fingerprint(larger),
         "pairs": painted.settings,
-        "hands": hands,
         "width": width,
         "scale": scale,
         "gan": gan,
@@ -203,7 +191,7 @@ def train(
         "pictures": pictures,
         "lr": lr,
         "resolution": resolution,
-    }
+    } | ({"hands": True} if hands else {})
     parts = {
         "decoder": decoder,
         "judge": judge,

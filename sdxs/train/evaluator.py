@@ -18,7 +18,7 @@ from sdxs.storybook.evaluator import Evaluator
 from sdxs.storybook.hands import HANDS, any_hand, redraw
 from sdxs.storybook.render import render
 from sdxs.storybook.scenes import COLOURS, GROUNDS, SIZES, SKIES, THINGS, Scene, sample_scenes
-from sdxs.storybook.styled import MASK, PLAIN, StyledJudge, of_hands
+from sdxs.storybook.styled import PLAIN, StyledJudge, of_hands
 from sdxs.train import loop, stage
 from sdxs.train.autoencoder import draw_pictures, to_unit
 from sdxs.train.machine import DEVICE, fast, placed
@@ -48,7 +48,7 @@ def labels(scenes: list[Scene]) -> dict[str, Tensor]:
 
 
 def draw_hands(scenes: list[Scene], resolution: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Pictures uint8 (N, 3, R, R), whose hand (N,), and where things are (N, 1, MASK, MASK).
+    """Pictures uint8 (N, 3, R, R), whose hand (N,), and where things are (N, 1, R / 2, R / 2).
 
     Every few scenes by the renderer itself, by a hand of HANDS, by one that nobody named (-1).
     """
@@ -63,7 +63,7 @@ def draw_hands(scenes: list[Scene], resolution: int, seed: int) -> tuple[Tensor,
             picture, hand = redraw(drawn, any_hand(rng)), -1
         parts.append(((picture + 1) * 127.5).round().clamp(0, 255).byte())
         hands.append(torch.full((len(picture),), hand))
-        masks.append(F.adaptive_avg_pool2d(drawn.seen.sum(1, keepdim=True), MASK).clamp(0, 1))
+        masks.append(F.avg_pool2d(drawn.seen.sum(1, keepdim=True), 2).clamp(0, 1))
     return torch.cat(parts), torch.cat(hands), torch.cat(masks)
 
 
@@ -132,9 +132,10 @@ def train(
         with fast():
             if isinstance(model, StyledJudge):
                 sight, hand, mask = model.all(picture)
-                known = want["hand"] >= 0
+                named = (want["hand"] >= 0).sum().clamp(min=1)
                 more = (
-                    F.cross_entropy(hand[known].float(), want["hand"][known]),
+                    F.cross_entropy(hand.float(), want["hand"], ignore_index=-1, reduction="sum")
+                    / named,
                     F.binary_cross_entropy_with_logits(mask.float(), want["mask"]),
                 )
             else:
@@ -156,12 +157,11 @@ def train(
 
     settings = {
         "autoencoder": loop.fingerprint(vae),
-        "hands": hands,
         "batch": batch,
         "pictures": pictures,
         "lr": lr,
         "resolution": resolution,
-    }
+    } | ({"hands": True} if hands else {})
     seconds = loop.run(
         run, {"model": model, "optimizer": optimizer}, step, steps=steps, seed=seed,
         settings=settings, title="evaluator", save_seconds=save_seconds,

@@ -2,7 +2,8 @@
 
 `python -m sdxs.train.figures curves runs/teacher --output teacher.png`,
 `python -m sdxs.train.figures sheet "MSE=runs/warmup-mse" "FM=runs/warmup" --output stages.png` and
-`python -m sdxs.train.figures table runs/*`. Curves need matplotlib (`pip install -e '.[train]'`).
+`python -m sdxs.train.figures table runs/teacher runs/distill`.
+Curves need matplotlib (`pip install -e '.[train]'`).
 """
 
 import argparse

@@ -4,6 +4,7 @@
 picture a text file of its name, as kohya's scripts do.
 """
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def read_folder(folder: Path, side: int) -> tuple[Tensor, list[str]]:
         caption = told.get(path.name)
         beside = path.with_suffix(".txt")
         if caption is None and beside.is_file():
-            caption = beside.read_text(encoding="utf-8").strip()
+            caption = _read(beside).strip()
         if caption is None:
             raise TrainingError(
                 f"{path.name} has no caption: write {beside.name} beside it, or a line in "
@@ -47,12 +48,26 @@ def read_folder(folder: Path, side: int) -> tuple[Tensor, list[str]]:
     return torch.stack(pictures), captions
 
 
+def fingerprint(pictures: Tensor, captions: list[str]) -> str:
+    """Tells one folder's content from another's."""
+    digest = hashlib.sha256(pictures.numpy().tobytes())
+    digest.update("\0".join(captions).encode())
+    return digest.hexdigest()[:16]
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")  # some editors put a mark in front
+    except UnicodeDecodeError:
+        raise TrainingError(f"{file} is no UTF-8 text: save it as such") from None
+
+
 def _metadata(folder: Path) -> dict[str, str]:
     file = folder / METADATA
     if not file.is_file():
         return {}
     told = {}
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(_read(file).splitlines(), 1):
         if not line.strip():
             continue
         try:

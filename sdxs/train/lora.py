@@ -16,17 +16,19 @@ from torch import Tensor, nn
 from sdxs.styles import LowRank, read_style
 from sdxs.train import loop
 
-NAME = "addition"
+NAME = "style"
 FILE = "pytorch_lora_weights.safetensors"
 
 
-def lora(unet: UNet2DConditionModel, rank: int, targets: str) -> list[nn.Parameter]:
+def lora(
+    unet: UNet2DConditionModel, rank: int, targets: str, name: str = NAME
+) -> list[nn.Parameter]:
     """Give a U-Net a LoRA that changes nothing yet, and freeze the rest; the LoRA's weights.
 
-    targets: an expression that the names of its layers match.
+    targets: an expression that the names of its layers match. name: of the LoRA, in a state dict.
     """
     config = LoraConfig(r=rank, lora_alpha=rank, target_modules=targets)
-    inject_adapter_in_model(config, unet.requires_grad_(False), NAME)
+    inject_adapter_in_model(config, unet.requires_grad_(False), name)
     return [weight for weight in unet.parameters() if weight.requires_grad]
 
 

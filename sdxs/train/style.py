@@ -8,34 +8,21 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderTiny
-from torch import Tensor
 from torch.nn import functional as F
 
 from sdxs.schedule import add_noise, velocity
 from sdxs.train import loop, stage
-from sdxs.train.autoencoder import to_unit
+from sdxs.train.autoencoder import encoded
 from sdxs.train.averaged import Averaged
-from sdxs.train.folder import read_folder
+from sdxs.train.folder import fingerprint, read_folder
 from sdxs.train.latents import EMPTY
 from sdxs.train.lora import lora, save_style
-from sdxs.train.machine import DEVICE, fast, placed, predict
+from sdxs.train.machine import DEVICE, placed, predict
 from sdxs.train.models import FACTOR, build_scheduler
 from sdxs.train.solver import Model
 
 TARGETS = r".*(to_q|to_k|to_v|to_out\.0|proj_in|proj_out|conv1|conv2|conv_in|conv_out)"
 RANK = 5  # of every layer; the file then has about half a megabyte at preset S
-
-
-@torch.no_grad()
-def encoded(vae: AutoencoderTiny, pictures: Tensor) -> Tensor:
-    """uint8 pictures (N, 3, R, R) to latents (N, 4, R / 8, R / 8) float32."""
-    vae = placed(vae)
-    parts = []
-    for some in pictures.split(32):
-        with fast():
-            z = vae.encoder(to_unit(some).to(DEVICE, memory_format=torch.channels_last))
-        parts.append(z.float().cpu().contiguous())
-    return torch.cat(parts)
 
 
 def train(
@@ -59,7 +46,7 @@ def train(
     steers = loop.fingerprint(model.unet)
     vae = AutoencoderTiny.from_pretrained(autoencoder / "vae").eval()
     drawn, captions = read_folder(pictures, FACTOR * model.unet.config["sample_size"])
-    latents = encoded(vae, drawn)
+    latents = encoded(placed(vae), drawn)
     torch.manual_seed(seed)
     lora(model.unet, rank, TARGETS)
     unet = placed(model.unet)
@@ -84,6 +71,7 @@ def train(
         "text": loop.fingerprint(model.text),
         "autoencoder": loop.fingerprint(vae),
         "pictures": len(captions),
+        "drawn": fingerprint(drawn, captions),
         "rank": rank,
         "batch": batch,
         "lr": lr,

@@ -56,9 +56,10 @@ def train(
     data = Pairs(pairs)
     worn = style / "style"
     carried = data.settings.get("style") == fingerprint(worn)
-    if plain_mse and not carried:
+    if not carried and (plain_mse or "style" in data.settings):
         raise loop.TrainingError(f"the pairs in {pairs} are not in the style of {style}")
-    offline, plain = Model.load(teacher), loop.fingerprint(Model.load(teacher).unet)
+    offline = Model.load(teacher)
+    plain = loop.fingerprint(offline.unet)
     merge_style(offline.unet, worn)
     unet, online = (
         placed(UNet2DConditionModel.from_pretrained(folder / "unet"))

@@ -80,7 +80,7 @@ def train(
     student = placed(UNet2DConditionModel.from_pretrained(begin / "unet"))
     begins_with = loop.fingerprint(student)
     torch.manual_seed(seed)
-    weights = lora(student, rank, TARGETS)
+    weights = lora(student, rank, TARGETS, "texture")
     sizes = model.unet.config["block_out_channels"] * len(LEVELS)
     heads = Heads(sizes, model.text.config.hidden_size).to(DEVICE)
     optimizers = {

@@ -45,6 +45,8 @@ def main() -> None:
     chosen = options.parse_args()
     model = SDXS.load(chosen.checkpoint, controls=chosen.controls)
     about = About.of(model)
+    if not about.conditions:
+        options.error(f"{model.checkpoint} has no control: name one, --controls sketch=FOLDER")
     page = sketch_page(model, model.condition, about=about)
     page.launch(server_name="127.0.0.1", quiet=True, prevent_thread_lock=True)
     with sync_playwright() as playwright:

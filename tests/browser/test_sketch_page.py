@@ -167,6 +167,9 @@ def test_undo_redo_and_clear(visit, address):
     undo.click()
     assert page.evaluate(DRAWN) == second
     follows(page)
+    page.get_by_role("radio", name="a drawing").focus()
+    page.keyboard.press("Control+z")  # a radio has nothing to undo
+    assert page.evaluate(DRAWN) == first
 
 
 def test_undo_in_the_prompt_is_the_prompts(visit, address):
@@ -206,6 +209,8 @@ def test_drawing_by_keyboard(visit, address):
     page = visit(address)
     alone(page)
     canvas(page).focus()
+    outline = canvas(page).evaluate("element => getComputedStyle(element).outlineStyle")
+    assert outline == "solid"  # where the focus is can be seen
     for key in ("ArrowLeft", "Space", "Shift+ArrowRight", "Shift+ArrowRight", "ArrowDown", "Space"):
         page.keyboard.press(key)
     expect(page.locator("#sdxs-cursor")).to_be_visible()
@@ -256,6 +261,25 @@ def test_a_picture_is_opened_onto_the_canvas(visit, address, way, tmp_path):
     assert shown[150, 150].tolist() == [90, 20, 20] and shown[400, 400].tolist() == [255] * 3
     page.get_by_role("button", name="Undo", exact=True).click()
     alone(page)
+
+
+def test_text_pasted_with_a_picture_of_it_is_text(visit, address):
+    """As word processors put it on the clipboard."""
+    page = visit(address)
+    alone(page)
+    blank = page.evaluate(DRAWN)
+    stopped = page.evaluate(
+        """() => {
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([new Uint8Array(9)], "a.png", { type: "image/png" }));
+          transfer.items.add("some words", "text/plain");
+          return !document.querySelector("#sdxs-prompt textarea").dispatchEvent(new ClipboardEvent(
+            "paste", { clipboardData: transfer, bubbles: true, cancelable: true }));
+        }"""
+    )
+    assert not stopped  # the browser goes on to paste
+    assert page.evaluate(DRAWN) == blank
+    expect(note(page)).to_have_text(ALONE)
 
 
 @pytest.mark.parametrize(
@@ -359,10 +383,11 @@ def test_downloads_of_drawing_and_picture(visit, address):
     assert picture.tobytes() == Follower.follow(PROMPT, 0, "sketch", image).tobytes()
 
 
-def test_touch_draws_and_does_not_scroll(visit, address):
-    page = visit(address, width=390, height=700, has_touch=True, is_mobile=True)
+@pytest.mark.parametrize("width", [390, 768])
+def test_touch_draws_and_nothing_moves(visit, address, width):
+    page = visit(address, width=width, height=700, has_touch=True, is_mobile=True)
     alone(page)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
     canvas(page).scroll_into_view_if_needed()
     box, before = canvas(page).bounding_box(), page.evaluate("scrollY")
     page.evaluate("seen.length = 0")

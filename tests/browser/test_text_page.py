@@ -201,7 +201,9 @@ def test_with_and_without_a_style_side_by_side(visit, url):
     shown = plain.evaluate("element => getComputedStyle(element).clipPath")
     assert re.search(r"7[0-9](\.\d+)?%", shown), shown
     divider.focus()
+    before = int(divider.input_value())
     page.keyboard.press("ArrowRight")
+    assert int(divider.input_value()) == before + 1
     page.get_by_label("Compare").uncheck()
     expect(plain).to_be_hidden()
 

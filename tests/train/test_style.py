@@ -13,6 +13,7 @@ from sdxs.picture import read_picture
 from sdxs.storybook import draw
 from sdxs.storybook.captions import frozen_captions
 from sdxs.styles import attach, read_style, wearing
+from sdxs.train import folder as folders
 from sdxs.train.folder import read_folder
 from sdxs.train.loop import TrainingError
 from sdxs.train.lora import FILE, begin_with, fingerprint, lora, merge_style, merged, save_style
@@ -104,6 +105,12 @@ def test_captions_lie_in_one_file_or_beside_the_pictures(tmp_path):
     pictures, captions = read_folder(tmp_path, 16)
     assert pictures.shape == (2, 3, 16, 16) and pictures.dtype == torch.uint8
     assert captions == ["one", "two"]
+    assert folders.fingerprint(pictures, captions) != folders.fingerprint(pictures, captions[::-1])
+    (tmp_path / "b.txt").write_bytes("\ufeffzwölf".encode())
+    assert read_folder(tmp_path, 16)[1] == ["one", "zwölf"]
+    (tmp_path / "b.txt").write_bytes("zwölf".encode("latin-1"))
+    with pytest.raises(TrainingError, match=r"b\.txt is no UTF-8 text"):
+        read_folder(tmp_path, 16)
     assert pictures[0].float().mean((1, 2)).tolist() == [0, 0, 255]  # its middle
 
 
