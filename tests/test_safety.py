@@ -17,10 +17,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from sdxs import SDXS, CheckpointError, InputError, SafetyWarning
+from sdxs.about import About, welcome_picture
 from sdxs.picture import to_pictures
 from sdxs.safety import hide, load_safety_checker
 from sdxs.studio import Studio
-from sdxs.ui import About, welcome_picture
 
 PROMPTS = ["a red house", "a big blue tree", "ball", "sunset"]
 

@@ -311,13 +311,13 @@ def test_stages_of_latents_resume(given: Path, resumes, monkeypatch: pytest.Monk
     worn = resumes("y", lambda run: style.train(
         run, teacher=tiny, pictures=large.parent / "drawn", rank=2, **few))  # fmt: skip
     dressed = resumes("q", lambda run: pairs.make(
-        run, teacher=tiny, style=worn, count=64, steps=2, guidance=3.0, seed=3))  # fmt: skip
-    plain = pairs.make(large.parent / "r", teacher=tiny, count=64, steps=2, guidance=3.0, seed=3)
+        run, teacher=tiny, style=worn, count=192, steps=2, guidance=3.0, seed=3))  # fmt: skip
+    plain = pairs.make(large.parent / "r", teacher=tiny, count=192, steps=2, guidance=3.0, seed=3)
     assert plain is None and not torch.equal(
         Pairs(dressed).latents, Pairs(large.parent / "r").latents
     )
     with pytest.raises(loop.TrainingError, match="holds pairs with style="):
-        pairs.make(dressed, teacher=tiny, count=64, steps=2, guidance=3.0, seed=3)
+        pairs.make(dressed, teacher=tiny, count=192, steps=2, guidance=3.0, seed=3)
     wears = {"teacher": tiny, "style": worn, "student": first, "rank": 2, "online_steps": 2,
              "online_first": 1, "online_lr": 3e-4, **FEW}  # fmt: skip
     styled = resumes("i", lambda run: style_distill.train(run, pairs=dressed, **wears))
