@@ -174,6 +174,7 @@ window.sdxsCanvas = (() => {
       if (pen !== null || !event.isPrimary || (event.button !== 0 && event.button !== 5)) return;
       event.preventDefault(); // no text is selected
       canvas.focus({ preventScroll: true });
+      canvas.toggleAttribute("data-by-hand", true); // whoever draws by hand sees where
       cursor.hidden = true;
       camera.stop();
       pen = event.pointerId;
@@ -215,12 +216,14 @@ window.sdxsCanvas = (() => {
       else if (event.key === "e") choose("tool", "eraser");
       else return;
       event.preventDefault();
+      canvas.toggleAttribute("data-by-hand", false);
       cursor.hidden = false;
       cursor.style.left = `${(100 * keyboard.x) / canvas.width}%`;
       cursor.style.top = `${(100 * keyboard.y) / canvas.height}%`;
       cursor.toggleAttribute("data-down", page.drawn);
     });
     canvas.addEventListener("blur", () => {
+      canvas.toggleAttribute("data-by-hand", false);
       cursor.hidden = true;
       if (pen === null) page.lift();
     });
