@@ -107,10 +107,10 @@ class SDXS:
         is float16 on CUDA and MPS, bfloat16 on a CPU with AMX or AVX512-BF16, else float32.
         `styles` (LoRA) and `controls` (ControlNet): a name that ships or is published for this
         checkpoint, a file, a folder or a Hub id; or several; or {name: one of these}; or "all"
-        that ship or are published for it. `safety`:
-        "auto" checks pictures where a checker can be had (a folder's own, else the one that Stable
-        Diffusion uses, fetched for Hub checkpoints), True refuses to load without one, False has
-        none. The embedded model needs none: it can only draw its own harmless world.
+        that ship or are published for it. `safety`: "auto" checks pictures where a checker can be
+        had (a folder's own, else the one that Stable Diffusion uses, fetched for Hub checkpoints),
+        True refuses to load without one, False has none. The embedded model needs none: it can only
+        draw its own harmless world.
 
         Raises InputError for an argument that makes no sense here, CheckpointError for a
         checkpoint that is missing, incomplete, damaged or of an unknown kind.

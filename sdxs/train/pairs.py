@@ -110,6 +110,11 @@ class Pairs:
         """Random noise and latents, (count, 4, h, w) float32 each, and their prompts."""
         return self.at(self.rows(count, generator))
 
+    def fresh(self, count: int, generator: torch.Generator) -> tuple[Tensor, list[str]]:
+        """Noise (count, 4, h, w) and prompts that belong to no pair."""
+        texts = draw_prompts(loop.plain(generator), count)
+        return torch.randn((count, *self.noise.shape[1:]), generator=generator), texts
+
     def rows(self, count: int, generator: torch.Generator) -> Tensor:
         """Random places among the pairs, (count,)."""
         return torch.randint(len(self.prompts), (count,), generator=generator)

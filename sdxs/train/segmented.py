@@ -19,9 +19,10 @@ from sdxs.schedule import add_noise, velocity, x0_from_velocity
 from sdxs.train import loop
 from sdxs.train.features import Encode
 from sdxs.train.losses import feature_matching, score_direction
-from sdxs.train.machine import fast, predict, short_attention
+from sdxs.train.machine import DEVICE, fast, predict, short_attention
 from sdxs.train.models import build_scheduler
-from sdxs.train.solver import Model
+from sdxs.train.pairs import Pairs
+from sdxs.train.solver import Model, one_step
 
 ALPHA = (0.98, 0.70)  # share of the timesteps that belong to the scores: at first, at last
 KAPPA = (2.0, 0.5)  # pull of feature matching, relative to that of the scores: at first, at last
@@ -100,6 +101,16 @@ class Scores:
             loss.backward()
         update(self.optimizer, self.online.parameters())
         return loss.item()
+
+    def follow_fresh(
+        self, student: nn.Module, data: Pairs, count: int, generator: torch.Generator
+    ) -> float:
+        """`follow` what a one-step U-Net makes of noise and prompts that belong to no pair."""
+        noise, texts = data.fresh(count, generator)
+        context = self.offline.embed(texts)
+        with torch.no_grad():
+            x0 = one_step(student, noise.to(DEVICE), context, ALPHAS)
+        return self.follow(x0, context, generator)
 
     @torch.no_grad()
     def pull(

@@ -11,14 +11,13 @@ from pathlib import Path
 import torch
 from diffusers import UNet2DConditionModel
 from diffusers.training_utils import EMAModel
-from torch import Tensor
 from torch.nn import functional as F
 
 from sdxs.train import loop, segmented, stage
 from sdxs.train.features import encoder_of
 from sdxs.train.lora import begin_with, fingerprint, lora, merge_style, save_style
 from sdxs.train.machine import DEVICE, placed
-from sdxs.train.pairs import Pairs, draw_prompts
+from sdxs.train.pairs import Pairs
 from sdxs.train.segmented import ALPHA, ALPHAS, KAPPA, Balance, Scores, eased
 from sdxs.train.solver import Model, one_step
 from sdxs.train.style import RANK, TARGETS
@@ -77,18 +76,6 @@ def train(
     balance = Balance()
     encode = encoder_of(None, offline.unet)
 
-    def fresh(count: int, generator: torch.Generator) -> tuple[Tensor, list[str]]:
-        texts = draw_prompts(loop.plain(generator), count)
-        noise = torch.randn((count, *data.noise.shape[1:]), generator=generator)
-        return noise.to(DEVICE), texts
-
-    def follow(generator: torch.Generator) -> float:
-        noise, texts = fresh(batch, generator)
-        context = offline.embed(texts)
-        with torch.no_grad():
-            x0 = one_step(unet, noise, context, ALPHAS)
-        return scores.follow(x0, context, generator)
-
     def by_squares(index: int, generator: torch.Generator) -> dict[str, float]:
         loop.set_lr(optimizer, lr * loop.trapezoid(index, steps, warmup=50))
         noise, target, texts = data.batch(batch, generator)
@@ -102,7 +89,7 @@ def train(
     def by_scores(index: int, generator: torch.Generator) -> dict[str, float]:
         loop.set_lr(scores.optimizer, online_lr * min(1.0, (index + 1) / 50))
         for _ in range(1 if index < online_first else online_steps):
-            followed = follow(generator)
+            followed = scores.follow_fresh(unet, data, batch, generator)
         if index < online_first:
             return {"online": followed}
         done, whole = index - online_first, steps - online_first
@@ -110,9 +97,9 @@ def train(
         alpha, kappa = (eased(done, whole, ends) for ends in (ALPHA, KAPPA))
         paired, target, texts = data.batch(batch // 2, generator)
         paired, target = paired.to(DEVICE), target.to(DEVICE)
-        noise, more = fresh(batch - batch // 2, generator)
+        noise, more = data.fresh(batch - batch // 2, generator)
         context = offline.embed([*texts, *more])
-        ours = one_step(unet, torch.cat((paired, noise)), context, ALPHAS)
+        ours = one_step(unet, torch.cat((paired, noise.to(DEVICE))), context, ALPHAS)
         features, matching = segmented.matching_pull(encode, ours, target, context)
         pulled = scores.pull(ours.detach(), context, alpha, generator)
         kappa *= 1 if carried else UNCARRIED
