@@ -26,6 +26,7 @@ from sdxs.schedule import add_noise, velocity
 from sdxs.train import loop, stage
 from sdxs.train.averaged import Averaged
 from sdxs.train.features import Tap
+from sdxs.train.grown import grow
 from sdxs.train.latents import EMPTY, LABELS, encode_scenes
 from sdxs.train.losses import segmentation
 from sdxs.train.machine import DEVICE, fast, placed, predict
@@ -125,11 +126,17 @@ def train(
 
 
 def begin_with(unet: UNet2DConditionModel, run: Path) -> None:
-    """Put the weights of an earlier run in a U-Net. Raises TrainingError if it has other layers."""
-    weights = UNet2DConditionModel.from_pretrained(run / "unet").state_dict()
+    """Put what an earlier run has learnt in a U-Net: its weights, or a tiny one's, grown.
+
+    Raises TrainingError if the layers do not answer to each other.
+    """
+    earlier = UNet2DConditionModel.from_pretrained(run / "unet")
     try:
-        unet.load_state_dict(weights)
-    except RuntimeError:
+        if len(earlier.down_blocks) < len(unet.down_blocks):
+            grow(earlier, unet)
+        else:
+            unet.load_state_dict(earlier.state_dict())
+    except (KeyError, RuntimeError):
         raise loop.TrainingError(
             f"the U-Net of {run} has other layers: give its own --preset and --layout"
         ) from None
@@ -145,7 +152,8 @@ def main(arguments: list[str] | None = None) -> None:
                 words="whose latents are painted")  # fmt: skip
     stage.needs(parser, "--text", "text", default="text", words="the text encoder")
     stage.needs(parser, "--begin", *stage.MODELS,
-                words="begin with the U-Net of an earlier model, not a random one")  # fmt: skip
+                words="begin with the U-Net of an earlier model, not a random one; "
+                      "a tiny one grows where --layout is sd")  # fmt: skip
     add("--preset", choices=PRESETS, default="s", help="how wide")
     add("--layout", choices=LAYOUTS, default="sd",
         help="Stable Diffusion's layers, to be removed later, or the tiny U-Net's own")  # fmt: skip
