@@ -5,7 +5,10 @@ is finer than that. The discriminator sees picture and latents together; its wei
 gradients at the decoder's last layer in a fixed proportion (as in VQGAN, arXiv 2012.09841, eq. 7).
 The larger autoencoder keeps its encoder: the latents stay the same ones. Half of those that it
 learns from are encoded renders, half what the multi-step model paints, as in the paper; with
-`--hands` as many encoded pictures by other hands come to them.
+`--hands` as many encoded pictures by other hands come to them. A decoder that has seen all those
+hands takes a painted latent that is a little off for something in between, one that knows only the
+renders takes it for the nearest of them (`--painted-by`): the tiny one can learn from each what it
+is good at.
 """
 
 import itertools
@@ -35,6 +38,13 @@ from sdxs.weights import weights_folder
 CROP = 8  # latent cells along a side
 
 
+def frozen(run: Path) -> AutoencoderTiny:
+    """The autoencoder that a stage left."""
+    vae = AutoencoderTiny.from_pretrained(run / "vae").eval().requires_grad_(False)
+    placed_vae: AutoencoderTiny = placed(vae)
+    return placed_vae
+
+
 def build(larger: AutoencoderTiny, width: int) -> AutoencoderTiny:
     """The larger one's encoder, and a decoder with a block a stage."""
     config = {
@@ -46,6 +56,15 @@ def build(larger: AutoencoderTiny, width: int) -> AutoencoderTiny:
     tiny = AutoencoderTiny.from_config(config)
     tiny.encoder.load_state_dict(larger.encoder.state_dict())
     return tiny
+
+
+@torch.no_grad()
+def shown(z: Tensor, painted: int, painter: AutoencoderTiny, larger: AutoencoderTiny) -> Tensor:
+    """What latents (B, 4, h, w) show, (B, 3, 8h, 8w): the first `painted` by the painter's decoder,
+    the others by the larger one's."""
+    with fast():
+        parts = [painter.decoder(z[:painted]), larger.decoder(z[painted:])]
+    return torch.cat(parts).float()
 
 
 class Discriminator(nn.Module):
@@ -107,6 +126,7 @@ def train(
     *,
     autoencoder: Path,
     pairs: Path,
+    painted_by: Path | None = None,
     hands: bool = False,
     width: int,
     scale: int,
@@ -122,15 +142,17 @@ def train(
 ) -> None:
     """Leave an autoencoder with the larger one's encoder and a tiny decoder in `run`.
 
-    hands: learn latents of other hands' pictures, too. width: channels of the decoder. scale: how
+    painted_by: whose decoder says what painted latents show, None for `autoencoder`'s. hands: learn
+    latents of other hands' pictures, too. width: channels of the decoder. scale: how
     much smaller the pictures of the L1 are. gan: the GAN's gradient relative to the L1's.
     held_out: renders to compare the two by. Raises TrainingError.
     """
-    larger = AutoencoderTiny.from_pretrained(autoencoder / "vae").eval().requires_grad_(False)
-    larger = placed(larger)
+    larger = frozen(autoencoder)
+    painter = larger if painted_by is None else frozen(painted_by)
     data = encode_scenes(run, larger, pictures, seed, resolution)
     painted = Pairs(pairs)
-    known = torch.cat((data.latents, painted.latents[: len(data.latents)]))
+    paintings = painted.latents[: len(data.latents)]
+    known = torch.cat((paintings, data.latents))
     if hands:
         scenes = sample_scenes(pictures, seed)
         drawn = draw_pictures(scenes, resolution, "other hands", random.Random(seed))
@@ -144,24 +166,23 @@ def train(
         for name, network in (("decoder", decoder), ("judge", judge))
     }
 
-    def batch_of(generator: torch.Generator) -> Tensor:
-        """Random windows of latents, (B, 4, CROP, CROP)."""
-        rows = torch.randint(len(known), (batch,), generator=generator).tolist()
+    def batch_of(generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Random windows of latents (B, 4, CROP, CROP), and what they show (B, 3, 8 CROP, ...)."""
+        rows = torch.randint(len(known), (batch,), generator=generator).sort().values
         most = known.shape[-1] - CROP + 1
         corners = torch.randint(most, (batch, 2), generator=generator).tolist()
         windows = [
             known[row, :, y : y + CROP, x : x + CROP]
-            for row, (y, x) in zip(rows, corners, strict=True)
+            for row, (y, x) in zip(rows.tolist(), corners, strict=True)
         ]
-        return torch.stack(windows).float().to(DEVICE)
+        z = torch.stack(windows).float().to(DEVICE)
+        return z, shown(z, int((rows < len(paintings)).sum()), painter, larger)
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
         for optimizer in optimizers.values():
             loop.set_lr(optimizer, lr * loop.trapezoid(index, steps))
-        z = batch_of(generator)
+        z, target = batch_of(generator)
         with fast():
-            with torch.no_grad():
-                target = larger.decoder(z).float()
             ours = decoder(z).float()
             fooled = judge(ours, z).float()
         l1 = coarse_l1(ours, target, scale)
@@ -191,7 +212,11 @@ def train(
         "pictures": pictures,
         "lr": lr,
         "resolution": resolution,
-    } | ({"hands": True} if hands else {})
+    }
+    if hands:
+        settings["hands"] = True
+    if painted_by is not None:
+        settings["painted_by"] = loop.fingerprint(painter)
     parts = {
         "decoder": decoder,
         "judge": judge,
@@ -226,6 +251,8 @@ def main(arguments: list[str] | None = None) -> None:
     stage.needs(parser, "--autoencoder", "autoencoder", default="autoencoder",
                 words="the larger one")  # fmt: skip
     stage.needs(parser, "--pairs", "pairs", default="pairs", words="latents that were painted")
+    stage.needs(parser, "--painted-by", "autoencoder",
+                words="whose decoder says what those show (default: the larger one's)")  # fmt: skip
     add("--hands", action="store_true", help="learn latents of other hands' pictures, too")
     add("--width", type=stage.positive, default=24, help="channels of the decoder")
     add(

@@ -5,7 +5,7 @@ import torch
 from skimage.measure import block_reduce
 
 from sdxs.train.autoencoder import build
-from sdxs.train.decoder import Discriminator, coarse_l1, proportion
+from sdxs.train.decoder import Discriminator, coarse_l1, proportion, shown
 from sdxs.train.decoder import build as build_tiny
 
 
@@ -36,6 +36,22 @@ def test_the_tiny_one_keeps_the_encoder_and_has_a_smaller_decoder() -> None:
         assert tiny.decode(z).sample.shape == x.shape
     weights = [sum(p.numel() for p in vae.decoder.parameters()) for vae in (tiny, larger)]
     assert weights[0] < 0.5 * weights[1]
+
+
+@pytest.mark.parametrize("painted", [0, 2, 3])
+def test_what_painted_latents_show_another_decoder_may_say(painted: int) -> None:
+    torch.manual_seed(0)
+    larger, painter = build(12).eval(), build(12).eval()
+    z = torch.randn(3, 4, 4, 4)
+    with torch.no_grad():
+        wanted = [
+            (painter if row < painted else larger).decoder(z[row : row + 1]) for row in range(3)
+        ]
+    found = shown(z, painted, painter, larger)
+    torch.testing.assert_close(found, torch.cat(wanted), atol=0.05, rtol=0)  # of bfloat16
+    with torch.no_grad():
+        apart = (larger.decoder(z) - painter.decoder(z)).abs().amax((1, 2, 3))
+    assert apart.min() > 0.1  # so that the other one's would not pass
 
 
 def test_the_discriminator_sees_picture_and_latents() -> None:

@@ -304,8 +304,9 @@ def test_stages_of_latents_resume(given: Path, resumes, monkeypatch: pytest.Monk
         run, online_steps=2, online_first=1, online_lr=3e-4, guidance=None, fixed=False, **model,
         **FEW))  # fmt: skip
     resumes("g", lambda run: texture.train(run, rank=2, gan=0.02, **model, **FEW))
-    resumes("h", lambda run: decoder.train(run, pairs=made, hands=True, width=8, scale=8, gan=1.0,
-                                           held_out=2, **SOME, **few))  # fmt: skip
+    resumes("h", lambda run: decoder.train(
+        run, pairs=made, painted_by=given / "v", hands=True, width=8, scale=8, gan=1.0, held_out=2,
+        **SOME, **few))  # fmt: skip
 
     draw.draw(large.parent / "drawn", "anime", 6, 1, 64)
     worn = resumes("y", lambda run: style.train(
