@@ -147,6 +147,7 @@ def run(
     settings = json.loads(json.dumps({**settings, "seed": seed, "steps": steps}))
     state = load_state(folder)
     first, spent = 0, 0.0
+    means: dict[str, float] = {}
     if state is not None:
         for name in settings.keys() | state["settings"].keys():
             was, now = state["settings"].get(name), settings.get(name)
@@ -160,7 +161,7 @@ def run(
             part.load_state_dict(state[name])
             if isinstance(part, EMAModel):  # it stays where its state was read to
                 part.to(DEVICE)
-        first, spent = state["step"], state["seconds"]
+        first, spent, means = state["step"], state["seconds"], state.get("means", {})
 
     def save(done: int) -> None:
         for name, part in parts.items():
@@ -169,7 +170,8 @@ def run(
                 raise TrainingError(f"{title}: {name} has weights that are not finite at {done}")
         seconds = spent + time.monotonic() - began
         states = {name: part.state_dict() for name, part in parts.items()}
-        save_state(folder, done, {**states, "step": done, "seconds": seconds, "settings": settings})
+        told = {"step": done, "seconds": seconds, "means": means, "settings": settings}
+        save_state(folder, done, {**states, **told})
 
     folder.mkdir(parents=True, exist_ok=True)
     began = saved = time.monotonic()
@@ -182,7 +184,6 @@ def run(
         mininterval=5.0 if not os.isatty(2) else 0.2,
     )
     with open(folder / "metrics.jsonl", "a") as log, board(folder) as show:
-        means: dict[str, float] = {}
         for index in bar:
             for name, value in step(index, chance(seed, index)).items():
                 if not math.isfinite(value):

@@ -242,6 +242,9 @@ def resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
         for file in files:
             first, second = load_file(whole / file), load_file(broken / file)
             assert all(torch.equal(first[name], second[name]) for name in first | second), file
+        if (whole / "metrics.jsonl").exists():
+            told = [(run / "metrics.jsonl").read_text().splitlines()[-1] for run in (whole, broken)]
+            assert told[0] == told[1]
         return whole
 
     return both
