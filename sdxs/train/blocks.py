@@ -7,7 +7,7 @@ denoising loss.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -32,14 +32,18 @@ FEATURES = {  # the student's modules -> the teacher's, whose outputs FKD compar
     "up_blocks.1": "up_blocks.2",
     "up_blocks.2": "up_blocks.3",
 }
+KEPT = ((0, 2), (0, 2), (0, 2))
 
 
-def source(key: str) -> str:
-    """Where in the teacher a student's weight starts: up blocks lost their first and middle."""
+def source(key: str, kept: Sequence[tuple[int, int]] = KEPT) -> str:
+    """Where in the teacher a student's weight starts.
+
+    kept: of the three resnets and attentions of the teacher's three upper up blocks, the student's.
+    """
     found = re.fullmatch(r"up_blocks\.(\d)\.(resnets|attentions)\.(\d)\.(.+)", key)
     if found:
         block, kind, place, rest = int(found[1]), found[2], int(found[3]), found[4]
-        return f"up_blocks.{block + 1}.{kind}.{2 * place}.{rest}"
+        return f"up_blocks.{block + 1}.{kind}.{kept[block][place]}.{rest}"
     found = re.fullmatch(r"up_blocks\.(\d)\.(upsamplers.+)", key)
     return f"up_blocks.{int(found[1]) + 1}.{found[2]}" if found else key
 

@@ -2,7 +2,8 @@
 
 The opposite of block removal. What the tiny U-Net lacks is put in so that at first it changes
 nothing (function-preserving growth, Net2Net, arXiv 1511.05641): a new block adds zero, what comes
-up from the lowest stage is multiplied by zero. All of it gets gradients from the first step on.
+up from the lowest stage is multiplied by zero. Both begin to learn at once, what lies behind them
+one step later.
 """
 
 import re
@@ -11,19 +12,11 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import nn
 
-# The tiny one's two resnets of an up block stand first and last of three; but the lowest knows its
-# input only as a skip connection, so there they stand behind a new one that lets the skip through.
-PLACES = {0: (1, 2), 1: (0, 2), 2: (0, 2)}  # the tiny U-Net's up block -> places in the next one
+from sdxs.train.blocks import source
 
-
-def destination(key: str) -> str:
-    """Where in the large U-Net a tiny one's weight goes."""
-    found = re.fullmatch(r"up_blocks\.(\d)\.(resnets|attentions)\.(\d)\.(.+)", key)
-    if found:
-        block, kind, place, rest = int(found[1]), found[2], int(found[3]), found[4]
-        return f"up_blocks.{block + 1}.{kind}.{PLACES[block][place]}.{rest}"
-    found = re.fullmatch(r"up_blocks\.(\d)\.(.+)", key)
-    return f"up_blocks.{int(found[1]) + 1}.{found[2]}" if found else key
+# The lowest of the tiny one's up blocks knows its input as a skip connection alone, so there a new
+# resnet comes first, which lets the skip through; elsewhere it comes second.
+PLACES = ((1, 2), (0, 2), (0, 2))
 
 
 @torch.no_grad()
@@ -32,7 +25,7 @@ def grow(tiny: UNet2DConditionModel, large: UNet2DConditionModel) -> None:
 
     Raises KeyError or RuntimeError if their layers do not answer to each other.
     """
-    given = {destination(key): weight for key, weight in tiny.state_dict().items()}
+    given = {source(key, PLACES): weight for key, weight in tiny.state_dict().items()}
     weights = large.state_dict()
     if unknown := given.keys() - weights.keys():
         raise KeyError(min(unknown))
