@@ -208,9 +208,8 @@ window.sdxsCanvas = (() => {
         }
       } else if (event.key === " ") {
         camera.stop();
-        if (event.repeat) ; // it is held down
-        else if (page.drawn) page.lift();
-        else page.press(tools.tool, { ...keyboard }, wide(event));
+        if (page.drawn && !event.repeat) page.lift();
+        else if (!event.repeat) page.press(tools.tool, { ...keyboard }, wide(event)); // held down, it counts once
       } else if (event.key === "Escape") page.lift();
       else if (event.key === "p") choose("tool", "pen");
       else if (event.key === "e") choose("tool", "eraser");
@@ -340,12 +339,12 @@ window.sdxsCanvas = (() => {
       const mirror = track.getSettings().facingMode !== "environment";
       page.keep();
       track.addEventListener("ended", stop);
+      const next = video.requestVideoFrameCallback?.bind(video) ?? requestAnimationFrame;
       const frame = () => {
         if (mine !== asked) return;
         page.show(sized(video), { cover: true, mirror });
         next(frame);
       };
-      const next = (then) => (video.requestVideoFrameCallback ?? requestAnimationFrame).call(video.requestVideoFrameCallback ? video : window, then);
       frame();
     }
 

@@ -40,9 +40,8 @@ CROP = 8  # latent cells along a side
 
 def frozen(run: Path) -> AutoencoderTiny:
     """The autoencoder that a stage left."""
-    vae = AutoencoderTiny.from_pretrained(run / "vae").eval().requires_grad_(False)
-    placed_vae: AutoencoderTiny = placed(vae)
-    return placed_vae
+    vae: AutoencoderTiny = placed(AutoencoderTiny.from_pretrained(run / "vae"))
+    return vae.eval().requires_grad_(False)
 
 
 def build(larger: AutoencoderTiny, width: int) -> AutoencoderTiny:
@@ -143,9 +142,9 @@ def train(
     """Leave an autoencoder with the larger one's encoder and a tiny decoder in `run`.
 
     painted_by: whose decoder says what painted latents show, None for `autoencoder`'s. hands: learn
-    latents of other hands' pictures, too. width: channels of the decoder. scale: how
-    much smaller the pictures of the L1 are. gan: the GAN's gradient relative to the L1's.
-    held_out: renders to compare the two by. Raises TrainingError.
+    latents of other hands' pictures, too. width: channels of the decoder. scale: how much smaller
+    the pictures of the L1 are. gan: the GAN's gradient relative to the L1's. held_out: renders to
+    compare the two by. Raises TrainingError.
     """
     larger = frozen(autoencoder)
     painter = larger if painted_by is None else frozen(painted_by)
