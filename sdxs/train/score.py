@@ -31,7 +31,7 @@ def sampling(run: Path, steps: int = 16) -> tuple[int, float]:
     steps: of a model of many; each takes two evaluations.
     """
     made_by = stage.read(run)["stage"]
-    if made_by in stage.ONE_STEP:
+    if made_by in (*stage.ONE_STEP, stage.EXPORT):
         return 1, 1.0
     return (4, 1.0) if made_by == "straighten" else (steps, GUIDANCE)
 

@@ -23,6 +23,13 @@ def one_step(unet: UNet2DConditionModel, noise: Tensor, context: Tensor, alphas:
     return x0_from_velocity(noise, predict(unet, noise, last, context), last, alphas)
 
 
+def reader(folder: Path) -> tuple[CLIPTextModel, CLIPTokenizer]:
+    """What reads prompts, frozen, in float32: text encoder and tokenizer of a folder."""
+    text = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32)
+    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+    return text.to(DEVICE).eval().requires_grad_(False), tokenizer
+
+
 @dataclass(frozen=True)
 class Model:
     """U-Net, text encoder and tokenizer, frozen, and the solver for many steps."""
@@ -34,17 +41,14 @@ class Model:
 
     @classmethod
     def load(cls, folder: Path) -> "Model":
-        """From what a stage left in its folder."""
+        """From what a stage left in its folder, or from a checkpoint; in float32."""
         unet = placed(UNet2DConditionModel.from_pretrained(folder / "unet"))
-        text = CLIPTextModel.from_pretrained(folder / "text_encoder").to(DEVICE)
-        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+        text, tokenizer = reader(folder)
         solver = DPMSolverMultistepScheduler.from_config(
             DPMSolverMultistepScheduler.load_config(folder / "scheduler"),
             algorithm_type="dpmsolver++", solver_order=2,
         )  # fmt: skip
-        return cls(
-            unet.eval().requires_grad_(False), text.eval().requires_grad_(False), tokenizer, solver
-        )
+        return cls(unet.eval().requires_grad_(False), text, tokenizer, solver)
 
     @torch.no_grad()
     def embed(self, texts: list[str]) -> Tensor:

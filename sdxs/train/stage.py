@@ -20,10 +20,12 @@ from sdxs.hardware import cpu_name
 from sdxs.train import loop
 from sdxs.train.models import FACTOR
 
-RESULT = "result.json"
+RESULT, INDEX = "result.json", "model_index.json"  # of a stage; of a checkpoint
 MULTI_STEP = ("blocks", "teacher")  # stages that leave a model of many steps
 ONE_STEP = ("warmup", "distill", "texture")  # stages that leave a model of one
 MODELS = (*MULTI_STEP, "straighten", *ONE_STEP)
+EXPORT = "export"  # leaves a checkpoint, and with it what the stages in HELD do
+HELD = {"text", "autoencoder", "decoder", *ONE_STEP}
 BESIDE = ("text_encoder", "tokenizer", "scheduler")  # what a model's U-Net needs
 
 
@@ -100,14 +102,17 @@ def needs(
 
 
 def finished_by(*names: str) -> Callable[[str], Path]:
-    """An argparse type: the folder of a stage that is finished, any of `names`."""
+    """An argparse type: the folder of a stage that is finished, any of `names`.
+
+    A checkpoint does where it holds what one of them leaves.
+    """
 
     def folder(text: str) -> Path:
         try:
             found = read(Path(text)).get("stage")
         except (OSError, ValueError):
             found = None
-        if found not in names:
+        if found not in names and not (found == EXPORT and HELD.intersection(names)):
             raise argparse.ArgumentTypeError(
                 f"{text} is not what {' or '.join(names)} leaves behind"
                 + (f" but {found}" if found else "")
@@ -119,7 +124,12 @@ def finished_by(*names: str) -> Callable[[str], Path]:
 
 
 def read(run: Path) -> dict[str, Any]:
-    """The result of a finished stage. Raises OSError where there is none."""
+    """The result of a finished stage; a checkpoint says nothing but that it is one.
+
+    Raises OSError where there is neither.
+    """
+    if (run / INDEX).is_file():
+        return {"stage": EXPORT}
     result: dict[str, Any] = json.loads((run / RESULT).read_text(encoding="utf-8"))
     return result
 

@@ -20,7 +20,6 @@ import torch
 from diffusers import AutoencoderTiny, UNet2DConditionModel
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import CLIPTextModel, CLIPTokenizer
 
 from sdxs.schedule import add_noise, velocity
 from sdxs.train import loop, stage
@@ -31,6 +30,7 @@ from sdxs.train.latents import EMPTY, LABELS, encode_scenes
 from sdxs.train.losses import segmentation
 from sdxs.train.machine import DEVICE, fast, placed, predict
 from sdxs.train.models import LAYOUTS, PRESETS, build_scheduler, tokenize
+from sdxs.train.solver import reader
 
 SEGMENTED = {"sdxs": "up_blocks.0", "sd": "up_blocks.1"}  # layout -> what the head reads
 
@@ -74,9 +74,7 @@ def train(
     vae = AutoencoderTiny.from_pretrained(autoencoder / "vae").eval()
     data = encode_scenes(run, vae, pictures, seed, resolution)
     torch.manual_seed(seed)
-    tokenizer = CLIPTokenizer.from_pretrained(text / "tokenizer")
-    encoder = CLIPTextModel.from_pretrained(text / "text_encoder").eval().requires_grad_(False)
-    encoder = encoder.to(DEVICE)
+    encoder, tokenizer = reader(text)
     unet = placed(LAYOUTS[layout](PRESETS[preset], resolution))
     if begin is not None:
         begin_with(unet, begin)

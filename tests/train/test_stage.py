@@ -2,12 +2,18 @@
 
 import argparse
 import importlib
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from diffusers import UNet2DConditionModel
+from transformers import CLIPTextModel
 
 from sdxs.train import stage
 from sdxs.train.loop import TrainingError
+from sdxs.train.score import sampling
+from sdxs.train.solver import Model
 
 COMMANDS = (
     "text", "autoencoder", "decoder", "teacher", "blocks", "straighten", "pairs", "encoders",
@@ -77,3 +83,22 @@ def test_a_result_is_what_the_next_stage_asks_for(tmp_path: Path) -> None:
     (tmp_path / stage.RESULT).write_text("{")
     with pytest.raises(argparse.ArgumentTypeError, match="not what pairs leaves behind: run"):
         stage.finished_by("pairs")(str(tmp_path))
+
+
+def test_a_checkpoint_stands_in_for_the_stages_it_came_of(tiny_checkpoint: Path) -> None:
+    for name in ("text", "autoencoder", "texture"):
+        assert stage.finished_by(name)(str(tiny_checkpoint)) == tiny_checkpoint
+    with pytest.raises(argparse.ArgumentTypeError, match="what blocks or teacher leaves behind"):
+        stage.finished_by(*stage.MULTI_STEP)(str(tiny_checkpoint))
+    assert sampling(tiny_checkpoint) == (1, 1.0)
+
+
+def test_a_half_precision_checkpoint_is_trained_in_float32(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    halved = shutil.copytree(tiny_checkpoint, tmp_path / "halved")
+    for kind, part in ((UNet2DConditionModel, "unet"), (CLIPTextModel, "text_encoder")):
+        kind.from_pretrained(halved / part).half().save_pretrained(halved / part)
+    assert CLIPTextModel.from_pretrained(halved / "text_encoder").dtype == torch.float16
+    model = Model.load(halved)
+    assert {part.dtype for part in (model.unet, model.text)} == {torch.float32}
