@@ -13,18 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from diffusers import AutoencoderTiny
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from sdxs.picture import to_pictures
 from sdxs.storybook.captions import frozen_captions
+from sdxs.storybook.sheet import in_rows
 from sdxs.train import stage
 from sdxs.train.loop import TrainingError
 from sdxs.train.machine import DEVICE
 from sdxs.train.score import SCORE, painter, sampling
 from sdxs.train.solver import Model
 
-EDGE, NAMES = 6, 96  # pixels between pictures, and for a row's name
 MEASURED = (  # by a stage itself, where it does
     "right", "psnr", "psnr_in_boxes", "psnr_anime", "psnr_woodcut", "a", "a_larger", "faster",
 )  # fmt: skip
@@ -102,16 +101,7 @@ def sheet(models: Mapping[str, Path], autoencoder: Path, count: int, output: Pat
     for name, run in models.items():
         paint = painter(Model.load(run), vae, *sampling(run))
         rows[name] = to_pictures(paint(texts, list(range(count))))
-    side = next(iter(rows.values()))[0].width
-    size = (NAMES + count * (side + EDGE), len(rows) * (side + EDGE) + EDGE)
-    page = Image.new("RGB", size, "white")
-    pen, font = ImageDraw.Draw(page), ImageFont.load_default(13)
-    for number, (name, pictures) in enumerate(rows.items()):
-        top = EDGE + number * (side + EDGE)
-        pen.multiline_text((EDGE, top + EDGE), name.replace(" ", "\n"), "black", font)
-        for column, picture in enumerate(pictures):
-            page.paste(picture, (NAMES + column * (side + EDGE), top))
-    page.save(output, optimize=True)
+    in_rows(rows.items()).save(output, optimize=True)
 
 
 def table(runs: Mapping[str, Path]) -> str:

@@ -10,6 +10,7 @@ from PIL import Image
 from sdxs import SDXS
 from sdxs.storybook import evaluate
 from sdxs.storybook.evaluator import Evaluator
+from sdxs.storybook.sheet import MARGIN
 from sdxs.train import evaluator, export, figures, loop, recipe, score, stage
 
 CHOICES = ["--ablations", "--straight"]
@@ -160,7 +161,7 @@ def test_a_sheet_shows_every_model(root: Path, tmp_path: Path) -> None:
          "--autoencoder", str(run / "decoder"), "--count", "2", "--output", str(tmp_path / "s.png")]
     )  # fmt: skip
     page = Image.open(tmp_path / "s.png")
-    assert page.height == 3 * (64 + figures.EDGE) + figures.EDGE
+    assert page.height == 3 * (64 + MARGIN) + MARGIN
 
 
 def test_what_is_too_large_does_not_ship(root: Path, tmp_path: Path, monkeypatch) -> None:
