@@ -1,6 +1,6 @@
 """A second network that sees depth, to judge pictures by: it takes part in no training.
 
-Built otherwise than the one that makes control pictures (`sdxs.depth.DepthNetwork`): dilated
+Built otherwise than the one that makes control pictures (`sdxs.depth.DepthNetwork`): wide depthwise
 convolutions at a quarter of the resolution, no skips. Both are trained by `sdxs.train.depth`.
 """
 
@@ -14,22 +14,23 @@ from torch.nn import functional as F
 
 from sdxs.stored import build, fill, read_config, weights_file
 
-DILATIONS = (1, 2, 4, 8, 1)
+BLOCKS, WINDOW = 6, 9
 
 
 class DepthJudge(ModelMixin, ConfigMixin):
     """Pictures (B, 3, H, W) in [-1, 1] to nearness (B, 1, H, W) in [0, 1]."""
 
     @register_to_config
-    def __init__(self, width: int = 40) -> None:
+    def __init__(self, width: int = 48) -> None:
         super().__init__()
         self.first = nn.Conv2d(3, width, 7, 4, 3)
         self.blocks = nn.ModuleList(
             nn.Sequential(
-                nn.Conv2d(width, width, 3, 1, rate, rate), nn.GroupNorm(4, width), nn.ELU(),
-                nn.Conv2d(width, width, 1),
+                nn.Conv2d(width, width, WINDOW, padding=WINDOW // 2, groups=width),
+                nn.GroupNorm(4, width), nn.Conv2d(width, 2 * width, 1), nn.ELU(),
+                nn.Conv2d(2 * width, width, 1),
             )
-            for rate in DILATIONS
+            for _ in range(BLOCKS)
         )  # fmt: skip
         self.last = nn.Conv2d(width, 16, 1)
 

@@ -159,7 +159,7 @@ def train(
         save_seconds=save_seconds,
     )  # fmt: skip
     ema.copy_to(network.parameters())
-    network.save_pretrained(run / "control")
+    network.half().save_pretrained(run / "control")  # as it ships
     stage.finish(run, "steer", drawn.seconds + seconds, **settings, steps=steps, seed=seed)
 
 

@@ -343,10 +343,11 @@ def test_stages_of_latents_resume(given: Path, resumes, monkeypatch: pytest.Monk
     led = resumes("c", lambda run: steer.train(
         run, begin=slim, warmup=2, online_steps=2, online_first=1, online_lr=3e-4, rho=0.5,
         **{**steered, "full": narrow, "steps": 5}), at=4)  # fmt: skip
+    assert {part.dtype for part in load_file(led / "control" / WEIGHTS).values()} == {torch.float16}
     for earlier, later in ((full, slim), (slim, led)):  # all of it learns
         before, after = (load_file(run / "control" / WEIGHTS) for run in (earlier, later))
         assert not any(
-            torch.equal(before[name], after[name])
+            torch.equal(before[name].half(), after[name].half())
             for name in before.keys() & after.keys()
             if before[name].shape == after[name].shape
         )
