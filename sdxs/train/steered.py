@@ -12,6 +12,7 @@ import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sdxs.controls import build_control
 from sdxs.train import loop, stage
@@ -23,7 +24,8 @@ EYES = (16, 32, 64, 96)  # channels of what makes a control picture 8 times smal
 class Steered(nn.Module):
     """A U-Net that a control steers by pictures (B, 3, H, W) in [0, 1].
 
-    A batch of several times B, as guidance has it, sees the pictures as often.
+    Of a batch of 2 B, as guidance has it, the rows without text are not steered either: so guidance
+    strengthens the control along with the text (arXiv 2302.05543, section 3.4).
     """
 
     def __init__(self, unet: nn.Module, control: nn.Module, pictures: Tensor) -> None:
@@ -33,10 +35,14 @@ class Steered(nn.Module):
     def forward(
         self, x: Tensor, t: Tensor, context: Tensor, return_dict: bool = False
     ) -> tuple[Tensor]:
-        pictures = self.pictures.repeat(len(x) // len(self.pictures), 1, 1, 1)
+        count = len(self.pictures)
         down, middle = self.control(
-            x, t, encoder_hidden_states=context, controlnet_cond=pictures, return_dict=False
-        )
+            x[:count], t[:count] if t.ndim else t, encoder_hidden_states=context[:count],
+            controlnet_cond=self.pictures, return_dict=False,
+        )  # fmt: skip
+        plain = len(x) - count
+        down = [F.pad(part, (0, 0, 0, 0, 0, 0, 0, plain)) for part in down]
+        middle = middle if middle is None else F.pad(middle, (0, 0, 0, 0, 0, 0, 0, plain))
         v = self.unet(
             x, t, context, down_block_additional_residuals=down,
             mid_block_additional_residual=middle, return_dict=return_dict,

@@ -72,15 +72,19 @@ def test_a_control_begins_as_the_encoder_and_steers_nothing(layout: str) -> None
     assert shared and all(torch.equal(own[name], theirs[name]) for name in shared)
 
 
-def test_guided_rows_see_the_same_pictures() -> None:
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_of_guided_rows_those_without_text_are_not_steered(layout: str) -> None:
     torch.manual_seed(0)
-    unet = LAYOUTS["sdxs"](PRESETS["toy"], SIDE).eval()
+    unet = LAYOUTS[layout](PRESETS["toy"], SIDE).eval()
     steered = Steered(unet, moved(full_control(unet)), inputs()[3])
     x, t, context, _ = inputs()
     with torch.no_grad():
-        once = predict(steered, x, t, context)
+        once, plain = predict(steered, x, t, context), predict(unet, x, t, context)
         twice = predict(steered, x.repeat(2, 1, 1, 1), t.repeat(2), context.repeat(2, 1, 1))
-    assert (twice - once.repeat(2, 1, 1, 1)).abs().max() < 0.02  # products are in bfloat16
+        same = predict(steered, x.repeat(2, 1, 1, 1), t[0], context.repeat(2, 1, 1))[0]
+    assert (once - plain).abs().max() > 0.05
+    assert (twice - torch.cat((once, plain))).abs().max() < 0.02  # products are in bfloat16
+    assert (same - once[0]).abs().max() < 0.02
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
