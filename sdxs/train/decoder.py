@@ -11,6 +11,7 @@ renders takes it for the nearest of them (`--painted-by`): the tiny one can lear
 is good at.
 """
 
+import copy
 import itertools
 import random
 import statistics
@@ -44,8 +45,10 @@ def frozen(run: Path) -> AutoencoderTiny:
     return vae.eval().requires_grad_(False)
 
 
-def build(larger: AutoencoderTiny, width: int) -> AutoencoderTiny:
-    """The larger one's encoder, and a decoder with a block a stage."""
+def build(larger: AutoencoderTiny, width: int | None) -> AutoencoderTiny:
+    """The larger one's encoder, and a decoder with a block a stage; its own where width is None."""
+    if width is None:
+        return copy.deepcopy(larger).requires_grad_(True)
     config = {
         **larger.config,
         "decoder_block_out_channels": (width,) * 4,
@@ -127,7 +130,7 @@ def train(
     pairs: Path,
     painted_by: Path | None = None,
     hands: bool = False,
-    width: int,
+    width: int | None,
     scale: int,
     gan: float,
     steps: int,
@@ -142,7 +145,8 @@ def train(
     """Leave an autoencoder with the larger one's encoder and a tiny decoder in `run`.
 
     painted_by: whose decoder says what painted latents show, None for `autoencoder`'s. hands: learn
-    latents of other hands' pictures, too. width: channels of the decoder. scale: how much smaller
+    latents of other hands' pictures, too. width: channels of the decoder, None for the larger
+    one's own to learn on. scale: how much smaller
     the pictures of the L1 are. gan: the GAN's gradient relative to the L1's. held_out: renders to
     compare the two by. Raises TrainingError.
     """
@@ -254,6 +258,8 @@ def main(arguments: list[str] | None = None) -> None:
                 words="whose decoder says what those show (default: the larger one's)")  # fmt: skip
     add("--hands", action="store_true", help="learn latents of other hands' pictures, too")
     add("--width", type=stage.positive, default=24, help="channels of the decoder")
+    add("--whole", dest="width", action="store_const", const=None,
+        help="the larger one's own learns on, as for --painted-by with --hands")  # fmt: skip
     add(
         "--scale",
         type=stage.positive,

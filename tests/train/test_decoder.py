@@ -38,6 +38,17 @@ def test_the_tiny_one_keeps_the_encoder_and_has_a_smaller_decoder() -> None:
     assert weights[0] < 0.5 * weights[1]
 
 
+def test_the_larger_one_may_learn_on_itself() -> None:
+    torch.manual_seed(0)
+    larger = build(12).eval().requires_grad_(False)
+    own = build_tiny(larger, None)
+    z = torch.randn(1, 4, 4, 4)
+    assert torch.equal(own.decoder(z), larger.decoder(z))
+    assert all(weight.requires_grad for weight in own.decoder.parameters())
+    torch.nn.init.zeros_(own.decoder.layers[0].weight)
+    assert larger.decoder.layers[0].weight.any()
+
+
 @pytest.mark.parametrize("painted", [0, 2, 3])
 def test_what_painted_latents_show_another_decoder_may_say(painted: int) -> None:
     torch.manual_seed(0)

@@ -308,8 +308,8 @@ def test_stages_of_latents_resume(given: Path, resumes, monkeypatch: pytest.Monk
         **FEW))  # fmt: skip
     resumes("g", lambda run: texture.train(run, rank=2, gan=0.02, **model, **FEW))
     resumes("h", lambda run: decoder.train(
-        run, pairs=made, painted_by=given / "v", hands=True, width=8, scale=8, gan=1.0, held_out=2,
-        **SOME, **few))  # fmt: skip
+        run, pairs=made, painted_by=given / "v", hands=True, width=None, scale=8, gan=1.0,
+        held_out=2, **SOME, **few))  # fmt: skip
 
     draw.draw(large.parent / "drawn", "anime", 6, 1, 64)
     worn = resumes("y", lambda run: style.train(
