@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from sdxs.stored import build, fill, read_config, weights_file
 
-BLOCKS, WINDOW = 6, 9
+BLOCKS, WINDOW = 6, 9  # not dilated: on a CPU, such gradients in bfloat16 are not always numbers
 
 
 class DepthJudge(ModelMixin, ConfigMixin):

@@ -145,10 +145,9 @@ def train(
     """Leave an autoencoder with the larger one's encoder and a tiny decoder in `run`.
 
     painted_by: whose decoder says what painted latents show, None for `autoencoder`'s. hands: learn
-    latents of other hands' pictures, too. width: channels of the decoder, None for the larger
-    one's own to learn on. scale: how much smaller
-    the pictures of the L1 are. gan: the GAN's gradient relative to the L1's. held_out: renders to
-    compare the two by. Raises TrainingError.
+    latents of other hands' pictures, too. width: channels of the decoder, None for the larger one's
+    own to learn on. scale: how much smaller the pictures of the L1 are. gan: the GAN's gradient
+    relative to the L1's. held_out: renders to compare the two by. Raises TrainingError.
     """
     larger = frozen(autoencoder)
     painter = larger if painted_by is None else frozen(painted_by)

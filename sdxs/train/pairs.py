@@ -129,7 +129,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = stage.options("pairs", __doc__, seed=3)
     add = parser.add_argument
     stage.needs(parser, "--teacher", *stage.MODELS, default="blocks",
-                words="the model: of many steps, or of one, --steps 1 --guidance 1")  # fmt: skip
+                words="the model: of many steps, of a few, or of one "
+                      "(--steps 1 --guidance 1)")  # fmt: skip
     stage.needs(parser, "--style", "style", words="a style for it to wear")
     add("--count", type=stage.positive, default=20480, help="pairs, rounded up to whole chunks")
     add("--steps", type=stage.positive, default=10, help="steps of the solver")
