@@ -16,12 +16,12 @@ from typing import Any
 
 from PIL.Image import Image
 
-from sdxs.conditions import CANNY, CONDITIONS, POLARITIES
+from sdxs.conditions import CONDITIONS
 from sdxs.errors import InputError, SDXSError
 from sdxs.picture import SUFFIXES, encode, read_picture
 from sdxs.request import LARGEST_BATCH
 
-OPTIONS = {"polarity": "polarity", "low": "canny_low", "high": "canny_high"}  # of conditions: ours
+OPTIONS = {option.flag: option for row in CONDITIONS.values() for option in row.options}
 READY = "ready"  # no condition: the picture is a control picture already
 EXAMPLES = """examples:
   python -m sdxs "a red house to the left of a green tree at sunset" --seed 7 --output red.png
@@ -102,13 +102,21 @@ def condition(options: argparse.Namespace, files: list[Path]) -> tuple[str, dict
 
     files: that will be written.
     """
-    own = re.split(r"[^a-z]", Path(options.control or "").name.lower())[-1]  # sdxs-512-sketch
+    name = Path(str(options.control or "").partition("@")[0]).name
+    own = re.split(r"[^a-z]", name.lower())[-1]  # sdxs-512-sketch
     kind = options.condition or (own if own in CONDITIONS else READY)
     given = {
-        name: value for name in OPTIONS if (value := getattr(options, OPTIONS[name])) is not None
+        flag: value
+        for flag in OPTIONS
+        if (value := getattr(options, flag.replace("-", "_"))) is not None
     }
     if not options.control and (given or options.condition or options.save_control):
         raise InputError("--control is missing: name the control that is to follow the picture")
+    if options.control_image and not options.condition and own not in CONDITIONS:
+        raise InputError(
+            f"--control {options.control}: the name does not say what it follows, so add "
+            f"--condition: {', '.join(CONDITIONS)}, or {READY} for a control picture as it is"
+        )
     if options.save_control:
         if kind == READY:
             raise InputError("--save-control: the picture is taken as it is, nothing is made of it")
@@ -116,11 +124,10 @@ def condition(options: argparse.Namespace, files: list[Path]) -> tuple[str, dict
         if options.save_control.absolute() in [file.absolute() for file in files]:
             raise InputError("--save-control and --output name the same file: choose another")
     known = CONDITIONS[kind].options if kind != READY else ()
-    for name in given:
-        if name not in known:
-            option = OPTIONS[name].replace("_", "-")
-            raise InputError(f"--{option} says nothing to --condition {kind}")
-    return kind, given
+    for flag in given:
+        if OPTIONS[flag] not in known:
+            raise InputError(f"--{flag} says nothing to --condition {kind}")
+    return kind, {OPTIONS[flag].name: value for flag, value in given.items()}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -154,19 +161,9 @@ def parser() -> argparse.ArgumentParser:
     add("--condition", choices=(*CONDITIONS, READY),
         help=f"how the control picture is made of it; {READY}: it is one, take it as it is "
         "(default: as the control's name says)")  # fmt: skip
-    add("--polarity", choices=POLARITIES, help="of a drawing: dark lines or light ones")
-    add(
-        "--canny-low",
-        type=float,
-        metavar="X",
-        help=f"Canny's lower threshold (default: {CANNY[0]})",
-    )
-    add(
-        "--canny-high",
-        type=float,
-        metavar="X",
-        help=f"Canny's upper threshold (default: {CANNY[1]})",
-    )
+    for flag, option in OPTIONS.items():
+        kind = {"choices": option.choices} if option.choices else {"type": float, "metavar": "X"}
+        add(f"--{flag}", help=option.help, **kind)
     add("--save-control", type=Path, metavar="FILE", help="where to write the control picture")
     add("--control-scale", type=float, default=1.0, metavar="X",
         help="0 to 2 (default: %(default)s)")  # fmt: skip

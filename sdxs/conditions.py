@@ -1,8 +1,12 @@
 """Control pictures: what a control is to follow, made of a drawing or of a photo.
 
-Each function takes a Pillow picture of any size and mode and gives an RGB one of the model's size,
-bright on black. `CONDITIONS` at the bottom is the table that choosers, command line and tests read:
-a new way to steer is a function and a row. Pure functions; a network that sees depth is passed in.
+Each function takes a Pillow picture of any size and mode, also one that is not decoded yet, and
+gives an RGB one of the model's size, (width, height) in pixels, bright on black. Each raises
+InputError for what is no picture, is damaged, animated, too small, too narrow or far too large, and
+NothingToFollow, which is one, for a picture without anything to follow.
+
+`CONDITIONS` at the bottom is the table that choosers, command line and tests read: a new way to
+steer is a function and a row. Pure functions; a network that sees depth is passed in.
 """
 
 from collections.abc import Callable
@@ -14,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from sdxs.errors import InputError, NothingToFollow
-from sdxs.picture import smaller, to_rgb
+from sdxs.picture import smaller, taken, to_rgb
 
 Size = tuple[int, int]  # width, height in pixels
 Grey = NDArray[np.uint8]  # (H, W)
@@ -36,16 +40,14 @@ def from_drawing(picture: Image.Image, size: Size, *, polarity: str = "auto") ->
 
     polarity: "ink" on paper, "chalk" on a board, or "auto" to see which it is. Uneven light and
     noise of a photographed page are evened out, thin lines are made wide enough to be seen, of
-    painted patches the outlines are taken. Raises NothingToFollow for a drawing without lines.
+    painted patches the outlines are taken.
     """
     if polarity not in POLARITIES:
         raise InputError(f"polarity must be one of {', '.join(POLARITIES)}, not {polarity!r}")
-    _check(picture)
-    grey = _as_drawn(picture, polarity)
+    grey = _as_drawn(_taken(picture), polarity)
     if polarity == "chalk" or (polarity == "auto" and _is_chalk(grey)):
         grey = 255 - grey
-    thick = 2 * max(2, round(THICK * max(grey.shape) / 2)) + 1
-    brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (thick, thick))
+    brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_thick(grey), _thick(grey)))
     without = cv2.morphologyEx(grey, cv2.MORPH_CLOSE, brush)
     lines = _drawn(cv2.subtract(without, grey))
     patches = cv2.morphologyEx(without, cv2.MORPH_OPEN, brush)
@@ -61,7 +63,7 @@ def from_drawing(picture: Image.Image, size: Size, *, polarity: str = "auto") ->
 def from_photo(picture: Image.Image, size: Size) -> Image.Image:
     """The outlines of what a photo shows, as a hand would draw them, white on black.
 
-    The middle of the photo that has the shape of `size`. Raises NothingToFollow if there are none.
+    Of the middle of the photo that has the shape of `size`.
     """
     width, height = size
     colours = np.asarray(_crop(picture, (2 * width, 2 * height)))
@@ -79,7 +81,7 @@ def canny(
 ) -> Image.Image:
     """The edges of a photo by OpenCV's Canny, thresholds 0 to 1000, one pixel wide, white on black.
 
-    The middle of the photo that has the shape of `size`. Raises NothingToFollow if there are none.
+    Of the middle of the photo that has the shape of `size`. Raises InputError for other thresholds.
     """
     for name, value in (("low", low), ("high", high)):
         if not isinstance(value, float | int) or not 0 <= value <= 1000:
@@ -91,17 +93,22 @@ def canny(
 
 
 def depth(picture: Image.Image, size: Size, *, network: Depths) -> Image.Image:
-    """How near everything in a photo is, white the nearest; `network` sees it.
+    """How near everything in a photo is, white the nearest, black the farthest.
 
-    The middle of the photo that has the shape of `size`. A flat picture comes out grey.
+    Of the middle of the photo that has the shape of `size`. network: sees it, on any scale, since
+    the picture is made to fill its range; what it sees as flat comes out grey.
     """
-    near = network(_crop(picture, size))
+    cropped = _crop(picture, size)
+    if np.ptp(np.asarray(cropped), axis=(0, 1)).max() < FAINT:
+        raise NothingToFollow("there is no depth to see in the picture: it is blank")
+    near = network(cropped)
     low, high = float(near.min()), float(near.max())
     near = (near - low) / (high - low) if high - low > 1e-6 else np.full_like(near, 0.5)
     return _picture(near).resize(size, Image.Resampling.BILINEAR)
 
 
-def _check(picture: Image.Image) -> None:
+def _taken(picture: Image.Image) -> Image.Image:
+    """A picture that can be followed, decoded and upright. Raises InputError."""
     if not isinstance(picture, Image.Image):
         raise InputError(f"a control follows a Pillow picture, not {type(picture).__name__}")
     wide, high = picture.size
@@ -110,6 +117,7 @@ def _check(picture: Image.Image) -> None:
             f"a picture of {wide} x {high} pixels is too small or too narrow to follow: a side has "
             f"{SMALLEST} pixels at least, and at most {LONGEST} times the other one's"
         )
+    return taken(picture)
 
 
 def _as_drawn(picture: Image.Image, polarity: str) -> Grey:
@@ -140,22 +148,39 @@ def _paper(picture: Image.Image, polarity: str) -> str:
         return "white"
     grey, alpha = (np.asarray(part) for part in picture.convert("RGBA").convert("LA").split())
     opaque = grey[alpha > 127]
-    if len(opaque) > grey.size / 2:  # a page, cut out: its own grey
+    if len(opaque) > grey.size / 2:
         shade = int(np.median(opaque))
-        return f"rgb({shade},{shade},{shade})"
+        drawn = np.abs(opaque.astype(int) - shade) > FAINT
+        if drawn.mean() > 1e-3:  # a page, cut out, with lines on it: its own grey
+            return f"rgb({shade},{shade},{shade})"
     if polarity == "auto":  # strokes alone: what lets them be seen
         return "black" if len(opaque) and opaque.mean() > 127 else "white"
     return "black" if polarity == "chalk" else "white"
 
 
 def _is_chalk(grey: Grey) -> bool:
-    """Whether what is drawn is lighter than what it is drawn on."""
-    ground = _ground(grey)
-    darker, lighter = (
-        int(part[part > _faint(part)].sum(dtype=np.int64))
-        for part in (cv2.subtract(ground, grey), cv2.subtract(grey, ground))
+    """Whether what is drawn is lighter than what it is drawn on.
+
+    Thin things say so; patches, of which one may be the page itself on a table, only without them.
+    """
+
+    def much(part: Grey) -> int:
+        return int(part[part > _faint(part)].sum(dtype=np.int64))
+
+    ground, thick = _ground(grey), _thick(grey)
+    brush = np.ones((thick, thick), np.uint8)
+    darker, lighter = cv2.subtract(ground, grey), cv2.subtract(grey, ground)
+    thin = (
+        much(cv2.min(part, cv2.morphologyEx(grey, method, brush)))
+        for part, method in ((darker, cv2.MORPH_BLACKHAT), (lighter, cv2.MORPH_TOPHAT))
     )
-    return lighter > darker
+    dark, light = thin
+    return light > dark if light or dark else much(lighter) > much(darker)
+
+
+def _thick(grey: Grey) -> int:
+    """The side, odd, in pixels, of what is no line any more."""
+    return 2 * max(2, round(THICK * max(grey.shape) / 2)) + 1
 
 
 def _ground(grey: Grey) -> Grey:
@@ -211,8 +236,7 @@ def _fit_lines(drawn: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
 
 def _crop(picture: Image.Image, size: Size) -> Image.Image:
     """The middle of a picture in the shape of `size`, at that size, RGB."""
-    _check(picture)
-    rgb = to_rgb(smaller(picture, 4 * max(size)))
+    rgb = to_rgb(smaller(_taken(picture), 4 * max(size)))
     return ImageOps.fit(rgb, size, Image.Resampling.LANCZOS)
 
 
@@ -233,6 +257,19 @@ def _picture(page: NDArray[np.float32]) -> Image.Image:
 
 
 @dataclass(frozen=True)
+class Option:
+    """What a condition can be told: `name` in Python, `--flag` on the command line.
+
+    help: for people. choices: its values; it is a number if there are none.
+    """
+
+    name: str
+    flag: str
+    help: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Condition:
     """A way from a picture to a control picture.
 
@@ -243,14 +280,18 @@ class Condition:
     title: str
     control: str
     make: Callable[..., Image.Image]
-    options: tuple[str, ...] = ()
+    options: tuple[Option, ...] = ()
     sees_depth: bool = False
 
 
+POLARITY = Option("polarity", "polarity", "of a drawing: dark lines or light ones", POLARITIES)
+LOW = Option("low", "canny-low", f"Canny's lower threshold (default: {CANNY[0]})")
+HIGH = Option("high", "canny-high", f"Canny's upper threshold (default: {CANNY[1]})")
+
 CONDITIONS: dict[str, Condition] = {
-    "sketch": Condition("a drawing", "sketch", from_drawing, ("polarity",)),
+    "sketch": Condition("a drawing", "sketch", from_drawing, (POLARITY,)),
     "outlines": Condition("outlines of a photo", "sketch", from_photo),
-    "canny": Condition("edges of a photo", "canny", canny, ("low", "high")),
+    "canny": Condition("edges of a photo", "canny", canny, (LOW, HIGH)),
     "depth": Condition("depth of a photo", "depth", depth, sees_depth=True),
 }
 CONTROLS = tuple(name for name, row in CONDITIONS.items() if row.control == name)

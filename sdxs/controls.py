@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from sdxs.errors import InputError
-from sdxs.picture import to_rgb
+from sdxs.picture import smaller, taken, to_rgb
 
 
 def build_control(config: Mapping[str, Any]) -> ControlNetModel:
@@ -81,11 +81,12 @@ def residuals(
 def to_control(picture: Any, size: tuple[int, int]) -> Tensor:
     """A control picture as a ControlNet reads it: (3, H, W) float32 in [0, 1], of (width, height).
 
-    A picture of another size is stretched to it. Raises InputError for what is no Pillow picture.
+    A picture of another size is stretched to it. Raises InputError for what is no Pillow picture,
+    or for a damaged, animated or far too large one.
     """
     if not isinstance(picture, Image.Image):
         raise InputError(f"control_image must be a Pillow picture, not {type(picture).__name__}")
-    picture = to_rgb(picture, "black")
+    picture = to_rgb(smaller(taken(picture), 4 * max(size)), "black")
     if picture.size != size:
         picture = picture.resize(size, Image.Resampling.LANCZOS)
     return torch.from_numpy(np.array(picture, dtype=np.float32) / 255).permute(2, 0, 1)

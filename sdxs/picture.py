@@ -42,11 +42,12 @@ def to_pictures(images: "Tensor") -> list[Image.Image]:
     return [Image.fromarray(row) for row in bytes_.cpu().numpy()]
 
 
-def read_picture(source: Path | bytes) -> Image.Image:
+def read_picture(source: Path | bytes, *, largest: int = LARGEST_AREA) -> Image.Image:
     """A picture from a PNG, JPEG or WebP file, or from its bytes, turned the way it was taken.
 
     Of any mode; see `to_rgb`. No other format is opened, and nothing is decoded before its size is
-    known. Raises InputError for what is no such picture, is damaged, animated or far too large.
+    known. Raises InputError for what is no such picture, is damaged, animated, or has more than
+    `largest` pixels.
     """
     name = "the picture" if isinstance(source, bytes) else str(source)
     try:
@@ -58,20 +59,41 @@ def read_picture(source: Path | bytes) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata, and of sizes that are checked here
             with Image.open(io.BytesIO(source), formats=FORMATS) as picture:
-                _check(name, picture)
+                _check(name, picture, largest)
                 picture.draft("RGB", (LARGEST_KEPT, LARGEST_KEPT))  # decodes a large JPEG smaller
                 picture.load()
                 return _upright(smaller(picture, LARGEST_KEPT))
     except FileNotFoundError:
         raise InputError(f"there is no file {name}") from None
     except (Image.DecompressionBombError, MemoryError):
-        raise InputError(_too_large(name)) from None
+        raise InputError(_too_large(name, largest)) from None
     except UnidentifiedImageError:
         raise InputError(f"{name} is not a PNG, JPEG or WebP picture") from None
     except InputError:
         raise
     except Exception as error:  # a damaged file makes its decoder raise anything
-        raise InputError(f"{name} cannot be read as a picture ({one_line(error)})") from None
+        raise InputError(_unreadable(name, error)) from None
+
+
+def taken(picture: Image.Image) -> Image.Image:
+    """A Pillow picture, decoded, and turned the way it was taken.
+
+    Nothing is decoded before its size is known. Raises InputError for one that is damaged,
+    animated or far too large.
+    """
+    name = getattr(picture, "filename", "") or "the picture"
+    _check(name, picture)
+    try:
+        picture.load()
+    except Exception as error:  # a damaged file makes its decoder raise anything
+        raise InputError(_unreadable(name, error)) from None
+    return _upright(picture.convert("LA") if picture.mode == "La" else picture)
+
+
+def is_blank(picture: Image.Image) -> bool:
+    """Whether all pixels of a picture are the same, transparent ones too."""
+    pixels = np.asarray(picture)
+    return bool((pixels == pixels[:1, :1]).all())
 
 
 def smaller(picture: Image.Image, side: int) -> Image.Image:
@@ -82,26 +104,30 @@ def smaller(picture: Image.Image, side: int) -> Image.Image:
     factor = max(picture.size) // side
     if factor < 2 or min(picture.size) < 2 * factor:
         return picture
-    if picture.mode in ("1", "P", "PA", "La"):  # what cannot be averaged as it is
+    if picture.mode in ("1", "P", "PA"):  # what cannot be averaged as it is
         picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
     elif picture.mode.startswith("I;16"):
         picture = picture.convert("I")
     return picture.reduce(factor)
 
 
-def _check(name: str, picture: Image.Image) -> None:
-    if picture.width * picture.height > LARGEST_AREA:
-        raise InputError(_too_large(name, picture.size))
+def _check(name: str, picture: Image.Image, largest: int = LARGEST_AREA) -> None:
+    if picture.width * picture.height > largest:
+        raise InputError(_too_large(name, largest, picture.size))
     if getattr(picture, "is_animated", False) and picture.format != "MPO":
         raise InputError(f"{name} is animated: save the one picture of it that you want")
 
 
-def _too_large(name: str, size: tuple[int, int] | None = None) -> str:
+def _too_large(name: str, largest: int, size: tuple[int, int] | None = None) -> str:
     pixels = f" ({size[0]} x {size[1]} pixels)" if size else ""
     return (
-        f"{name} is too large{pixels}: at most {LARGEST_AREA // 10**6} megapixels are read, make "
-        "it smaller"
+        f"{name} is too large{pixels}: at most {largest // 10**6} megapixels are read, make it "
+        "smaller"
     )
+
+
+def _unreadable(name: str, error: Exception) -> str:
+    return f"{name} cannot be read as a picture ({one_line(error)})"
 
 
 def _upright(picture: Image.Image) -> Image.Image:
@@ -120,8 +146,6 @@ def to_rgb(picture: Image.Image, ground: str = "white") -> Image.Image:
         most = 65535.0 if numbers.max() > 255 else most
         eight = (255 * (numbers / most).clip(0, 1)).astype(np.uint8)
         return Image.fromarray(eight).convert("RGB")
-    if picture.mode == "La":  # alpha is multiplied in
-        picture = picture.convert("LA")
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         paper = Image.new("RGBA", picture.size, ground)

@@ -276,12 +276,13 @@ class SDXS:
         and loaded when it is first asked for.
         """
         chosen = CONDITIONS[request.choice("condition", name, tuple(CONDITIONS))]
+        known = [option.name for option in chosen.options]
         for option in options:
-            if option not in chosen.options:
-                known = ", ".join(chosen.options) or "none"
-                raise InputError(f"{name} has no option {option!r}, it knows {known}")
-        if chosen.sees_depth:
-            options["network"] = self._sees_depth
+            if option not in known:
+                listed = ", ".join(known) or "none"
+                raise InputError(f"{name} has no option {option!r}, it knows {listed}")
+        if chosen.sees_depth:  # it is not looked for before the picture is known to be one
+            options["network"] = lambda seen: self._sees_depth(seen)
         return chosen.make(picture, request.size(size, self.size, self._multiple), **options)
 
     @functools.cached_property

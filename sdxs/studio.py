@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from sdxs.conditions import CONDITIONS
@@ -27,13 +26,14 @@ from sdxs.errors import (
     SafetyWarning,
     SDXSError,
 )
-from sdxs.picture import MIME, encode, read_picture
+from sdxs.picture import MIME, encode, is_blank, read_picture
 from sdxs.request import LARGEST_SCALE, LARGEST_SEED
 
 log = logging.getLogger(__name__)
 
 LONGEST_PROMPT = 1_000_000  # characters; far more than any window, far less than memory
 LARGEST_DRAWING = 6_000_000  # bytes of its file; a canvas of noise has fewer
+LARGEST_CANVAS = 16_000_000  # pixels; a visitor's camera may have taken it
 MOST_WAITING = 64  # requests that wait while another picture is being made
 
 DRAWINGS = tuple(f"data:{kind};base64," for kind in MIME.values())
@@ -165,6 +165,11 @@ class Studio:
         if self._waiting >= MOST_WAITING:
             raise Crowded(CROWDED)
         self._waiting += 1
+        try:
+            await self._turn.acquire()  # who leaves before it begins costs nothing
+        except BaseException:
+            self._waiting -= 1
+            raise
         # A visitor who leaves does not stop the thread, so the turn must not end with the visit.
         return await asyncio.shield(self._in_turn(prompt, options, canvas, compare, format))
 
@@ -178,9 +183,9 @@ class Studio:
 
     async def _in_turn(self, *work: Any) -> Made:
         try:
-            async with self._turn:
-                return await asyncio.to_thread(self._make, *work)
+            return await asyncio.to_thread(self._make, *work)
         finally:
+            self._turn.release()
             self._waiting -= 1
 
     def _make(
@@ -192,7 +197,7 @@ class Studio:
         format: str,
     ) -> Made:
         start = time.perf_counter()
-        followed = self._followed(canvas) if canvas else None
+        followed, hint = self._followed(canvas) if canvas else (None, "")
         info = {"prompt": prompt, **options, "checkpoint": self._checkpoint, "software": "sdxs"}
         if canvas and followed:
             control = CONDITIONS[canvas.condition].control
@@ -214,23 +219,23 @@ class Studio:
             file,
             ms,
             warning="; ".join(dict.fromkeys(notes)),
-            hint=ALONE if canvas and not followed else "",
+            hint=hint,
             followed=encode(followed, "png") if followed else b"",
             plain=encode(other, format) if other else b"",
         )
 
-    def _followed(self, canvas: Canvas) -> Image.Image | None:
-        """What a control follows of a canvas; None for a blank one."""
+    def _followed(self, canvas: Canvas) -> tuple[Image.Image | None, str]:
+        """What a control follows of a canvas, or why there is nothing, for a visitor."""
         assert self._condition is not None
         if not canvas.drawing:
-            return None
+            return None, ALONE
         drawing = parse_drawing(canvas.drawing)
-        if not np.ptp(np.asarray(drawing.convert("RGB")), axis=(0, 1)).any():
-            return None  # one colour: a canvas that nobody drew on
+        if is_blank(drawing):
+            return None, ALONE
         try:
-            return self._condition(canvas.condition, drawing)
-        except NothingToFollow:
-            return None
+            return self._condition(canvas.condition, drawing), ""
+        except NothingToFollow as error:
+            return None, _sentence(f"{error}; this is the prompt alone")
 
 
 def parse_prompt(value: Any) -> str:
@@ -285,7 +290,7 @@ def parse_drawing(value: str) -> Image.Image:
         file = base64.b64decode(value.partition(",")[2], validate=True)
     except (binascii.Error, ValueError):
         raise InputError("The drawing arrived damaged: draw on.") from None
-    return read_picture(file)
+    return read_picture(file, largest=LARGEST_CANVAS)
 
 
 def file_name(prompt: Any, seed: Any) -> str:
@@ -305,6 +310,10 @@ def _mishap(error: Exception) -> dict[str, Any]:
         return {"note": _short(error, 240), "kind": "error"}
     log.error("a picture could not be made", exc_info=error)
     return {"note": BROKEN, "kind": "error"}
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _short(value: Any, most: int = 40) -> str:

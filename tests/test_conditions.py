@@ -1,11 +1,12 @@
 """Control pictures: what comes of drawings and photos, whatever they look like and how large."""
 
+import io
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw, ImageFile, ImageFilter
 
 from sdxs import InputError
 from sdxs.conditions import CONDITIONS, POLARITIES, canny, depth, from_drawing, from_photo
@@ -68,11 +69,13 @@ def plain() -> Any:
 
 
 @pytest.mark.parametrize("name", CONDITIONS)
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "CMYK"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "La", "P", "RGB", "RGBA", "I;16", "CMYK"])
 def test_every_mode(name: str, mode: str) -> None:
     source = drawn() if name == "sketch" else photo()
     if mode == "I;16":
         given = Image.fromarray(np.asarray(source.convert("L")).astype(np.uint16) * 257)
+    elif mode == "La":
+        given = source.convert("LA").convert(mode)
     else:
         given = source.convert(mode)
     ours = make(name, given)
@@ -117,6 +120,26 @@ def test_the_source_stays_as_it_is(name: str) -> None:
 )
 def test_polarity_is_seen(ink: Any, ground: Any, mode: str, plain: Any) -> None:
     assert overlap(lines(from_drawing(drawn(ink=ink, ground=ground, mode=mode), SIZE)), plain) > 0.9
+
+
+@pytest.mark.parametrize("margin", [20, 60, 100])  # the page is 54 % of the last
+@pytest.mark.parametrize(
+    ("ink", "page", "table"),
+    [
+        ("black", "white", "#403020"), ("#404040", "#f0f0e0", "#806040"),
+        ("white", "#204030", "#e8e0d0"), ("white", "black", "white"),
+    ],
+)  # fmt: skip
+def test_polarity_is_seen_on_a_page_that_lies_on_a_table(
+    margin: int, ink: str, page: str, table: str
+) -> None:
+    whole = Image.new("RGB", (640, 480), table)
+    whole.paste(drawn((640 - 2 * margin, 480 - 2 * margin), ink, page), (margin, margin))
+    polarity = "chalk" if ink == "white" else "ink"
+    told = from_drawing(whole, SIZE, polarity=polarity)
+    assert from_drawing(whole, SIZE).tobytes() == told.tobytes()
+    other = from_drawing(whole, SIZE, polarity=POLARITIES[1 + (polarity == "ink")])
+    assert other.tobytes() != told.tobytes()
 
 
 def test_polarity_can_be_set(plain: Any) -> None:
@@ -184,6 +207,16 @@ def test_of_a_patch_the_outline_is_taken(fill: str) -> None:
     assert overlap(lines(from_drawing(page, SIZE)), outline > 0) > 0.95
 
 
+@pytest.mark.parametrize("across", [220, 360])  # a quarter and two thirds of the picture
+def test_of_a_patch_alone_the_outline_is_taken(across: int) -> None:
+    icon = Image.new("RGBA", (400, 400))
+    box = [200 - across // 2, 200 - across // 2, 200 + across // 2, 200 + across // 2]
+    ImageDraw.Draw(icon).ellipse(box, fill="#c02020")
+    outline = np.zeros((100, 100), np.uint8)
+    cv2.circle(outline, (50, 50), across // 8, 255, 2)
+    assert overlap(lines(from_drawing(icon, (100, 100))), outline > 0) > 0.95
+
+
 def test_thin_lines_beside_a_patch_stay_lines(plain: Any) -> None:
     page = drawn((2560, 1920), width=4)
     ImageDraw.Draw(page).ellipse([2000, 100, 2300, 400], fill="black")
@@ -245,16 +278,50 @@ def test_a_photo_is_cropped_to_its_middle() -> None:
 def test_depth_fills_its_range() -> None:
     ours = np.asarray(depth(photo(), SIZE, network=far))
     assert ours.min() == 0 and ours.max() == 255
-    flat = np.asarray(depth(Image.new("RGB", (50, 50)), SIZE, network=far))
-    assert (flat == 128).all()
+    flat = depth(photo(), SIZE, network=lambda seen: np.ones(seen.size[::-1], np.float32))
+    assert (np.asarray(flat) == 128).all()
 
 
-@pytest.mark.parametrize("name", [name for name in CONDITIONS if name != "depth"])
+@pytest.mark.parametrize("name", CONDITIONS)
 @pytest.mark.parametrize("ground", ["white", "black", "#808080"])
 def test_a_blank_picture(name: str, ground: str) -> None:
     for source in (Image.new("RGB", (300, 200), ground), Image.new("RGBA", (300, 200))):
-        with pytest.raises(InputError, match="there are no"):
+        with pytest.raises(InputError, match=r"there (are|is) no"):
             make(name, source)
+
+
+def opened(picture: Image.Image, format: str, **options: Any) -> Image.Image:
+    """As Pillow opens it: nothing is decoded yet."""
+    file = io.BytesIO()
+    picture.save(file, format, **options)
+    return Image.open(file)
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_what_is_opened_stands_upright(name: str) -> None:
+    source = drawn() if name == "sketch" else photo((300, 200))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = source.transpose(Image.Transpose.ROTATE_90)  # as the camera was held
+    ours = make(name, opened(turned, "PNG", exif=exif))
+    assert ours.tobytes() == make(name, source).tobytes()
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_what_is_opened_may_be_bad(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = io.BytesIO()
+    Image.effect_noise((64, 64), 90).save(noise, "PNG")
+    truncated = Image.open(io.BytesIO(noise.getvalue()[:2000]))
+    with pytest.raises(InputError, match="cannot be read"):
+        make(name, truncated)
+    moving = opened(drawn(), "GIF", save_all=True, append_images=[drawn(ink="red")])
+    with pytest.raises(InputError, match="animated"):
+        make(name, moving)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)  # Pillow's own warning
+    huge = opened(Image.new("1", (12_000, 12_000)), "PNG")
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: pytest.fail("decoded"))
+    with pytest.raises(InputError, match="too large"):
+        make(name, huge)
 
 
 @pytest.mark.parametrize("name", CONDITIONS)

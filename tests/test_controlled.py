@@ -10,12 +10,14 @@ import torch
 from PIL import Image
 
 from sdxs.conditions import CONDITIONS
+from sdxs.config import UNSEEN_PAIRS
 from sdxs.storybook import controlled
-from sdxs.storybook.controlled import contradicted, f1, lines, mean, measure
+from sdxs.storybook.captions import OPPOSITE, describe
+from sdxs.storybook.controlled import contradicted, f1, lines, mean, measure, share
 from sdxs.storybook.depth import DepthJudge
 from sdxs.storybook.evaluator import Evaluator
 from sdxs.storybook.render import render
-from sdxs.storybook.scenes import sample_scenes
+from sdxs.storybook.scenes import Scene, sample_scenes
 from sdxs.storybook.tracing import to_bytes
 
 SIDE = 64
@@ -56,29 +58,39 @@ def test_the_mean_and_its_interval() -> None:
     assert row["mean"] - row["lower"] == pytest.approx(reach, abs=2e-4)
 
 
+def where(scene: Scene) -> Any:
+    """What a caption says of places: of a lone thing its own, of two what each is to the other."""
+    caption = describe(scene, random.Random(1), drop=0.0)
+    if caption.relation is None:
+        return caption.place
+    first, second = caption.things
+    return {first.kind: caption.relation, second.kind: OPPOSITE[caption.relation]}
+
+
 def test_a_contradiction_has_other_colours_and_places() -> None:
     rng = random.Random(0)
     for scene in sample_scenes(50, 1, unseen="any"):
         other = contradicted(scene, rng)
-        for a, b in zip(scene.things, other.things, strict=True):
-            assert a.kind == b.kind and a.colour != b.colour and a.x + b.x == pytest.approx(1)
-        if scene.layout == "alone":
-            swapped = {"left": "right", "right": "left", "middle": "middle"}
-            assert other.place == swapped[str(scene.place)]
+        assert other.layout == scene.layout
+        order = -1 if scene.layout == "depth" else 1  # the farther one comes to the front
+        for a, b in zip(scene.things, other.things[::order], strict=True):
+            assert a.kind == b.kind and a.height == b.height
+            assert a.colour != b.colour and (b.colour, b.kind) not in UNSEEN_PAIRS
+        if scene.layout == "side":
+            assert [b.x for b in other.things] == [1 - a.x for a in scene.things]
+        assert where(scene) != where(other)
 
 
 class Painter:
     """Paints the scenes that are scored: exactly at full strength, else the same empty grey."""
 
-    size = (SIDE, SIDE)
+    size, device = (SIDE, SIDE), torch.device("cpu")
 
     def __init__(self) -> None:
         self.scenes = sample_scenes(30, controlled.SEED)
         self.seen: list[Any] = []
 
     def condition(self, name: str, picture: Image.Image) -> Image.Image:
-        if name == "depth":
-            return picture
         return CONDITIONS[name].make(picture, self.size)
 
     def __call__(self, prompts: list[str], **options: Any) -> torch.Tensor:
@@ -91,7 +103,14 @@ class Painter:
 
 @pytest.mark.parametrize("control", ["canny", "sketch", "depth"])
 def test_a_perfect_painter(control: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Evaluator, "load", lambda _: Evaluator().eval())
+    asked = []
+
+    def told(pictures: torch.Tensor, captions: list[Any]) -> list[list[tuple[str, bool]]]:
+        asked.append([caption.text for caption in captions])
+        return [[("colour", bool(picture.std() > 0))] for picture in pictures]
+
+    monkeypatch.setattr(Evaluator, "load", lambda _: lambda pictures: pictures)
+    monkeypatch.setattr(controlled, "check", told)
 
     class Exact(DepthJudge):
         def forward(self, pictures: torch.Tensor) -> torch.Tensor:
@@ -100,6 +119,7 @@ def test_a_perfect_painter(control: str, monkeypatch: pytest.MonkeyPatch) -> Non
             return wanted.depth if exact else torch.zeros_like(wanted.depth)
 
     monkeypatch.setattr(DepthJudge, "load", lambda _: Exact())
+    monkeypatch.setattr(controlled, "load_depth", lambda *_: lambda seen: np.asarray(seen)[..., 0])
     painter = Painter()
     scenes = painter.scenes[:25]
     scores = measure(painter, control, 25)  # type: ignore[arg-type]
@@ -110,8 +130,11 @@ def test_a_perfect_painter(control: str, monkeypatch: pytest.MonkeyPatch) -> Non
         for what in ("strength 0", "strength 0.75"):
             assert scores[f"{name}, {what}"]["mean"] == 0
     assert scores[f"{names[-1]}, another scene"]["mean"] < 0.7  # all depths are alike, not reliefs
-    assert scores["A, controlled"]["n"] == scores["A, plain"]["n"] > 25
-    assert 0 <= scores["colour, contradicted"]["share"] <= 1
+    assert scores["A, controlled"] == share([[("colour", True)]] * 25, "A")
+    assert scores["colour, contradicted"] == scores["A, controlled"]
+    assert scores["A, plain"]["share"] == 0
+    prompts = [prompts for prompts, _ in painter.seen]
+    assert asked == [prompts[0], prompts[4], prompts[5]] and prompts[5] != prompts[4] == prompts[0]
     assert {options["control_scale"] for _, options in painter.seen} == set(controlled.STRENGTHS)
     if control == "sketch":  # a hand's, not the clean contours
         ours = np.asarray(painter.seen[0][1]["control_image"][0])

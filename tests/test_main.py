@@ -48,6 +48,7 @@ def test_a_control(
     from sdxs import SDXS
 
     control = build_control(tmp_path / "sketch")
+    unnamed = build_control(tmp_path / "control")
     model = SDXS.load(
         tiny_checkpoint, controls={"sketch": str(control)}, device="cpu", dtype="float32"
     )
@@ -77,6 +78,7 @@ def test_a_control(
     Image.new("RGB", (99, 99), "white").save(file)
     for more, message in [
         ([], "no lines to follow"),
+        (["--control", unnamed], "does not say what it follows, so add --condition: sketch"),
         (["--canny-low", 5], "--canny-low says nothing to --condition sketch"),
         (["--condition", "ready", "--save-control", used], "nothing is made of it"),
         (["--save-control", tmp_path / "used.txt"], "--save-control"),

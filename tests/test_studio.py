@@ -9,11 +9,13 @@ import time
 import warnings
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from sdxs import studio
+from sdxs.conditions import from_drawing
 from sdxs.errors import InputError, NothingToFollow, PromptCutWarning
 from sdxs.picture import encode
 from sdxs.studio import Studio, data_url, file_name, parse_prompt, parse_seed, parse_strength
@@ -78,6 +80,34 @@ def test_a_visitor_who_leaves_keeps_the_turn_until_the_picture_is_made():
 
     assert asyncio.run(visits()) == encode(grey("a", seed=2))
     assert most == 1
+
+
+def test_who_leaves_before_their_turn_costs_nothing(monkeypatch):
+    monkeypatch.setattr(studio, "MOST_WAITING", 2)
+    begun, finish, made = threading.Event(), threading.Event(), []
+
+    def slow(prompt: str, *, seed: int) -> Image.Image:
+        made.append(prompt)
+        begun.set()
+        finish.wait(30)
+        return grey(prompt, seed=seed)
+
+    async def visits() -> None:
+        own = Studio(slow)
+        first = asyncio.ensure_future(own.make("first", 1))
+        await asyncio.to_thread(begun.wait, 30)
+        for _ in range(9):  # more than may wait, one after the other
+            leaving = asyncio.ensure_future(own.make("leaving", 1))
+            await asyncio.sleep(0)
+            leaving.cancel()
+            await asyncio.gather(leaving, return_exceptions=True)
+        last = asyncio.ensure_future(own.make("last", 1))
+        await asyncio.sleep(0)
+        finish.set()
+        await asyncio.gather(first, last)
+
+    asyncio.run(visits())
+    assert made == ["first", "last"]
 
 
 def test_a_crowd_is_told_to_come_again(monkeypatch):
@@ -205,9 +235,10 @@ def followed(prompt: str, *, seed: int, **followed: Any) -> Image.Image:
 asked: list[dict[str, Any]] = []
 
 
-def canvas() -> Studio:
+def canvas(condition: Any = shade) -> Studio:
     asked.clear()
-    return Studio(followed, condition=shade, choices={"condition": ("sketch", "outlines", "canny")})
+    ways = {"condition": ("sketch", "outlines", "canny")}
+    return Studio(followed, condition=condition, choices=ways)
 
 
 def url(shade: int, format: str = "png", drawn: bool = False) -> str:
@@ -230,6 +261,30 @@ def test_a_drawing_is_followed(format, way, control):
     image = asked[0]["control_image"]
     assert abs(image.getpixel((0, 0)) - 90) <= 2
     assert answer["control"] == data_url(encode(image, "png"), "png")
+
+
+def test_a_picture_without_anything_to_follow_says_why():
+    def nothing(name: str, picture: Image.Image) -> Image.Image:
+        raise NothingToFollow("there are no edges to follow in the picture")
+
+    own = canvas(nothing)
+    answer = asyncio.run(own.paint({"prompt": "a", "seed": 1, "drawing": url(90, drawn=True)}))
+    assert answer["picture"] and answer["kind"] == "hint" and asked == [{}]
+    assert answer["note"] == (
+        "There are no edges to follow in the picture; this is the prompt alone."
+    )
+
+
+def test_what_is_drawn_may_show_in_its_alpha_or_in_16_bits_alone():
+    ink = Image.new("RGBA", (64, 64))
+    ink.paste((0, 0, 0, 255), (8, 8, 12, 56))
+    grey = np.full((64, 64), 60_000, np.uint16)
+    grey[8:56, 8:12] = 4_000
+    for drawing in (ink, Image.fromarray(grey)):
+        sent = data_url(encode(drawing, "png"), "png")
+        own = canvas(lambda _, picture: from_drawing(picture, (64, 64)))
+        answer = asyncio.run(own.paint({"prompt": "a", "seed": 1, "drawing": sent}))
+        assert answer["note"] == "" and asked[0]["control"] == "sketch"
 
 
 @pytest.mark.parametrize("drawing", [None, "", url(255), url(20)])
@@ -278,7 +333,7 @@ def test_a_spoiled_drawing_is_one_line(drawing, why):
 
 def test_a_drawing_of_too_many_pixels_is_refused_before_it_is_decoded(monkeypatch):
     head = io.BytesIO()
-    Image.new("1", (20_000, 20_000)).save(head, "PNG")
+    Image.new("1", (4_001, 4_000)).save(head, "PNG")
 
     def decode(self: Image.Image) -> None:
         raise AssertionError("it was decoded")

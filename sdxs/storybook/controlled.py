@@ -25,7 +25,9 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from sdxs.conditions import CANNY, CONTROLS
+from sdxs.conditions import CANNY, CONTROLS, depth
+from sdxs.config import UNSEEN_PAIRS
+from sdxs.depth import load_depth
 from sdxs.errors import InputError, SDXSError
 from sdxs.pipeline import SDXS
 from sdxs.storybook.captions import Caption, describe
@@ -33,7 +35,7 @@ from sdxs.storybook.depth import DepthJudge, agreement
 from sdxs.storybook.evaluate import BATCH, tally, wilson
 from sdxs.storybook.evaluator import Evaluator, check
 from sdxs.storybook.render import Render, render
-from sdxs.storybook.scenes import COLOURS, HELD_OUT_SEED, Scene, sample_scenes
+from sdxs.storybook.scenes import COLOURS, HELD_OUT_SEED, PLACE_X, Scene, Thing, sample_scenes
 from sdxs.storybook.tracing import contours, to_bytes, trace
 from sdxs.weights import weights_folder
 
@@ -88,7 +90,10 @@ def likenesses(control: str) -> dict[str, Likeness]:
 
 
 def followed(model: SDXS, control: str, scenes: list[Scene], first: int) -> list[Image.Image]:
-    """The control pictures of scenes; a sketch is each time another hand's."""
+    """The control pictures of scenes; a sketch is each time another hand's.
+
+    Depth is seen by the network of the storybook world, wherever the model comes from.
+    """
     pictures = to_bytes(render(scenes, model.size[0]).picture)
     if control == "sketch":
         drawn = [
@@ -96,16 +101,28 @@ def followed(model: SDXS, control: str, scenes: list[Scene], first: int) -> list
             for number, picture in enumerate(pictures, start=first)
         ]
         return [Image.fromarray(sketch) for sketch in drawn]
+    if control == "depth":
+        sees = load_depth(weights_folder("depth"), model.device)
+        return [depth(Image.fromarray(picture), model.size, network=sees) for picture in pictures]
     return [model.condition(control, Image.fromarray(picture)) for picture in pictures]
 
 
 def contradicted(scene: Scene, rng: random.Random) -> Scene:
-    """The same things elsewhere, in other colours."""
-    things = [
-        replace(thing, x=1 - thing.x, colour=rng.choice([c for c in COLOURS if c != thing.colour]))
-        for thing in scene.things
-    ]
-    return replace(scene, things=tuple(things))
+    """The same things elsewhere, as a caption can say, in other colours that training knows."""
+    things = list(scene.things)
+    if scene.layout == "depth":  # the farther one comes to the front
+        things = [replace(a, y=b.y) for a, b in zip(things, reversed(things), strict=True)][::-1]
+    elif scene.place == "middle":
+        things = [replace(things[0], x=rng.uniform(*PLACE_X[rng.choice(("left", "right"))]))]
+    else:
+        things = [replace(thing, x=1 - thing.x) for thing in things]
+    return replace(scene, things=tuple(recoloured(thing, rng) for thing in things))
+
+
+def recoloured(thing: Thing, rng: random.Random) -> Thing:
+    """In another colour, one that training shows on it."""
+    known = [c for c in COLOURS if c != thing.colour and (c, thing.kind) not in UNSEEN_PAIRS]
+    return replace(thing, colour=rng.choice(known))
 
 
 def mean(values: list[float]) -> dict[str, float]:

@@ -20,7 +20,7 @@ from sdxs.train.machine import DEVICE, placed, predict
 from sdxs.train.models import FACTOR, build_scheduler
 from sdxs.train.solver import Model
 from sdxs.train.steered import Steered, full_control, read_control, shown
-from sdxs.train.traced import control_pictures
+from sdxs.train.traced import control_pictures, sight
 
 UNSAID = 0.5  # share of captions left empty
 
@@ -45,11 +45,11 @@ def train(
     control: one of CONTROLS. depth: a network that sees it. begin: another control to begin with.
     Raises TrainingError.
     """
-    model = Model.load(teacher)
+    model, sees_depth = Model.load(teacher), sight(control, depth)
     vae = AutoencoderTiny.from_pretrained(autoencoder / "vae").eval()
     resolution = FACTOR * model.unet.config["sample_size"]
     data = encode_scenes(run, vae, pictures, seed, resolution)
-    drawn = control_pictures(run, control, data.latents, vae, seed, depth)
+    drawn = control_pictures(run, control, data.latents, vae, seed, sees_depth)
     torch.manual_seed(seed)
     network = full_control(model.unet)
     if begin is not None:

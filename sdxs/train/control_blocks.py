@@ -21,7 +21,7 @@ from sdxs.train.machine import DEVICE, placed, predict
 from sdxs.train.models import FACTOR, build_scheduler
 from sdxs.train.solver import Model
 from sdxs.train.steered import Steered, kind_of, read_control, shown, slim_control
-from sdxs.train.traced import control_pictures
+from sdxs.train.traced import control_pictures, sight
 
 UP = {ours: theirs for ours, theirs in FEATURES.items() if ours.startswith("up_blocks")}
 
@@ -50,10 +50,11 @@ def train(
     """
     large, small = Model.load(teacher), Model.load(tiny)
     kind = kind_of(control, large.unet)
+    sees_depth = sight(kind, depth, control)
     full = placed(read_control(control)).eval().requires_grad_(False)
     vae = AutoencoderTiny.from_pretrained(autoencoder / "vae").eval()
     data = encode_scenes(run, vae, pictures, seed, FACTOR * large.unet.config["sample_size"])
-    drawn = control_pictures(run, kind, data.latents, vae, seed, depth)
+    drawn = control_pictures(run, kind, data.latents, vae, seed, sees_depth)
     torch.manual_seed(seed)
     slim = placed(slim_control(small.unet, full).train())
     same = large.unet.config["block_out_channels"] == small.unet.config["block_out_channels"]

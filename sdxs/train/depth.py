@@ -1,7 +1,7 @@
 """Networks that see depth, trained on renders, whose depth is exact: for controls, or to judge.
 
 `python -m sdxs.train.depth` makes the one that ships beside a depth control, `--kind judge` the one
-that scores it, of another build; give that one another --seed, too.
+that scores it, of another build and from other renders.
 """
 
 from pathlib import Path
@@ -21,6 +21,7 @@ from sdxs.train.autoencoder import reconstruction_loss, to_unit
 from sdxs.train.machine import DEVICE, fast, placed
 
 KINDS: dict[str, type[Any]] = {"network": DepthNetwork, "judge": DepthJudge}
+SEEDS = {"network": 14, "judge": 99}
 CHUNK = 32
 BLUR, NOISE = 0.5, 0.08  # share of the pictures that are blurred; the most noise that is added
 
@@ -97,10 +98,13 @@ def train(
 def main(arguments: list[str] | None = None) -> None:
     parser = stage.options(
         "depth", __doc__,
-        steps=2000, batch=16, lr=2e-3, pictures=4000, resolution=128, seed=14,
+        steps=2000, batch=16, lr=2e-3, pictures=4000, resolution=128,
     )  # fmt: skip
     parser.add_argument("--kind", choices=KINDS, default="network", help="what it is for")
+    parser.add_argument("--seed", type=int, help=f"of all chance (default: {SEEDS})")
     options = vars(parser.parse_args(arguments))
+    if options["seed"] is None:
+        options["seed"] = SEEDS[options["kind"]]
     train(options.pop("run"), **options)
 
 

@@ -22,7 +22,7 @@ from sdxs.train.pairs import Pairs
 from sdxs.train.segmented import ALPHA, ALPHAS, KAPPA, Balance, Scores, eased
 from sdxs.train.solver import Model, one_step
 from sdxs.train.steered import Steered, kind_of, read_control, shown
-from sdxs.train.traced import control_pictures
+from sdxs.train.traced import control_pictures, sight
 
 
 def partly_fresh(noise: Tensor, rho: float, generator: torch.Generator) -> Tensor:
@@ -62,13 +62,14 @@ def train(
     kind = kind_of(full, offline.unet)
     if (other := stage.read(begin)["control"]) != kind:
         raise loop.TrainingError(f"{begin} follows {other}, {full} follows {kind}")
+    sees_depth = sight(kind, depth, full, begin)
     if warmup < steps <= warmup + online_first:
         raise loop.TrainingError(
             f"{steps} steps are not enough: {warmup} are feature matching's, the next "
             f"{online_first} the online model's alone"
         )
     vae = AutoencoderTiny.from_pretrained(autoencoder / "vae").eval()
-    drawn = control_pictures(run, kind, data.latents, vae, seed, depth)
+    drawn = control_pictures(run, kind, data.latents, vae, seed, sees_depth)
     large, network = (placed(read_control(folder)) for folder in (full, begin))
     large.eval().requires_grad_(False)
     begins_with = loop.fingerprint(network)

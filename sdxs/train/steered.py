@@ -2,7 +2,8 @@
 
 The full one copies the multi-step U-Net's encoder (ControlNet, arXiv 2302.05543, section 3.1); the
 slim one is what is left of it when block removal has taken the middle, every second block and the
-attention (paper, section 3.1, "ControlNet"): it need not read, the U-Net does.
+attention (paper, section 3.1, "ControlNet"; of attention the paper removes the largest alone): it
+need not read, the U-Net does.
 """
 
 from pathlib import Path
@@ -92,6 +93,8 @@ def slim_control(unet: UNet2DConditionModel, full: ControlNetModel) -> ControlNe
     stages = len(unet.config["block_out_channels"])
     slim = built(unet, down_block_types=("DownBlock2D",) * stages, mid_block_type=None)
     given, layers = full.state_dict(), full.config["layers_per_block"]
+    middle = "controlnet_mid_block"  # at the end of a stage that is removed, or of the last one
+    removed = full.config["mid_block_type"] is not None
     kept = {"controlnet_down_blocks.0": "controlnet_down_blocks.0"}
     for depth in range(stages):  # of each stage its last resnet and what halves it
         for place in (0, 1):
@@ -101,7 +104,8 @@ def slim_control(unet: UNet2DConditionModel, full: ControlNetModel) -> ControlNe
     for key, own in slim.state_dict().items():
         module, _, rest = key.rpartition(".")
         source = given[f"{kept.get(module, module)}.{rest}"]
-        weights[key] = source.clone() if source.shape == own.shape else own
+        lasting = source.shape == own.shape and not (removed and module == middle)
+        weights[key] = source.clone() if lasting else own
     slim.load_state_dict(weights)
     return slim
 

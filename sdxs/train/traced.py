@@ -42,13 +42,32 @@ class Drawn:
     seconds: float
 
 
+def sight(control: str, depth: Path | None, *others: Path) -> DepthSight | None:
+    """What sees depth for a control, None for one that is not about depth.
+
+    depth: the folder of a finished `sdxs.train.depth`. others: finished controls that must have
+    been made with the same. Raises TrainingError.
+    """
+    if not CONDITIONS[control].sees_depth:
+        return None
+    if depth is None:
+        raise loop.TrainingError(
+            f"a {control} control needs --depth, what sdxs.train.depth leaves behind"
+        )
+    if stage.read(depth)["kind"] != "network":
+        raise loop.TrainingError(f"{depth} is a judge, which makes no control pictures")
+    found = load_depth(depth / "depth", DEVICE)
+    for other in others:
+        if stage.read(other)["drawn_by"] != loop.fingerprint(found.network):
+            raise loop.TrainingError(f"{other} was made with another network than {depth}")
+    return found
+
+
 def draw(control: str, sees_depth: DepthSight | None = None) -> Draw:
-    """How a control's pictures are made of pictures. Raises TrainingError."""
+    """How a control's pictures are made of pictures."""
     if control == "sketch":
         return trace
     row = CONDITIONS[control]
-    if row.sees_depth and sees_depth is None:
-        raise loop.TrainingError("a depth control needs --depth, what sdxs.train.depth leaves")
     options = {"network": sees_depth} if row.sees_depth else {}
 
     def made(picture: Bytes, _: random.Random) -> Bytes:
@@ -69,17 +88,9 @@ def control_pictures(
     latents: Tensor,
     vae: AutoencoderTiny,
     seed: int,
-    depth: Path | None = None,
+    sees_depth: DepthSight | None = None,
 ) -> Drawn:
-    """Of latents (N, 4, h, w), made now or read from `folder`.
-
-    depth: the folder of a finished `sdxs.train.depth`. Raises TrainingError.
-    """
-    sees_depth = None
-    if control == "depth" and depth is not None:
-        if stage.read(depth)["kind"] != "network":
-            raise loop.TrainingError(f"{depth} is a judge, which makes no control pictures")
-        sees_depth = load_depth(depth / "depth", DEVICE)
+    """Of latents (N, 4, h, w), made now or read from `folder`. sees_depth: what `sight` found."""
     by = loop.fingerprint(sees_depth.network) if sees_depth else ""
     file, note = folder / "controls.safetensors", folder / "controls.json"
     about = {

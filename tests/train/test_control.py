@@ -27,7 +27,7 @@ from sdxs.train.steered import (
     shown,
     slim_control,
 )
-from sdxs.train.traced import control_pictures, draw
+from sdxs.train.traced import control_pictures, draw, sight
 
 SIDE = 64
 
@@ -106,6 +106,10 @@ def test_the_slim_one_keeps_what_is_left(layout: str, tmp_path: Path) -> None:
     assert torch.equal(
         own["down_blocks.1.resnets.0.conv1.weight"], given["down_blocks.1.resnets.0.conv1.weight"]
     )
+    if full.mid_block is None:  # of a middle that is gone nothing is kept
+        assert torch.equal(own["controlnet_mid_block.weight"], given["controlnet_mid_block.weight"])
+    else:
+        assert own["controlnet_mid_block.weight"].abs().max() == 0
     assert not any("attention" in name or "mid_block.resnets" in name for name in own)
     count = sum(weight.numel() for weight in slim.parameters())
     assert count < sum(weight.numel() for weight in full.parameters())
@@ -141,11 +145,9 @@ def test_canny_is_what_people_get(picture: np.ndarray) -> None:
 
 def test_depth_is_what_people_get(picture: np.ndarray) -> None:
     torch.manual_seed(0)
-    sight = DepthSight(DepthNetwork((8, 8)).eval(), torch.device("cpu"))
-    wanted = CONDITIONS["depth"].make(Image.fromarray(picture), (SIDE, SIDE), network=sight)
-    assert (draw("depth", sight)(picture, random.Random(0)) == np.asarray(wanted)[..., 0]).all()
-    with pytest.raises(loop.TrainingError, match="needs --depth"):
-        draw("depth")
+    sees = DepthSight(DepthNetwork((8, 8)).eval(), torch.device("cpu"))
+    wanted = CONDITIONS["depth"].make(Image.fromarray(picture), (SIDE, SIDE), network=sees)
+    assert (draw("depth", sees)(picture, random.Random(0)) == np.asarray(wanted)[..., 0]).all()
 
 
 def test_a_sketch_is_loose_but_lies_on_the_contours() -> None:
@@ -181,17 +183,26 @@ def test_control_pictures_are_made_once(control: str, tmp_path: Path, monkeypatc
 
 def test_depth_is_seen_by_the_network_that_was_given(tmp_path: Path) -> None:
     vae, latents = autoencoder.build(12), torch.randn(2, 4, 8, 8)
+    vae.decoder.layers[-1].weight.data *= 100  # no blank pictures
     made = []
     for seed in (1, 2):
         torch.manual_seed(seed)
         folder = tmp_path / f"depth-{seed}"
         DepthNetwork((8, 8)).save_pretrained(folder / "depth")
         stage.finish(folder, "depth", 0, kind="network")
-        made.append(control_pictures(tmp_path / "c", "depth", latents, vae, 1, folder))
+        sees = sight("depth", folder)
+        made.append(control_pictures(tmp_path / "c", "depth", latents, vae, 1, sees))
     assert made[0].by != made[1].by and not torch.equal(made[0].pictures, made[1].pictures)
+    (tmp_path / "full").mkdir()
+    stage.finish(tmp_path / "full", "control", 0, drawn_by=made[1].by)
+    assert sight("depth", folder, tmp_path / "full") and sight("canny", None) is None
+    with pytest.raises(loop.TrainingError, match="made with another network"):
+        sight("depth", tmp_path / "depth-1", tmp_path / "full")
     stage.finish(folder, "depth", 0, kind="judge")
     with pytest.raises(loop.TrainingError, match="is a judge"):
-        control_pictures(tmp_path / "c", "depth", latents, vae, 1, folder)
+        sight("depth", folder)
+    with pytest.raises(loop.TrainingError, match="needs --depth"):
+        sight("depth", None)
 
 
 def test_a_control_of_another_model_is_refused(tmp_path: Path) -> None:
