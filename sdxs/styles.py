@@ -8,6 +8,7 @@ never touched. Knows nothing of names or folders of checkpoints.
 
 import contextlib
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
@@ -22,7 +23,8 @@ from torch.nn import functional as F
 from sdxs.errors import CheckpointError, one_line
 from sdxs.stored import read_json, read_pickle, read_tensors
 
-PEFT_CONFIG = "adapter_config.json"
+PEFT_CONFIG, PEFT_STEM = "adapter_config.json", "adapter_model"
+KOHYA = ("lora_unet_", "lora_te")  # keys of files in which every layer has its alpha
 FILES = (  # in a folder, the first that is there
     "adapter_model.safetensors",
     "adapter_model.bin",
@@ -36,6 +38,7 @@ NOT_LORA = {  # settings of PEFT that make a layer something else than two thin 
     "fan_in_fan_out": "transposed layers",
     "lora_bias": "biases",
 }
+NOT_BESIDE = ("pissa", "olora", "corda", "loftq")  # beginnings that change the checkpoint, too
 
 _PREFIXES = {  # how files call the networks -> how we do
     "base_model.model.": "unet",
@@ -132,8 +135,6 @@ def read_style(path: Path, networks: Mapping[str, nn.Module]) -> Style:
     if not path.exists():
         raise CheckpointError(f"there is no style at {path}")
     if path.is_dir():
-        if (path / PEFT_CONFIG).is_file():
-            config = _peft_config(path / PEFT_CONFIG)
         names = [path / name for name in FILES if (path / name).is_file()]
         names = names or sorted(path.glob("*.safetensors"))
         if not names:
@@ -143,11 +144,14 @@ def read_style(path: Path, networks: Mapping[str, nn.Module]) -> Style:
         path = names[0]
     if path.suffix == ".safetensors":
         tensors, notes = read_tensors(path)
-        config = config or _diffusers_config(notes, path)
+        config = _diffusers_config(notes, path)
     elif path.suffix == ".bin":
         tensors = read_pickle(path)
     else:
         raise CheckpointError(f"{path} is no style: a .safetensors file is, or a PEFT folder")
+
+    if path.stem == PEFT_STEM:
+        config = _peft_config(path.parent / PEFT_CONFIG)
 
     where = {name: _layers(network) for name, network in networks.items()}
     parts: dict[tuple[str, str], dict[str, Tensor]] = {}
@@ -162,10 +166,20 @@ def read_style(path: Path, networks: Mapping[str, nn.Module]) -> Style:
         (network, layer, _matrices(matrices, networks[network].get_submodule(layer), layer, path))
         for (network, layer), matrices in parts.items()
     ]
+    own = any(key.startswith(KOHYA) for key in tensors) or any("alpha" in p for p in parts.values())
     style: Style = {}
     for network, layer, (down, up, alpha) in found:  # all fit: only now are numbers copied
         rank = len(down)
-        scale = _scale(config.get(network, {}), layer, rank) if alpha is None else alpha / rank
+        if own and alpha is None:
+            raise CheckpointError(
+                f"{path}: {layer} has no alpha, which says how strong it is: fetch it again"
+            )
+        settings = config.get(network, {})
+        if (stated := _patterned(settings, "rank_pattern", layer, settings.get("r", rank))) != rank:
+            raise CheckpointError(
+                f"{path}: {layer} has the rank {rank}, its settings say {stated}: fetch it again"
+            )
+        scale = _scale(settings, layer, rank) if alpha is None else alpha / rank
         addition = LowRank(down.to(torch.float32, copy=True), up.float() * scale)
         if max(addition.down.abs().max(), addition.up.abs().max()) >= LARGEST:
             raise CheckpointError(f"{path}: {layer} holds numbers that are too large")
@@ -276,6 +290,10 @@ def _matrices(
     shape = module.weight.shape
     wanted_down = (rank, *shape[1:])
     wanted_up = (shape[0], rank, *[1] * (len(shape) - 2))
+    if rank and up.ndim > 1 and up.shape[1] != rank:
+        raise CheckpointError(
+            f"{path}: {layer} has matrices of the ranks {rank} and {up.shape[1]}: fetch it again"
+        )
     if not rank or tuple(down.shape) != wanted_down or tuple(up.shape) != wanted_up:
         raise CheckpointError(
             f"{path}: {layer} has the shapes {tuple(down.shape)} and {tuple(up.shape)}, this "
@@ -287,23 +305,29 @@ def _matrices(
     alpha = parts.get("alpha")
     if alpha is None:
         return down, up, None
-    if alpha.numel() != 1 or alpha.is_complex() or not bool(alpha.isfinite().all()):
+    if alpha.numel() != 1 or alpha.is_complex() or not math.isfinite(float(alpha)):
         raise CheckpointError(f"{path}: alpha of {layer} is not a number")
     return down, up, float(alpha)
 
 
 def _scale(config: Mapping[str, Any], layer: str, rank: int) -> float:
     """PEFT's: alpha over rank, by the layer's own pattern where there is one; else 1."""
-    alpha = config.get("lora_alpha", rank)
-    for name, value in config.get("alpha_pattern", {}).items():
-        if (name.startswith("^") and layer == name[1:]) or f".{layer}".endswith(f".{name}"):
-            alpha = value
-            break
+    alpha = _patterned(config, "alpha_pattern", layer, config.get("lora_alpha", rank))
     return float(alpha / rank**0.5) if config.get("use_rslora") else float(alpha / rank)
+
+
+def _patterned(config: Mapping[str, Any], pattern: str, layer: str, usual: Any) -> Any:
+    """What a pattern of PEFT's settings says of a layer, else what is usual."""
+    for name, value in config.get(pattern, {}).items():
+        if (name.startswith("^") and layer == name[1:]) or f".{layer}".endswith(f".{name}"):
+            return value
+    return usual
 
 
 def _peft_config(file: Path) -> dict[str, Any]:
     """{network: settings}; PEFT's own folders are for one network, the U-Net."""
+    if not file.is_file():
+        raise CheckpointError(f"there is no {file}, which says how strong the style is: fetch it")
     config = read_json(file)
     if config.get("peft_type", "LORA") != "LORA":
         kind = one_line(ValueError(config["peft_type"]), 40)
@@ -334,18 +358,29 @@ def _checked(config: dict[str, Any], file: Path) -> dict[str, Any]:
             raise CheckpointError(f"{file}: a style with {what} ({name}) is not supported")
     if config.get("bias", "none") != "none":
         raise CheckpointError(f"{file}: a style with biases is not supported")
-    numbers = [config.get("lora_alpha", 1)]
-    patterns = config.get("alpha_pattern") or {}
-    if isinstance(patterns, dict):
-        numbers += patterns.values()
-    good = all(type(n) in (int, float) and abs(n) <= LARGEST for n in numbers)
-    if not isinstance(patterns, dict) or not good:
+    beginning = str(config.get("init_lora_weights")).lower()
+    if beginning.startswith(NOT_BESIDE):
         raise CheckpointError(
-            f"{file}: lora_alpha and alpha_pattern must be numbers, none above {LARGEST:g}"
+            f"{file}: a style that began as {one_line(ValueError(beginning), 40)} is not "
+            "supported, it changes the checkpoint's own weights: save it as a plain LoRA"
         )
-    for name in patterns:
-        if not re.fullmatch(r"\^?[\w.]+", name):  # a foreign expression can take for ever
+    if "lora_alpha" not in config:
+        raise CheckpointError(f"{file}: lora_alpha, which says how strong the style is, is missing")
+    patterns = {}
+    for usual, pattern in (("lora_alpha", "alpha_pattern"), ("r", "rank_pattern")):
+        own = config.get(pattern) or {}
+        numbers = [config[usual]] if usual in config else []
+        if isinstance(own, dict):
+            numbers += own.values()
+        good = all(type(n) in (int, float) and abs(n) <= LARGEST for n in numbers)
+        if not isinstance(own, dict) or not good:
             raise CheckpointError(
-                f"{file}: alpha_pattern {one_line(ValueError(name), 60)} is not a layer's name"
+                f"{file}: {usual} and {pattern} must be numbers, none above {LARGEST:g}"
             )
-    return {**config, "alpha_pattern": patterns}
+        for name in own:
+            if not re.fullmatch(r"\^?[\w.]+", name):  # a foreign expression can take for ever
+                raise CheckpointError(
+                    f"{file}: {pattern} {one_line(ValueError(name), 60)} is not a layer's name"
+                )
+        patterns[pattern] = own
+    return {**config, **patterns}

@@ -220,7 +220,9 @@ def find(what: str, source: str | os.PathLike[str], checkpoint: str) -> Path:
 
 
 def _shipped(what: str) -> list[str]:
-    return sorted(path.name for root in _roots() for path in (root / what).glob("[!.]*"))
+    """What lies under `weights/`, beside which there may be notes."""
+    found = (path for root in _roots() for path in (root / what).glob("[!.]*"))
+    return sorted(path.name for path in found if path.is_dir() or path.suffix == ".safetensors")
 
 
 def all_of(what: str, source: Source) -> list[str]:

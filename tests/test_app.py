@@ -9,6 +9,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from diffusers import UNet2DConditionModel
+from test_styles import make_lora
 
 from sdxs import serve
 from sdxs.serve import check_address, parser
@@ -160,12 +162,16 @@ def test_names_of_styles_and_controls(text, named):
     assert parser(None).parse_args(["--styles", text]).styles == named
 
 
-@pytest.mark.parametrize("program", ["app.py", SKETCH])
+@pytest.mark.parametrize("program", ["app.py", SKETCH, ANIME])
 def test_the_app_serves_its_page(tiny_checkpoint, tiny_control, tmp_path, program):
     port = free_port()
     command = [sys.executable, program, "--checkpoint", str(tiny_checkpoint), "--port", port]
     if program == SKETCH:
         command += ["--controls", f"sketch={tiny_control}"]
+    if program == ANIME:
+        unet = UNet2DConditionModel.from_pretrained(tiny_checkpoint / "unet")
+        make_lora(unet, ["to_q"]).save_pretrained(tmp_path / "ink")
+        command += ["--styles", f"ink={tmp_path / 'ink'}"]
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     server = subprocess.Popen(
         command,

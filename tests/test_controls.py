@@ -10,6 +10,7 @@ import pytest
 import torch
 from conftest import build_checkpoint, build_control
 from PIL import Image, ImageDraw, ImageOps
+from test_styles import UNET_TARGETS, make_lora
 
 from sdxs import SDXS, CheckpointError, InputError
 from sdxs.conditions import from_drawing
@@ -40,17 +41,22 @@ def model(
     return SDXS.load(tiny_checkpoint, controls=controls, device="cpu", dtype="float32")
 
 
-def theirs(checkpoint: Path, sketch: Path, scale: float, **options: Any) -> torch.Tensor:
+def theirs(
+    checkpoint: Path, sketch: Path, scale: float, style: Path | None = None, **options: Any
+) -> torch.Tensor:
     from diffusers import (
         ControlNetModel,
         StableDiffusionControlNetPipeline,
         StableDiffusionXLControlNetPipeline,
     )
+    from peft import PeftModel
 
     xl = (checkpoint / "tokenizer_2").is_dir()
     kind = StableDiffusionXLControlNetPipeline if xl else StableDiffusionControlNetPipeline
     pipeline = kind.from_pretrained(checkpoint, controlnet=ControlNetModel.from_pretrained(sketch))
     pipeline.set_progress_bar_config(disable=True)
+    if style:
+        pipeline.unet = PeftModel.from_pretrained(pipeline.unet, style)
     generator = [torch.Generator("cpu").manual_seed(seed) for seed in SEEDS]
     with torch.no_grad():
         latents = pipeline(
@@ -80,6 +86,24 @@ def test_equals_diffusers(model: SDXS, tiny_checkpoint: Path, sketch: Path, scal
     assert (ours - wanted).abs().max() < 1e-4
     plain = model(PROMPTS, seed=SEEDS, output_type="pt")
     assert (ours - plain).abs().max() > 0.01
+
+
+def test_a_control_and_a_style_equal_diffusers(
+    tiny_checkpoint: Path, sketch: Path, tmp_path: Path
+) -> None:
+    from diffusers import UNet2DConditionModel
+
+    unet = UNet2DConditionModel.from_pretrained(tiny_checkpoint / "unet")
+    make_lora(unet, UNET_TARGETS).save_pretrained(tmp_path)
+    model = SDXS.load(
+        tiny_checkpoint, controls={"sketch": str(sketch)}, styles={"ink": str(tmp_path)},
+        device="cpu", dtype="float32",
+    )  # fmt: skip
+    images = [drawing(1), drawing(2)]
+    led = {"seed": SEEDS, "control": "sketch", "control_image": images, "output_type": "pt"}
+    ours = model(PROMPTS, style="ink", **led)
+    assert (ours - theirs(tiny_checkpoint, sketch, 1.0, tmp_path)).abs().max() < 1e-4
+    assert (ours - model(PROMPTS, **led)).abs().max() > 0.01
 
 
 def test_equals_diffusers_on_sdxl(tmp_path: Path) -> None:

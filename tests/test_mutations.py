@@ -252,6 +252,7 @@ def style_settings(rng: random.Random, folder: Path, canary: Path) -> None:
         ("lora_alpha", "much"), ("lora_alpha", {}), ("lora_alpha", True), ("use_dora", True),
         ("peft_type", "LOHA"), ("peft_type", {}), ("bias", "all"), ("modules_to_save", ["x"]),
         ("alpha_pattern", ["x"]), ("alpha_pattern", {"(a+)+$": 1}), ("lora_alpha", 1e308),
+        ("r", 8), ("rank_pattern", {"to_q": 3}), ("init_lora_weights", "pissa_niter_4"),
     ]  # fmt: skip
     config.update([rng.choice(wrong)])
     (folder / SETTINGS).write_text(json.dumps(config))
@@ -283,8 +284,13 @@ def style_with_odd_notes(rng: random.Random, folder: Path, canary: Path) -> None
     (folder / SETTINGS).unlink()
     odd = ["", "[]", '{"unet.lora_alpha": "x"}', '{"unet": 3}', "[" * 100_000, '{"a.b": {}}']
     weights = load_file(folder / STYLE)
-    weights["unet.nowhere.lora_A.weight"] = torch.zeros(4, 4)
-    save_file(weights, folder / STYLE, metadata={"lora_adapter_metadata": rng.choice(odd)})
+    (folder / STYLE).unlink()
+    file = folder / "pytorch_lora_weights.safetensors"
+    save_file(weights, file, metadata={"lora_adapter_metadata": rng.choice(odd)})
+
+
+def style_without_settings(rng: random.Random, folder: Path, canary: Path) -> None:
+    (folder / SETTINGS).unlink()
 
 
 class Endless:
@@ -295,7 +301,7 @@ class Endless:
 STYLE_MUTATIONS: list[Mutation] = [
     style_without_a_key, style_of_another_shape, style_of_odd_numbers, style_with_an_odd_key,
     style_truncated, style_bloated, style_settings, style_without_json, style_as_a_pickle,
-    style_that_claims_to_be_large, style_with_odd_notes,
+    style_that_claims_to_be_large, style_with_odd_notes, style_without_settings,
 ]  # fmt: skip
 
 

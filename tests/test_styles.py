@@ -1,5 +1,6 @@
 """Styles: every layout people save LoRAs in gives the picture that its own library gives."""
 
+import itertools
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import build_checkpoint
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from sdxs import SDXS, CheckpointError, InputError
@@ -17,13 +19,20 @@ PROMPTS = ["a red house", "a big blue tree"]
 
 
 def make_lora(
-    network: Any, targets: list[str], *, rank: int = 4, alpha: float = 8, std: float = 0.2
+    network: Any,
+    targets: list[str],
+    *,
+    rank: int = 4,
+    alpha: float = 8,
+    std: float = 0.2,
+    **settings: Any,
 ) -> Any:
     """A PEFT model of a network, with both matrices random."""
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(5)
-    model = get_peft_model(network, LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets))
+    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, **settings)
+    model = get_peft_model(network, config)
     for name, parameter in model.named_parameters():
         if "lora_" in name:
             parameter.data.normal_(std=std)
@@ -170,6 +179,83 @@ def test_a_diffusers_file(tiny_checkpoint: Path, tmp_path: Path) -> None:
     model = load(tiny_checkpoint, soft=tmp_path / "pytorch_lora_weights.safetensors")
     wanted = with_diffusers(tiny_checkpoint, lambda pipeline: pipeline.load_lora_weights(tmp_path))
     close(model(PROMPTS, seed=[1, 2], style="soft", output_type="pt"), wanted)
+
+
+def close_to_diffusers(checkpoint: Path, file: Path) -> SDXS:
+    """Check a style file's pictures against those of diffusers; the model that has it."""
+    model = load(checkpoint, soft=file)
+    wanted = with_diffusers(checkpoint, lambda pipeline: pipeline.load_lora_weights(file))
+    close(model(PROMPTS, seed=[1, 2], style="soft", output_type="pt"), wanted)
+    assert (model(PROMPTS, seed=[1, 2], output_type="pt") - wanted).abs().max() > 0.01
+    return model
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"use_rslora": True}, {"alpha_pattern": {"attn1.to_q": 2, "conv_in": 6}}]
+)
+def test_what_diffusers_notes_in_its_file(
+    settings: dict[str, Any], tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+    from peft import get_peft_model_state_dict
+
+    plain = UNet2DConditionModel.from_pretrained(tiny_checkpoint / "unet")
+    unet = make_lora(plain, UNET_TARGETS, **settings)
+    weights = get_peft_model_state_dict(unet).items()
+    StableDiffusionPipeline.save_lora_weights(
+        tmp_path,
+        unet_lora_layers={key.removeprefix("base_model.model."): part for key, part in weights},
+        unet_lora_adapter_metadata=unet.peft_config["default"].to_dict(),
+    )
+    file = tmp_path / "pytorch_lora_weights.safetensors"
+    close_to_diffusers(tiny_checkpoint, file)
+
+
+@pytest.mark.parametrize("settings", [{"use_rslora": True}, {"alpha_pattern": {"to_v": 1}}])
+def test_what_peft_notes_beside_its_file(
+    settings: dict[str, Any], tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    from diffusers import UNet2DConditionModel
+    from peft import PeftModel
+
+    plain = UNet2DConditionModel.from_pretrained(tiny_checkpoint / "unet")
+    make_lora(plain, UNET_TARGETS, **settings).save_pretrained(tmp_path)
+
+    def change(pipeline: Any) -> None:
+        pipeline.unet = PeftModel.from_pretrained(pipeline.unet, tmp_path)
+
+    wanted = with_diffusers(tiny_checkpoint, change)
+    for path in (tmp_path, tmp_path / "adapter_model.safetensors"):  # settings lie beside it
+        model = load(tiny_checkpoint, soft=path)
+        close(model(PROMPTS, seed=[1, 2], style="soft", output_type="pt"), wanted)
+
+
+def test_diffusers_files_of_2023(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    """Attention processors, and a text encoder's projections by their names of then."""
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextModel
+
+    unet = make_lora(
+        UNet2DConditionModel.from_pretrained(tiny_checkpoint / "unet"),
+        ["to_q", "to_k", "to_v", "to_out.0"], alpha=4,
+    )  # fmt: skip
+    text = make_lora(
+        CLIPTextModel.from_pretrained(tiny_checkpoint / "text_encoder"), ["q_proj"], alpha=4
+    )
+    weights = {}
+    for model in (unet, text):
+        for key, tensor in model.state_dict().items():
+            layer, lora, rest = key.removeprefix("base_model.model.").partition(".lora_")
+            if not lora:
+                continue
+            stem, _, last = layer.removesuffix(".0").rpartition(".")
+            old = f"unet.{stem}.processor.{last}_lora"
+            if model is text:
+                old = f"text_encoder.text_model.{layer}.lora_linear_layer"
+            weights[f"{old}.{'down' if rest[0] == 'A' else 'up'}.weight"] = tensor
+    file = tmp_path / "soft.safetensors"
+    save_file(weights, file)
+    close_to_diffusers(tiny_checkpoint, file)
 
 
 def kohya(
@@ -357,6 +443,11 @@ def test_a_style_of_another_model(tiny_checkpoint: Path, peft_folder: Path, tmp_
         (weights, {"peft_type": "LOHA"}, "LOHA is not supported"),
         (weights, {"lora_alpha": {"unet": 8}, "unet": "x"}, "must be numbers"),
         (weights, {"alpha_pattern": {"(a+)+$": 2}}, "not a layer's name"),
+        ({**weights, key: weights[key][:3]}, {}, "matrices of the ranks 3 and 4"),
+        (weights, {"r": 8}, "has the rank 4, its settings say 8"),
+        (weights, {"init_lora_weights": "pissa"}, "began as pissa is not supported"),
+        ({**weights, key: weights[key].int()}, {}, "no floating point numbers"),
+        (weights, {"lora_alpha": None}, "must be numbers"),
     ]
     for number, (tensors, settings, message) in enumerate(cases):
         folder = tmp_path / str(number)
@@ -366,3 +457,55 @@ def test_a_style_of_another_model(tiny_checkpoint: Path, peft_folder: Path, tmp_
         with pytest.raises(CheckpointError, match=message) as caught:
             load(tiny_checkpoint, other=folder)
         assert str(folder) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_an_alpha_that_is_missing(
+    tiny_checkpoint: Path, unet_lora: Any, peft_folder: Path, tmp_path: Path
+) -> None:
+    whole = kohya(unet_lora, "lora_unet_", 2)
+    one = next(key for key in whole if key.endswith(".alpha"))
+    none = {key: tensor for key, tensor in whole.items() if not key.endswith(".alpha")}
+    odd = {**whole, one: torch.tensor(float("nan")).to(torch.float8_e4m3fn)}
+    cases = [
+        ({key: tensor for key, tensor in whole.items() if key != one}, "has no alpha"),
+        (none, "has no alpha"), (odd, "is not a number"),
+    ]  # fmt: skip
+    for weights, message in cases:
+        file = tmp_path / "ink.safetensors"
+        save_file(weights, file)
+        with pytest.raises(CheckpointError, match=message):
+            load(tiny_checkpoint, ink=file)
+    alone = tmp_path / "adapter_model.safetensors"
+    alone.write_bytes((peft_folder / "adapter_model.safetensors").read_bytes())
+    with pytest.raises(CheckpointError, match=r"there is no .*adapter_config\.json"):
+        load(tiny_checkpoint, ink=alone)
+    config = json.loads((peft_folder / "adapter_config.json").read_text())
+    del config["lora_alpha"]
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="lora_alpha, which says how strong"):
+        load(tiny_checkpoint, ink=alone)
+
+
+def test_styles_and_controls_in_one_batch(
+    tiny_checkpoint: Path, peft_folder: Path, tiny_control: Path
+) -> None:
+    model = SDXS.load(
+        tiny_checkpoint, styles={"anime": str(peft_folder)}, controls={"sketch": str(tiny_control)},
+        device="cpu", dtype="float32",
+    )  # fmt: skip
+    image = Image.effect_noise(model.size, 90).convert("RGB")
+    rows: list[dict[str, Any]] = [
+        {"style": "anime"},
+        {"control": "sketch", "control_image": image},
+        {"style": "anime", "style_scale": 0.4, "control": "sketch", "control_image": image},
+        {},
+    ]
+    usual = {"style": None, "style_scale": 1.0, "control": None, "control_image": None}
+    batch = {name: [{**usual, **row}[name] for row in rows] for name in usual}
+    seeds = [1, 2, 3, 4]
+    together = model(["a red house"] * 4, seed=seeds, output_type="pt", **batch)
+    for number, (row, seed) in enumerate(zip(rows, seeds, strict=True)):
+        alone = model("a red house", seed=seed, output_type="pt", **row)
+        close(together[number : number + 1], alone)
+    apart = together.flatten(1)
+    assert min((a - b).abs().max() for a, b in itertools.combinations(apart, 2)) > 1e-2

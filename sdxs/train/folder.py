@@ -42,6 +42,8 @@ def read_folder(folder: Path, side: int) -> tuple[Tensor, list[str]]:
                 f"{path.name} has no caption: write {beside.name} beside it, or a line in "
                 f"{METADATA}"
             )
+        if not caption:
+            raise TrainingError(f"the caption of {path.name} is empty: say what it shows")
         square = ImageOps.fit(to_rgb(read_picture(path)), (side, side), Image.Resampling.LANCZOS)
         pictures.append(torch.from_numpy(np.array(square)).permute(2, 0, 1))
         captions.append(caption)
@@ -72,7 +74,10 @@ def _metadata(folder: Path) -> dict[str, str]:
             continue
         try:
             row = json.loads(line)
-            told[str(row["file_name"])] = str(row["text"])
+            name, text = row["file_name"], row["text"]
+            if not isinstance(name, str) or not isinstance(text, str):
+                raise TypeError
+            told[name] = text.strip()
         except (ValueError, TypeError, KeyError):
             raise TrainingError(
                 f'{file}, line {number}: it must be {{"file_name": …, "text": …}}'

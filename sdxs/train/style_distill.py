@@ -3,7 +3,7 @@
 Segmented score distillation, without a warm-up: the offline model wears the style, the online one
 never does, and the one-step model's LoRA learns to make up the difference. Where the multi-step
 model can paint in the style, so are the pairs, and feature matching pulls towards them as usual;
-where it cannot, the pairs are plain ones, and lambda_FM is reduced.
+where it cannot (`--uncarried`), the pairs are plain ones, and lambda_FM is reduced.
 """
 
 from pathlib import Path
@@ -22,6 +22,7 @@ from sdxs.train.segmented import ALPHA, ALPHAS, KAPPA, Balance, Scores, eased
 from sdxs.train.solver import Model, one_step
 from sdxs.train.style import RANK, TARGETS
 
+SHAPE = ("down_block_types", "mid_block_type", "block_out_channels", "layers_per_block")
 UNCARRIED = 0.25  # what lambda_FM is reduced to where the pairs are not in the style
 
 
@@ -32,6 +33,7 @@ def train(
     style: Path,
     student: Path,
     pairs: Path,
+    uncarried: bool = False,
     plain_mse: bool = False,
     steps: int,
     online_steps: int,
@@ -45,8 +47,9 @@ def train(
 ) -> None:
     """Leave a style for the one-step model of `student` in `run`, in its folder `style`.
 
-    style: of the offline model `teacher`; the LoRA begins as it, or as nothing where `plain_mse`
-    trains one by squared error on the pairs alone, for the comparison. Raises TrainingError.
+    style: of the offline model `teacher`; the LoRA begins as it where the two U-Nets are alike,
+    else as nothing. uncarried: the multi-step model cannot paint in the style, the pairs are plain.
+    plain_mse: train by squared error on the pairs alone, for the comparison. Raises TrainingError.
     """
     if steps <= online_first:
         raise loop.TrainingError(
@@ -54,9 +57,14 @@ def train(
         )
     data = Pairs(pairs)
     worn = style / "style"
-    carried = data.settings.get("style") == fingerprint(worn)
-    if not carried and (plain_mse or "style" in data.settings):
-        raise loop.TrainingError(f"the pairs in {pairs} are not in the style of {style}")
+    dressed = data.settings.get("style", "")
+    if uncarried and (dressed or plain_mse):
+        raise loop.TrainingError(f"--uncarried takes plain pairs{', no --plain-mse' * plain_mse}")
+    if not uncarried and dressed != fingerprint(worn):
+        raise loop.TrainingError(
+            f"the pairs in {pairs} are not in the style of {style}: make such, pairs --style, or "
+            "say --uncarried if the multi-step model cannot paint in it"
+        )
     offline = Model.load(teacher)
     plain = loop.fingerprint(offline.unet)
     merge_style(offline.unet, worn)
@@ -67,7 +75,8 @@ def train(
     base = loop.fingerprint(unet)
     torch.manual_seed(seed)
     weights = lora(unet, rank, TARGETS)
-    if not plain_mse:
+    alike = all(unet.config[name] == online.config[name] for name in SHAPE)
+    if alike:
         begin_with(unet, worn)
     unet = placed(unet)
     optimizer = torch.optim.AdamW(weights, lr=0.0, betas=(0.9, 0.99), weight_decay=0.0)
@@ -102,7 +111,7 @@ def train(
         ours = one_step(unet, torch.cat((paired, noise.to(DEVICE))), context, ALPHAS)
         features, matching = segmented.matching_pull(encode, ours, target, context)
         pulled = scores.pull(ours.detach(), context, alpha, generator)
-        kappa *= 1 if carried else UNCARRIED
+        kappa *= UNCARRIED if uncarried else 1
         segmented.descend(ours, pulled, features, kappa, balance)
         segmented.update(optimizer, weights)
         ema.step(weights)
@@ -113,7 +122,8 @@ def train(
         "student": base,
         "teacher": plain,
         "style": fingerprint(worn),
-        "carried": carried,
+        "begins_with": fingerprint(worn) if alike else "",
+        "uncarried": uncarried,
         "plain_mse": plain_mse,
         "text": loop.fingerprint(offline.text),
         "pairs": {**data.settings, "count": len(data.prompts)},
@@ -145,6 +155,9 @@ def main(arguments: list[str] | None = None) -> None:
                 words="the one-step model")  # fmt: skip
     stage.needs(parser, "--pairs", "pairs", default="pairs",
                 words="noises and pictures, in the style or plain ones")  # fmt: skip
+    add("--uncarried", action="store_true",
+        help="the multi-step model cannot paint in the style: the pairs are plain ones, and "
+        f"lambda_FM is {UNCARRIED:g} of what it is")  # fmt: skip
     add("--plain-mse", action="store_true",
         help="squared error on the pairs instead, for the comparison")  # fmt: skip
     add("--online-steps", type=stage.positive, default=2,

@@ -325,11 +325,17 @@ def test_stages_of_latents_resume(given: Path, resumes, monkeypatch: pytest.Monk
     wears = {"teacher": tiny, "style": worn, "student": first, "rank": 2, "online_steps": 2,
              "online_first": 1, "online_lr": 3e-4, **FEW}  # fmt: skip
     styled = resumes("i", lambda run: style_distill.train(run, pairs=dressed, **wears))
-    uncarried = resumes("j", lambda run: style_distill.train(run, pairs=made, **wears))
-    assert [stage.read(run)["carried"] for run in (styled, uncarried)] == [True, False]
+    uncarried = resumes("j", lambda run: style_distill.train(
+        run, pairs=made, uncarried=True, **wears))  # fmt: skip
+    assert [stage.read(run)["uncarried"] for run in (styled, uncarried)] == [False, True]
     resumes("m", lambda run: style_distill.train(run, pairs=dressed, plain_mse=True, **wears))
-    with pytest.raises(loop.TrainingError, match="are not in the style"):
-        style_distill.train(large.parent / "o", pairs=made, plain_mse=True, **wears)
+    for wrong, why in (
+        ({"pairs": made, "plain_mse": True}, "are not in the style"),
+        ({"pairs": made}, "are not in the style"),
+        ({"pairs": dressed, "uncarried": True}, "takes plain pairs"),
+    ):
+        with pytest.raises(loop.TrainingError, match=why):
+            style_distill.train(large.parent / "o", **wrong, **wears)
 
     more = {"teacher": large, "pictures": 8, **few}
     full = resumes("f", lambda run: control.train(run, control="sketch", **more))
@@ -340,6 +346,13 @@ def test_stages_of_latents_resume(given: Path, resumes, monkeypatch: pytest.Monk
     steered = {"teacher": tiny, "full": full, "student": first, "pairs": made, **few}
     narrow = resumes("n", lambda run: control.train(
         run, control="sketch", **{**more, "teacher": tiny}))  # fmt: skip
+    unlike = []
+    for rho in (0.0, 1.0):
+        follows = full.parent / f"rho-{rho}"
+        steer.train(follows, begin=slim, warmup=2, online_steps=2, online_first=1, online_lr=3e-4,
+                    rho=rho, **{**steered, "full": narrow, "steps": 2, "lr": 0.1})  # fmt: skip
+        unlike.append(load_file(follows / "control" / WEIGHTS))
+    assert any(not torch.equal(unlike[0][name], unlike[1][name]) for name in unlike[0])
     led = resumes("c", lambda run: steer.train(
         run, begin=slim, warmup=2, online_steps=2, online_first=1, online_lr=3e-4, rho=0.5,
         **{**steered, "full": narrow, "steps": 5, "lr": 0.1}), at=4)  # fmt: skip

@@ -1,7 +1,9 @@
 """Styles in training: low-rank additions into a U-Net and out to files, pictures from a folder."""
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,12 +14,15 @@ from sdxs import CheckpointError, InputError
 from sdxs.picture import read_picture
 from sdxs.storybook import draw
 from sdxs.storybook.captions import frozen_captions
+from sdxs.storybook.tokenizer import build_tokenizer
 from sdxs.styles import attach, read_style, wearing
 from sdxs.train import folder as folders
+from sdxs.train import loop, pairs, segmented, stage, style_distill
 from sdxs.train.folder import read_folder
 from sdxs.train.loop import TrainingError
 from sdxs.train.lora import FILE, begin_with, fingerprint, lora, merge_style, merged, save_style
-from sdxs.train.models import PRESETS, build_unet
+from sdxs.train.models import PRESETS, build_scheduler, build_text_encoder, build_unet
+from sdxs.train.segmented import KAPPA
 from sdxs.train.style import TARGETS
 
 
@@ -95,6 +100,59 @@ def test_a_style_of_another_kind_is_no_beginning(saved, tmp_path):
         begin_with(fewer, saved[0])
 
 
+@pytest.fixture(scope="module")
+def multi_step(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A toy multi-step model, which is the one-step model, too."""
+    folder, tokenizer = tmp_path_factory.mktemp("teacher"), build_tokenizer()
+    torch.manual_seed(0)
+    parts = {
+        "unet": toy(), "text_encoder": build_text_encoder(PRESETS["toy"], tokenizer),
+        "tokenizer": tokenizer, "scheduler": build_scheduler(),
+    }  # fmt: skip
+    for name, part in parts.items():
+        part.save_pretrained(folder / name)
+    stage.finish(folder, "teacher", 0)
+    return folder
+
+
+@pytest.mark.parametrize("uncarried", [False, True])
+def test_a_style_is_distilled_as_the_paper_says(
+    saved, multi_step, tmp_path, monkeypatch, uncarried
+):
+    """The offline model wears the style, the online one does not; the student begins with it."""
+    worn = tmp_path / "worn"
+    shutil.copytree(saved[0], worn / "style")
+    pairs.make(tmp_path / "pairs", teacher=multi_step, style=None if uncarried else worn,
+               count=64, steps=1, guidance=1.0, seed=3)  # fmt: skip
+    plain, dressed = toy(), toy()
+    merge_style(dressed, worn / "style")
+    found: dict[str, Any] = {"kappa": []}
+
+    class Watched(segmented.Scores):
+        def __init__(self, offline: Any, online: Any, guidance: float) -> None:
+            super().__init__(offline, online, guidance)
+            found.update(offline=loop.fingerprint(offline.unet), online=loop.fingerprint(online))
+
+        def follow_fresh(self, unet: Any, *rest: Any) -> float:
+            found.setdefault("student", seen(unet))
+            return super().follow_fresh(unet, *rest)
+
+    def descend(ours: Any, scores: Any, matching: Any, kappa: float, balance: Any) -> None:
+        found["kappa"].append(kappa)
+
+    monkeypatch.setattr(style_distill, "Scores", Watched)
+    monkeypatch.setattr(segmented, "descend", descend)
+    style_distill.train(
+        tmp_path / "run", teacher=multi_step, style=worn, student=multi_step,
+        pairs=tmp_path / "pairs", uncarried=uncarried, steps=2, online_steps=1, online_first=1,
+        batch=2, rank=3, lr=1e-3, online_lr=1e-3, seed=1,
+    )  # fmt: skip
+    assert found["offline"] == loop.fingerprint(dressed)
+    assert found["online"] == loop.fingerprint(plain) != found["offline"]
+    torch.testing.assert_close(found["student"], saved[1], rtol=1e-4, atol=1e-5)
+    assert found["kappa"] == [KAPPA[0] * (style_distill.UNCARRIED if uncarried else 1)]
+
+
 def test_captions_lie_in_one_file_or_beside_the_pictures(tmp_path):
     wide = Image.new("RGB", (64, 32), "red")
     wide.paste("blue", (8, 0, 56, 32))
@@ -122,6 +180,12 @@ def test_captions_lie_in_one_file_or_beside_the_pictures(tmp_path):
         ({"a.png": b"no", "a.txt": b"x"}, InputError, "a.png is not a PNG"),
         ({"a.png": b"", "metadata.jsonl": b"{}"}, TrainingError, "line 1: it must be"),
         ({"a.png": b"", "metadata.jsonl": b"\n[]"}, TrainingError, "line 2: it must be"),
+        (
+            {"a.png": b"", "metadata.jsonl": b'{"file_name": "a.png", "text": null}'},
+            TrainingError,
+            "line 1: it must be",
+        ),
+        ({"a.png": b"", "a.txt": b" \n"}, TrainingError, "the caption of a.png is empty"),
     ],
 )
 def test_what_is_wrong_with_a_folder_is_named(tmp_path, files, error, why):
