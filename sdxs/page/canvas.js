@@ -11,6 +11,7 @@ window.sdxsCanvas = (() => {
   const BRUSHES = { thin: 5, middle: 10, thick: 18 }; // widths for a canvas of 512 pixels
   const MEMORY = 64 * 2 ** 20; // bytes of drawings kept to go back to
   const LARGEST_FILE = 50e6; // bytes
+  const LARGEST_AREA = 64e6; // pixels
   const KINDS = ["image/png", "image/jpeg", "image/webp"];
   const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
@@ -154,8 +155,10 @@ window.sdxsCanvas = (() => {
     const tools = { tool: "pen", brush: "middle" };
     const keyboard = { x: canvas.width / 2, y: canvas.height / 2 };
     const page = drawing(canvas, () => {
-      own("undo").disabled = !page.past;
-      own("redo").disabled = !page.future;
+      own("undo").setAttribute("aria-disabled", String(!page.past));
+      own("redo").setAttribute("aria-disabled", String(!page.future));
+      cursor.toggleAttribute("data-down", page.drawn);
+      if (!cursor.hidden) own("pen").textContent = page.drawn ? "Pen down" : "Pen up";
       listener.drew();
     });
     const camera = watch(page, listener, own("camera"));
@@ -165,6 +168,7 @@ window.sdxsCanvas = (() => {
       tools[kind] = name;
       for (const button of element.querySelectorAll(`[data-${kind}]`))
         button.setAttribute("aria-pressed", String(button.dataset[kind] === name));
+      if (!cursor.hidden && kind === "tool") own("pen").textContent = name === "pen" ? "Pen" : "Eraser";
     }
 
     // The pen: one at a time, the first finger counts
@@ -198,6 +202,10 @@ window.sdxsCanvas = (() => {
     canvas.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       const arrow = ARROWS[event.key];
+      const key = event.key.toLowerCase();
+      if (pen !== null && (arrow || key === " ")) return event.preventDefault(); // the hand draws
+      canvas.toggleAttribute("data-by-hand", false);
+      cursor.hidden = false;
       if (arrow) {
         const step = ((event.shiftKey ? 32 : 8) * canvas.width) / 512;
         keyboard.x = Math.max(0, Math.min(canvas.width, keyboard.x + step * arrow[0]));
@@ -206,20 +214,17 @@ window.sdxsCanvas = (() => {
           page.drag({ ...keyboard }, wide(event));
           page.changed();
         }
-      } else if (event.key === " ") {
+      } else if (key === " ") {
         camera.stop();
         if (page.drawn && !event.repeat) page.lift();
         else if (!event.repeat) page.press(tools.tool, { ...keyboard }, wide(event)); // held down, it counts once
       } else if (event.key === "Escape") page.lift();
-      else if (event.key === "p") choose("tool", "pen");
-      else if (event.key === "e") choose("tool", "eraser");
+      else if (key === "p") choose("tool", "pen");
+      else if (key === "e") choose("tool", "eraser");
       else return;
       event.preventDefault();
-      canvas.toggleAttribute("data-by-hand", false);
-      cursor.hidden = false;
       cursor.style.left = `${(100 * keyboard.x) / canvas.width}%`;
       cursor.style.top = `${(100 * keyboard.y) / canvas.height}%`;
-      cursor.toggleAttribute("data-down", page.drawn);
     });
     canvas.addEventListener("blur", () => {
       canvas.toggleAttribute("data-by-hand", false);
@@ -250,19 +255,24 @@ window.sdxsCanvas = (() => {
     own("clear").addEventListener("click", () => leave(page.clear));
     own("keep").addEventListener("click", () => download(canvas.toDataURL("image/png"), "drawing.png"));
 
-    // Pictures from elsewhere: chosen, dropped, pasted
+    // Pictures from elsewhere: chosen, dropped, pasted; the newest counts
+    let opening = 0;
     async function open(picture) {
       if (!picture) return;
-      const problem = refused(picture);
-      if (problem) return listener.say(problem, "error");
+      const mine = (opening += 1);
       try {
+        const problem = refused(picture) || refused(picture, await sides(picture));
+        if (mine !== opening) return;
+        if (problem) return listener.say(problem, "error");
         const bitmap = await createImageBitmap(picture);
-        camera.stop();
-        page.keep();
-        page.show(bitmap);
+        if (mine === opening) {
+          camera.stop();
+          page.keep();
+          page.show(bitmap);
+        }
         bitmap.close();
       } catch {
-        listener.say(`${nameOf(picture)} cannot be opened: it is damaged, or too large.`, "error");
+        if (mine === opening) listener.say(`${nameOf(picture)} cannot be opened: it is damaged.`, "error");
       }
     }
     own("open").addEventListener("click", () => file.click());
@@ -270,9 +280,11 @@ window.sdxsCanvas = (() => {
       open(file.files[0]);
       file.value = ""; // the same one can be chosen again
     });
-    element.addEventListener("dragover", (event) => event.preventDefault());
-    element.addEventListener("drop", (event) => {
-      event.preventDefault();
+    const files = (event) => event.dataTransfer?.types.includes("Files");
+    document.addEventListener("dragover", (event) => files(event) && event.preventDefault());
+    document.addEventListener("drop", (event) => {
+      if (!files(event)) return;
+      event.preventDefault(); // wherever it falls: the browser would leave the page for it
       open(event.dataTransfer.files[0]);
     });
     document.addEventListener("paste", (event) => {
@@ -291,10 +303,24 @@ window.sdxsCanvas = (() => {
 
   const nameOf = (file) => file.name || "The picture";
 
-  // Why a file is not opened, or "".
-  function refused(file) {
+  // The sides of a picture in a file; it is not decoded for that.
+  async function sides(file) {
+    const image = new Image();
+    const url = URL.createObjectURL(file);
+    try {
+      await new Promise((done, failed) => Object.assign(image, { onload: done, onerror: failed, src: url }));
+      return { width: image.naturalWidth, height: image.naturalHeight };
+    } finally {
+      URL.revokeObjectURL(url);
+    }
+  }
+
+  // Why a file is not opened, or ""; `size` as far as it is known.
+  function refused(file, size) {
     if (!KINDS.includes(file.type)) return `${nameOf(file)} is no PNG, JPEG or WebP picture.`;
     if (file.size > LARGEST_FILE) return `${nameOf(file)} has more than ${LARGEST_FILE / 1e6} MB: save it smaller.`;
+    if (size && size.width * size.height > LARGEST_AREA)
+      return `${nameOf(file)} has ${size.width} × ${size.height} pixels: at most ${LARGEST_AREA / 1e6} megapixels are read.`;
     return "";
   }
 
@@ -325,6 +351,8 @@ window.sdxsCanvas = (() => {
       const close = () => opened?.getTracks().forEach((track) => track.stop());
       try {
         opened = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 } } });
+        if (mine !== asked) return close();
+        stream = opened; // from here on it can be stopped
         Object.assign(video, { srcObject: opened, muted: true, playsInline: true });
         await video.play();
       } catch (error) {
@@ -333,8 +361,7 @@ window.sdxsCanvas = (() => {
         stop();
         return listener.say(unseen(error), "error");
       }
-      if (mine !== asked) return close();
-      stream = opened;
+      if (mine !== asked) return;
       const [track] = stream.getVideoTracks();
       const mirror = track.getSettings().facingMode !== "environment";
       page.keep();

@@ -7,6 +7,7 @@
 
 window.sdxs = (() => {
   const RETRY_MS = 1000;
+  const PATIENCE_MS = 120_000; // for an answer: a network that changed under the page gives none
   const SILENT = "The server does not answer; trying again.";
   const NO_FILE = "The server does not answer; try again in a moment.";
 
@@ -24,7 +25,14 @@ window.sdxs = (() => {
     stage.note.dataset.kind = kind;
   }
 
-  const call = (name, request) => stage.server[name](request).catch(() => undefined);
+  // The server's answer, or undefined.
+  async function call(name, request) {
+    let timer;
+    const late = new Promise((done) => (timer = setTimeout(done, PATIENCE_MS)));
+    const answer = await Promise.race([stage.server[name](request).catch(() => undefined), late]);
+    clearTimeout(timer);
+    return answer;
+  }
 
   function show(request, answer) {
     if (!told) say(answer.note ?? "", answer.kind ?? "");

@@ -165,7 +165,7 @@ def train(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = stage.options("steer", __doc__, steps=2500, batch=32, lr=2e-4, seed=17)
+    parser = stage.options("steer", __doc__, steps=1200, batch=32, lr=3e-4, seed=17)
     add = parser.add_argument
     stage.needs(parser, "--teacher", *stage.MULTI_STEP, default="blocks", words="the offline model")
     stage.needs(parser, "--full", "control", "control_blocks", default="control",
@@ -178,13 +178,13 @@ def main(arguments: list[str] | None = None) -> None:
     stage.needs(parser, "--autoencoder", "autoencoder", default="autoencoder",
                 words="what makes pictures of latents")  # fmt: skip
     stage.needs(parser, "--depth", "depth", words="the network that sees depth, for that control")
-    add("--warmup", type=int, default=1000, help="steps of feature matching alone, at first")
+    add("--warmup", type=int, default=600, help="steps of feature matching alone, at first")
     add("--online-steps", type=stage.positive, default=2,
         help="updates of the online model before each")  # fmt: skip
     add("--online-first", type=stage.positive, default=80,
         help="updates of the online model alone, after the warm-up")  # fmt: skip
     add("--online-lr", type=float, default=3e-4, help="learning rate of the online model")
-    add("--rho", type=float, default=0.5, help="share of the noise that is drawn anew")
+    add("--rho", type=float, default=1.0, help="share of the noise that is drawn anew")
     options = vars(parser.parse_args(arguments))
     train(options.pop("run"), **options)
 

@@ -90,6 +90,7 @@ def lift(tab: Page, model: SDXS, about: About, number: int) -> float:
         tab.mouse.move(x, y)
         tab.wait_for_timeout(15)
     tab.mouse.up()
+    tab.wait_for_function("!document.querySelector('[data-busy]')")  # nothing beside its work
     url = tab.evaluate("document.getElementById('sdxs-drawing').toDataURL('image/png')")
     drawing = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
     way = about.conditions[0]

@@ -93,13 +93,23 @@ def png(side: int = 64, shade: int = 90) -> bytes:
     return encode(picture, "png")
 
 
+def png_of_sides(side: int) -> bytes:
+    """Of few bytes, for all its pixels."""
+    file = io.BytesIO()
+    Image.new("1", (side, side)).save(file, "PNG")
+    return file.getvalue()
+
+
+PIXEL = """() => document.getElementById("sdxs-drawing").getContext("2d")
+  .getImageData(150, 150, 1, 1).data"""
+
 # Hands the page a file as a drop or as a paste does.
 GIVE = """
-([kind, name, type, data]) => {
+([kind, name, type, data, onto]) => {
   const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
   const transfer = new DataTransfer();
   transfer.items.add(new File([bytes], name, { type }));
-  const where = document.getElementById("sdxs-drawing");
+  const where = document.querySelector(onto);
   where.dispatchEvent(kind === "drop"
     ? new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true })
     : new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true, cancelable: true }));
@@ -107,8 +117,10 @@ GIVE = """
 """
 
 
-def give(page: Page, kind: str, name: str, type_: str, data: bytes) -> None:
-    page.evaluate(GIVE, [kind, name, type_, base64.b64encode(data).decode()])
+def give(
+    page: Page, kind: str, name: str, type_: str, data: bytes, onto: str = "#sdxs-drawing"
+) -> None:
+    page.evaluate(GIVE, [kind, name, type_, base64.b64encode(data).decode(), onto])
 
 
 def test_a_blank_canvas_shows_the_prompt_alone_and_hints(visit, address):
@@ -145,7 +157,7 @@ def test_undo_redo_and_clear(visit, address):
     page = visit(address)
     alone(page)
     undo, redo = (page.get_by_role("button", name=name, exact=True) for name in ("Undo", "Redo"))
-    expect(undo).to_be_disabled()
+    expect(undo).to_have_attribute("aria-disabled", "true")
     draw(page, (0.2, 0.2), (0.8, 0.2))
     follows(page)
     first, shown = page.evaluate(DRAWN), page.locator("#sdxs-picture").get_attribute("src")
@@ -153,7 +165,7 @@ def test_undo_redo_and_clear(visit, address):
     follows(page)
     second = page.evaluate(DRAWN)
     assert second != first
-    expect(redo).to_be_disabled()
+    expect(redo).to_have_attribute("aria-disabled", "true")
     undo.click()
     page.wait_for_function("src => document.getElementById('sdxs-picture').src === src", arg=shown)
     assert page.evaluate(DRAWN) == first
@@ -166,6 +178,7 @@ def test_undo_redo_and_clear(visit, address):
     alone(page)
     undo.click()
     assert page.evaluate(DRAWN) == second
+    expect(undo).to_be_focused()
     follows(page)
     page.get_by_role("radio", name="a drawing").focus()
     page.keyboard.press("Control+z")  # a radio has nothing to undo
@@ -211,16 +224,71 @@ def test_drawing_by_keyboard(visit, address):
     canvas(page).focus()
     outline = canvas(page).evaluate("element => getComputedStyle(element).outlineStyle")
     assert outline == "solid"  # where the focus is can be seen
-    for key in ("ArrowLeft", "Space", "Shift+ArrowRight", "Shift+ArrowRight", "ArrowDown", "Space"):
+    said = page.locator("#sdxs-pen")
+    for key in ("ArrowLeft", "Space", "Shift+ArrowRight", "Shift+ArrowRight", "ArrowDown"):
         page.keyboard.press(key)
+    expect(said).to_have_text("Pen down")
+    page.keyboard.press("Space")
     expect(page.locator("#sdxs-cursor")).to_be_visible()
     page.keyboard.press("ArrowUp")  # with the pen lifted
+    expect(said).to_have_text("Pen up")
     ink = np.asarray(drawing(page).convert("L")) < 128
     rows, columns = np.nonzero(ink)
     assert 60 <= np.ptp(columns) <= 80 and 8 <= np.ptp(rows) <= 24
     follows(page)
     page.keyboard.press("Control+z")
     alone(page)
+    page.keyboard.press("E")  # with the shift lock on
+    expect(said).to_have_text("Eraser")
+    page.keyboard.press("p")
+    page.keyboard.press("Space")
+    page.keyboard.press("Control+z")  # which lifts the pen, too
+    expect(page.locator("#sdxs-cursor")).not_to_have_attribute("data-down", "")
+
+
+def test_keys_leave_a_stroke_of_the_mouse_alone(visit, address):
+    page = visit(address)
+    alone(page)
+    box = canvas(page).bounding_box()
+    at = [(box["x"] + share * box["width"], box["y"] + 40) for share in (0.1, 0.5, 0.9)]
+    page.mouse.move(*at[0])
+    page.mouse.down()
+    page.mouse.move(*at[1])
+    for key in ("ArrowDown", "Space"):
+        page.keyboard.press(key)
+    page.mouse.move(*at[2])
+    page.mouse.up()
+    follows(page)
+    rows, columns = np.nonzero(np.asarray(drawing(page).convert("L")) < 128)
+    assert np.ptp(rows) < 20 and np.ptp(columns) > 380
+
+
+def test_of_pictures_opened_one_after_the_other_the_newest_counts(visit, address):
+    page = visit(address)
+    alone(page)
+    page.evaluate(
+        """() => {
+          const own = createImageBitmap;
+          window.createImageBitmap = async (file) => {
+            if (file.name === "slow.png") await new Promise((done) => (window.go = done));
+            return own(file);
+          };
+        }"""
+    )
+    give(page, "drop", "slow.png", "image/png", png(shade=200))
+    page.wait_for_function("window.go")
+    give(page, "paste", "fast.png", "image/png", png(shade=90))
+    page.wait_for_function(f"({PIXEL})()[0] === 90")
+    page.evaluate("go()")
+    page.wait_for_timeout(200)
+    assert page.evaluate(f"({PIXEL})()")[0] == 90
+
+
+def test_a_picture_may_fall_anywhere(visit, address):
+    page = visit(address)
+    alone(page)
+    give(page, "drop", "a.png", "image/png", png(), onto="#sdxs-picture")
+    page.wait_for_function(f"({PIXEL})()[0] === 90")
 
 
 def test_seed_strength_condition_and_template(visit, address):
@@ -289,6 +357,7 @@ def test_text_pasted_with_a_picture_of_it_is_text(visit, address):
         ("page.html", "text/html", b"<html>", "page.html is no PNG"),
         ("a.png", "image/png", b"<html>no picture</html>", "a.png cannot be opened"),
         ("b.png", "image/png", png()[:60], "b.png cannot be opened"),
+        ("c.png", "image/png", png_of_sides(20_000), "c.png has 20000 × 20000 pixels: at most 64"),
     ],
 )
 def test_what_is_no_picture_is_named_and_the_next_stroke_works(
@@ -332,8 +401,20 @@ def test_a_spoiled_drawing_is_one_line_and_the_next_stroke_works(visit, address,
     expect(note(page)).to_be_empty()
 
 
+CAMERAS = """
+window.tracks = [];
+const own = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+navigator.mediaDevices.getUserMedia = async (wanted) => {
+  const stream = await own(wanted);
+  window.tracks.push(...stream.getTracks());
+  return stream;
+};
+"""
+ENDED = "tracks.length && tracks.every((track) => track.readyState === 'ended')"
+
+
 def test_the_camera_streams_until_it_is_stopped(visit, address):
-    page = visit(address, permissions=["camera"])
+    page = visit(address, permissions=["camera"], script=CAMERAS)
     alone(page)
     camera = page.get_by_role("button", name="Camera")
     page.get_by_label("edges of a photo").check()
@@ -343,6 +424,7 @@ def test_the_camera_streams_until_it_is_stopped(visit, address):
     assert len(set(page.evaluate("seen"))) >= 5  # the test picture moves
     camera.click()
     expect(camera).to_have_attribute("aria-pressed", "false")
+    assert page.evaluate(ENDED)
     page.wait_for_timeout(500)
     last = page.evaluate(DRAWN)
     page.wait_for_timeout(300)
@@ -353,6 +435,12 @@ def test_the_camera_streams_until_it_is_stopped(visit, address):
     page.wait_for_function(f"({DRAWN})() !== {last!r}")
     draw(page, (0.2, 0.2), (0.8, 0.7))  # a stroke freezes the picture
     expect(camera).to_have_attribute("aria-pressed", "false")
+    assert page.evaluate(ENDED)
+    page.evaluate("HTMLMediaElement.prototype.play = () => new Promise(() => {})")
+    camera.click()  # of a camera that is there and shows nothing
+    page.wait_for_function("tracks.length === 3")
+    camera.click()
+    assert page.evaluate(ENDED)
 
 
 def test_no_leave_for_the_camera_is_explained(visit, address):
@@ -429,10 +517,12 @@ def test_a_second_finger_does_not_draw(visit, address):
 
 def test_labels_for_those_who_cannot_see(visit, address):
     page = visit(address)
-    for button in page.locator("#sdxs-canvas button").all():
+    buttons = page.locator("#sdxs-canvas button")
+    expect(buttons).to_have_count(11)
+    for button in buttons.all():
         assert button.get_attribute("aria-label")
     assert "Arrow keys" in canvas(page).get_attribute("aria-label")
-    expect(page.get_by_role("toolbar", name="Drawing tools")).to_be_visible()
+    expect(page.get_by_role("group", name="Drawing tools")).to_be_visible()
 
 
 def test_two_visitors_each_see_their_own_drawing(visit, address):

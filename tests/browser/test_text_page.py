@@ -311,6 +311,20 @@ def test_the_last_key_survives_a_lost_connection(visit, url):
     visit.complaints.clear()  # the browser rightly noted the lost requests
 
 
+def test_the_last_key_survives_a_request_that_is_never_answered(visit, url):
+    """As when a telephone changes its network; two minutes pass in half a second."""
+    hasty = """
+    const own = window.setTimeout;
+    window.setTimeout = (act, ms, ...more) => own(act, ms === 120000 ? 500 : ms, ...more);
+    """
+    page = visit(url, script=hasty)
+    page.route("**/component_server/", lambda route: None)
+    prompt_box(page).fill("a heart")
+    expect(note(page)).to_contain_text("does not answer")
+    page.unroute("**/component_server/")
+    shows(page, "a heart", 0)
+
+
 def test_the_page_fits_a_phone(visit, url):
     page = visit(url, width=390, height=844, has_touch=True, is_mobile=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

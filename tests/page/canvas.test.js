@@ -179,4 +179,5 @@ test("what is no picture is refused by name", () => {
   assert.match(refused({ name: "a.gif", type: "image/gif", size: 10 }), /a\.gif is no PNG, JPEG or WebP/);
   assert.match(refused({ name: "", type: "text/html", size: 10 }), /^The picture is no PNG/);
   assert.match(refused({ name: "a.png", type: "image/png", size: 6e7 }), /more than 50 MB/);
+  assert.match(refused({ name: "a.png", type: "image/png", size: 9 }, { width: 9000, height: 9000 }), /9000 × 9000 pixels/);
 });
