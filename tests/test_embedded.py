@@ -1,18 +1,25 @@
 """The weights that ship: what is in the folder, and that model and judge are as good as said."""
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import torch
 from safetensors import safe_open
 
 from sdxs import SDXS
 from sdxs.storybook.captions import FROZEN, frozen_captions
+from sdxs.storybook.controlled import measure
 from sdxs.storybook.evaluate import look, of_renders, painter, tally, wilson
 from sdxs.storybook.evaluator import Evaluator, check
 from sdxs.train.export import LIMIT
 from sdxs.weights import weights_folder
 
 pytestmark = pytest.mark.embedded
+HEAVIEST = 6 * 10**6  # bytes of a control
+CONTROLS = ("sketch", "canny")  # that ship
+FOLLOWED = {"sketch": ("lines", 0.75), "canny": ("lines", 0.65)}  # at least, of 96 scenes
 
 
 @pytest.fixture(scope="module")
@@ -25,15 +32,49 @@ def test_the_folder_is_small_and_all_weights_are_half_precision():
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) <= LIMIT
     files = sorted(folder.rglob("*.safetensors"))
     assert [path.parent.name for path in files] == ["text_encoder", "unet", "vae"]
-    for path in files:
+    for path, name, kind in tensors(folder):
+        assert kind == "F16" or "position_ids" in name, (path, name)
+
+
+def tensors(folder: Path) -> Iterator[tuple[Path, str, str]]:
+    for path in folder.rglob("*.safetensors"):
         with safe_open(path, "pt") as file:
             for name in file.keys():  # noqa: SIM118 (not a mapping)
-                kind = file.get_slice(name).get_dtype()
-                assert kind == "F16" or "position_ids" in name, (path, name)
+                yield path, name, file.get_slice(name).get_dtype()
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_a_control_is_small_and_half_precision(control):
+    folder = weights_folder(f"controls/{control}")
+    assert (folder / "README.md").is_file()
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= HEAVIEST
+    assert {kind for *_, kind in tensors(folder)} == {"F16"}
+
+
+@pytest.mark.parametrize("control", FOLLOWED)
+def test_a_control_is_followed_the_more_the_stronger(control):
+    name, least = FOLLOWED[control]
+    scores = measure(SDXS.load("storybook", controls=control), control, 96)
+    by_strength = [scores[f"{name}, strength {s:g}"]["mean"] for s in (0, 0.25, 0.5, 0.75, 1)]
+    assert by_strength == sorted(by_strength) and by_strength[-1] >= least
+    assert by_strength[-1] >= 2 * scores[f"{name}, another scene"]["mean"]
+    assert scores["A, controlled"]["share"] >= scores["A, plain"]["share"] - 0.05
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_at_no_strength_the_picture_is_the_plain_one(control):
+    model = SDXS.load("storybook", controls=control)
+    options = {"seed": 3, "output_type": "pt"}
+    image = model.condition(control, model("a big blue house by day", seed=1))
+    plain = model("a red ball", **options)
+    led = model("a red ball", control=control, control_image=image, control_scale=0, **options)
+    assert torch.equal(led, plain)
+    led = model("a red ball", control=control, control_image=image, **options)
+    assert (led - plain).abs().mean() > 0.02
 
 
 def test_configs_name_no_folder_of_the_machine_that_made_them():
-    for path in weights_folder("storybook").rglob("*.json"):
+    for path in weights_folder("storybook").parent.rglob("*.json"):
         assert "_name_or_path" not in json.loads(path.read_text()), path
 
 

@@ -276,7 +276,7 @@ def test_of_pictures_opened_one_after_the_other_the_newest_counts(visit, address
         }"""
     )
     give(page, "drop", "slow.png", "image/png", png(shade=200))
-    page.wait_for_function("window.go")
+    page.wait_for_function("Boolean(window.go)")
     give(page, "paste", "fast.png", "image/png", png(shade=90))
     page.wait_for_function(f"({PIXEL})()[0] === 90")
     page.evaluate("go()")
@@ -436,7 +436,7 @@ def test_the_camera_streams_until_it_is_stopped(visit, address):
     draw(page, (0.2, 0.2), (0.8, 0.7))  # a stroke freezes the picture
     expect(camera).to_have_attribute("aria-pressed", "false")
     assert page.evaluate(ENDED)
-    page.evaluate("HTMLMediaElement.prototype.play = () => new Promise(() => {})")
+    page.evaluate("() => { HTMLMediaElement.prototype.play = () => new Promise(() => {}); }")
     camera.click()  # of a camera that is there and shows nothing
     page.wait_for_function("tracks.length === 3")
     camera.click()
