@@ -11,6 +11,7 @@ steer is a function and a row. Pure functions; a network that sees depth is pass
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -47,12 +48,13 @@ def from_drawing(picture: Image.Image, size: Size, *, polarity: str = "auto") ->
     grey = _as_drawn(_taken(picture), polarity)
     if polarity == "chalk" or (polarity == "auto" and _is_chalk(grey)):
         grey = 255 - grey
-    brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_thick(grey), _thick(grey)))
-    without = cv2.morphologyEx(grey, cv2.MORPH_CLOSE, brush)
-    lines = _drawn(cv2.subtract(without, grey))
-    patches = cv2.morphologyEx(without, cv2.MORPH_OPEN, brush)
-    patches = cv2.Canny(cv2.GaussianBlur(patches, (0, 0), 1.5), 40, 100)
-    page = np.maximum(lines, _drawn(cv2.dilate(patches, np.ones((2, 2), np.uint8))))
+    thick = _thick(grey)
+    without = _by_octagon(_by_octagon(grey, cv2.dilate, thick), cv2.erode, thick)
+    page = _drawn(cv2.subtract(without, grey))
+    if np.ptp(without) > FAINT:  # there are patches, too
+        patches = _by_octagon(_by_octagon(without, cv2.erode, thick), cv2.dilate, thick)
+        patches = cv2.Canny(cv2.GaussianBlur(patches, (0, 0), 1.5), 40, 100)
+        page = np.maximum(page, _drawn(cv2.dilate(patches, np.ones((2, 2), np.uint8))))
     if not page.any():
         raise NothingToFollow(
             "there are no lines to follow in the drawing: it is blank, or they are too faint"
@@ -176,6 +178,15 @@ def _is_chalk(grey: Grey) -> bool:
     )
     dark, light = thin
     return light > dark if light or dark else much(lighter) > much(darker)
+
+
+def _by_octagon(grey: Grey, method: Callable[..., Any], side: int) -> Grey:
+    """Dilate or erode by an octagon, a square and a diamond: nearly a disc, and much quicker."""
+    diamond = round(side // 2 * (2 - 2**0.5))
+    square = np.ones((2 * (side // 2 - diamond) + 1,) * 2, np.uint8)
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    done: Grey = method(method(grey, square), cross, iterations=diamond)
+    return done
 
 
 def _thick(grey: Grey) -> int:
