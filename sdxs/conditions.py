@@ -172,11 +172,10 @@ def _is_chalk(grey: Grey) -> bool:
     ground, thick = _ground(grey), _thick(grey)
     brush = np.ones((thick, thick), np.uint8)
     darker, lighter = cv2.subtract(ground, grey), cv2.subtract(grey, ground)
-    thin = (
+    dark, light = (
         much(cv2.min(part, cv2.morphologyEx(grey, method, brush)))
         for part, method in ((darker, cv2.MORPH_BLACKHAT), (lighter, cv2.MORPH_TOPHAT))
     )
-    dark, light = thin
     return light > dark if light or dark else much(lighter) > much(darker)
 
 
