@@ -33,7 +33,7 @@ DRAWN = Scene(
         Thing("tree", "green", "big", x=0.74, y=0.8, height=0.46),
     ),
     horizon=0.46,
-    nuisance=1,
+    nuisance=2,
 )
 SHORTEST = 40  # of a stroke, in pixels of the scene at twice its size
 EVERY, FRAME_MS, LAST_MS = 3, 150, 2500  # corners to a frame; how long a frame is shown, the last
@@ -47,7 +47,7 @@ def main() -> None:
     add("--prompt", default=PROMPT)
     add("--seed", default=str(FIRST_SEED))
     add("--output", type=Path, default=Path("docs/images/page.png"))
-    add("--animation", type=Path, help="a .gif of the canvas and its picture")
+    add("--animation", type=Path, help="a .webp of the canvas and its picture")
     add("--width", type=int, default=1200, help="390 shows the page on a phone")
     add("--height", type=int, default=900, help="the canvas page needs 1000")
     add("--dark", action="store_true")
@@ -72,16 +72,17 @@ def take(options: argparse.Namespace) -> None:
         tab.wait_for_timeout(2000)
         frames = draw(tab, bool(options.animation)) if options.page == "app_sketch" else []
         options.output.parent.mkdir(parents=True, exist_ok=True)
+        tab.evaluate("window.scrollTo(0, 0)")
         tab.screenshot(path=options.output)
         browser.close()
     page.close()
     print(options.output)
     if options.animation:
         times = [FRAME_MS] * (len(frames) - 1) + [LAST_MS]
-        small = [frame.quantize(96, dither=Image.Dither.NONE) for frame in frames]
-        small[0].save(
-            options.animation, save_all=True, append_images=small[1:], duration=times, loop=0
-        )
+        frames[0].save(
+            options.animation, save_all=True, append_images=frames[1:], duration=times, quality=80,
+            loop=0,
+        )  # fmt: skip
         print(options.animation)
 
 
