@@ -1,9 +1,10 @@
 """How long a picture takes, stage by stage, beside plain diffusers on the same weights.
 
 `python -m sdxs.bench --checkpoint storybook`, or `random:sdxs-512` for a published architecture
-with random weights. All sides take turns in one process after a warm-up; "plain" is what diffusers
-does when nobody tunes it: its own memory layout, PNG as Pillow saves it, in float32 and bfloat16.
-Every device's figures end in one JSON line. Knows nothing of how either side works inside.
+with random weights; `--style NAME` adds what a style costs, and a change of its strength. All sides
+take turns in one process after a warm-up; "plain" is what diffusers does when nobody tunes it: its
+own memory layout, PNG as Pillow saves it, in float32 and bfloat16. Every device's figures end in
+one JSON line. Knows nothing of how either side works inside.
 """
 
 import argparse
@@ -40,6 +41,8 @@ STAGES = {
     "decode": "decoding",
     "picture": "picture and JPEG",
     "whole": "whole",
+    "styled": "whole, in a style",
+    "restyled": "whole, strength changed",
     "plain": "plain diffusers, float32",
     "plain_bfloat16": "plain diffusers, bfloat16",
 }
@@ -75,11 +78,12 @@ def devices() -> list[str]:
 
 def bench(name: str | Path, device: str, options: argparse.Namespace) -> dict[str, Any]:
     """Measure one device. Raises SDXSError."""
-    model = SDXS.load(name, safety=False, device=device, dtype=options.dtype)
+    styles = {"style": options.style} if options.style else None
+    model = SDXS.load(name, styles=styles, safety=False, device=device, dtype=options.dtype)
     plain = {} if options.no_plain else plain_diffusers(model)
     prompts = (known(model.checkpoint) or CHECKPOINTS[REAL_MODEL]).examples
     times = measure(model, plain, prompts, options.rounds, options.warmup)
-    return summary(model, times, options.rounds)
+    return summary(model, times, options.rounds) | ({"style": options.style} if styles else {})
 
 
 def parser() -> argparse.ArgumentParser:
@@ -96,6 +100,7 @@ def parser() -> argparse.ArgumentParser:
     add("--device", action="append",
         help="cuda, mps or cpu, once or more (default: cpu, and the graphics card)")  # fmt: skip
     add("--dtype", default="auto", help="float32, float16 or bfloat16 (default: the device's best)")
+    add("--style", metavar="NAME", help="also measure in a style: a name, file, folder or Hub id")
     add("--no-plain", action="store_true", help="leave plain diffusers out")
     add("--json", action="store_true", help="print the JSON line alone")
     return options
@@ -147,7 +152,7 @@ def _plain(model: SDXS, dtype: torch.dtype) -> Callable[[str, int], bytes]:
 
 
 def stages(model: SDXS, prompt: str, seed: int) -> dict[str, float]:
-    """Seconds of each stage of one picture, and of the whole, to JPEG bytes."""
+    """Seconds of each stage of one picture, and of the whole, to JPEG bytes; then in a style."""
     marks = [_now(model.device)]
 
     def mark(result: Any) -> Any:
@@ -161,9 +166,19 @@ def stages(model: SDXS, prompt: str, seed: int) -> dict[str, float]:
     mark(encode(to_pictures(images)[0]))
     names = ("text", "unet", "decode", "picture")
     spans = {name: marks[i + 1] - marks[i] for i, name in enumerate(names)}
-    start = _now(model.device)
-    encode(model(prompt, seed=seed))
-    return spans | {"whole": _now(model.device) - start}
+
+    def whole(**options: Any) -> float:
+        start = _now(model.device)
+        encode(model(prompt, seed=seed, **options))
+        return _now(model.device) - start
+
+    spans["whole"] = whole()
+    if model.styles:
+        style = model.styles[0]
+        whole(style=style)
+        spans["styled"] = whole(style=style)  # as the one before it
+        spans["restyled"] = whole(style=style, style_scale=0.5)
+    return spans
 
 
 def measure(

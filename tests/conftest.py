@@ -261,6 +261,24 @@ def tiny_control(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_style(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a style for the tiny checkpoint, as the training leaves one."""
+    import torch
+    from diffusers import UNet2DConditionModel
+
+    from sdxs.train.lora import lora, save_style
+    from sdxs.train.style import TARGETS
+
+    unet = UNet2DConditionModel.from_pretrained(tiny_checkpoint / "unet")
+    torch.manual_seed(0)
+    for weight in lora(unet, 2, TARGETS):
+        torch.nn.init.normal_(weight, std=0.3)
+    folder = tmp_path_factory.mktemp("style") / "ink"
+    save_style(unet, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny_model(tiny_checkpoint: Path) -> Any:
     from sdxs import SDXS
 

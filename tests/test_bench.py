@@ -2,10 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sdxs import SDXS
 from sdxs.bench import STAGES, main, percentile
+
+STYLED = {"styled", "restyled"}
 
 
 @pytest.mark.filterwarnings("ignore::sdxs.PromptCutWarning")
@@ -14,11 +18,30 @@ def test_it_ends_in_json(tiny_checkpoint: Path, capsys: pytest.CaptureFixture[st
     assert main([*options, "--device", "cpu", "--dtype", "float32"]) == 0
     *table, last = capsys.readouterr().out.splitlines()
     result = json.loads(last)
-    assert set(result["ms"]) == set(STAGES) and result["rounds"] == 2
+    stages = STAGES.keys() - STYLED
+    assert set(result["ms"]) == stages and result["rounds"] == 2
     assert all(0 < ms["median"] <= ms["p95"] for ms in result["ms"].values())
     assert result["cpu"] and result["threads"] == 1 and result["dtype"] == "float32"
-    assert all(any(name in line for line in table) for name in STAGES.values())
+    assert all(any(name in line for line in table) for name in map(STAGES.get, stages))
     assert result["speedup"] > 0 < result["speedup_bfloat16"]
+
+
+@pytest.mark.filterwarnings("ignore::sdxs.PromptCutWarning")
+def test_a_style_is_measured_beside_the_plain_picture(
+    tiny_checkpoint: Path, tiny_style: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worn, paint = [], SDXS.__call__
+
+    def noted(model: SDXS, prompt: str, **options: Any) -> Any:
+        worn.append((options.get("style"), options.get("style_scale", 1.0)))
+        return paint(model, prompt, **options)
+
+    monkeypatch.setattr(SDXS, "__call__", noted)
+    options = ["--checkpoint", str(tiny_checkpoint), "--rounds", "1", "--warmup", "1", "--no-plain"]
+    assert main([*options, "--device", "cpu", "--style", str(tiny_style)]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["ms"].keys() >= STYLED and result["style"] == str(tiny_style)
+    assert worn == 2 * [(None, 1.0), ("style", 1.0), ("style", 1.0), ("style", 0.5)]
 
 
 def test_mistakes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,8 +4,6 @@ import random
 from pathlib import Path
 
 import pytest
-import torch
-from diffusers import UNet2DConditionModel
 from PIL import Image
 
 from sdxs import SDXS
@@ -13,17 +11,6 @@ from sdxs.storybook import sheet
 from sdxs.storybook.captions import describe, frozen_captions
 from sdxs.storybook.scenes import sample_scenes
 from sdxs.storybook.sheet import MARGIN, NAMES, SEED
-from sdxs.train.lora import lora, save_style
-
-
-@pytest.fixture
-def style(tiny_checkpoint: Path, tmp_path: Path) -> Path:
-    unet = UNet2DConditionModel.from_pretrained(tiny_checkpoint / "unet")
-    torch.manual_seed(0)
-    for weight in lora(unet, 2, r".*conv1"):
-        torch.nn.init.normal_(weight, std=0.3)
-    save_style(unet, tmp_path / "ink")
-    return tmp_path / "ink"
 
 
 def cell(page: Image.Image, row: int, column: int, size: tuple[int, int]) -> bytes:
@@ -32,13 +19,13 @@ def cell(page: Image.Image, row: int, column: int, size: tuple[int, int]) -> byt
 
 
 def test_controls_and_styles(
-    tiny_checkpoint: Path, tiny_control: Path, style: Path, tmp_path: Path
+    tiny_checkpoint: Path, tiny_control: Path, tiny_style: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "sheet.png"
     options = ["--checkpoint", str(tiny_checkpoint), "--output", str(file)]
     control = ["--controls", f"sketch={tiny_control}"]
-    worn = ["--styles", f"ink={style}"]
-    sources = {"sketch": str(tiny_control)}, {"ink": str(style)}
+    worn = ["--styles", f"ink={tiny_style}"]
+    sources = {"sketch": str(tiny_control)}, {"ink": str(tiny_style)}
     model = SDXS.load(tiny_checkpoint, controls=sources[0], styles=sources[1])
 
     assert sheet.main([*options, *control, *worn, "--columns", "2"]) == 0

@@ -1,6 +1,7 @@
 """The judge of styles, and what a style is scored by."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,6 @@ from sdxs.storybook.render import render
 from sdxs.storybook.scenes import sample_scenes
 from sdxs.storybook.styled import StyledJudge, iou, of_hands
 from sdxs.train.evaluator import draw_hands
-from sdxs.train.lora import lora, save_style
-from sdxs.train.style import TARGETS
 
 
 def test_iou_of_squares():
@@ -58,13 +57,8 @@ def ours(tiny_model, tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def test_a_style_is_scored_by_strength(ours, tiny_checkpoint, capsys):
-    from diffusers import UNet2DConditionModel
-
-    unet = UNet2DConditionModel.from_pretrained(tiny_checkpoint / "unet")
-    for weight in lora(unet, 2, TARGETS):
-        torch.nn.init.normal_(weight, std=0.3)
-    save_style(unet, ours / "styles" / "anime")
+def test_a_style_is_scored_by_strength(ours, tiny_checkpoint, tiny_style, capsys):
+    shutil.copytree(tiny_style, ours / "styles" / "anime")
     options = ["--checkpoint", str(tiny_checkpoint), "--style", "anime", "--count", "3"]
     assert styled.main(options) == 0
     scores = json.loads(capsys.readouterr().out.splitlines()[-1])["strengths"]

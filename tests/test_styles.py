@@ -424,7 +424,10 @@ def test_wrong_requests(
         model(PROMPTS, **wrong)
 
 
-def test_a_style_of_another_model(tiny_checkpoint: Path, peft_folder: Path, tmp_path: Path) -> None:
+def test_a_style_of_another_model(
+    tiny_checkpoint: Path, peft_folder: Path, tiny_model: SDXS, tmp_path: Path
+) -> None:
+    before = tiny_model(PROMPTS, output_type="pt")
     weights = load_file(peft_folder / "adapter_model.safetensors")
     config = json.loads((peft_folder / "adapter_config.json").read_text())
     key = next(key for key in weights if key.endswith("lora_A.weight"))
@@ -457,6 +460,11 @@ def test_a_style_of_another_model(tiny_checkpoint: Path, peft_folder: Path, tmp_
         with pytest.raises(CheckpointError, match=message) as caught:
             load(tiny_checkpoint, other=folder)
         assert str(folder) in str(caught.value) and "\n" not in str(caught.value)
+    whole = (peft_folder / "adapter_model.safetensors").read_bytes()
+    (folder / "adapter_model.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CheckpointError, match=r"adapter_model\.safetensors is damaged"):
+        load(tiny_checkpoint, other=folder)
+    assert torch.equal(tiny_model(PROMPTS, output_type="pt"), before)  # what was loaded before
 
 
 def test_an_alpha_that_is_missing(

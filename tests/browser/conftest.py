@@ -1,14 +1,17 @@
 """A real browser, and pages to visit with it. Every visit is watched: see `visit`."""
 
+import base64
 import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from sdxs.about import About
+from sdxs.picture import encode
 from sdxs.ui import Page as Blocks
 from sdxs.ui import text_page
 from tests.browser.standin import Standin
@@ -101,6 +104,13 @@ def visit(browser: Browser) -> Iterator[Visits]:
         context.close()
     assert visits.outside == []
     assert visits.complaints == []
+
+
+def wait_for(page: Page, picture: Image.Image, place: str = "sdxs-picture") -> None:
+    """Until the page shows a picture, byte for byte."""
+    wanted = "data:image/jpeg;base64," + base64.b64encode(encode(picture)).decode()
+    script = "([place, source]) => document.getElementById(place).src === source"
+    page.wait_for_function(script, arg=[place, wanted])
 
 
 def served(page: Blocks) -> Iterator[str]:

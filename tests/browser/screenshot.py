@@ -1,8 +1,8 @@
 """Takes the README's pictures of the pages: python -m tests.browser.screenshot [--page app_sketch]
 
 Starts the page on a model, types a prompt as a visitor does, on the canvas page draws a house and a
-tree with the mouse, and saves what the browser shows; with --animation also the drawing and its
-picture, as they came about.
+tree with the mouse, on the page of styles compares with and without, and saves what the browser
+shows; with --animation also the drawing and its picture, as they came about.
 """
 
 import argparse
@@ -69,6 +69,8 @@ def take(options: argparse.Namespace) -> None:
         tab.get_by_label("Seed").fill(options.seed)
         tab.get_by_label("Prompt").fill("")
         tab.get_by_label("Prompt").press_sequentially(options.prompt, delay=30)
+        if options.page == "app_anime":
+            tab.get_by_label("Compare").check()
         tab.wait_for_timeout(2000)
         frames = draw(tab, bool(options.animation)) if options.page == "app_sketch" else []
         options.output.parent.mkdir(parents=True, exist_ok=True)

@@ -10,9 +10,8 @@ from playwright.sync_api import Page
 
 from sdxs import SDXS
 from sdxs.about import About
-from sdxs.picture import encode
 from sdxs.ui import sketch_page
-from tests.browser.conftest import served
+from tests.browser.conftest import served, wait_for
 
 pytestmark = pytest.mark.browser
 
@@ -37,8 +36,7 @@ def waits_for_the_models(page: Page, model: SDXS) -> None:
     image = model.condition("sketch", drawing)
     prompt = page.get_by_label("Prompt").input_value()
     picture = model(prompt, seed=0, control="sketch", control_image=image)
-    wanted = "data:image/jpeg;base64," + base64.b64encode(encode(picture)).decode()
-    page.wait_for_function("src => document.getElementById('sdxs-picture').src === src", arg=wanted)
+    wait_for(page, picture)
 
 
 def stroke(page: Page, by: str, height: float) -> int:

@@ -1,6 +1,5 @@
 """The text page on real models: the picture on the page is the model's own, byte for byte."""
 
-import base64
 from collections.abc import Iterator
 
 import pytest
@@ -8,9 +7,8 @@ from playwright.sync_api import expect
 
 from sdxs import SDXS
 from sdxs.about import FIRST_SEED, About, welcome_picture
-from sdxs.picture import encode
 from sdxs.ui import text_page
-from tests.browser.conftest import served
+from tests.browser.conftest import served, wait_for
 
 pytestmark = pytest.mark.browser
 
@@ -26,11 +24,6 @@ def model(request, tiny_checkpoint) -> SDXS:
 def address(model) -> Iterator[str]:
     about = About.of(model)
     yield from served(text_page(model, about=about, welcome=welcome_picture(model, about)))
-
-
-def wait_for(page, picture) -> None:
-    wanted = "data:image/jpeg;base64," + base64.b64encode(encode(picture)).decode()
-    page.wait_for_function("src => document.getElementById('sdxs-picture').src === src", arg=wanted)
 
 
 def test_the_last_picture_is_the_models(visit, address, model):
