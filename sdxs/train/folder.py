@@ -6,21 +6,25 @@ picture a text file of its name, as kohya's scripts do.
 
 import hashlib
 import json
+import random
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from sdxs.picture import SUFFIXES, read_picture, to_rgb
 from sdxs.train.loop import TrainingError
 
 METADATA = "metadata.jsonl"
+KEPT = 0.85  # of the middle square's side, at least, in a crop
 
 
-def read_folder(folder: Path, side: int) -> tuple[Tensor, list[str]]:
-    """Pictures (N, 3, side, side) uint8, their middle squares, and a caption of each.
+def read_folder(folder: Path, side: int, views: int = 1) -> tuple[Tensor, list[str]]:
+    """Pictures (N views, 3, side, side) uint8 and a caption of each.
+
+    views: of each picture; the first is its middle square, the others are crops of that.
 
     Raises TrainingError for a folder without pictures, or with one that has no caption; InputError
     for a file that is no picture.
@@ -31,7 +35,7 @@ def read_folder(folder: Path, side: int) -> tuple[Tensor, list[str]]:
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise TrainingError(f"{folder} holds no picture: {', '.join(SUFFIXES)} are read")
-    pictures, captions = [], []
+    pictures, captions, rng = [], [], random.Random(0)
     for path in paths:
         caption = told.get(path.name)
         beside = path.with_suffix(".txt")
@@ -44,10 +48,22 @@ def read_folder(folder: Path, side: int) -> tuple[Tensor, list[str]]:
             )
         if not caption:
             raise TrainingError(f"the caption of {path.name} is empty: say what it shows")
-        square = ImageOps.fit(to_rgb(read_picture(path)), (side, side), Image.Resampling.LANCZOS)
-        pictures.append(torch.from_numpy(np.array(square)).permute(2, 0, 1))
-        captions.append(caption)
+        picture = to_rgb(read_picture(path))
+        for view in range(views):
+            square = _square(picture, side, rng if view else None)
+            pictures.append(torch.from_numpy(np.array(square)).permute(2, 0, 1))
+            captions.append(caption)
     return torch.stack(pictures), captions
+
+
+def _square(picture: Image.Image, side: int, rng: random.Random | None) -> Image.Image:
+    """The middle square of a picture, or a crop of it, drawn at random."""
+    whole = min(picture.size)
+    size = whole * (rng.uniform(KEPT, 1) if rng else 1)
+    x, y = (rng.uniform(0, whole - size) if rng else 0 for _ in range(2))
+    left, top = ((length - whole) / 2 + at for length, at in zip(picture.size, (x, y), strict=True))
+    box = (left, top, left + size, top + size)
+    return picture.resize((side, side), Image.Resampling.LANCZOS, box)
 
 
 def fingerprint(pictures: Tensor, captions: list[str]) -> str:

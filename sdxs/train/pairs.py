@@ -17,7 +17,7 @@ from tqdm import tqdm
 from sdxs.storybook.captions import as_typed, describe
 from sdxs.storybook.scenes import sample_scene
 from sdxs.train import loop, stage
-from sdxs.train.lora import fingerprint, merge_style
+from sdxs.train.lora import fingerprint
 from sdxs.train.solver import GUIDANCE, Model
 
 CHUNK, ABOUT = 64, "pairs.json"
@@ -45,8 +45,8 @@ def make(
 ) -> None:
     """Leave at least `count` pairs in `run`, whole chunks of them. Raises TrainingError.
 
-    style: one for the teacher to wear. guidance: of the solver; 1 for a model that has it in its
-    weights (`sdxs.train.straighten`).
+    style: one for the teacher to wear, at the timesteps that the style has learnt. guidance: of the
+    solver; 1 for a model that has it in its weights (`sdxs.train.straighten`).
     """
     model = Model.load(teacher)
     side, channels = model.unet.config["sample_size"], model.unet.config["in_channels"]
@@ -59,8 +59,9 @@ def make(
         "teacher": loop.fingerprint(model.unet),
     }
     if style is not None:
-        settings["style"] = fingerprint(style / "style")
-        merge_style(model.unet, style / "style")
+        below = stage.read(style)["below"]
+        settings |= {"style": fingerprint(style / "style"), "below": below}
+        model = model.wearing(style / "style", below)
     about = run / ABOUT
     known = json.loads(about.read_text()) if about.exists() else settings
     if known != settings:

@@ -2,6 +2,7 @@
 guidance, or in one."""
 
 import copy
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from sdxs.schedule import x0_from_velocity
+from sdxs.train.lora import merge_style
 from sdxs.train.machine import DEVICE, placed, predict
 from sdxs.train.models import tokenize
 
@@ -32,12 +34,17 @@ def reader(folder: Path) -> tuple[CLIPTextModel, CLIPTokenizer]:
 
 @dataclass(frozen=True)
 class Model:
-    """U-Net, text encoder and tokenizer, frozen, and the solver for many steps."""
+    """U-Net, text encoder and tokenizer, frozen, and the solver for many steps.
+
+    plain: what paints instead from T down to `below` T; None: nothing does.
+    """
 
     unet: UNet2DConditionModel
     text: CLIPTextModel
     tokenizer: CLIPTokenizer
     solver: DPMSolverMultistepScheduler
+    plain: "Model | None" = None
+    below: float = 1.0
 
     @classmethod
     def load(cls, folder: Path) -> "Model":
@@ -50,6 +57,12 @@ class Model:
         )  # fmt: skip
         return cls(unet.eval().requires_grad_(False), text, tokenizer, solver)
 
+    def wearing(self, style: Path, below: float) -> "Model":
+        """The same in a style, of which it knows nothing above the timestep `below` T."""
+        unet = copy.deepcopy(self.unet)
+        merge_style(unet, style)
+        return dataclasses.replace(self, unet=unet, plain=self, below=below)
+
     @torch.no_grad()
     def embed(self, texts: list[str]) -> Tensor:
         """(B, L, D) float32."""
@@ -59,8 +72,10 @@ class Model:
     def guided(self, x: Tensor, t: Tensor, context: Tensor, guidance: float) -> Tensor:
         """v (B, 4, h, w) with classifier-free guidance; context: (2 B, L, D), the empty ones last.
 
-        t: one timestep, or (B,).
+        t: one timestep, or (B,). At guidance 1 the empty ones are left out.
         """
+        if guidance == 1:
+            return predict(self.unet, x, t, context[: len(x)])
         both = predict(self.unet, torch.cat((x, x)), t.repeat(2) if t.ndim else t, context)
         with_text, without = both.chunk(2)
         return without + guidance * (with_text - without)
@@ -80,9 +95,8 @@ class Model:
         context = self.contexts(texts)
         x = noise.to(DEVICE)
         for t in solver.timesteps:
-            if guidance == 1:
-                v = predict(self.unet, x, t.to(DEVICE), context[: len(x)])
-            else:
-                v = self.guided(x, t.to(DEVICE), context, guidance)
+            early = t >= self.below * solver.config["num_train_timesteps"]
+            model = self.plain if self.plain and early else self
+            v = model.guided(x, t.to(DEVICE), context, guidance)
             x = solver.step(v, t, x, return_dict=False)[0]
         return x.cpu()

@@ -54,6 +54,13 @@ def positive(text: str) -> int:
     return number
 
 
+def share(text: str) -> float:
+    """An argparse type: above 0, at most 1."""
+    if not 0 < (number := float(text)) <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is no share: above 0, at most 1")
+    return number
+
+
 def side(text: str) -> int:
     """An argparse type: the side of a picture in pixels."""
     if (number := int(text)) < 8 * FACTOR or number % FACTOR:

@@ -1,7 +1,9 @@
 """Stage f, first part: a style LoRA for the multi-step model, from a folder of captioned pictures.
 
 The model stays as it is and learns to paint them through a few low-rank additions: the loss of v,
-captions left out now and then, so that guidance works. Thirty pictures are enough for the look.
+captions left out now and then, so that guidance works. Thirty pictures are enough for the look, and
+too few for what stands where, which the timesteps near T decide: those would be learnt by heart.
+So the style begins `below` a share of T, in training and wherever the multi-step model wears it.
 """
 
 from pathlib import Path
@@ -22,6 +24,8 @@ from sdxs.train.models import FACTOR, build_scheduler
 from sdxs.train.solver import Model
 
 TARGETS = r".*(to_q|to_k|to_v|to_out\.0|proj_in|proj_out|conv1|conv2|conv_in|conv_out)"
+BELOW = 0.75
+VIEWS = 16  # of each picture
 RANK = 5  # of every layer; the file then has about half a megabyte at preset S
 
 
@@ -32,6 +36,7 @@ def train(
     autoencoder: Path,
     pictures: Path,
     rank: int,
+    below: float,
     steps: int,
     batch: int,
     lr: float,
@@ -40,18 +45,19 @@ def train(
 ) -> None:
     """Leave a style in `run`, in its folder `style`. pictures: see `sdxs.train.folder`.
 
-    Raises TrainingError, InputError.
+    below: share of T from which down the style is learnt. Raises TrainingError, InputError.
     """
     model = Model.load(teacher)
     steers = loop.fingerprint(model.unet)
     vae = AutoencoderTiny.from_pretrained(autoencoder / "vae").eval()
-    drawn, captions = read_folder(pictures, FACTOR * model.unet.config["sample_size"])
+    drawn, captions = read_folder(pictures, FACTOR * model.unet.config["sample_size"], VIEWS)
     latents = encoded(placed(vae), drawn)
     torch.manual_seed(seed)
     lora(model.unet, rank, TARGETS)
     unet = placed(model.unet)
     learner = Averaged(unet, lr, decay=0.99)
     alphas = build_scheduler().alphas_cumprod
+    last = int(below * len(alphas))
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
         rows = torch.randint(len(latents), (batch,), generator=generator)
@@ -59,7 +65,7 @@ def train(
         texts = ["" if out else captions[row] for row, out in zip(rows.tolist(), left, strict=True)]
         x0 = latents[rows]
         noise = torch.randn(x0.shape, generator=generator)
-        t = torch.randint(len(alphas), (batch,), generator=generator)
+        t = torch.randint(last, (batch,), generator=generator)
         x0, noise, t = (part.to(DEVICE) for part in (x0, noise, t))
         v = predict(unet, add_noise(x0, noise, t, alphas), t, model.embed(texts))
         loss = F.mse_loss(v, velocity(x0, noise, t, alphas))
@@ -70,9 +76,10 @@ def train(
         "teacher": steers,
         "text": loop.fingerprint(model.text),
         "autoencoder": loop.fingerprint(vae),
-        "pictures": len(captions),
+        "pictures": len(captions) // VIEWS,
         "drawn": fingerprint(drawn, captions),
         "rank": rank,
+        "below": below,
         "batch": batch,
         "lr": lr,
     }
@@ -95,6 +102,8 @@ def main(arguments: list[str] | None = None) -> None:
     stage.needs(parser, "--autoencoder", "autoencoder", "decoder", default="autoencoder",
                 words="what makes latents of pictures")  # fmt: skip
     add("--rank", type=stage.positive, default=RANK, help="of every layer's addition")
+    add("--below", type=stage.share, default=BELOW,
+        help="share of T from which down the style is learnt and worn")  # fmt: skip
     options = vars(parser.parse_args(arguments))
     train(options.pop("run"), **options)
 

@@ -3,7 +3,8 @@
 Segmented score distillation, without a warm-up: the offline model wears the style, the online one
 never does, and the one-step model's LoRA learns to make up the difference. Where the multi-step
 model can paint in the style, so are the pairs, and feature matching pulls towards them as usual;
-where it cannot (`--uncarried`), the pairs are plain ones, and lambda_FM is reduced.
+where it cannot (`--uncarried`), the pairs are plain ones, and lambda_FM is reduced. The scores
+stay below the timestep from which on the style was learnt.
 """
 
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 
 from sdxs.train import loop, segmented, stage
 from sdxs.train.features import encoder_of
-from sdxs.train.lora import begin_with, fingerprint, lora, merge_style, save_style
+from sdxs.train.lora import begin_with, fingerprint, lora, save_style
 from sdxs.train.machine import DEVICE, placed
 from sdxs.train.pairs import Pairs
 from sdxs.train.segmented import ALPHA, ALPHAS, KAPPA, Balance, Scores, eased
@@ -66,8 +67,8 @@ def train(
             "say --uncarried if the multi-step model cannot paint in it"
         )
     offline = Model.load(teacher)
-    plain = loop.fingerprint(offline.unet)
-    merge_style(offline.unet, worn)
+    plain, below = loop.fingerprint(offline.unet), stage.read(style)["below"]
+    offline = offline.wearing(worn, below)
     unet, online = (
         placed(UNet2DConditionModel.from_pretrained(folder / "unet"))
         for folder in (student, teacher)
@@ -104,6 +105,7 @@ def train(
         done, whole = index - online_first, steps - online_first
         loop.set_lr(optimizer, lr * loop.trapezoid(done, whole, warmup=50))
         alpha, kappa = (eased(done, whole, ends) for ends in (ALPHA, KAPPA))
+        alpha = min(alpha, below)
         paired, target, texts = data.batch(batch // 2, generator)
         paired, target = paired.to(DEVICE), target.to(DEVICE)
         noise, more = data.fresh(batch - batch // 2, generator)

@@ -313,7 +313,7 @@ def test_stages_of_latents_resume(given: Path, resumes, monkeypatch: pytest.Monk
 
     draw.draw(large.parent / "drawn", "anime", 6, 1, 64)
     worn = resumes("y", lambda run: style.train(
-        run, teacher=tiny, pictures=large.parent / "drawn", rank=2, **few))  # fmt: skip
+        run, teacher=tiny, pictures=large.parent / "drawn", rank=2, below=0.8, **few))  # fmt: skip
     dressed = resumes("q", lambda run: pairs.make(
         run, teacher=tiny, style=worn, count=192, steps=2, guidance=3.0, seed=3))  # fmt: skip
     plain = pairs.make(large.parent / "r", teacher=tiny, count=192, steps=2, guidance=3.0, seed=3)

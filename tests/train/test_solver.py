@@ -1,6 +1,7 @@
 """Many steps and one, against diffusers."""
 
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,8 +13,11 @@ from diffusers import (
 
 from sdxs.storybook.tokenizer import build_tokenizer
 from sdxs.train import machine
+from sdxs.train import solver as solver_of_ours
+from sdxs.train.lora import lora, save_style
 from sdxs.train.models import PRESETS, build_scheduler, build_text_encoder, build_unet
 from sdxs.train.solver import Model, one_step
+from sdxs.train.style import TARGETS
 
 
 def test_sampling_is_that_of_diffusers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,6 +48,36 @@ def test_sampling_is_that_of_diffusers(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-4)
     at_once = one_step(unet, noise, model.embed(texts), build_scheduler().alphas_cumprod)
     torch.testing.assert_close(at_once, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_a_style_begins_below_a_timestep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer()
+    text = build_text_encoder(PRESETS["toy"], tokenizer).eval()
+    unet, dressed = (build_unet(PRESETS["toy"], 64).eval() for _ in range(2))
+    dressed.load_state_dict(unet.state_dict())
+    weights = lora(dressed, 2, TARGETS)
+    with torch.no_grad():
+        for weight in weights:
+            weight.normal_(0, 0.1)
+    save_style(dressed, tmp_path)
+    solver = DPMSolverMultistepScheduler.from_config(
+        build_scheduler().config, algorithm_type="dpmsolver++", solver_order=2
+    )
+    model = Model(unet, text, tokenizer, solver)
+    seen: list[tuple[int, bool]] = []
+
+    def predict(unet: torch.nn.Module, x: torch.Tensor, t: torch.Tensor, *_: object) -> object:
+        seen.append((int(t), unet is model.unet))
+        return torch.zeros_like(x)
+
+    monkeypatch.setattr(solver_of_ours, "predict", predict)
+    noise = torch.randn(1, 4, 8, 8)
+    model.wearing(tmp_path, 0.6).sample(["a red ball"], noise, 4, 1.0)
+    assert seen == [(999, True), (749, True), (499, False), (249, False)]
+    seen.clear()
+    model.wearing(tmp_path, 1.0).sample(["a red ball"], noise, 4, 1.0)
+    assert not any(plain for _, plain in seen)
 
 
 def test_the_one_step_of_the_scheduler_lands_on_x0():

@@ -122,8 +122,9 @@ def test_a_style_is_distilled_as_the_paper_says(
     """The offline model wears the style, the online one does not; the student begins with it."""
     worn = tmp_path / "worn"
     shutil.copytree(saved[0], worn / "style")
+    stage.finish(worn, "style", 0, below=0.7)
     pairs.make(tmp_path / "pairs", teacher=multi_step, style=None if uncarried else worn,
-               count=64, steps=1, guidance=1.0, seed=3)  # fmt: skip
+               count=64, steps=2, guidance=1.0, seed=3)  # fmt: skip
     plain, dressed = toy(), toy()
     merge_style(dressed, worn / "style")
     found: dict[str, Any] = {"kappa": []}
@@ -136,6 +137,10 @@ def test_a_style_is_distilled_as_the_paper_says(
         def follow_fresh(self, unet: Any, *rest: Any) -> float:
             found.setdefault("student", seen(unet))
             return super().follow_fresh(unet, *rest)
+
+        def pull(self, x0: Any, context: Any, alpha: float, generator: Any) -> Any:
+            found["alpha"] = alpha
+            return super().pull(x0, context, alpha, generator)
 
     def descend(ours: Any, scores: Any, matching: Any, kappa: float, balance: Any) -> None:
         found["kappa"].append(kappa)
@@ -150,6 +155,7 @@ def test_a_style_is_distilled_as_the_paper_says(
     assert found["offline"] == loop.fingerprint(dressed)
     assert found["online"] == loop.fingerprint(plain) != found["offline"]
     torch.testing.assert_close(found["student"], saved[1], rtol=1e-4, atol=1e-5)
+    assert found["alpha"] == 0.7  # above, the style knows nothing
     assert found["kappa"] == [KAPPA[0] * (style_distill.UNCARRIED if uncarried else 1)]
 
 
@@ -170,6 +176,22 @@ def test_captions_lie_in_one_file_or_beside_the_pictures(tmp_path):
     with pytest.raises(TrainingError, match=r"b\.txt is no UTF-8 text"):
         read_folder(tmp_path, 16)
     assert pictures[0].float().mean((1, 2)).tolist() == [0, 0, 255]  # its middle
+
+
+def test_crops_of_a_picture_stay_within_its_middle(tmp_path):
+    """Drawn on a ramp, the colours of a view say where it lies."""
+    ramp = np.tile(np.arange(240, dtype=np.uint8), (120, 1))
+    Image.fromarray(ramp).save(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_text("a ramp")
+    views, captions = read_folder(tmp_path, 60, views=40)
+    assert captions == ["a ramp"] * 40
+    lows, highs = views[:, 0, 30, 0].float(), views[:, 0, 30, -1].float()
+    torch.testing.assert_close(views[:1], read_folder(tmp_path, 60)[0])
+    assert lows[0] <= 61 and highs[0] >= 178
+    assert lows.min() >= 60 and highs.max() <= 180
+    kept = (highs - lows + 2) / 120
+    assert kept[1:].min() > folders.KEPT - 0.02 and len(set(kept.tolist())) > 5
+    torch.testing.assert_close(read_folder(tmp_path, 60, views=40)[0], views)
 
 
 @pytest.mark.parametrize(
