@@ -91,6 +91,8 @@ def paint(options: argparse.Namespace, files: list[Path], kind: str, how: dict[s
     for warning in caught:
         tell(f"warning: {warning.message}")
     facts = {"prompt": options.prompt, "checkpoint": model.checkpoint, "software": "sdxs"}
+    if options.style:
+        facts |= {"style": options.style, "style_scale": options.style_scale}
     for file, seed, picture in zip(files, seeds, pictures, strict=True):
         write(file, picture, {**facts, "seed": seed})
         print(f"{file}  {picture.width} x {picture.height}  seed {seed}")

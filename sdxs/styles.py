@@ -137,6 +137,8 @@ def read_style(path: Path, networks: Mapping[str, nn.Module]) -> Style:
     if path.is_dir():
         names = [path / name for name in FILES if (path / name).is_file()]
         names = names or sorted(path.glob("*.safetensors"))
+        if not names and (path / "style").is_dir():
+            raise CheckpointError(f"{path} holds no style itself: name {path / 'style'}")
         if not names:
             raise CheckpointError(f"{path} holds no style: one of {', '.join(FILES)} is needed")
         if len(names) > 1 and names[0].name not in FILES:
@@ -150,7 +152,8 @@ def read_style(path: Path, networks: Mapping[str, nn.Module]) -> Style:
     else:
         raise CheckpointError(f"{path} is no style: a .safetensors file is, or a PEFT folder")
 
-    if path.stem == PEFT_STEM:
+    renamed = not config and any(key.startswith("base_model.model.") for key in tensors)
+    if path.stem == PEFT_STEM or renamed:
         config = _peft_config(path.parent / PEFT_CONFIG)
 
     where = {name: _layers(network) for name, network in networks.items()}

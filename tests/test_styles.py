@@ -382,9 +382,20 @@ def test_several_styles_in_one_batch(
     save_file(kohya(unet_lora, "lora_unet_", 2), file)
     model = load(tiny_checkpoint, anime=peft_folder, ink=file)
     assert model.styles == ("anime", "ink")
-    both = model(PROMPTS, seed=[1, 2], style=["anime", "ink"], output_type="pt")
-    close(both[:1], model(PROMPTS[0], seed=1, style="anime", output_type="pt"))
-    close(both[1:], model(PROMPTS[1], seed=2, style="ink", output_type="pt"))
+    asked = [("anime", 0.4), ("ink", 1.7), (None, 1.0), ("anime", 1.0)]
+    styles, scales = [list(column) for column in zip(*asked, strict=True)]
+    prompts = [*PROMPTS, *PROMPTS]
+    rows = model(prompts, seed=[1, 2, 3, 4], style=styles, style_scale=scales, output_type="pt")
+    for row, (style, scale) in enumerate(asked):
+        alone = {"seed": row + 1, "style": style, "style_scale": scale, "output_type": "pt"}
+        close(rows[row : row + 1], model(prompts[row], **alone))
+
+
+def test_from_one_strength_to_another_and_back(tiny_checkpoint: Path, peft_folder: Path) -> None:
+    model = load(tiny_checkpoint, anime=peft_folder)
+    asked: dict[str, Any] = {"seed": 1, "style": "anime", "output_type": "pt"}
+    strong, weak, again = (model(PROMPTS[0], style_scale=x, **asked) for x in (0.8, 0.3, 0.8))
+    assert torch.equal(strong, again) and not torch.equal(strong, weak)
 
 
 def test_threads_do_not_wear_each_others_styles(
@@ -483,10 +494,11 @@ def test_an_alpha_that_is_missing(
         save_file(weights, file)
         with pytest.raises(CheckpointError, match=message):
             load(tiny_checkpoint, ink=file)
-    alone = tmp_path / "adapter_model.safetensors"
-    alone.write_bytes((peft_folder / "adapter_model.safetensors").read_bytes())
-    with pytest.raises(CheckpointError, match=r"there is no .*adapter_config\.json"):
-        load(tiny_checkpoint, ink=alone)
+    for name in ("my.safetensors", "adapter_model.safetensors"):
+        alone = tmp_path / name
+        alone.write_bytes((peft_folder / "adapter_model.safetensors").read_bytes())
+        with pytest.raises(CheckpointError, match=r"there is no .*adapter_config\.json"):
+            load(tiny_checkpoint, ink=alone)
     config = json.loads((peft_folder / "adapter_config.json").read_text())
     del config["lora_alpha"]
     (tmp_path / "adapter_config.json").write_text(json.dumps(config))

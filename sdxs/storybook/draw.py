@@ -37,19 +37,29 @@ def draw(folder: Path, hand: str | None, count: int, seed: int, resolution: int)
                 print(json.dumps({"file_name": name, "text": text}), file=captions)
 
 
+def _positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return number
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m sdxs.storybook.draw", description=__doc__)
     add = parser.add_argument
     add("folder", type=Path, help="a new one")
     add("--hand", choices=HANDS, help="whose (default: the renderer's own)")
-    add("--count", type=int, default=1000, metavar="N")
+    add("--count", type=_positive, default=1000, metavar="N")
     add("--seed", type=int, default=21)
-    add("--resolution", type=int, default=128, metavar="PIXELS")
+    add("--resolution", type=_positive, default=128, metavar="PIXELS")
     options = vars(parser.parse_args(arguments))
     if options["folder"].exists():
         print(f"{options['folder']} is there already: name a new folder", file=sys.stderr)
         return 2
-    draw(**options)
+    try:
+        draw(**options)
+    except OSError as error:
+        print(error, file=sys.stderr)
+        return 2
     print(options["folder"])
     return 0
 

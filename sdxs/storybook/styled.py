@@ -88,17 +88,15 @@ def measure(model: SDXS, style: str, hand: str, count: int) -> dict[str, dict[st
     overlap = dict.fromkeys(STRENGTHS, 0.0)
     for first in tqdm(range(0, count, BATCH), desc=style, dynamic_ncols=True, mininterval=2):
         some = captions[first : first + BATCH]
-        plain = None
+        asked: dict[str, Any] = {
+            "prompt": [caption.text for caption in some],
+            "seed": list(range(first, first + len(some))),
+            "output_type": "pt",
+        }
+        plain = judge.all(model(**asked).cpu().clamp(-1, 1))[2] > 0
         for strength in STRENGTHS:
-            pictures: Tensor = model(
-                [caption.text for caption in some],
-                seed=list(range(first, first + len(some))),
-                style=style,
-                style_scale=strength,
-                output_type="pt",
-            )
+            pictures: Tensor = model(**asked, style=style, style_scale=strength)
             sight, hands, mask = judge.all(pictures.cpu().clamp(-1, 1))
-            plain = mask > 0 if plain is None else plain
             results[strength] += check(sight, some)
             right[strength] += int((hands.argmax(1) == wanted).sum())
             overlap[strength] += float(iou(mask > 0, plain).sum())

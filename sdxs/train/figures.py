@@ -21,6 +21,7 @@ from sdxs.storybook.sheet import in_rows
 from sdxs.train import stage
 from sdxs.train.loop import TrainingError
 from sdxs.train.machine import DEVICE
+from sdxs.train.pairs import Pairs
 from sdxs.train.score import SCORE, painter, sampling
 from sdxs.train.solver import Model
 
@@ -94,11 +95,18 @@ def points(clouds: Mapping[str, Tensor], output: Path, shown: int = 3000) -> Non
 
 
 def sheet(models: Mapping[str, Path], autoencoder: Path, count: int, output: Path) -> None:
-    """The first frozen captions painted by every model, a row each, from the same noise."""
+    """The first frozen captions painted by every model, a row each, from the same noise.
+
+    Of pairs, a row of the first pictures.
+    """
     texts = [caption.text for caption in frozen_captions()[:count]]
     vae = AutoencoderTiny.from_pretrained(autoencoder / "vae").eval().to(DEVICE)
     rows = {}
     for name, run in models.items():
+        if stage.read(run)["stage"] == "pairs":
+            latents = Pairs(run).latents[:count].float().to(DEVICE)
+            rows[name] = to_pictures(vae.decode(latents).sample.detach())
+            continue
         paint = painter(Model.load(run), vae, *sampling(run))
         rows[name] = to_pictures(paint(texts, list(range(count))))
     in_rows(rows.items()).save(output, optimize=True)
@@ -150,9 +158,9 @@ def logged(text: str) -> Path:
 
 
 def named(text: str) -> tuple[str, Path]:
-    """An argparse type: NAME=FOLDER, or a model's folder alone."""
+    """An argparse type: NAME=FOLDER, or the folder alone, of a model or of pairs."""
     name, _, folder = text.rpartition("=")
-    return name or Path(folder).name, stage.finished_by(*stage.MODELS)(folder)
+    return name or Path(folder).name, stage.finished_by(*stage.MODELS, "pairs")(folder)
 
 
 def finished(text: str) -> tuple[str, Path]:
@@ -168,7 +176,7 @@ def main(arguments: list[str] | None = None) -> None:
     kinds = parser.add_subparsers(dest="kind", required=True)
     plotted = kinds.add_parser("curves", help="what runs have logged")
     plotted.add_argument("runs", type=logged, nargs="+", metavar="FOLDER", help="of a stage")
-    painted = kinds.add_parser("sheet", help="the same captions by several models")
+    painted = kinds.add_parser("sheet", help="the same captions by several models, or pairs")
     painted.add_argument("models", type=named, nargs="+", metavar="NAME=FOLDER", help="a row each")
     stage.needs(painted, "--autoencoder", "autoencoder", "decoder", default="autoencoder",
                 words="what makes pictures of latents")  # fmt: skip

@@ -32,7 +32,10 @@ def read_folder(folder: Path, side: int, views: int = 1) -> tuple[Tensor, list[s
     if not folder.is_dir():
         raise TrainingError(f"there is no folder {folder}")
     told = _metadata(folder)
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    paths = sorted(
+        path for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    )  # fmt: skip
     if not paths:
         raise TrainingError(f"{folder} holds no picture: {', '.join(SUFFIXES)} are read")
     pictures, captions, rng = [], [], random.Random(0)
@@ -85,7 +88,7 @@ def _metadata(folder: Path) -> dict[str, str]:
     if not file.is_file():
         return {}
     told = {}
-    for number, line in enumerate(_read(file).splitlines(), 1):
+    for number, line in enumerate(_read(file).split("\n"), 1):
         if not line.strip():
             continue
         try:

@@ -10,9 +10,9 @@ import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from sdxs.stored import read_tensors
 from sdxs.styles import LowRank, read_style
 from sdxs.train import loop
 
@@ -101,9 +101,10 @@ def merge_style(unet: UNet2DConditionModel, style: Path) -> None:
 
 
 def fingerprint(style: Path) -> str:
-    """Tells one style from another."""
+    """Tells one style from another. Raises CheckpointError for a damaged one."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(load_file(style / FILE).items()):  # a file's header has no order
+    tensors, _ = read_tensors(style / FILE)
+    for name, tensor in sorted(tensors.items()):  # a file's header has no order
         digest.update(name.encode() + tensor.numpy().tobytes())
     return digest.hexdigest()[:16]
 

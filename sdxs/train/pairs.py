@@ -19,6 +19,7 @@ from sdxs.storybook.scenes import sample_scene
 from sdxs.train import loop, stage
 from sdxs.train.lora import fingerprint
 from sdxs.train.solver import GUIDANCE, Model
+from sdxs.train.style import learnt_below
 
 CHUNK, ABOUT = 64, "pairs.json"
 
@@ -59,7 +60,13 @@ def make(
         "teacher": loop.fingerprint(model.unet),
     }
     if style is not None:
-        below = stage.read(style)["below"]
+        below = learnt_below(style, model)
+        solver = model.solver_of(steps)
+        if solver.timesteps[-1] >= below * solver.config["num_train_timesteps"]:
+            raise loop.TrainingError(
+                f"none of {steps} steps lies where the style was learnt, below {below:g} of all "
+                "timesteps: take more"
+            )
         settings |= {"style": fingerprint(style / "style"), "below": below}
         model = model.wearing(style / "style", below)
     about = run / ABOUT
@@ -100,7 +107,7 @@ class Pairs:
         if not paths:
             raise loop.TrainingError(f"no pairs in {run}: run python -m sdxs.train.pairs first")
         self.settings = json.loads((run / ABOUT).read_text())
-        self.guidance: float = self.settings["guidance"] * self.settings["within"]
+        self.guidance: float = self.settings["guidance"] * self.settings.get("within", 1.0)
         seed = self.settings["seed"]
         chunks = [load_file(path) for path in paths]
         self.noise = torch.cat([chunk["noise"] for chunk in chunks])

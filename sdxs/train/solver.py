@@ -84,14 +84,19 @@ class Model:
         """What `guided` asks for, (2 B, L, D)."""
         return torch.cat((self.embed(texts), self.embed([""]).expand(len(texts), -1, -1)))
 
+    def solver_of(self, steps: int) -> DPMSolverMultistepScheduler:
+        """One for a few steps, at its `timesteps`; it keeps a history of one sampling."""
+        solver = copy.deepcopy(self.solver)
+        solver.set_timesteps(steps)
+        return solver
+
     @torch.no_grad()
     def sample(self, texts: list[str], noise: Tensor, steps: int, guidance: float) -> Tensor:
         """Solve the probability-flow ODE from noise (B, 4, h, w), unit variance, to latents.
 
         Both are on the CPU.
         """
-        solver = copy.deepcopy(self.solver)  # it keeps a history
-        solver.set_timesteps(steps)
+        solver = self.solver_of(steps)
         context = self.contexts(texts)
         x = noise.to(DEVICE)
         for t in solver.timesteps:

@@ -6,11 +6,13 @@ too few for what stands where, which the timesteps near T decide: those would be
 So the style begins `below` a share of T, in training and wherever the multi-step model wears it.
 """
 
+import math
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderTiny
 from torch.nn import functional as F
+from tqdm import tqdm
 
 from sdxs.schedule import add_noise, velocity
 from sdxs.train import loop, stage
@@ -51,13 +53,20 @@ def train(
     steers = loop.fingerprint(model.unet)
     vae = AutoencoderTiny.from_pretrained(autoencoder / "vae").eval()
     drawn, captions = read_folder(pictures, FACTOR * model.unet.config["sample_size"], VIEWS)
+    window = model.tokenizer.model_max_length
+    long = [text for text in captions[::VIEWS] if len(model.tokenizer(text).input_ids) > window]
+    if long:
+        tqdm.write(
+            f"{len(long)} captions have more than {window} tokens and are cut there, as "
+            f'"{long[0][:60]}"'
+        )
     latents = encoded(placed(vae), drawn)
     torch.manual_seed(seed)
     lora(model.unet, rank, TARGETS)
     unet = placed(model.unet)
     learner = Averaged(unet, lr, decay=0.99)
     alphas = build_scheduler().alphas_cumprod
-    last = int(below * len(alphas))
+    last = math.ceil(below * len(alphas))
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
         rows = torch.randint(len(latents), (batch,), generator=generator)
@@ -90,6 +99,17 @@ def train(
     learner.settle()
     save_style(unet, run / "style")
     stage.finish(run, "style", seconds, **settings, steps=steps, seed=seed)
+
+
+def learnt_below(style: Path, teacher: Model) -> float:
+    """Share of T from which down the style of a run was learnt, by this multi-step model.
+
+    Raises TrainingError if it was another one.
+    """
+    facts = stage.read(style)
+    if facts.get("teacher") != loop.fingerprint(teacher.unet):
+        raise loop.TrainingError(f"{style} was made for another multi-step model: name its own")
+    return float(facts.get("below", 1.0))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -21,7 +21,7 @@ from sdxs.train.machine import DEVICE, placed
 from sdxs.train.pairs import Pairs
 from sdxs.train.segmented import ALPHA, ALPHAS, KAPPA, Balance, Scores, eased
 from sdxs.train.solver import Model, one_step
-from sdxs.train.style import RANK, TARGETS
+from sdxs.train.style import RANK, TARGETS, learnt_below
 
 SHAPE = ("down_block_types", "mid_block_type", "block_out_channels", "layers_per_block")
 UNCARRIED = 0.25  # what lambda_FM is reduced to where the pairs are not in the style
@@ -52,7 +52,7 @@ def train(
     else as nothing. uncarried: the multi-step model cannot paint in the style, the pairs are plain.
     plain_mse: train by squared error on the pairs alone, for the comparison. Raises TrainingError.
     """
-    if steps <= online_first:
+    if steps <= online_first and not plain_mse:
         raise loop.TrainingError(
             f"{steps} steps are not enough: the first {online_first} are the online model's alone"
         )
@@ -67,7 +67,7 @@ def train(
             "say --uncarried if the multi-step model cannot paint in it"
         )
     offline = Model.load(teacher)
-    plain, below = loop.fingerprint(offline.unet), stage.read(style)["below"]
+    plain, below = loop.fingerprint(offline.unet), learnt_below(style, offline)
     offline = offline.wearing(worn, below)
     unet, online = (
         placed(UNet2DConditionModel.from_pretrained(folder / "unet"))
@@ -106,9 +106,9 @@ def train(
         loop.set_lr(optimizer, lr * loop.trapezoid(done, whole, warmup=50))
         alpha, kappa = (eased(done, whole, ends) for ends in (ALPHA, KAPPA))
         alpha = min(alpha, below)
-        paired, target, texts = data.batch(batch // 2, generator)
+        paired, target, texts = data.batch(-(-batch // 2), generator)
         paired, target = paired.to(DEVICE), target.to(DEVICE)
-        noise, more = data.fresh(batch - batch // 2, generator)
+        noise, more = data.fresh(batch // 2, generator)
         context = offline.embed([*texts, *more])
         ours = one_step(unet, torch.cat((paired, noise.to(DEVICE))), context, ALPHAS)
         features, matching = segmented.matching_pull(encode, ours, target, context)

@@ -40,6 +40,8 @@ def test_every_style_is_worn_as_strongly_as_the_slider_says(visit, address, mode
             page.locator("#sdxs-style-scale input[type=number]").fill(scale)
             page.keyboard.press("Tab")
             wait_for(page, model(PROMPT, seed=0, style=style, style_scale=float(scale)))
+    page.locator("#sdxs-style-scale input[type=range]").press("ArrowRight")
+    wait_for(page, model(PROMPT, seed=0, style=style, style_scale=1.05))
 
 
 def test_with_and_without_beside_each_other(visit, address, model):

@@ -18,7 +18,7 @@ from sdxs.train.solver import Model
 COMMANDS = (
     "text", "autoencoder", "decoder", "teacher", "blocks", "straighten", "pairs", "encoders",
     "warmup", "distill", "texture", "export", "evaluator", "score", "figures", "gaussians",
-    "recipe",
+    "recipe", "depth", "control", "control_blocks", "steer", "style", "style_distill",
 )  # fmt: skip
 
 
@@ -42,6 +42,7 @@ def test_help_explains_every_option(name: str, capsys: pytest.CaptureFixture) ->
         ("gaussians", ["--figure", "x.jpg"], "x.jpg does not end in .png"),
         ("gaussians", ["--figure", "nowhere/x.png"], "there is no folder nowhere"),
         ("recipe", ["storybook", "--set", "warmup"], "warmup is not of the form warmup.steps=8000"),
+        ("style", ["--below", "1.5"], "1.5 is no share: above 0, at most 1"),
         ("warmup", [], "run python -m sdxs.train.blocks to its end first"),
     ],
 )

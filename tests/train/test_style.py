@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderTiny
 from PIL import Image
+from safetensors import safe_open
 
 from sdxs import CheckpointError, InputError
 from sdxs.picture import read_picture
@@ -17,13 +19,15 @@ from sdxs.storybook.captions import frozen_captions
 from sdxs.storybook.tokenizer import build_tokenizer
 from sdxs.styles import attach, read_style, wearing
 from sdxs.train import folder as folders
-from sdxs.train import loop, pairs, segmented, stage, style_distill
+from sdxs.train import loop, pairs, segmented, stage, style, style_distill
 from sdxs.train.folder import read_folder
 from sdxs.train.loop import TrainingError
 from sdxs.train.lora import FILE, begin_with, fingerprint, lora, merge_style, merged, save_style
+from sdxs.train.machine import predict
 from sdxs.train.models import PRESETS, build_scheduler, build_text_encoder, build_unet
 from sdxs.train.segmented import KAPPA
-from sdxs.train.style import TARGETS
+from sdxs.train.solver import Model
+from sdxs.train.style import TARGETS, learnt_below
 
 
 def toy(seed: int = 0) -> torch.nn.Module:
@@ -83,6 +87,9 @@ def test_training_goes_on_from_a_style(saved, tmp_path):
     torch.testing.assert_close(seen(unet), trained, rtol=1e-4, atol=1e-5)
     save_style(unet, tmp_path)
     assert fingerprint(tmp_path) == fingerprint(folder)
+    with safe_open(tmp_path / FILE, framework="pt") as file:
+        noted = json.loads(file.metadata()["lora_adapter_metadata"])
+    assert (noted["unet.r"], noted["unet.lora_alpha"]) == (3, 3)
     torch.testing.assert_close(seen(merged(unet)), trained, rtol=1e-4, atol=1e-4)
 
 
@@ -122,7 +129,7 @@ def test_a_style_is_distilled_as_the_paper_says(
     """The offline model wears the style, the online one does not; the student begins with it."""
     worn = tmp_path / "worn"
     shutil.copytree(saved[0], worn / "style")
-    stage.finish(worn, "style", 0, below=0.7)
+    stage.finish(worn, "style", 0, below=0.7, teacher=loop.fingerprint(toy()))
     pairs.make(tmp_path / "pairs", teacher=multi_step, style=None if uncarried else worn,
                count=64, steps=2, guidance=1.0, seed=3)  # fmt: skip
     plain, dressed = toy(), toy()
@@ -176,6 +183,46 @@ def test_captions_lie_in_one_file_or_beside_the_pictures(tmp_path):
     with pytest.raises(TrainingError, match=r"b\.txt is no UTF-8 text"):
         read_folder(tmp_path, 16)
     assert pictures[0].float().mean((1, 2)).tolist() == [0, 0, 255]  # its middle
+
+
+def test_a_style_is_of_its_own_multi_step_model(saved, multi_step, tmp_path):
+    model, worn = Model.load(multi_step), tmp_path / "worn"
+    shutil.copytree(saved[0], worn / "style")
+    stage.finish(worn, "style", 0, teacher=loop.fingerprint(toy()))
+    assert learnt_below(worn, model) == 1.0  # one that was made before styles began anywhere
+    asked = {"style": worn, "teacher": multi_step, "count": 64, "guidance": 1.0, "seed": 3}
+    stage.finish(worn, "style", 0, teacher=loop.fingerprint(toy()), below=0.5)
+    with pytest.raises(TrainingError, match="none of 1 steps lies where the style was learnt"):
+        pairs.make(tmp_path / "few", steps=1, **asked)
+    stage.finish(worn, "style", 0, teacher=loop.fingerprint(toy(1)), below=0.5)
+    with pytest.raises(TrainingError, match="made for another multi-step model"):
+        pairs.make(tmp_path / "other", steps=2, **asked)
+    file = worn / "style" / FILE
+    file.write_bytes(file.read_bytes()[:999])
+    with pytest.raises(CheckpointError, match="is damaged"):
+        fingerprint(worn / "style")
+
+
+def test_a_style_is_learnt_below_its_timestep(multi_step, tmp_path, monkeypatch, capsys):
+    vae = AutoencoderTiny(latent_channels=4, encoder_block_out_channels=(8,) * 4,
+                          decoder_block_out_channels=(8,) * 4)  # fmt: skip
+    vae.save_pretrained(tmp_path / "vae")
+    drawn = tmp_path / "drawn"
+    draw.draw(drawn, "anime", 2, 1, 64)
+    (drawn / "._00000.png").write_bytes(b"what a Mac leaves")
+    (drawn / "00002.txt").write_text("a red house " * 20)
+    shutil.copy(drawn / "00000.png", drawn / "00002.png")
+    seen: list[int] = []
+
+    def watched(unet: Any, x: Any, t: Any, context: Any) -> Any:
+        seen.extend(t.tolist())
+        return predict(unet, x, t, context)
+
+    monkeypatch.setattr(style, "predict", watched)
+    style.train(tmp_path / "run", teacher=multi_step, autoencoder=tmp_path, pictures=drawn, rank=2,
+                below=0.03, steps=3, batch=40, lr=1e-3, seed=1)  # fmt: skip
+    assert min(seen) == 0 and max(seen) == 29 and stage.read(tmp_path / "run")["pictures"] == 3
+    assert "1 captions have more than" in capsys.readouterr().out
 
 
 def test_crops_of_a_picture_stay_within_its_middle(tmp_path):
