@@ -10,11 +10,13 @@ from sdxs import SDXS
 from sdxs.storybook import sheet
 from sdxs.storybook.captions import describe, frozen_captions
 from sdxs.storybook.scenes import sample_scenes
-from sdxs.storybook.sheet import MARGIN, NAMES, SEED
+from sdxs.storybook.sheet import HEADS, MARGIN, NAMES, SEED
 
 
-def cell(page: Image.Image, row: int, column: int, size: tuple[int, int]) -> bytes:
-    x, y = NAMES + column * (size[0] + MARGIN), MARGIN + row * (size[1] + MARGIN)
+def cell(
+    page: Image.Image, row: int, column: int, size: tuple[int, int], first: int = MARGIN
+) -> bytes:
+    x, y = NAMES + column * (size[0] + MARGIN), first + row * (size[1] + MARGIN)
     return page.crop((x, y, x + size[0], y + size[1])).tobytes()
 
 
@@ -46,7 +48,7 @@ def test_controls_and_styles(
     for row, caption in enumerate(frozen_captions()[:2]):
         for column, strength in enumerate(sheet.STRENGTHS):
             painted = model(caption.text, seed=row, style="ink", style_scale=strength)
-            assert cell(page, row, column, painted.size) == painted.tobytes()
+            assert cell(page, row, column, painted.size, MARGIN + HEADS) == painted.tobytes()
 
 
 @pytest.mark.parametrize(

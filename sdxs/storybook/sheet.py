@@ -2,7 +2,7 @@
 
 Captions, each painted with its words below. With `--controls sketch canny` two rows for each: what
 is followed, of scenes that nothing trains on, and what is painted. With `--styles anime` a row for
-each caption, a column for each strength; with both, a third row for each control and style.
+each caption, a column for each style and strength; with both, a third row of each control.
 `sketch=FOLDER` takes one that does not ship.
 """
 
@@ -10,7 +10,7 @@ import argparse
 import random
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -23,7 +23,7 @@ from sdxs.storybook.controlled import STRENGTHS, followed
 from sdxs.storybook.scenes import HELD_OUT_SEED, sample_scenes
 
 MARGIN, LINES, LINE = 6, 3, 12  # pixels, lines of text, pixels
-NAMES = 96  # pixels for a row's name
+NAMES, HEADS = 96, 24  # pixels for a row's name, for the heads of columns
 SHIPPED = Path("weights/storybook.png")
 SEED = HELD_OUT_SEED + 3  # of the scenes that controls follow
 
@@ -43,15 +43,20 @@ def sheet(pictures: list[Image.Image], texts: list[str], columns: int) -> Image.
     return page
 
 
-def in_rows(rows: Iterable[tuple[str, list[Image.Image]]]) -> Image.Image:
-    """Lay rows of pictures of one size out, before each its name."""
+def in_rows(
+    rows: Iterable[tuple[str, list[Image.Image]]], heads: Sequence[str] = ()
+) -> Image.Image:
+    """Lay rows of pictures of one size out, before each its name, above each column its head."""
     rows = list(rows)
     width, height = (side + MARGIN for side in rows[0][1][0].size)
     longest = max(len(pictures) for _, pictures in rows)
-    page = Image.new("RGB", (NAMES + longest * width, len(rows) * height + MARGIN), "white")
+    first = MARGIN + (HEADS if heads else 0)
+    page = Image.new("RGB", (NAMES + longest * width, first + len(rows) * height), "white")
     pen, font = ImageDraw.Draw(page), ImageFont.load_default(13)
+    for column, head in enumerate(heads):
+        pen.text((NAMES + column * width, MARGIN), head, "black", font)
     for number, (name, pictures) in enumerate(rows):
-        top = MARGIN + number * height
+        top = first + number * height
         words = "\n".join(textwrap.wrap(name, 13, break_long_words=False))
         pen.multiline_text((MARGIN, top + MARGIN), words, "black", font)
         for column, picture in enumerate(pictures):
@@ -85,16 +90,19 @@ def of_controls(
 
 
 def of_styles(model: SDXS, styles: Iterable[str], count: int) -> Image.Image:
-    """The first frozen captions in each style, from not at all to full strength."""
-    texts = [caption.text for caption in frozen_captions()[:count]]
-    return in_rows(
+    """The first frozen captions, plainly and in each style, from weak to full strength."""
+    worn = [(style, strength) for style in styles for strength in STRENGTHS[1:]]
+    rows = [
         (
-            f"{style}: {text}",
-            [model(text, seed=seed, style=style, style_scale=strength) for strength in STRENGTHS],
+            caption.text,
+            [
+                model(caption.text, seed=seed, style=style, style_scale=strength)
+                for style, strength in ((None, 1.0), *worn)
+            ],
         )
-        for style in styles
-        for seed, text in enumerate(texts)
-    )
+        for seed, caption in enumerate(frozen_captions()[:count])
+    ]
+    return in_rows(rows, ["plain", *(f"{style} {strength:g}" for style, strength in worn)])
 
 
 def source(text: str) -> tuple[str, str]:
@@ -124,7 +132,7 @@ def main(arguments: list[str] | None = None) -> int:
     add = parser.add_argument
     add("--checkpoint", default="storybook", help="a name under weights/ or a folder")
     add("--controls", type=source, nargs="+", metavar="NAME[=FOLDER]", help="two rows for each")
-    add("--styles", type=source, nargs="+", metavar="NAME[=FOLDER]", help="a row for each caption")
+    add("--styles", type=source, nargs="+", metavar="NAME[=FOLDER]", help="columns of strengths")
     add("--output", type=Path, help=f"a .png (default, for captions alone: {SHIPPED})")
     add("--count", type=int, default=32, choices=range(1, 1001), metavar="N",
         help="frozen captions, from the first, 1 to 1000")  # fmt: skip
