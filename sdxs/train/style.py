@@ -113,7 +113,7 @@ def learnt_below(style: Path, teacher: Model) -> float:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = stage.options("style", __doc__, steps=1000, batch=16, lr=1e-3, seed=22)
+    parser = stage.options("style", __doc__, steps=1000, batch=16, lr=2e-3, seed=22)
     add = parser.add_argument
     add("--pictures", type=Path, required=True, metavar="FOLDER",
         help="pictures and captions: metadata.jsonl, or NAME.txt beside NAME.png")  # fmt: skip
