@@ -36,7 +36,7 @@ def reader(folder: Path) -> tuple[CLIPTextModel, CLIPTokenizer]:
 class Model:
     """U-Net, text encoder and tokenizer, frozen, and the solver for many steps.
 
-    plain: what paints instead from T down to `below` T; None: nothing does.
+    plain: of a model in a style, the one without, which paints from T down to `below` T.
     """
 
     unet: UNet2DConditionModel
@@ -72,13 +72,16 @@ class Model:
     def guided(self, x: Tensor, t: Tensor, context: Tensor, guidance: float) -> Tensor:
         """v (B, 4, h, w) with classifier-free guidance; context: (2 B, L, D), the empty ones last.
 
-        t: one timestep, or (B,). At guidance 1 the empty ones are left out.
+        t: one timestep, or (B,). At guidance 1 the empty ones are left out. In a style it is the
+        plain model that guides: what words mean was not learnt from the style's few pictures.
         """
         if guidance == 1:
             return predict(self.unet, x, t, context[: len(x)])
-        both = predict(self.unet, torch.cat((x, x)), t.repeat(2) if t.ndim else t, context)
+        guide = self.plain.unet if self.plain else self.unet
+        both = predict(guide, torch.cat((x, x)), t.repeat(2) if t.ndim else t, context)
         with_text, without = both.chunk(2)
-        return without + guidance * (with_text - without)
+        ours = predict(self.unet, x, t, context[: len(x)]) if self.plain else with_text
+        return ours + (guidance - 1) * (with_text - without)
 
     def contexts(self, texts: list[str]) -> Tensor:
         """What `guided` asks for, (2 B, L, D)."""

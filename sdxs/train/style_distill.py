@@ -4,7 +4,8 @@ Segmented score distillation, without a warm-up: the offline model wears the sty
 never does, and the one-step model's LoRA learns to make up the difference. Where the multi-step
 model can paint in the style, so are the pairs, and feature matching pulls towards them as usual;
 where it cannot (`--uncarried`), the pairs are plain ones, and lambda_FM is reduced. The scores
-stay below the timestep from which on the style was learnt.
+stay below the timestep from which on the style was learnt, and it is the model without it that
+guides them: what words mean cannot be learnt from thirty pictures.
 """
 
 from pathlib import Path

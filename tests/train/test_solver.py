@@ -79,6 +79,18 @@ def test_a_style_begins_below_a_timestep(tmp_path: Path, monkeypatch: pytest.Mon
     model.wearing(tmp_path, 1.0).sample(["a red ball"], noise, 4, 1.0)
     assert not any(plain for _, plain in seen)
 
+    def told(used: torch.nn.Module, x: torch.Tensor, *_: object) -> torch.Tensor:
+        if used is not unet:
+            return torch.full_like(x, 5.0)
+        words, nothing = torch.full_like(x, 2.0).chunk(2)
+        return torch.cat((words, nothing - 1))
+
+    monkeypatch.setattr(solver_of_ours, "predict", told)
+    context, t = model.contexts(["a red ball"]), torch.tensor(1)
+    assert (model.guided(noise, t, context, 3.0) == 4).all()  # 1 + 3 (2 - 1)
+    # in a style the plain model says what the words add: 5 + 2 (2 - 1)
+    assert (model.wearing(tmp_path, 1.0).guided(noise, t, context, 3.0) == 7).all()
+
 
 def test_the_one_step_of_the_scheduler_lands_on_x0():
     scheduler = build_scheduler()
