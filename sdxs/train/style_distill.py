@@ -150,7 +150,7 @@ def train(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = stage.options("style_distill", __doc__, steps=400, batch=32, lr=3e-4, seed=23)
+    parser = stage.options("style_distill", __doc__, steps=400, batch=32, lr=1e-3, seed=23)
     add = parser.add_argument
     stage.needs(parser, "--teacher", *stage.MULTI_STEP, default="blocks", words="the offline model")
     stage.needs(parser, "--style", "style", default="style", words="its style")
