@@ -15,11 +15,14 @@ from sdxs.storybook.evaluate import look, of_renders, painter, tally, wilson
 from sdxs.storybook.evaluator import Evaluator, check
 from sdxs.storybook.hands import HANDS
 from sdxs.storybook.styled import StyledJudge, of_hands
+from sdxs.storybook.styled import measure as measure_style
 from sdxs.train.export import LIMIT
 from sdxs.weights import weights_folder
 
 pytestmark = pytest.mark.embedded
 HEAVIEST = 6 * 10**6  # bytes of a control
+HEAVIEST_STYLE = 600 * 10**3
+STYLES = ("anime",)  # that ship
 FOLLOWED = {"sketch": ("lines", 0.75), "canny": ("lines", 0.65), "depth": ("relief", 0.7)}
 
 
@@ -74,6 +77,24 @@ def test_at_no_strength_the_picture_is_the_plain_one(control):
     assert torch.equal(led, plain)
     led = model("a red ball", control=control, control_image=image, **options)
     assert (led - plain).abs().mean() > 0.02
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_style_is_small_and_half_precision(style):
+    folder = weights_folder(f"styles/{style}")
+    assert (folder / "README.md").is_file()
+    assert sum(path.stat().st_size for path in folder.glob("*.safetensors")) <= HEAVIEST_STYLE
+    assert {kind for *_, kind in tensors(folder)} == {"F16"}
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_style_shows_the_more_the_stronger(style):
+    model = SDXS.load("storybook", styles=style)
+    scores = list(measure_style(model, style, style, 48).values())
+    shares = [row["recognised"]["share"] for row in scores]
+    assert shares == sorted(shares) and shares[0] <= 0.05 and shares[-1] >= 0.9
+    assert scores[-1]["A"]["share"] >= scores[0]["A"]["share"] - 0.1
+    assert scores[0]["iou"] == 1 and scores[-1]["iou"] >= 0.6
 
 
 def test_the_judge_of_styles_tells_hands_apart():

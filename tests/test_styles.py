@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from sdxs import SDXS, CheckpointError, InputError
+from sdxs.weights import weights_folder
 
 PROMPTS = ["a red house", "a big blue tree"]
 
@@ -66,7 +67,7 @@ def with_diffusers(checkpoint: Path, change: Any) -> torch.Tensor:
     """Pictures of diffusers' pipeline after `change(pipeline)`."""
     from diffusers import DiffusionPipeline
 
-    pipeline = DiffusionPipeline.from_pretrained(checkpoint)
+    pipeline = DiffusionPipeline.from_pretrained(checkpoint, torch_dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     change(pipeline)
     seeds = [torch.Generator("cpu").manual_seed(seed) for seed in (1, 2)]
@@ -188,6 +189,11 @@ def close_to_diffusers(checkpoint: Path, file: Path) -> SDXS:
     close(model(PROMPTS, seed=[1, 2], style="soft", output_type="pt"), wanted)
     assert (model(PROMPTS, seed=[1, 2], output_type="pt") - wanted).abs().max() > 0.01
     return model
+
+
+@pytest.mark.embedded
+def test_the_one_that_ships() -> None:
+    close_to_diffusers(weights_folder("storybook"), weights_folder("styles/anime"))
 
 
 @pytest.mark.parametrize(
