@@ -22,7 +22,6 @@ from sdxs.weights import weights_folder
 pytestmark = pytest.mark.embedded
 HEAVIEST = 6 * 10**6  # bytes of a control
 HEAVIEST_STYLE = 600 * 10**3
-STYLES = ("anime",)  # that ship
 FOLLOWED = {"sketch": ("lines", 0.75), "canny": ("lines", 0.65), "depth": ("relief", 0.7)}
 
 
@@ -79,7 +78,7 @@ def test_at_no_strength_the_picture_is_the_plain_one(control):
     assert (led - plain).abs().mean() > 0.02
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", HANDS)
 def test_a_style_is_small_and_half_precision(style):
     folder = weights_folder(f"styles/{style}")
     assert (folder / "README.md").is_file()
@@ -87,7 +86,7 @@ def test_a_style_is_small_and_half_precision(style):
     assert {kind for *_, kind in tensors(folder)} == {"F16"}
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", HANDS)
 def test_a_style_shows_the_more_the_stronger(style):
     model = SDXS.load("storybook", styles=style)
     scores = list(measure_style(model, style, style, 48).values())

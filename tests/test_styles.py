@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from sdxs import SDXS, CheckpointError, InputError
+from sdxs.storybook.hands import HANDS
 from sdxs.weights import weights_folder
 
 PROMPTS = ["a red house", "a big blue tree"]
@@ -192,8 +193,9 @@ def close_to_diffusers(checkpoint: Path, file: Path) -> SDXS:
 
 
 @pytest.mark.embedded
-def test_the_one_that_ships() -> None:
-    close_to_diffusers(weights_folder("storybook"), weights_folder("styles/anime"))
+@pytest.mark.parametrize("style", HANDS)
+def test_those_that_ship(style: str) -> None:
+    close_to_diffusers(weights_folder("storybook"), weights_folder(f"styles/{style}"))
 
 
 @pytest.mark.parametrize(
