@@ -52,6 +52,8 @@ def paint(options: argparse.Namespace, files: list[Path], kind: str, how: dict[s
     """
     from sdxs.pipeline import SDXS  # seconds of torch: only once the rest is known to be right
 
+    if options.style_scale != 1 and not options.style:
+        raise InputError("--style is missing: name the style that --style-scale is about")
     drawing = read_picture(options.control_image) if options.control_image else None
     seeds = list(range(options.seed, options.seed + options.count))
     model = SDXS.load(
@@ -112,7 +114,8 @@ def condition(options: argparse.Namespace, files: list[Path]) -> tuple[str, dict
         for flag in OPTIONS
         if (value := getattr(options, flag.replace("-", "_"))) is not None
     }
-    if not options.control and (given or options.condition or options.save_control):
+    asked = given or options.condition or options.save_control or options.control_scale != 1
+    if asked and not options.control:
         raise InputError("--control is missing: name the control that is to follow the picture")
     if options.control_image and not options.condition and own not in CONDITIONS:
         raise InputError(

@@ -87,8 +87,13 @@ def test_a_control(
     ]:
         status, _, err = run(capsys, "tree", *options, *more)
         assert status == 2 and message in err.splitlines()[-1], more
-    status, _, err = run(capsys, "tree", "--condition", "canny", "--output", tmp_path / "x.png")
-    assert status == 2 and "--control is missing" in err
+    for option, value, missing in [
+        ("--condition", "canny", "--control"),
+        ("--control-scale", 0.5, "--control"),
+        ("--style-scale", 0.5, "--style"),
+    ]:
+        status, _, err = run(capsys, "tree", option, value, "--output", tmp_path / "x.png")
+        assert status == 2 and f"{missing} is missing" in err
 
 
 def test_mistakes(
