@@ -57,7 +57,7 @@ def test_a_control_is_small_and_half_precision(control):
 @pytest.mark.parametrize("control", FOLLOWED)
 def test_a_control_is_followed_the_more_the_stronger(control):
     name, least = FOLLOWED[control]  # what is scored, and how high it is at least
-    scores = measure(SDXS.load("storybook", controls=control), control, 48)
+    scores = measure(SDXS.load("storybook", controls=control), control, 32)
     by_strength = [scores[f"{name}, strength {s:g}"]["mean"] for s in (0, 0.25, 0.5, 0.75, 1)]
     assert by_strength == sorted(by_strength) and by_strength[-1] >= least
     assert by_strength[-1] >= 2 * scores[f"{name}, another scene"]["mean"]
@@ -89,7 +89,7 @@ def test_a_style_is_small_and_half_precision(style):
 @pytest.mark.parametrize("style", HANDS)
 def test_a_style_shows_the_more_the_stronger(style):
     model = SDXS.load("storybook", styles=style)
-    scores = list(measure_style(model, style, style, 48).values())
+    scores = list(measure_style(model, style, style, 32).values())
     shares = [row["recognised"]["share"] for row in scores]
     assert shares == sorted(shares) and shares[0] <= 0.05 and shares[-1] >= 0.9
     assert scores[-1]["A"]["share"] >= scores[0]["A"]["share"] - 0.1
