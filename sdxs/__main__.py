@@ -50,10 +50,10 @@ def paint(options: argparse.Namespace, files: list[Path], kind: str, how: dict[s
 
     kind, how: the condition that makes the control picture, and its options.
     """
-    from sdxs.pipeline import SDXS  # seconds of torch: only once the rest is known to be right
-
     if options.style_scale != 1 and not options.style:
         raise InputError("--style is missing: name the style that --style-scale is about")
+    from sdxs.pipeline import SDXS  # seconds of torch: only once the rest is known to be right
+
     drawing = read_picture(options.control_image) if options.control_image else None
     seeds = list(range(options.seed, options.seed + options.count))
     model = SDXS.load(
