@@ -1,30 +1,20 @@
-"""From what a person calls a checkpoint to the folder that holds it. The only caller of the Hub.
+"""From what a person calls a checkpoint to the folder that holds it.
 
 A name is a folder under `weights/`, a path is itself, anything else is a Hub id; "auto" picks one
-without touching the network. Knows nothing of what is in the files: that is `loading`.
+without touching the network. Knows nothing of how files are fetched, that is `hub`, nor of what is
+in them, that is `loading`.
 """
 
 import difflib
-import fnmatch
-import hashlib
-import logging
 import os
 import re
-import shutil
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
-
-import huggingface_hub
-from huggingface_hub import constants
-from huggingface_hub import errors as hub_errors
-from huggingface_hub.utils import are_progress_bars_disabled
-from tqdm import tqdm
+from typing import Literal
 
 from sdxs.config import DEPTH_ANYTHING, EMBEDDED, REAL_MODEL, SAFETY_CHECKER, known
-from sdxs.errors import CheckpointError, InputError, one_line
+from sdxs.errors import CheckpointError, InputError
+from sdxs.hub import HALF, WHOLE, here, repository
 
 AUTO = "auto"
 OWN_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
@@ -38,8 +28,6 @@ NETWORKS = {  # folder -> its weights file, without the ending
     "text_encoder": "model",
 }
 MORE_NETWORKS = {"vae_large": "diffusion_pytorch_model", "text_encoder_2": "model"}
-WHOLE, HALF = ".safetensors", ".fp16.safetensors"
-WEIGHTS = (WHOLE, ".bin")
 HUB_FILES = (
     INDEX,
     *(
@@ -62,14 +50,6 @@ ADAPTER_FILES = {
 }
 CHECKER_FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
 DEPTH_FILES = ("config.json", "model.safetensors")
-REFUSALS = {  # HTTP status -> what helps
-    401: "check HF_TOKEN, or run `hf auth login`",
-    403: "check HF_TOKEN, or run `hf auth login`",
-    429: "it asks to wait a while",
-}
-SPARE = 100 * 2**20  # bytes that stay free on the disk
-
-log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _HUB_ID = re.compile(r"(?!.*\.\.)([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
@@ -177,10 +157,10 @@ def _folder(path: str) -> Source:
 def _cached(hub_id: str) -> Path | None:
     """The folder of a model that is complete in the local Hub cache; the network is not asked."""
     try:
-        index = huggingface_hub.try_to_load_from_cache(hub_id, INDEX)
-    except (OSError, hub_errors.HFValidationError):
+        index = here(hub_id, INDEX)
+    except OSError:
         return None
-    if not isinstance(index, str):
+    if not index:
         return None
     folder = Path(index).parent
     needed = [folder / "scheduler" / "scheduler_config.json"]
@@ -205,7 +185,9 @@ def find(what: str, source: str | os.PathLike[str], checkpoint: str) -> Path:
                 return root / what / name
         hub_id = _HUB_ID.fullmatch(name)
         if hub_id and not os.path.exists(name):
-            return _fetch(name, hub_id[1], hub_id[2], ADAPTER_FILES[what])
+            return repository(
+                name, hub_id[1], hub_id[2], ADAPTER_FILES[what], whatever_its_name=what == "styles"
+            )
     path = Path(os.path.expanduser(source))
     if os.path.exists(path):
         return path
@@ -240,7 +222,7 @@ def find_depth(checkpoint: str) -> Path:
     name = published.depth if published else DEPTH_ANYTHING
     if _NAME.fullmatch(name):
         return weights_folder(name)
-    return _fetch(name, name, None, DEPTH_FILES)
+    return repository(name, name, None, DEPTH_FILES)
 
 
 def find_safety_checker(source: Source, *, fetch: bool) -> tuple[Path, Path]:
@@ -252,11 +234,11 @@ def find_safety_checker(source: Source, *, fetch: bool) -> tuple[Path, Path]:
     own = source.folder / "safety_checker", source.folder / "feature_extractor"
     if any(own[0].glob("*.safetensors")) and os.path.isdir(own[1]):
         return own
-    paths = [huggingface_hub.try_to_load_from_cache(SAFETY_CHECKER, file) for file in CHECKER_FILES]
-    if all(isinstance(path, str) for path in paths):
+    paths = [here(SAFETY_CHECKER, file) for file in CHECKER_FILES]
+    if all(paths):
         folder = Path(str(paths[0])).parent
     elif fetch:
-        folder = _fetch(SAFETY_CHECKER, SAFETY_CHECKER, None, CHECKER_FILES)
+        folder = repository(SAFETY_CHECKER, SAFETY_CHECKER, None, CHECKER_FILES)
     else:
         raise CheckpointError(
             f"{source.name} has no folder safety_checker, and {SAFETY_CHECKER} is not on this "
@@ -266,175 +248,4 @@ def find_safety_checker(source: Source, *, fetch: bool) -> tuple[Path, Path]:
 
 
 def _from_hub(name: str, hub_id: str, revision: str | None) -> Source:
-    return Source(name, _fetch(name, hub_id, revision, HUB_FILES), "hub", "it was asked for")
-
-
-def _fetch(name: str, hub_id: str, revision: str | None, wanted: tuple[str, ...]) -> Path:
-    """The local folder of a Hub repository with the files that are needed, each one checked."""
-    page = f"https://huggingface.co/{hub_id}"
-    try:
-        return _download(name, hub_id, revision, wanted)
-    except CheckpointError:
-        raise
-    except hub_errors.GatedRepoError:
-        problem = f"needs permission: ask for it at {page}, then run `hf auth login`"
-    except hub_errors.RevisionNotFoundError:
-        problem = f"has no revision {revision}: see {page}"
-    except hub_errors.RepositoryNotFoundError:
-        problem = f"is not on the Hugging Face Hub, nor a folder here: check the spelling at {page}"
-    except (hub_errors.LocalEntryNotFoundError, hub_errors.OfflineModeIsEnabled):
-        problem = "is not on this machine and the Hub cannot be reached: connect and try again"
-    except PermissionError as error:
-        problem = (
-            f"cannot be stored: no permission for {error.filename or 'the cache folder'}; "
-            "set HF_HOME to a folder that you may write to"
-        )
-    except hub_errors.HfHubHTTPError as error:
-        status = error.response.status_code if error.response is not None else 0
-        remedy = REFUSALS.get(status, "try again")
-        problem = f"could not be fetched from the Hub ({one_line(error)}): {remedy}"
-    except Exception as error:  # the client's own and its transport's, of many kinds
-        problem = f"could not be fetched from the Hub ({one_line(error)}): try again"
-    raise CheckpointError(f"{name} {problem}")
-
-
-def _download(name: str, hub_id: str, revision: str | None, wanted: tuple[str, ...]) -> Path:
-    """What is missing of a repository's wanted files, at one commit, and their folder."""
-    try:
-        about = huggingface_hub.model_info(
-            hub_id, revision=revision, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT
-        )
-    except (hub_errors.RepositoryNotFoundError, hub_errors.RevisionNotFoundError):
-        raise
-    except Exception as error:  # the Hub cannot be asked: what is here may do
-        return _copy_here(name, hub_id, revision, error)
-    commit = str(about.sha)
-    files = _needed({file.rfilename: file for file in about.siblings or []}, wanted)
-    if not any(file.endswith(WEIGHTS) for file in files):
-        known_names = [pattern for pattern in wanted if pattern.endswith(WEIGHTS)]
-        raise CheckpointError(
-            f"{name} holds no file that is needed here, such as {_some(known_names)}: if it is "
-            "called otherwise, download it and give its path"
-        )
-    news = [file for file in files.values() if not _here(hub_id, file.rfilename, commit)]
-    size = sum(file.size or 0 for file in news)
-    cache = Path(constants.HF_HUB_CACHE)
-    cache.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(cache).free
-    if size > free - SPARE:
-        raise CheckpointError(
-            f"{name} takes {size / 1e6:,.0f} MB and {cache} has {free / 1e6:,.0f} MB free: make "
-            "room, or set HF_HOME to a folder on another disk"
-        )
-    if news:
-        log.info("fetching %s, %.0f MB, to %s", name, size / 1e6, cache)
-        _fetch_files(name, hub_id, commit, news)
-    first = next(iter(files))
-    folder = Path(str(_here(hub_id, first, commit))).parents[first.count("/")]
-    ref = folder.parents[1] / "refs" / (revision or constants.DEFAULT_REVISION)
-    if revision != commit:  # where the branch stands, for those who ask without the network
-        ref.parent.mkdir(parents=True, exist_ok=True)
-        ref.write_text(commit)
-    return folder
-
-
-def _copy_here(name: str, hub_id: str, revision: str | None, why: Exception) -> Path:
-    """The folder that an earlier visit left. Raises `why` the Hub could not be asked."""
-    try:
-        folder = huggingface_hub.snapshot_download(
-            hub_id, revision=revision, local_files_only=True, allow_patterns=[]
-        )
-    except hub_errors.LocalEntryNotFoundError:
-        if isinstance(why, hub_errors.HfHubHTTPError):
-            raise why from None
-        raise
-    if not isinstance(why, hub_errors.OfflineModeIsEnabled):
-        log.warning(
-            "the Hub could not be asked (%s): %s is taken as it is here", one_line(why), name
-        )
-    return Path(folder)
-
-
-def _here(hub_id: str, file: str, commit: str) -> str | None:
-    """The path of a file in the local cache."""
-    path = huggingface_hub.try_to_load_from_cache(hub_id, file, revision=commit)
-    return path if isinstance(path, str) else None
-
-
-def _fetch_files(name: str, hub_id: str, commit: str, files: list[Any]) -> None:
-    """Into the cache, each one checked, under one bar; in a log, a line of it now and then."""
-    with tqdm(
-        desc=name,
-        total=sum(file.size or 0 for file in files),
-        unit="B",
-        unit_scale=True,
-        mininterval=0.2 if sys.stderr.isatty() else 10,
-        disable=are_progress_bars_disabled(),
-    ) as bar:
-        for file in files:
-            after = bar.n + (file.size or 0)
-            path = huggingface_hub.hf_hub_download(
-                hub_id, file.rfilename, revision=commit, tqdm_class=_counting(bar)
-            )
-            bar.update(after - bar.n)  # what was here under another revision
-            if not _sound(path, file):
-                for place in {path, os.path.realpath(path)}:
-                    os.remove(place)
-                raise CheckpointError(
-                    f"{name}: {file.rfilename} arrived damaged (the checksum is not the one that "
-                    "the Hub states) and was removed: try again"
-                )
-
-
-def _counting(bar: tqdm) -> type[tqdm]:
-    """The bar of one file, as the Hub's client wants it: what arrives is counted in `bar`."""
-
-    class Part(tqdm):
-        def __init__(self, *_: Any, initial: int = 0, **__: Any) -> None:
-            super().__init__(disable=True)
-            bar.update(initial)
-
-        def update(self, n: float | None = 1) -> None:
-            bar.update(n or 0)
-
-        def update_transfer(self, n: float | None = 1) -> None:
-            """Bytes on the line, compressed; those on the disk are counted."""
-
-    return Part
-
-
-def _needed(files: dict[str, Any], wanted: tuple[str, ...]) -> dict[str, Any]:
-    """The wanted ones of a repository's files, without the same numbers twice.
-
-    For a style without a file of a known name, its only file of weights, whatever it is called.
-    """
-    out = {
-        name: file
-        for name, file in files.items()
-        if any(fnmatch.fnmatchcase(name, pattern) for pattern in wanted)
-    }
-    for name in list(out):
-        for end in (HALF, ".bin"):  # a 16-bit variant, a pickle
-            if name.endswith(end) and name.removesuffix(end) + WHOLE in out:
-                del out[name]
-    if wanted == ADAPTER_FILES["styles"] and not any(name.endswith(WEIGHTS) for name in out):
-        single = [name for name in files if name.endswith(WHOLE) and "/" not in name]
-        out |= {name: files[name] for name in single if len(single) == 1}
-    return out
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:4]) + (" …" if len(names) > 4 else "")
-
-
-def _sound(path: str, file: Any) -> bool:
-    """Whether a fetched file is what the Hub states: SHA-256 of large ones, git's SHA-1 of small
-    ones."""
-    if file.lfs:
-        stated, digest = file.lfs.sha256, hashlib.sha256()
-    else:
-        stated, digest = file.blob_id, hashlib.sha1(b"blob %d\0" % os.path.getsize(path))
-    with open(path, "rb") as content:
-        for chunk in iter(lambda: content.read(2**20), b""):
-            digest.update(chunk)
-    return stated is None or digest.hexdigest() == stated
+    return Source(name, repository(name, hub_id, revision, HUB_FILES), "hub", "it was asked for")

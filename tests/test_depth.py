@@ -94,7 +94,9 @@ def test_a_model_sees_depth(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: 
 
 def test_other_checkpoints_ask_the_hub(tiny_checkpoint: Path, monkeypatch: Any) -> None:
     asked = []
-    monkeypatch.setattr("sdxs.weights._fetch", lambda name, *_: asked.append(name) or Path("none"))
+    monkeypatch.setattr(
+        "sdxs.weights.repository", lambda name, *_: asked.append(name) or Path("none")
+    )
     model = SDXS.load(tiny_checkpoint, device="cpu", dtype="float32")
     with pytest.raises(CheckpointError, match="config"):
         model.condition("depth", noise((90, 70)))

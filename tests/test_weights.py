@@ -148,11 +148,11 @@ def test_what_is_no_checkpoint(tmp_path: Path) -> None:
 def test_published_names_hold_for_every_revision(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def fetch(name: str, *_: Any) -> Path:
+    def repository(name: str, *_: Any, **__: Any) -> Path:
         asked.append(name)
         return Path("here")
 
-    monkeypatch.setattr(weights, "_fetch", fetch)
+    monkeypatch.setattr(weights, "repository", repository)
     for checkpoint in (REAL_MODEL, f"{REAL_MODEL}@v1"):
         weights.find("styles", "anime", checkpoint)
     assert asked == ["IDKiro/sdxs-512-dreamshaper-anime"] * 2
