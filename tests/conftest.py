@@ -279,6 +279,23 @@ def tiny_style(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="session")
+def unet_lora(tiny_checkpoint: Path) -> Any:
+    """A U-Net for the tiny checkpoint, with a LoRA of PEFT's."""
+    from diffusers import UNet2DConditionModel
+    from loras import UNET_TARGETS, make_lora
+
+    return make_lora(UNet2DConditionModel.from_pretrained(tiny_checkpoint / "unet"), UNET_TARGETS)
+
+
+@pytest.fixture(scope="session")
+def peft_folder(unet_lora: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That LoRA as PEFT saves one."""
+    folder = tmp_path_factory.mktemp("peft") / "anime"
+    unet_lora.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny_model(tiny_checkpoint: Path) -> Any:
     from sdxs import SDXS
 

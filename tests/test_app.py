@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from diffusers import UNet2DConditionModel
-from test_styles import make_lora
+from loras import make_lora
 
 from sdxs import serve
 from sdxs.serve import check_address, parser

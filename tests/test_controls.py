@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import build_checkpoint, build_control
+from loras import UNET_TARGETS, make_lora
 from PIL import Image, ImageDraw, ImageOps
-from test_styles import UNET_TARGETS, make_lora
 
 from sdxs import SDXS, CheckpointError, InputError
 from sdxs.conditions import from_drawing

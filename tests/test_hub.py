@@ -18,11 +18,11 @@ import pytest
 import torch
 from conftest import build_checkpoint, build_safety_checker
 from hub import COMMIT, Hub
+from loras import UNET_TARGETS, make_lora
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from test_app import free_port
 from test_controls import build_control, drawing
-from test_styles import UNET_TARGETS, make_lora
 
 from sdxs import SDXS
 from sdxs.config import REAL_MODEL, SAFETY_CHECKER
