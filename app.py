@@ -3,9 +3,9 @@
 import argparse
 
 import sdxs
-from sdxs.about import About, welcome_picture
-from sdxs.serve import run
-from sdxs.ui import Page, text_page
+from sdxs.page.about import About, welcome_picture
+from sdxs.page.serve import run
+from sdxs.page.ui import Page, text_page
 
 
 def make_page(options: argparse.Namespace) -> Page:

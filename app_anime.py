@@ -4,9 +4,9 @@ import argparse
 from typing import Any
 
 import sdxs
-from sdxs.about import About, welcome_picture
-from sdxs.serve import StartError, run
-from sdxs.ui import Page, text_page
+from sdxs.page.about import About, welcome_picture
+from sdxs.page.serve import StartError, run
+from sdxs.page.ui import Page, text_page
 
 
 def make_page(options: argparse.Namespace) -> Page:

@@ -3,9 +3,9 @@
 import argparse
 
 import sdxs
-from sdxs.about import About, welcome_picture
-from sdxs.serve import StartError, run
-from sdxs.ui import Page, sketch_page
+from sdxs.page.about import About, welcome_picture
+from sdxs.page.serve import StartError, run
+from sdxs.page.ui import Page, sketch_page
 
 
 def make_page(options: argparse.Namespace) -> Page:

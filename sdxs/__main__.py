@@ -16,10 +16,10 @@ from typing import Any
 
 from PIL.Image import Image
 
+from sdxs.arguments import LARGEST_BATCH
 from sdxs.conditions import CONDITIONS
 from sdxs.errors import InputError, SDXSError
 from sdxs.picture import SUFFIXES, encode, read_picture
-from sdxs.request import LARGEST_BATCH
 
 OPTIONS = {option.flag: option for row in CONDITIONS.values() for option in row.options}
 READY = "ready"  # no condition: the picture is a control picture already

@@ -15,20 +15,23 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sdxs import request
+from sdxs import arguments
+from sdxs.checkpoint.checker import load_safety_checker
+from sdxs.checkpoint.depth import load_depth
+from sdxs.checkpoint.find import Source, all_of, find, find_depth, find_safety_checker, resolve
+from sdxs.checkpoint.lora_file import read_style
+from sdxs.checkpoint.parts import Parts, load_control, load_parts
 from sdxs.conditions import CONDITIONS
 from sdxs.config import EMBEDDED
-from sdxs.controls import Steering, residuals, to_control
-from sdxs.depth import DepthSight, load_depth
 from sdxs.errors import CheckpointError, InputError, PromptCutWarning, SafetyWarning
-from sdxs.hardware import choose_device, choose_dtype
-from sdxs.loading import Parts, load_control, load_parts
+from sdxs.model.controls import Steering, residuals, to_control
+from sdxs.model.depth import DepthSight
+from sdxs.model.hardware import choose_device, choose_dtype
+from sdxs.model.safety import SafetyChecker, hide
+from sdxs.model.schedule import draw_noise, seeded
+from sdxs.model.styles import Style, attach, wearing
+from sdxs.model.text import Words
 from sdxs.picture import to_pictures
-from sdxs.safety import SafetyChecker, hide, load_safety_checker
-from sdxs.schedule import draw_noise, seeded
-from sdxs.styles import Style, attach, read_style, wearing
-from sdxs.text import Words
-from sdxs.weights import Source, all_of, find, find_depth, find_safety_checker, resolve
 
 ALL = "all"  # styles or controls that there are
 
@@ -117,16 +120,16 @@ class SDXS:
         """
         if safety is not True and safety is not False and safety != "auto":
             raise InputError(f'safety must be True, False or "auto", not {safety!r}')
-        request.choice("engine", engine, ("auto", "eager"), " (faster engines are yet to come)")
+        arguments.choice("engine", engine, ("auto", "eager"), " (faster engines are yet to come)")
         place = choose_device(device)
         kind = choose_dtype(dtype, place)
-        wanted_styles = request.named("styles", styles)
-        wanted_controls = request.named("controls", controls)
+        wanted_styles = arguments.named("styles", styles)
+        wanted_controls = arguments.named("controls", controls)
         source = resolve(checkpoint)
         if wanted_styles == {ALL: ALL}:
-            wanted_styles = request.named("styles", all_of("styles", source))
+            wanted_styles = arguments.named("styles", all_of("styles", source))
         if wanted_controls == {ALL: ALL}:
-            wanted_controls = request.named("controls", all_of("controls", source))
+            wanted_controls = arguments.named("controls", all_of("controls", source))
         log.info("loading %s", source.name)
         parts = load_parts(source.folder, kind)
         networks = {"unet": parts.unet, **parts.text.networks}
@@ -175,23 +178,23 @@ class SDXS:
         Raises InputError. Warns with PromptCutWarning when a prompt is longer than the window, and
         with SafetyWarning when the safety checker had pictures blurred.
         """
-        request.refuse(unknown, self.__call__)
-        prompts = request.prompts(prompt)
+        arguments.refuse(unknown, self.__call__)
+        prompts = arguments.prompts(prompt)
         batch = len(prompts)
         strengths = self._strengths(
-            request.names("style", style, self.styles, batch),
-            request.scales("style_scale", style_scale, batch),
+            arguments.names("style", style, self.styles, batch),
+            arguments.scales("style_scale", style_scale, batch),
         )
-        steered = request.names("control", control, self.controls, batch)
-        pictures_to_follow = request.per_picture("control_image", control_image, batch)
-        control_scales = request.scales("control_scale", control_scale, batch)
-        request.control_images(steered, pictures_to_follow)
-        request.choice("output_type", output_type, request.OUTPUT_TYPES)
+        steered = arguments.names("control", control, self.controls, batch)
+        pictures_to_follow = arguments.per_picture("control_image", control_image, batch)
+        control_scales = arguments.scales("control_scale", control_scale, batch)
+        arguments.control_images(steered, pictures_to_follow)
+        arguments.choice("output_type", output_type, arguments.OUTPUT_TYPES)
         self._check_decoder(decoder)
-        generators = seeded(request.seeds(seed, len(prompts)))
+        generators = seeded(arguments.seeds(seed, len(prompts)))
         noise = self._given(latents, size, len(prompts))
         if noise is None:
-            noise = self.noise(generators, request.size(size, self.size, self._multiple))
+            noise = self.noise(generators, arguments.size(size, self.size, self._multiple))
         self._warn_cut_off(prompts)
         steerings = self._steerings(steered, pictures_to_follow, control_scales, noise)
 
@@ -275,7 +278,7 @@ class SDXS:
         in it to follow, and CheckpointError where "depth" has no network to see it: that is found
         and loaded when it is first asked for.
         """
-        chosen = CONDITIONS[request.choice("condition", name, tuple(CONDITIONS))]
+        chosen = CONDITIONS[arguments.choice("condition", name, tuple(CONDITIONS))]
         known = [option.name for option in chosen.options]
         for option in options:
             if option not in known:
@@ -283,7 +286,7 @@ class SDXS:
                 raise InputError(f"{name} has no option {option!r}, it knows {listed}")
         if chosen.sees_depth:  # it is not looked for before the picture is known to be one
             options["network"] = lambda seen: self._sees_depth(seen)
-        return chosen.make(picture, request.size(size, self.size, self._multiple), **options)
+        return chosen.make(picture, arguments.size(size, self.size, self._multiple), **options)
 
     @functools.cached_property
     def _sees_depth(self) -> DepthSight:
@@ -361,7 +364,7 @@ class SDXS:
             raise InputError(f"{problem} for {batch} prompts, not {shape}")
         own = (shape[3] * self._factor, shape[2] * self._factor)
         for asked in (own, size):
-            if request.size(asked, own, self._multiple) != own:
+            if arguments.size(asked, own, self._multiple) != own:
                 raise InputError(
                     f"latents {shape} are for {own[0]} x {own[1]} pixels, size is {size}"
                 )
@@ -385,7 +388,7 @@ class SDXS:
         return hide(images, flags)
 
     def _check_decoder(self, decoder: str) -> None:
-        request.choice("decoder", decoder, ("tiny", "large"))
+        arguments.choice("decoder", decoder, ("tiny", "large"))
         if decoder not in self.decoders:
             raise InputError(
                 f"{self.checkpoint} has no {decoder} decoder (no folder vae_large): "

@@ -266,7 +266,7 @@ def tiny_style(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) 
     import torch
     from diffusers import UNet2DConditionModel
 
-    from sdxs.train.lora import lora, save_style
+    from sdxs.train.parts.lora import lora, save_style
     from sdxs.train.style import TARGETS
 
     unet = UNet2DConditionModel.from_pretrained(tiny_checkpoint / "unet")

@@ -210,7 +210,7 @@ def write_style(folder: Path) -> None:
     from diffusers import UNet2DConditionModel
     from peft import LoraConfig, get_peft_model
 
-    from sdxs.architectures import UNETS
+    from sdxs.bench.architectures import UNETS
 
     torch.manual_seed(0)
     targets = ["to_q", "to_k", "to_v", "to_out.0"]
@@ -229,7 +229,7 @@ def main() -> None:
     from transformers import CLIPConfig
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-    from sdxs import architectures
+    from sdxs.bench import architectures
     from sdxs.config import REAL_MODEL, SAFETY_CHECKER
 
     with tempfile.TemporaryDirectory(prefix="sdxs-hub-") as name:

@@ -9,15 +9,15 @@ import torch
 from safetensors import safe_open
 
 from sdxs import SDXS
-from sdxs.storybook.captions import FROZEN, frozen_captions
+from sdxs.checkpoint.find import weights_folder
 from sdxs.storybook.controlled import measure
 from sdxs.storybook.evaluate import look, of_renders, painter, tally, wilson
-from sdxs.storybook.evaluator import Evaluator, check
-from sdxs.storybook.hands import HANDS
+from sdxs.storybook.judges.evaluator import Evaluator, check
 from sdxs.storybook.styled import StyledJudge, of_hands
 from sdxs.storybook.styled import measure as measure_style
+from sdxs.storybook.world.artists import HANDS
+from sdxs.storybook.world.captions import FROZEN, frozen_captions
 from sdxs.train.export import LIMIT
-from sdxs.weights import weights_folder
 
 pytestmark = pytest.mark.embedded
 HEAVIEST = 6 * 10**6  # bytes of a control

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
+from model.test_controls import build_control, drawing
 from PIL import Image, ImageOps
-from test_controls import build_control, drawing
 
 from sdxs.__main__ import main
 

@@ -228,5 +228,5 @@ def test_what_is_made_smaller_stands_upright() -> None:
 
 
 def test_encoding_needs_no_torch() -> None:
-    code = "import sdxs.picture, sdxs.request, sys; sys.exit('torch' in sys.modules)"
+    code = "import sdxs.picture, sdxs.arguments, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -25,19 +25,19 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from sdxs.checkpoint.depth import load_depth
+from sdxs.checkpoint.find import weights_folder
 from sdxs.conditions import CANNY, CONTROLS, depth
 from sdxs.config import UNSEEN_PAIRS
-from sdxs.depth import load_depth
 from sdxs.errors import InputError, SDXSError
 from sdxs.pipeline import SDXS
-from sdxs.storybook.captions import Caption, describe
-from sdxs.storybook.depth import DepthJudge, agreement
 from sdxs.storybook.evaluate import BATCH, tally, wilson
-from sdxs.storybook.evaluator import Evaluator, check
-from sdxs.storybook.render import Render, render
-from sdxs.storybook.scenes import COLOURS, HELD_OUT_SEED, PLACE_X, Scene, Thing, sample_scenes
-from sdxs.storybook.tracing import contours, to_bytes, trace
-from sdxs.weights import weights_folder
+from sdxs.storybook.judges.depth import DepthJudge, agreement
+from sdxs.storybook.judges.evaluator import Evaluator, check
+from sdxs.storybook.world.captions import Caption, describe
+from sdxs.storybook.world.render import Render, render
+from sdxs.storybook.world.scenes import COLOURS, HELD_OUT_SEED, PLACE_X, Scene, Thing, sample_scenes
+from sdxs.storybook.world.tracing import contours, to_bytes, trace
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 TOLERANCE = {"canny": 1, "sketch": 2}  # pixels

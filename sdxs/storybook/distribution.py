@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from sdxs.checkpoint.find import weights_folder
 from sdxs.errors import SDXSError
 from sdxs.pipeline import SDXS
-from sdxs.storybook.captions import FROZEN, describe, frozen_captions
 from sdxs.storybook.evaluate import BATCH, Painter, look, painter
-from sdxs.storybook.evaluator import Evaluator
-from sdxs.storybook.render import render
-from sdxs.storybook.scenes import HELD_OUT_SEED, sample_scenes
-from sdxs.weights import weights_folder
+from sdxs.storybook.judges.evaluator import Evaluator
+from sdxs.storybook.world.captions import FROZEN, describe, frozen_captions
+from sdxs.storybook.world.render import render
+from sdxs.storybook.world.scenes import HELD_OUT_SEED, sample_scenes
 
 SEEDS = 8  # pictures of each caption, for the diversity
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from sdxs.picture import to_pictures
-from sdxs.storybook.captions import describe
-from sdxs.storybook.hands import HANDS, redraw
-from sdxs.storybook.render import render
-from sdxs.storybook.scenes import sample_scenes
+from sdxs.storybook.world.artists import HANDS, redraw
+from sdxs.storybook.world.captions import describe
+from sdxs.storybook.world.render import render
+from sdxs.storybook.world.scenes import sample_scenes
 
 CHUNK = 32
 

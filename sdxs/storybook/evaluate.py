@@ -18,12 +18,13 @@ from diffusers import AutoencoderTiny
 from torch import Tensor
 from tqdm import tqdm
 
+from sdxs.checkpoint.find import weights_folder
 from sdxs.errors import SDXSError
 from sdxs.pipeline import SDXS
-from sdxs.storybook.captions import FROZEN, FROZEN_UNSEEN, Caption, describe, frozen_captions
-from sdxs.storybook.evaluator import Evaluator, Sight, check
-from sdxs.storybook.render import render
-from sdxs.storybook.scenes import (
+from sdxs.storybook.judges.evaluator import Evaluator, Sight, check
+from sdxs.storybook.world.captions import FROZEN, FROZEN_UNSEEN, Caption, describe, frozen_captions
+from sdxs.storybook.world.render import render
+from sdxs.storybook.world.scenes import (
     COLOURS,
     GROUNDS,
     HELD_OUT_SEED,
@@ -35,7 +36,6 @@ from sdxs.storybook.scenes import (
     THINGS_IN,
     sample_scenes,
 )
-from sdxs.weights import weights_folder
 
 BATCH = 25
 ATTRIBUTES = ("thing", "colour", "size", "place", "relation", "sky", "ground")

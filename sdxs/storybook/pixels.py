@@ -16,13 +16,14 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from sdxs.checkpoint.find import weights_folder
 from sdxs.errors import SDXSError
 from sdxs.pipeline import SDXS
-from sdxs.storybook.captions import FROZEN, FROZEN_UNSEEN, Caption, describe, frozen_captions
 from sdxs.storybook.evaluate import BATCH, Painter, painter, tally
-from sdxs.storybook.evaluator import Evaluator, Sight, check
-from sdxs.storybook.render import render
-from sdxs.storybook.scenes import (
+from sdxs.storybook.judges.evaluator import Evaluator, Sight, check
+from sdxs.storybook.world.captions import FROZEN, FROZEN_UNSEEN, Caption, describe, frozen_captions
+from sdxs.storybook.world.render import render
+from sdxs.storybook.world.scenes import (
     COLOURS,
     GROUNDS,
     HELD_OUT_SEED,
@@ -32,7 +33,6 @@ from sdxs.storybook.scenes import (
     Thing,
     sample_scenes,
 )
-from sdxs.weights import weights_folder
 
 JUDGED = ("thing", "colour")
 GRID = 64  # pixels of a side: half the resolution that pictures have

@@ -18,9 +18,9 @@ from PIL import Image, ImageDraw, ImageFont
 from sdxs.conditions import CONTROLS
 from sdxs.errors import InputError, SDXSError
 from sdxs.pipeline import SDXS
-from sdxs.storybook.captions import describe, frozen_captions
 from sdxs.storybook.controlled import STRENGTHS, followed
-from sdxs.storybook.scenes import HELD_OUT_SEED, sample_scenes
+from sdxs.storybook.world.captions import describe, frozen_captions
+from sdxs.storybook.world.scenes import HELD_OUT_SEED, sample_scenes
 
 MARGIN, LINES, LINE = 6, 3, 12  # pixels, lines of text, pixels
 NAMES, HEADS = 96, 24  # pixels for a row's name, for the heads of columns

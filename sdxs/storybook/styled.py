@@ -17,15 +17,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from sdxs.checkpoint.find import weights_folder
 from sdxs.errors import InputError, SDXSError
 from sdxs.pipeline import SDXS
-from sdxs.storybook.captions import describe, frozen_captions
 from sdxs.storybook.evaluate import BATCH, tally, wilson
-from sdxs.storybook.evaluator import FEATURES, Evaluator, Sight, check
-from sdxs.storybook.hands import HANDS, redraw
-from sdxs.storybook.render import render
-from sdxs.storybook.scenes import HELD_OUT_SEED, sample_scenes
-from sdxs.weights import weights_folder
+from sdxs.storybook.judges.evaluator import FEATURES, Evaluator, Sight, check
+from sdxs.storybook.world.artists import HANDS, redraw
+from sdxs.storybook.world.captions import describe, frozen_captions
+from sdxs.storybook.world.render import render
+from sdxs.storybook.world.scenes import HELD_OUT_SEED, sample_scenes
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 PLAIN = 0  # the number of the renderer's own hand; those of HANDS follow

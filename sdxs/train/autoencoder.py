@@ -22,11 +22,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from sdxs.storybook.hands import HANDS, Hand, any_hand, redraw
-from sdxs.storybook.render import render
-from sdxs.storybook.scenes import HELD_OUT_SEED, Scene, sample_scenes
-from sdxs.train import loop, stage
-from sdxs.train.machine import DEVICE, fast, placed
+from sdxs.storybook.world.artists import HANDS, Hand, any_hand, redraw
+from sdxs.storybook.world.render import render
+from sdxs.storybook.world.scenes import HELD_OUT_SEED, Scene, sample_scenes
+from sdxs.train.run import loop, stage
+from sdxs.train.run.machine import DEVICE, fast, placed
 
 CROP = 64  # pixels
 DECAY = 0.5  # share of the steps over which the learning rate falls to zero

@@ -15,14 +15,14 @@ from diffusers import AutoencoderTiny, UNet2DConditionModel
 from torch import Tensor
 from torch.nn import functional as F
 
-from sdxs.schedule import add_noise
-from sdxs.train import loop, stage
-from sdxs.train.averaged import Averaged
-from sdxs.train.features import Tap
-from sdxs.train.latents import EMPTY, encode_scenes
-from sdxs.train.machine import DEVICE, placed, predict
-from sdxs.train.models import FACTOR, PRESETS, build_scheduler, build_unet
-from sdxs.train.solver import Model
+from sdxs.model.schedule import add_noise
+from sdxs.train.parts.averaged import Averaged
+from sdxs.train.parts.features import Tap
+from sdxs.train.parts.latents import EMPTY, encode_scenes
+from sdxs.train.parts.models import FACTOR, PRESETS, build_scheduler, build_unet
+from sdxs.train.parts.solver import Model
+from sdxs.train.run import loop, stage
+from sdxs.train.run.machine import DEVICE, placed, predict
 
 FEATURES = {  # the student's modules -> the teacher's, whose outputs FKD compares
     "down_blocks.0": "down_blocks.0",

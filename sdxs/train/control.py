@@ -12,15 +12,15 @@ from diffusers import AutoencoderTiny
 from torch.nn import functional as F
 
 from sdxs.conditions import CONTROLS
-from sdxs.schedule import add_noise, velocity
-from sdxs.train import loop, stage
-from sdxs.train.averaged import Averaged
-from sdxs.train.latents import encode_scenes
-from sdxs.train.machine import DEVICE, placed, predict
-from sdxs.train.models import FACTOR, build_scheduler
-from sdxs.train.solver import Model
-from sdxs.train.steered import Steered, full_control, read_control, shown
-from sdxs.train.traced import control_pictures, sight
+from sdxs.model.schedule import add_noise, velocity
+from sdxs.train.parts.averaged import Averaged
+from sdxs.train.parts.latents import encode_scenes
+from sdxs.train.parts.models import FACTOR, build_scheduler
+from sdxs.train.parts.solver import Model
+from sdxs.train.parts.steered import Steered, full_control, read_control, shown
+from sdxs.train.parts.traced import control_pictures, sight
+from sdxs.train.run import loop, stage
+from sdxs.train.run.machine import DEVICE, placed, predict
 
 UNSAID = 0.5  # share of captions left empty
 

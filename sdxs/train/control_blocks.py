@@ -11,17 +11,17 @@ import torch
 from diffusers import AutoencoderTiny
 from torch.nn import functional as F
 
-from sdxs.schedule import add_noise
-from sdxs.train import loop, stage
-from sdxs.train.averaged import Averaged
+from sdxs.model.schedule import add_noise
 from sdxs.train.blocks import FEATURES, feature_loss
-from sdxs.train.features import Tap
-from sdxs.train.latents import EMPTY, encode_scenes
-from sdxs.train.machine import DEVICE, placed, predict
-from sdxs.train.models import FACTOR, build_scheduler
-from sdxs.train.solver import Model
-from sdxs.train.steered import Steered, kind_of, read_control, shown, slim_control
-from sdxs.train.traced import control_pictures, sight
+from sdxs.train.parts.averaged import Averaged
+from sdxs.train.parts.features import Tap
+from sdxs.train.parts.latents import EMPTY, encode_scenes
+from sdxs.train.parts.models import FACTOR, build_scheduler
+from sdxs.train.parts.solver import Model
+from sdxs.train.parts.steered import Steered, kind_of, read_control, shown, slim_control
+from sdxs.train.parts.traced import control_pictures, sight
+from sdxs.train.run import loop, stage
+from sdxs.train.run.machine import DEVICE, placed, predict
 
 UP = {ours: theirs for ours, theirs in FEATURES.items() if ours.startswith("up_blocks")}
 

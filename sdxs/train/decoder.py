@@ -23,18 +23,18 @@ from diffusers import AutoencoderTiny
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sdxs.checkpoint.find import weights_folder
 from sdxs.storybook.evaluate import of_renders
-from sdxs.storybook.evaluator import Evaluator
-from sdxs.storybook.hands import HANDS
-from sdxs.storybook.scenes import sample_scenes
-from sdxs.train import loop, stage
+from sdxs.storybook.judges.evaluator import Evaluator
+from sdxs.storybook.world.artists import HANDS
+from sdxs.storybook.world.scenes import sample_scenes
 from sdxs.train.autoencoder import box_psnr, draw_pictures, encoded
-from sdxs.train.latents import encode_scenes
-from sdxs.train.losses import hinge, unmasked
-from sdxs.train.machine import DEVICE, fast, placed
-from sdxs.train.models import FACTOR
 from sdxs.train.pairs import Pairs
-from sdxs.weights import weights_folder
+from sdxs.train.parts.latents import encode_scenes
+from sdxs.train.parts.losses import hinge, unmasked
+from sdxs.train.parts.models import FACTOR
+from sdxs.train.run import loop, stage
+from sdxs.train.run.machine import DEVICE, fast, placed
 
 CROP = 8  # latent cells along a side
 

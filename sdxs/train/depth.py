@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from sdxs.depth import DepthNetwork
-from sdxs.storybook.depth import DepthJudge, agreement
-from sdxs.storybook.render import render
-from sdxs.storybook.scenes import HELD_OUT_SEED, sample_scenes
-from sdxs.train import loop, stage
+from sdxs.model.depth import DepthNetwork
+from sdxs.storybook.judges.depth import DepthJudge, agreement
+from sdxs.storybook.world.render import render
+from sdxs.storybook.world.scenes import HELD_OUT_SEED, sample_scenes
 from sdxs.train.autoencoder import reconstruction_loss, to_unit
-from sdxs.train.machine import DEVICE, fast, placed
+from sdxs.train.run import loop, stage
+from sdxs.train.run.machine import DEVICE, fast, placed
 
 KINDS: dict[str, type[Any]] = {"network": DepthNetwork, "judge": DepthJudge}
 SEEDS = {"network": 14, "judge": 99}

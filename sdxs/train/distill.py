@@ -1,4 +1,4 @@
-"""Stage e: segmented score distillation of the one-step U-Net (`sdxs.train.segmented`).
+"""Stage e: segmented score distillation of the one-step U-Net (`sdxs.train.parts.segmented`).
 
 One step: some updates of the online model, then one of the one-step model, half of whose batch are
 noises of pairs, for feature matching, and half are fresh ones.
@@ -11,12 +11,13 @@ from diffusers import UNet2DConditionModel
 from diffusers.training_utils import EMAModel
 from torch.nn import functional as F
 
-from sdxs.train import loop, segmented, stage
-from sdxs.train.features import encoder_of, load_encoder
-from sdxs.train.machine import DEVICE, placed
 from sdxs.train.pairs import Pairs
-from sdxs.train.segmented import ALPHA, ALPHAS, HOLD, KAPPA, Balance, Scores, eased
-from sdxs.train.solver import Model, one_step
+from sdxs.train.parts import segmented
+from sdxs.train.parts.features import encoder_of, load_encoder
+from sdxs.train.parts.segmented import ALPHA, ALPHAS, HOLD, KAPPA, Balance, Scores, eased
+from sdxs.train.parts.solver import Model, one_step
+from sdxs.train.run import loop, stage
+from sdxs.train.run.machine import DEVICE, placed
 
 
 def train(

@@ -10,11 +10,11 @@ import torch
 from diffusers import AutoencoderTiny
 from torch import Tensor, nn
 
-from sdxs.train import loop, stage
-from sdxs.train.features import ENCODERS, save_encoder
-from sdxs.train.latents import encode_scenes
-from sdxs.train.losses import segmentation
-from sdxs.train.machine import DEVICE, fast, placed
+from sdxs.train.parts.features import ENCODERS, save_encoder
+from sdxs.train.parts.latents import encode_scenes
+from sdxs.train.parts.losses import segmentation
+from sdxs.train.run import loop, stage
+from sdxs.train.run.machine import DEVICE, fast, placed
 
 NOISE = 0.3  # at most, on latents of unit deviation: what it will see is never quite clean
 

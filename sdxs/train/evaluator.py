@@ -14,14 +14,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sdxs.storybook.evaluate import of_renders
-from sdxs.storybook.evaluator import Evaluator
-from sdxs.storybook.hands import HANDS, any_hand, redraw
-from sdxs.storybook.render import render
-from sdxs.storybook.scenes import COLOURS, GROUNDS, SIZES, SKIES, THINGS, Scene, sample_scenes
+from sdxs.storybook.judges.evaluator import Evaluator
 from sdxs.storybook.styled import PLAIN, StyledJudge, of_hands
-from sdxs.train import loop, stage
+from sdxs.storybook.world.artists import HANDS, any_hand, redraw
+from sdxs.storybook.world.render import render
+from sdxs.storybook.world.scenes import COLOURS, GROUNDS, SIZES, SKIES, THINGS, Scene, sample_scenes
 from sdxs.train.autoencoder import draw_pictures, to_unit
-from sdxs.train.machine import DEVICE, fast, placed
+from sdxs.train.run import loop, stage
+from sdxs.train.run.machine import DEVICE, fast, placed
 
 LATENT_NOISE = 0.25  # at most, in units of the latents' deviation
 

@@ -11,8 +11,8 @@ import torch
 from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline
 
 from sdxs.pipeline import SDXS
-from sdxs.train import loop, stage
-from sdxs.train.solver import Model
+from sdxs.train.parts.solver import Model
+from sdxs.train.run import loop, stage
 
 LIMIT = 32 * 10**6  # bytes of the whole folder
 

@@ -16,14 +16,14 @@ from diffusers import AutoencoderTiny
 from torch import Tensor
 
 from sdxs.picture import to_pictures
-from sdxs.storybook.captions import frozen_captions
 from sdxs.storybook.sheet import in_rows
-from sdxs.train import stage
-from sdxs.train.loop import TrainingError
-from sdxs.train.machine import DEVICE
+from sdxs.storybook.world.captions import frozen_captions
 from sdxs.train.pairs import Pairs
+from sdxs.train.parts.solver import Model
+from sdxs.train.run import stage
+from sdxs.train.run.loop import TrainingError
+from sdxs.train.run.machine import DEVICE
 from sdxs.train.score import SCORE, painter, sampling
-from sdxs.train.solver import Model
 
 MEASURED = (  # by a stage itself, where it does
     "right", "psnr", "psnr_in_boxes", "psnr_anime", "psnr_woodcut", "a", "a_larger", "faster",

@@ -3,7 +3,7 @@
 `python -m sdxs.train.gaussians` prints, over ten seeds, how many of the eight a one-step model
 covers and how far its points lie from the mixture. All scores of the offline model are exact here,
 in closed form, so whatever goes wrong is the method's. A point is its own feature: matching is the
-squared error. The schedules are those of `sdxs.train.segmented`. Mean and variance of the ring are
+squared error. The schedules are those of `train.parts.segmented`. Mean and variance of the ring are
 those of plain noise, to which the Frechet distance is therefore blind: the modes and the share of
 points in them tell more.
 """
@@ -17,11 +17,12 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sdxs.schedule import velocity, x0_from_velocity
+from sdxs.model.schedule import velocity, x0_from_velocity
 from sdxs.storybook.distribution import frechet
-from sdxs.train import figures, loop, stage
-from sdxs.train.losses import score_direction
-from sdxs.train.segmented import ALPHA, ALPHAS, KAPPA, LOWEST, Balance, eased, noised
+from sdxs.train import figures
+from sdxs.train.parts.losses import score_direction
+from sdxs.train.parts.segmented import ALPHA, ALPHAS, KAPPA, LOWEST, Balance, eased, noised
+from sdxs.train.run import loop, stage
 
 MODES, SPREAD = 8, 0.1
 RADIUS = math.sqrt(2 * (1 - SPREAD**2))  # then the whole has unit variance

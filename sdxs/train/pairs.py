@@ -14,11 +14,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from sdxs.storybook.captions import as_typed, describe
-from sdxs.storybook.scenes import sample_scene
-from sdxs.train import loop, stage
-from sdxs.train.lora import fingerprint
-from sdxs.train.solver import GUIDANCE, Model
+from sdxs.storybook.world.captions import as_typed, describe
+from sdxs.storybook.world.scenes import sample_scene
+from sdxs.train.parts.lora import fingerprint
+from sdxs.train.parts.solver import GUIDANCE, Model
+from sdxs.train.run import loop, stage
 from sdxs.train.style import learnt_below
 
 CHUNK, ABOUT = 64, "pairs.json"

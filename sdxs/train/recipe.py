@@ -20,16 +20,15 @@ from sdxs.train import (
     distill,
     encoders,
     export,
-    loop,
     pairs,
     score,
-    stage,
     straighten,
     teacher,
     text,
     texture,
     warmup,
 )
+from sdxs.train.run import loop, stage
 
 Plan = dict[str, dict[str, object]]  # command -> the options that are not its own defaults
 # At 128 pixels, eq. 5's 16 x 16 picture says too little, and the GAN paints what it likes.

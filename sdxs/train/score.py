@@ -12,15 +12,15 @@ from typing import Any
 from diffusers import AutoencoderTiny
 from torch import Tensor
 
-from sdxs.schedule import draw_noise, seeded
+from sdxs.checkpoint.find import weights_folder
+from sdxs.model.schedule import draw_noise, seeded
 from sdxs.storybook import distribution
 from sdxs.storybook.evaluate import Painter, score
-from sdxs.storybook.evaluator import Evaluator
-from sdxs.train import loop, stage
-from sdxs.train.machine import DEVICE
-from sdxs.train.models import FACTOR
-from sdxs.train.solver import GUIDANCE, Model
-from sdxs.weights import weights_folder
+from sdxs.storybook.judges.evaluator import Evaluator
+from sdxs.train.parts.models import FACTOR
+from sdxs.train.parts.solver import GUIDANCE, Model
+from sdxs.train.run import loop, stage
+from sdxs.train.run.machine import DEVICE
 
 SCORE = "score.json"
 

@@ -15,14 +15,15 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sdxs.train import loop, segmented, stage
-from sdxs.train.features import encoder_of
-from sdxs.train.machine import DEVICE, placed
 from sdxs.train.pairs import Pairs
-from sdxs.train.segmented import ALPHA, ALPHAS, KAPPA, Balance, Scores, eased
-from sdxs.train.solver import Model, one_step
-from sdxs.train.steered import Steered, kind_of, read_control, shown
-from sdxs.train.traced import control_pictures, sight
+from sdxs.train.parts import segmented
+from sdxs.train.parts.features import encoder_of
+from sdxs.train.parts.segmented import ALPHA, ALPHAS, KAPPA, Balance, Scores, eased
+from sdxs.train.parts.solver import Model, one_step
+from sdxs.train.parts.steered import Steered, kind_of, read_control, shown
+from sdxs.train.parts.traced import control_pictures, sight
+from sdxs.train.run import loop, stage
+from sdxs.train.run.machine import DEVICE, placed
 
 
 def partly_fresh(noise: Tensor, rho: float, generator: torch.Generator) -> Tensor:

@@ -15,13 +15,13 @@ from diffusers import AutoencoderTiny, UNet2DConditionModel
 from torch import Tensor
 from torch.nn import functional as F
 
-from sdxs.schedule import add_noise, noise_from_velocity, x0_from_velocity
-from sdxs.train import loop, stage
-from sdxs.train.averaged import Averaged
-from sdxs.train.latents import encode_scenes
-from sdxs.train.machine import DEVICE, placed, predict
-from sdxs.train.models import FACTOR, build_scheduler
-from sdxs.train.solver import GUIDANCE, Model
+from sdxs.model.schedule import add_noise, noise_from_velocity, x0_from_velocity
+from sdxs.train.parts.averaged import Averaged
+from sdxs.train.parts.latents import encode_scenes
+from sdxs.train.parts.models import FACTOR, build_scheduler
+from sdxs.train.parts.solver import GUIDANCE, Model
+from sdxs.train.run import loop, stage
+from sdxs.train.run.machine import DEVICE, placed, predict
 
 POINTS = 50  # of a path: those of DDIM with so many steps
 SLOW = 0.95  # decay of the weights that say where the path ends

@@ -14,16 +14,16 @@ from diffusers import AutoencoderTiny
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from sdxs.schedule import add_noise, velocity
-from sdxs.train import loop, stage
+from sdxs.model.schedule import add_noise, velocity
 from sdxs.train.autoencoder import encoded
-from sdxs.train.averaged import Averaged
-from sdxs.train.folder import fingerprint, read_folder
-from sdxs.train.latents import EMPTY
-from sdxs.train.lora import lora, save_style
-from sdxs.train.machine import DEVICE, placed, predict
-from sdxs.train.models import FACTOR, build_scheduler
-from sdxs.train.solver import Model
+from sdxs.train.parts.averaged import Averaged
+from sdxs.train.parts.folder import fingerprint, read_folder
+from sdxs.train.parts.latents import EMPTY
+from sdxs.train.parts.lora import lora, save_style
+from sdxs.train.parts.models import FACTOR, build_scheduler
+from sdxs.train.parts.solver import Model
+from sdxs.train.run import loop, stage
+from sdxs.train.run.machine import DEVICE, placed, predict
 
 TARGETS = r".*(to_q|to_k|to_v|to_out\.0|proj_in|proj_out|conv1|conv2|conv_in|conv_out)"
 BELOW = 0.75
@@ -45,7 +45,7 @@ def train(
     seed: int,
     save_seconds: float = 180.0,
 ) -> None:
-    """Leave a style in `run`, in its folder `style`. pictures: see `sdxs.train.folder`.
+    """Leave a style in `run`, in its folder `style`. pictures: see `sdxs.train.parts.folder`.
 
     below: share of T from which down the style is learnt. Raises TrainingError, InputError.
     """

@@ -15,13 +15,14 @@ from diffusers import UNet2DConditionModel
 from diffusers.training_utils import EMAModel
 from torch.nn import functional as F
 
-from sdxs.train import loop, segmented, stage
-from sdxs.train.features import encoder_of
-from sdxs.train.lora import begin_with, fingerprint, lora, save_style
-from sdxs.train.machine import DEVICE, placed
 from sdxs.train.pairs import Pairs
-from sdxs.train.segmented import ALPHA, ALPHAS, KAPPA, Balance, Scores, eased
-from sdxs.train.solver import Model, one_step
+from sdxs.train.parts import segmented
+from sdxs.train.parts.features import encoder_of
+from sdxs.train.parts.lora import begin_with, fingerprint, lora, save_style
+from sdxs.train.parts.segmented import ALPHA, ALPHAS, KAPPA, Balance, Scores, eased
+from sdxs.train.parts.solver import Model, one_step
+from sdxs.train.run import loop, stage
+from sdxs.train.run.machine import DEVICE, placed
 from sdxs.train.style import RANK, TARGETS, learnt_below
 
 SHAPE = ("down_block_types", "mid_block_type", "block_out_channels", "layers_per_block")

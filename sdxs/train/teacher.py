@@ -21,16 +21,16 @@ from diffusers import AutoencoderTiny, UNet2DConditionModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sdxs.schedule import add_noise, velocity
-from sdxs.train import loop, stage
-from sdxs.train.averaged import Averaged
-from sdxs.train.features import Tap
-from sdxs.train.grown import grow
-from sdxs.train.latents import EMPTY, LABELS, encode_scenes
-from sdxs.train.losses import segmentation
-from sdxs.train.machine import DEVICE, fast, placed, predict
-from sdxs.train.models import LAYOUTS, PRESETS, build_scheduler, tokenize
-from sdxs.train.solver import reader
+from sdxs.model.schedule import add_noise, velocity
+from sdxs.train.parts.averaged import Averaged
+from sdxs.train.parts.features import Tap
+from sdxs.train.parts.grown import grow
+from sdxs.train.parts.latents import EMPTY, LABELS, encode_scenes
+from sdxs.train.parts.losses import segmentation
+from sdxs.train.parts.models import LAYOUTS, PRESETS, build_scheduler, tokenize
+from sdxs.train.parts.solver import reader
+from sdxs.train.run import loop, stage
+from sdxs.train.run.machine import DEVICE, fast, placed, predict
 
 SEGMENTED = {"sdxs": "up_blocks.0", "sd": "up_blocks.1"}  # layout -> what the head reads
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPTokenizer
 
-from sdxs.storybook.captions import OPPOSITE, Caption, as_typed, describe
-from sdxs.storybook.scenes import (
+from sdxs.storybook.world.captions import OPPOSITE, Caption, as_typed, describe
+from sdxs.storybook.world.scenes import (
     COLOURS,
     GROUNDS,
     HELD_OUT_SEED,
@@ -26,10 +26,10 @@ from sdxs.storybook.scenes import (
     sample_scene,
     sample_scenes,
 )
-from sdxs.storybook.tokenizer import build_tokenizer
-from sdxs.train import loop, stage
-from sdxs.train.machine import DEVICE, fast
-from sdxs.train.models import PRESETS, build_text_encoder, tokenize
+from sdxs.storybook.world.tokenizer import build_tokenizer
+from sdxs.train.parts.models import PRESETS, build_text_encoder, tokenize
+from sdxs.train.run import loop, stage
+from sdxs.train.run.machine import DEVICE, fast
 
 UNSAID = "unsaid"
 HEADS: dict[str, tuple[str, ...]] = {  # what is read off -> its answers, "unsaid" besides

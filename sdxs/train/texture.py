@@ -15,15 +15,15 @@ from diffusers import UNet2DConditionModel
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
-from sdxs.schedule import add_noise
-from sdxs.train import loop, stage
-from sdxs.train.features import encoder_of, of_unet
-from sdxs.train.lora import lora, merged
-from sdxs.train.losses import feature_matching, hinge, steepness, unmasked
-from sdxs.train.machine import DEVICE, fast, placed, short_attention
-from sdxs.train.models import build_scheduler
+from sdxs.model.schedule import add_noise
 from sdxs.train.pairs import Pairs
-from sdxs.train.solver import Model, one_step
+from sdxs.train.parts.features import encoder_of, of_unet
+from sdxs.train.parts.lora import lora, merged
+from sdxs.train.parts.losses import feature_matching, hinge, steepness, unmasked
+from sdxs.train.parts.models import build_scheduler
+from sdxs.train.parts.solver import Model, one_step
+from sdxs.train.run import loop, stage
+from sdxs.train.run.machine import DEVICE, fast, placed, short_attention
 
 LEVELS = (20, 300)  # timesteps at which latents are looked at
 TARGETS = r".*(to_q|to_k|to_v|to_out\.0|conv1|conv2)"

@@ -10,14 +10,14 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch.nn import functional as F
 
-from sdxs.train import loop, stage
-from sdxs.train.averaged import Averaged
-from sdxs.train.features import encoder_of, load_encoder
-from sdxs.train.losses import feature_matching
-from sdxs.train.machine import DEVICE, fast, placed
-from sdxs.train.models import build_scheduler
 from sdxs.train.pairs import Pairs
-from sdxs.train.solver import Model, one_step
+from sdxs.train.parts.averaged import Averaged
+from sdxs.train.parts.features import encoder_of, load_encoder
+from sdxs.train.parts.losses import feature_matching
+from sdxs.train.parts.models import build_scheduler
+from sdxs.train.parts.solver import Model, one_step
+from sdxs.train.run import loop, stage
+from sdxs.train.run.machine import DEVICE, fast, placed
 
 
 def train(

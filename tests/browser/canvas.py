@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from sdxs.about import About
+from sdxs.page.about import About
+from sdxs.page.answers import ALONE
+from sdxs.page.ui import sketch_page
 from sdxs.picture import encode
-from sdxs.studio import ALONE
-from sdxs.ui import sketch_page
 from tests.browser.conftest import served
 from tests.browser.standin import Follower
 

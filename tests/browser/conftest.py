@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from sdxs.about import About
+from sdxs.page.about import About
+from sdxs.page.ui import Page as Blocks
+from sdxs.page.ui import text_page
 from sdxs.picture import encode
-from sdxs.ui import Page as Blocks
-from sdxs.ui import text_page
 from tests.browser.standin import Standin
 
 FLAGS = [

@@ -18,10 +18,10 @@ from playwright.sync_api import Page, sync_playwright
 from tqdm import tqdm
 
 from sdxs import SDXS
-from sdxs.about import About
+from sdxs.page.about import About
+from sdxs.page.serve import names
+from sdxs.page.ui import sketch_page
 from sdxs.picture import encode
-from sdxs.serve import names
-from sdxs.ui import sketch_page
 from tests.browser.conftest import FLAGS, chromium
 
 SEED = 0

@@ -16,11 +16,11 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from sdxs.about import FIRST_SEED
-from sdxs.serve import parser
-from sdxs.storybook.render import render
-from sdxs.storybook.scenes import Scene, Thing
-from sdxs.storybook.tracing import contours, to_bytes
+from sdxs.page.about import FIRST_SEED
+from sdxs.page.serve import parser
+from sdxs.storybook.world.render import render
+from sdxs.storybook.world.scenes import Scene, Thing
+from sdxs.storybook.world.tracing import contours, to_bytes
 from tests.browser.conftest import FLAGS, chromium
 
 PROMPT = "a red house to the left of a green tree at sunset"

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from sdxs.page.answers import ALONE
 from sdxs.picture import encode
-from sdxs.studio import ALONE
 from tests.browser.canvas import DRAWN, addresses, alone, draw, drawing, follows, note
 
 pytestmark = pytest.mark.browser

@@ -9,8 +9,8 @@ from PIL import Image
 from playwright.sync_api import Page
 
 from sdxs import SDXS
-from sdxs.about import About
-from sdxs.ui import sketch_page
+from sdxs.page.about import About
+from sdxs.page.ui import sketch_page
 from tests.browser.conftest import served, wait_for
 
 pytestmark = pytest.mark.browser

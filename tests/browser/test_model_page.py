@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import expect
 
 from sdxs import SDXS
-from sdxs.about import FIRST_SEED, About, welcome_picture
-from sdxs.ui import text_page
+from sdxs.page.about import FIRST_SEED, About, welcome_picture
+from sdxs.page.ui import text_page
 from tests.browser.conftest import served, wait_for
 
 pytestmark = pytest.mark.browser

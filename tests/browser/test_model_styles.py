@@ -7,8 +7,8 @@ from playwright.sync_api import expect
 
 import app_anime
 from sdxs import SDXS
-from sdxs.about import FIRST_SEED, About
-from sdxs.serve import parser
+from sdxs.page.about import FIRST_SEED, About
+from sdxs.page.serve import parser
 from tests.browser.conftest import served, wait_for
 
 pytestmark = pytest.mark.browser

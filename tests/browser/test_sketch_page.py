@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from sdxs.studio import BLANK
+from sdxs.page.answers import BLANK
 from tests.browser.canvas import (
     DRAWN,
     PROMPT,

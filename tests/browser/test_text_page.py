@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from sdxs.about import About
+from sdxs.page.about import About
+from sdxs.page.ui import text_page
 from sdxs.picture import encode
-from sdxs.ui import text_page
 from tests.browser.conftest import served
 from tests.browser.standin import WINDOW, Standin
 

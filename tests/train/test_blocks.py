@@ -4,10 +4,10 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
-from sdxs.architectures import UNETS
+from sdxs.bench.architectures import UNETS
 from sdxs.train.blocks import FEATURES, feature_loss, removed, source
-from sdxs.train.features import Tap
-from sdxs.train.models import PRESETS, build_large_unet, build_unet
+from sdxs.train.parts.features import Tap
+from sdxs.train.parts.models import PRESETS, build_large_unet, build_unet
 
 SD_1_5 = {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8}
 

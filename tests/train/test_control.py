@@ -10,16 +10,14 @@ import torch
 from PIL import Image
 
 from sdxs.conditions import CONDITIONS, CONTROLS, canny
-from sdxs.depth import DepthNetwork, DepthSight
-from sdxs.storybook.depth import DepthJudge, agreement
-from sdxs.storybook.render import render
-from sdxs.storybook.scenes import sample_scenes
-from sdxs.storybook.tracing import to_bytes, trace
-from sdxs.train import autoencoder, loop, stage
-from sdxs.train.machine import predict
-from sdxs.train.models import LAYOUTS, PRESETS
-from sdxs.train.steer import partly_fresh
-from sdxs.train.steered import (
+from sdxs.model.depth import DepthNetwork, DepthSight
+from sdxs.storybook.judges.depth import DepthJudge, agreement
+from sdxs.storybook.world.render import render
+from sdxs.storybook.world.scenes import sample_scenes
+from sdxs.storybook.world.tracing import to_bytes, trace
+from sdxs.train import autoencoder
+from sdxs.train.parts.models import LAYOUTS, PRESETS
+from sdxs.train.parts.steered import (
     Steered,
     full_control,
     kind_of,
@@ -27,7 +25,10 @@ from sdxs.train.steered import (
     shown,
     slim_control,
 )
-from sdxs.train.traced import control_pictures, draw, sight
+from sdxs.train.parts.traced import control_pictures, draw, sight
+from sdxs.train.run import loop, stage
+from sdxs.train.run.machine import predict
+from sdxs.train.steer import partly_fresh
 
 SIDE = 64
 
@@ -169,7 +170,7 @@ def test_control_pictures_are_made_once(control: str, tmp_path: Path, monkeypatc
     made = control_pictures(tmp_path, control, latents, vae, 1)
     assert made.pictures.shape == (3, SIDE, SIDE) and made.pictures.dtype == torch.uint8
     assert made.by == "" and made.seconds > 0
-    monkeypatch.setattr("sdxs.train.traced.draw", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr("sdxs.train.parts.traced.draw", lambda *_: pytest.fail("made again"))
     again = control_pictures(tmp_path, control, latents, vae, 1)
     assert torch.equal(made.pictures, again.pictures)
     other = autoencoder.build(12)

@@ -5,11 +5,12 @@ import itertools
 import pytest
 import torch
 
-from sdxs.schedule import add_noise
-from sdxs.train import distill, loop
-from sdxs.train.losses import score_difference, score_direction
-from sdxs.train.models import build_scheduler
-from sdxs.train.segmented import ALPHA, HOLD, eased
+from sdxs.model.schedule import add_noise
+from sdxs.train import distill
+from sdxs.train.parts.losses import score_difference, score_direction
+from sdxs.train.parts.models import build_scheduler
+from sdxs.train.parts.segmented import ALPHA, HOLD, eased
+from sdxs.train.run import loop
 
 
 def denoise(x: torch.Tensor, t: torch.Tensor, mean: torch.Tensor, covariance: torch.Tensor):

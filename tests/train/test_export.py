@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sdxs.train import export
-from sdxs.train.loop import TrainingError
+from sdxs.train.run.loop import TrainingError
 
 
 def test_a_folder_that_is_no_checkpoint_is_left_alone(tmp_path: Path) -> None:

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from sdxs.train import machine
-from sdxs.train.features import ENCODERS, Tap, encoder_of, load_encoder, of_unet, save_encoder
-from sdxs.train.latents import LABELS
-from sdxs.train.losses import feature_matching
-from sdxs.train.models import PRESETS, build_unet
+from sdxs.train.parts.features import ENCODERS, Tap, encoder_of, load_encoder, of_unet, save_encoder
+from sdxs.train.parts.latents import LABELS
+from sdxs.train.parts.losses import feature_matching
+from sdxs.train.parts.models import PRESETS, build_unet
+from sdxs.train.run import machine
 
 
 def test_encoder_features_are_what_the_unet_computes_itself():

@@ -8,8 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from sdxs.train import figures, stage
-from sdxs.train.loop import TrainingError
+from sdxs.train import figures
+from sdxs.train.run import stage
+from sdxs.train.run.loop import TrainingError
 
 
 def test_curves_of_a_run_that_was_resumed(tmp_path: Path) -> None:

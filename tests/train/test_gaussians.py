@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from sdxs.train import gaussians, loop
+from sdxs.train import gaussians
+from sdxs.train.run import loop
 
 
 @pytest.mark.parametrize("level", [5, 250, 700, 999])

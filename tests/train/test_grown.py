@@ -5,9 +5,9 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch.nn import functional as F
 
-from sdxs.train.grown import grow
-from sdxs.train.loop import TrainingError
-from sdxs.train.models import PRESETS, build_large_unet, build_unet
+from sdxs.train.parts.grown import grow
+from sdxs.train.parts.models import PRESETS, build_large_unet, build_unet
+from sdxs.train.run.loop import TrainingError
 from sdxs.train.teacher import begin_with
 
 GIVEN = torch.Generator().manual_seed(1)

@@ -5,10 +5,11 @@ import torch
 from torch.nn import functional as F
 
 from sdxs.config import STORYBOOK_WORDS
-from sdxs.storybook.render import render
-from sdxs.storybook.scenes import THINGS, sample_scenes
-from sdxs.train import latents, loop
+from sdxs.storybook.world.render import render
+from sdxs.storybook.world.scenes import THINGS, sample_scenes
 from sdxs.train.autoencoder import build
+from sdxs.train.parts import latents
+from sdxs.train.run import loop
 
 
 def test_a_batch_keeps_latents_captions_and_masks_together(tmp_path):

@@ -6,8 +6,8 @@ import torch
 from scipy.stats import entropy
 from skimage import metrics
 
-from sdxs.train.latents import LABELS
-from sdxs.train.losses import hinge, segmentation, ssim, steepness, unmasked
+from sdxs.train.parts.latents import LABELS
+from sdxs.train.parts.losses import hinge, segmentation, ssim, steepness, unmasked
 
 
 def test_ssim_of_a_thing_with_itself_is_one_and_less_with_another():

@@ -3,7 +3,8 @@
 import pytest
 
 from sdxs.config import STORYBOOK_WORDS, UNSEEN_PAIRS
-from sdxs.train import loop, pairs
+from sdxs.train import pairs
+from sdxs.train.run import loop
 
 
 def test_pairs_are_made_again_bit_for_bit_and_never_of_unseen_colours(tmp_path):

@@ -9,9 +9,10 @@ from PIL import Image
 
 from sdxs import SDXS
 from sdxs.storybook import evaluate
-from sdxs.storybook.evaluator import Evaluator
+from sdxs.storybook.judges.evaluator import Evaluator
 from sdxs.storybook.sheet import MARGIN
-from sdxs.train import evaluator, export, figures, loop, recipe, score, stage
+from sdxs.train import evaluator, export, figures, recipe, score
+from sdxs.train.run import loop, stage
 
 CHOICES = ["--ablations", "--straight"]
 PLAN = recipe.PLANS["toy"]

@@ -25,9 +25,7 @@ from sdxs.train import (
     distill,
     encoders,
     evaluator,
-    loop,
     pairs,
-    stage,
     steer,
     straighten,
     style,
@@ -39,6 +37,7 @@ from sdxs.train import (
 )
 from sdxs.train.autoencoder import build
 from sdxs.train.pairs import Pairs
+from sdxs.train.run import loop, stage
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 

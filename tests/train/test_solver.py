@@ -11,12 +11,12 @@ from diffusers import (
     StableDiffusionPipeline,
 )
 
-from sdxs.storybook.tokenizer import build_tokenizer
-from sdxs.train import machine
-from sdxs.train import solver as solver_of_ours
-from sdxs.train.lora import lora, save_style
-from sdxs.train.models import PRESETS, build_scheduler, build_text_encoder, build_unet
-from sdxs.train.solver import Model, one_step
+from sdxs.storybook.world.tokenizer import build_tokenizer
+from sdxs.train.parts import solver as solver_of_ours
+from sdxs.train.parts.lora import lora, save_style
+from sdxs.train.parts.models import PRESETS, build_scheduler, build_text_encoder, build_unet
+from sdxs.train.parts.solver import Model, one_step
+from sdxs.train.run import machine
 from sdxs.train.style import TARGETS
 
 

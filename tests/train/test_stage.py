@@ -10,10 +10,10 @@ import torch
 from diffusers import UNet2DConditionModel
 from transformers import CLIPTextModel
 
-from sdxs.train import stage
-from sdxs.train.loop import TrainingError
+from sdxs.train.parts.solver import Model
+from sdxs.train.run import stage
+from sdxs.train.run.loop import TrainingError
 from sdxs.train.score import sampling
-from sdxs.train.solver import Model
 
 COMMANDS = (
     "text", "autoencoder", "decoder", "teacher", "blocks", "straighten", "pairs", "encoders",

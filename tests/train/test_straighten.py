@@ -5,8 +5,8 @@ from diffusers import (
     DDIMScheduler,
 )
 
-from sdxs.schedule import velocity
-from sdxs.train.models import build_scheduler
+from sdxs.model.schedule import velocity
+from sdxs.train.parts.models import build_scheduler
 from sdxs.train.straighten import ddim
 
 

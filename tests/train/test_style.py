@@ -13,20 +13,31 @@ from PIL import Image
 from safetensors import safe_open
 
 from sdxs import CheckpointError, InputError
+from sdxs.checkpoint.lora_file import read_style
+from sdxs.model.styles import attach, wearing
 from sdxs.picture import read_picture
 from sdxs.storybook import draw
-from sdxs.storybook.captions import frozen_captions
-from sdxs.storybook.tokenizer import build_tokenizer
-from sdxs.styles import attach, read_style, wearing
-from sdxs.train import folder as folders
-from sdxs.train import loop, pairs, segmented, stage, style, style_distill
-from sdxs.train.folder import read_folder
-from sdxs.train.loop import TrainingError
-from sdxs.train.lora import FILE, begin_with, fingerprint, lora, merge_style, merged, save_style
-from sdxs.train.machine import predict
-from sdxs.train.models import PRESETS, build_scheduler, build_text_encoder, build_unet
-from sdxs.train.segmented import KAPPA
-from sdxs.train.solver import Model
+from sdxs.storybook.world.captions import frozen_captions
+from sdxs.storybook.world.tokenizer import build_tokenizer
+from sdxs.train import pairs, style, style_distill
+from sdxs.train.parts import folder as folders
+from sdxs.train.parts import segmented
+from sdxs.train.parts.folder import read_folder
+from sdxs.train.parts.lora import (
+    FILE,
+    begin_with,
+    fingerprint,
+    lora,
+    merge_style,
+    merged,
+    save_style,
+)
+from sdxs.train.parts.models import PRESETS, build_scheduler, build_text_encoder, build_unet
+from sdxs.train.parts.segmented import KAPPA
+from sdxs.train.parts.solver import Model
+from sdxs.train.run import loop, stage
+from sdxs.train.run.loop import TrainingError
+from sdxs.train.run.machine import predict
 from sdxs.train.style import TARGETS, learnt_below
 
 

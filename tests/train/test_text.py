@@ -4,8 +4,8 @@ import random
 
 import torch
 
-from sdxs.storybook.captions import describe
-from sdxs.storybook.scenes import sample_scenes
+from sdxs.storybook.world.captions import describe
+from sdxs.storybook.world.scenes import sample_scenes
 from sdxs.train import text
 
 

@@ -2,8 +2,8 @@
 
 import torch
 
-from sdxs.train.lora import lora, merged
-from sdxs.train.models import PRESETS, build_unet
+from sdxs.train.parts.lora import lora, merged
+from sdxs.train.parts.models import PRESETS, build_unet
 from sdxs.train.texture import TARGETS, Heads
 
 

@@ -1,0 +1,1 @@
+"""From the name of a checkpoint to checked networks; `open` is the only door."""

@@ -1,0 +1,68 @@
+"""From folders to Stable Diffusion's safety checker and its preprocessor.
+
+Knows nothing of what is done with its flags, that is `sdxs.model.safety`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+from PIL import Image
+from transformers import CLIPConfig
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+from sdxs.checkpoint.tensors import (
+    build,
+    check_numbers,
+    fill,
+    read_config,
+    read_json,
+    weights_file,
+)
+from sdxs.errors import CheckpointError, one_line
+from sdxs.model.safety import SafetyChecker
+
+CHECKERS = {"StableDiffusionSafetyChecker": StableDiffusionSafetyChecker}
+LARGEST_PICTURE = 2048  # side that the preprocessor may ask for
+MOST_PATCHES = 10_000  # that the checker may divide a picture into; the common one has 257
+PROCESSOR_SETTINGS = {
+    "crop_size", "do_center_crop", "do_convert_rgb", "do_normalize", "do_rescale", "do_resize",
+    "image_mean", "image_std", "resample", "rescale_factor", "size",
+}  # fmt: skip
+
+
+def load_safety_checker(
+    folder: Path, preprocessor: Path, device: torch.device, dtype: torch.dtype
+) -> SafetyChecker:
+    """From the folders of the network and of its preprocessor. Raises CheckpointError."""
+    file = folder / "config.json"
+    config = read_config(file, CHECKERS)
+    network = build(lambda: StableDiffusionSafetyChecker(CLIPConfig.from_dict(config)), file)
+    embeddings: Any = network.vision_model.embeddings
+    if embeddings.num_positions > MOST_PATCHES:
+        raise CheckpointError(f"{file}: image_size is beyond any real network")
+    embeddings.position_ids = torch.arange(embeddings.num_positions)[None]  # no file holds them
+    network = fill(network, weights_file(folder, "model"), torch.float32, _today)
+    network.vision_model.to(dtype)
+    return SafetyChecker(network, _load_processor(preprocessor, embeddings.image_size), device)
+
+
+def _load_processor(folder: Path, side: int) -> Any:
+    """Pictures to (B, 3, side, side); settings without a meaning here are left out."""
+    file = folder / "preprocessor_config.json"
+    settings = {key: value for key, value in read_json(file).items() if key in PROCESSOR_SETTINGS}
+    check_numbers(settings, file, most=LARGEST_PICTURE)
+    try:
+        processor = CLIPImageProcessorPil.from_dict(settings)
+        trial = processor([Image.new("RGB", (16, 8))], return_tensors="pt").pixel_values
+    except Exception as error:  # foreign settings make the library raise anything
+        raise CheckpointError(f"{file} cannot be used ({one_line(error)})") from None
+    if trial.shape != (1, 3, side, side) or not trial.isfinite().all():
+        raise CheckpointError(f"{file} does not give the {side} x {side} pixels that are needed")
+    return processor
+
+
+def _today(key: str) -> str | None:
+    key = key.replace("vision_model.vision_model.", "vision_model.")  # before transformers 5
+    return None if key.endswith("embeddings.position_ids") else key

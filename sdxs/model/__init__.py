@@ -1,0 +1,1 @@
+"""Networks at work, and the numbers that they work on."""

@@ -1,0 +1,169 @@
+"""The evaluator: a network that looks at a picture and says what it sees.
+
+It takes part in no loss: other architecture, seed and data; half of its renders went through the
+autoencoder, whose blur it must not mistake for a fault. For each kind of thing it
+looks for the place that resembles it most; whether the thing is there, where, its colour and
+its size are read off at that place. Relations follow from the places.
+"""
+
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sdxs.errors import CheckpointError, one_line
+from sdxs.storybook.world.captions import Caption
+from sdxs.storybook.world.scenes import COLOURS, GROUNDS, PLACE_X, SIZES, SKIES, THINGS
+
+IN_FRONT = 0.10  # a thing this much lower than another stands in front of it
+FEATURES = 128
+
+
+class Sight(NamedTuple):
+    """What is seen in a batch of pictures; K = 10 kinds of things.
+
+    present (B, K) logits; colour (B, K, 8), size (B, K, 2), sky (B, 3), ground (B, 4) logits;
+    where (B, K, 2): x and the y of the ground line; features (B, FEATURES).
+    """
+
+    present: Tensor
+    colour: Tensor
+    size: Tensor
+    where: Tensor
+    sky: Tensor
+    ground: Tensor
+    features: Tensor
+
+
+class Block(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.body(x))
+
+
+class Evaluator(nn.Module):
+    """Pictures (B, 3, R, R) in [-1, 1], any R that 8 divides (trained at 128), to a `Sight`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+        def halve(inputs: int, outputs: int) -> list[nn.Module]:
+            conv = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False)
+            return [conv, nn.BatchNorm2d(outputs), nn.ReLU()]
+
+        self.body = nn.Sequential(
+            *halve(3, 32),
+            *halve(32, 64),
+            Block(64),
+            *halve(64, FEATURES),
+            Block(FEATURES),
+            Block(FEATURES),
+        )
+        self.attend = nn.Conv2d(FEATURES, len(THINGS), 1)
+        self.colour = nn.Linear(FEATURES, len(COLOURS))
+        self.size = nn.Linear(FEATURES, len(SIZES))
+        self.shift = nn.Linear(FEATURES, 2)  # from the place attended to, to the ground line
+        self.sky = nn.Linear(FEATURES, len(SKIES))
+        self.ground = nn.Linear(FEATURES, len(GROUNDS))
+
+    def forward(self, picture: Tensor) -> Sight:
+        return self.read(self.body(picture))
+
+    def read(self, maps: Tensor) -> Sight:
+        """What the body's maps (B, F, h, w) say."""
+        heat = self.attend(maps).flatten(2)  # (B, K, hw)
+        weight = heat.softmax(-1)
+        at = torch.einsum("bkp,bfp->bkf", weight, maps.flatten(2))  # (B, K, F)
+        h, w = maps.shape[2:]
+        y, x = torch.meshgrid(
+            (torch.arange(h, device=maps.device) + 0.5) / h,
+            (torch.arange(w, device=maps.device) + 0.5) / w,
+            indexing="ij",
+        )
+        place = torch.stack((x.flatten(), y.flatten()), 1)  # (hw, 2)
+        half = h // 2
+        return Sight(
+            present=heat.amax(-1),
+            colour=self.colour(at),
+            size=self.size(at),
+            where=weight @ place + self.shift(at),
+            sky=self.sky(maps[:, :, :half].mean((2, 3))),
+            ground=self.ground(maps[:, :, half:].mean((2, 3))),
+            features=maps.mean((2, 3)),
+        )
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {k: v.contiguous() for k, v in self.state_dict().items()}
+        floats = {k: v.half() for k, v in state.items() if v.is_floating_point()}
+        save_file(state | floats, folder / "model.safetensors")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """The network of `save`; CheckpointError if the folder does not hold exactly that."""
+        model = cls()
+        try:
+            model.load_state_dict(load_file(folder / "model.safetensors"))
+        except (OSError, RuntimeError, SafetensorError) as error:
+            raise CheckpointError(f"no evaluator in {folder} ({one_line(error)})") from None
+        return model.float().eval()
+
+
+def check(sight: Sight, captions: list[Caption]) -> list[list[tuple[str, bool]]]:
+    """For each picture, every attribute that its caption states and whether it is seen so.
+
+    A colour or a size counts only on a thing that is there; a relation only between two.
+    """
+    present = sight.present > 0
+    colour, size = sight.colour.argmax(-1), sight.size.argmax(-1)
+    sky, ground = sight.sky.argmax(-1), sight.ground.argmax(-1)
+    results = []
+    for row, caption in enumerate(captions):
+        found = []
+        kinds = [THINGS.index(thing.kind) for thing in caption.things]
+        for kind, thing in zip(kinds, caption.things, strict=True):
+            there = bool(present[row, kind])
+            found.append(("thing", there))
+            if thing.colour is not None:
+                found.append(("colour", there and COLOURS[colour[row, kind]] == thing.colour))
+            if thing.size is not None:
+                found.append(("size", there and SIZES[size[row, kind]] == thing.size))
+        there = all(bool(present[row, kind]) for kind in kinds)
+        if caption.place is not None:
+            x = float(sight.where[row, kinds[0], 0])
+            near = min(PLACE_X, key=lambda name: abs(sum(PLACE_X[name]) / 2 - x))
+            found.append(("place", there and near == caption.place))
+        if caption.relation is not None:
+            seen = relation(*sight.where[row, kinds].tolist())
+            right = (
+                seen in ("left", "right")
+                if caption.relation == "beside"
+                else seen == caption.relation
+            )
+            found.append(("relation", there and right))
+        if caption.sky is not None:
+            found.append(("sky", SKIES[sky[row]] == caption.sky))
+        if caption.ground is not None:
+            found.append(("ground", GROUNDS[ground[row]] == caption.ground))
+        results.append(found)
+    return results
+
+
+def relation(first: tuple[float, float], second: tuple[float, float]) -> str:
+    """How the first of two places (x, y down) lies to the second."""
+    if abs(first[1] - second[1]) > IN_FRONT:
+        return "front" if first[1] > second[1] else "behind"
+    return "left" if first[0] < second[0] else "right"

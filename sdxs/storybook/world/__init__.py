@@ -1,0 +1,1 @@
+"""The drawn world: scenes, their pictures, their words."""

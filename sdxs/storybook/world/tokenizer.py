@@ -1,0 +1,53 @@
+"""A byte-pair tokenizer of the storybook's words, in the format of CLIP's."""
+
+import json
+import random
+
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from transformers import CLIPTokenizer
+
+from sdxs.storybook.world.captions import FILLERS, describe
+from sdxs.storybook.world.scenes import sample_scenes
+
+LENGTH = 32  # tokens, the start and the end included
+VOCABULARY = 1024
+START, END = "<|startoftext|>", "<|endoftext|>"
+
+
+def build_tokenizer(seed: int = 0) -> CLIPTokenizer:
+    """Learn the merges from captions. The same seed gives the same tokenizer."""
+    rng = random.Random(seed)
+    texts = [describe(scene, rng).text for scene in sample_scenes(5000, seed)] + list(FILLERS) * 20
+    learner = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    learner.normalizer = normalizers.Lowercase()
+    learner.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    learner.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=VOCABULARY - 256 - 2,
+            initial_alphabet=alphabet,
+            end_of_word_suffix="</w>",
+            show_progress=False,
+        ),
+    )
+    merges = _merges(learner)
+    # CLIP's order: bytes, bytes that end a word, merges, the two marks
+    words = alphabet + [letter + "</w>" for letter in alphabet]
+    words += [left + right for left, right in merges if left + right not in set(words)]
+    vocab = {word: index for index, word in enumerate([*words, START, END])}
+    return CLIPTokenizer(
+        vocab=vocab,
+        merges=merges,
+        unk_token=END,
+        bos_token=START,
+        eos_token=END,
+        pad_token=END,
+        model_max_length=LENGTH,
+    )
+
+
+def _merges(learner: Tokenizer) -> list[tuple[str, str]]:
+    return [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]

@@ -1,0 +1,125 @@
+"""The data of the latent stages: encoded renders and their captions, made once, then cached."""
+
+import copy
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderTiny
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from sdxs.storybook.world.captions import as_typed, describe
+from sdxs.storybook.world.render import render
+from sdxs.storybook.world.scenes import COLOURS, THINGS, Scene, sample_scenes
+from sdxs.train.parts.models import FACTOR
+from sdxs.train.run import loop
+from sdxs.train.run.machine import DEVICE, fast, placed
+
+CHUNK = 32
+LABELS = [len(THINGS) + 1, len(COLOURS) + 1]  # every kind and none; every colour and none
+EMPTY = 0.1  # share of captions left empty where a model is to learn classifier-free guidance
+
+
+class LatentSet:
+    """Scenes with their latents, (N, 4, h, w) float16. Captions are made anew each time.
+
+    seen: (N, 2, h / 2, w / 2) uint8, of each cell the share in which thing i is seen, times 255.
+    seconds: how long it took to make them.
+    """
+
+    def __init__(
+        self, scenes: list[Scene], latents: Tensor, seen: Tensor, seconds: float = 0.0
+    ) -> None:
+        self.scenes = scenes
+        self.latents = latents
+        self.seen = seen
+        self.seconds = seconds
+        self.kinds = torch.tensor([_two(THINGS.index(t.kind) for t in s.things) for s in scenes])
+        self.colours = torch.tensor(
+            [_two(COLOURS.index(t.colour) for t in s.things) for s in scenes]
+        )
+
+    def batch(
+        self, count: int, generator: torch.Generator, *, empty: float = 0.0
+    ) -> tuple[Tensor, list[str], Tensor]:
+        """Random latents (count, 4, h, w) float32, a caption of each, and where its things stand.
+
+        The last: of each cell the share of every kind and of every colour of thing, as in `shares`.
+        empty: share of the captions that are left empty.
+        """
+        return self.at(self.rows(count, generator), generator, empty=empty)
+
+    def rows(self, count: int, generator: torch.Generator) -> Tensor:
+        """Random places in the set, (count,)."""
+        return torch.randint(len(self.scenes), (count,), generator=generator)
+
+    def at(
+        self, index: Tensor, generator: torch.Generator, *, empty: float = 0.0
+    ) -> tuple[Tensor, list[str], Tensor]:
+        """What `batch` gives, of chosen places."""
+        count, rng = len(index), loop.plain(generator)
+        texts = [as_typed(describe(self.scenes[i], rng).text, rng) for i in index.tolist()]
+        if empty:
+            left = (torch.rand(count, generator=generator) < empty).tolist()
+            texts = ["" if out else text for out, text in zip(left, texts, strict=True)]
+        seen = self.seen[index].float() / 255
+        parts = [
+            shares(seen, names[index], count)
+            for names, count in ((self.kinds, len(THINGS)), (self.colours, len(COLOURS)))
+        ]
+        return self.latents[index].float(), texts, torch.cat(parts, 1)
+
+
+def _two(numbers: Iterable[int]) -> list[int]:
+    """One number per thing; a second thing that is not there is seen nowhere, so any will do."""
+    return [*numbers, 0][:2]
+
+
+def shares(seen: Tensor, names: Tensor, count: int) -> Tensor:
+    """Where each of `count` names is seen, and last where none is: (B, count + 1, h, w), sum 1.
+
+    seen: (B, 2, h, w) in [0, 1]. names: (B, 2), of thing 0 and thing 1.
+    """
+    out = seen.new_zeros(len(seen), count + 1, *seen.shape[2:])
+    for slot in (0, 1):
+        rows = names[:, slot, None, None, None].expand(-1, 1, *seen.shape[2:])
+        out.scatter_add_(1, rows, seen[:, slot : slot + 1])
+    out[:, -1] = (1 - seen.sum(1)).clamp(min=0)
+    return out
+
+
+@torch.no_grad()
+def encode_scenes(
+    folder: Path, vae: AutoencoderTiny, count: int, seed: int, resolution: int
+) -> LatentSet:
+    """Render and encode `count` scenes, or read them from `folder` if that was done before."""
+    scenes = sample_scenes(count, seed)
+    path, note = folder / "latents.safetensors", folder / "latents.json"
+    about: dict[str, Any] = {"count": count, "seed": seed, "resolution": resolution}
+    about["encoder"] = loop.fingerprint(vae.encoder)
+    known = json.loads(note.read_text()) if path.exists() and note.exists() else {}
+    if about.items() <= known.items():
+        return LatentSet(scenes, **load_file(path), seconds=known["seconds"])
+    folder.mkdir(parents=True, exist_ok=True)
+    note.unlink(missing_ok=True)
+    began = time.monotonic()
+    encoder = placed(copy.deepcopy(vae.encoder))
+    parts, masks = [], []
+    for i in tqdm(range(0, count, CHUNK), desc="latents", dynamic_ncols=True, mininterval=2):
+        drawn = render(scenes[i : i + CHUNK], resolution, DEVICE)
+        with fast():
+            z = encoder(drawn.picture.to(memory_format=torch.channels_last))
+        parts.append(z.cpu().contiguous().half())
+        masks.append((F.avg_pool2d(drawn.seen, 2 * FACTOR) * 255).round().byte().cpu())
+    data = {"latents": torch.cat(parts), "seen": torch.cat(masks)}
+    save_file(data, path)
+    with loop.replacing(note) as part:  # last: it says that the file is whole
+        seconds = time.monotonic() - began
+        part.write_text(json.dumps({**about, "seconds": round(seconds, 1)}))
+    return LatentSet(scenes, **data, seconds=seconds)

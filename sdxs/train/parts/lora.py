@@ -1,0 +1,116 @@
+"""Low-rank additions in training: into a frozen U-Net, out to a style file, merged for good.
+
+`sdxs.model.styles` reads the files again and has rows of a batch wear them; here one U-Net has one.
+"""
+
+import hashlib
+from pathlib import Path
+
+import torch
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
+from torch import Tensor, nn
+
+from sdxs.checkpoint.lora_file import read_style
+from sdxs.checkpoint.tensors import read_tensors
+from sdxs.model.styles import LowRank
+from sdxs.train.run import loop
+
+NAME = "style"
+FILE = "pytorch_lora_weights.safetensors"
+
+
+def lora(
+    unet: UNet2DConditionModel, rank: int, targets: str, name: str = NAME
+) -> list[nn.Parameter]:
+    """Give a U-Net a LoRA that changes nothing yet, and freeze the rest; the LoRA's weights.
+
+    targets: an expression that the names of its layers match. name: of the LoRA, in a state dict.
+    """
+    config = LoraConfig(r=rank, lora_alpha=rank, target_modules=targets)
+    inject_adapter_in_model(config, unet.requires_grad_(False), name)
+    return [weight for weight in unet.parameters() if weight.requires_grad]
+
+
+def merged(unet: UNet2DConditionModel) -> UNet2DConditionModel:
+    """A plain U-Net with the LoRA in its weights; the one given has them merged, too."""
+    layers = {name: part for name, part in unet.named_modules() if isinstance(part, LoraLayer)}
+    for part in layers.values():
+        part.merge()  # type: ignore[operator]
+    plain: UNet2DConditionModel = UNet2DConditionModel.from_config(unet.config)
+    weights = {
+        name.replace(".base_layer.", "."): weight
+        for name, weight in unet.state_dict().items()
+        if ".lora_" not in name
+    }
+    plain.load_state_dict(weights)
+    return plain
+
+
+def save_style(unet: UNet2DConditionModel, folder: Path) -> None:
+    """Leave a U-Net's LoRA in a folder, float16, as diffusers saves one, its alpha noted."""
+    weights = get_peft_model_state_dict(unet, adapter_name=NAME)
+    layers = {name: part for name, part in unet.named_modules() if isinstance(part, LoraLayer)}
+    one = next(iter(layers.values()))
+    facts = {
+        "r": one.r[NAME], "lora_alpha": one.lora_alpha[NAME], "target_modules": sorted(layers)
+    }  # fmt: skip
+    StableDiffusionPipeline.save_lora_weights(
+        folder,
+        unet_lora_layers={name: weight.half().contiguous() for name, weight in weights.items()},
+        unet_lora_adapter_metadata=facts,
+        weight_name=FILE,
+    )
+
+
+def begin_with(unet: UNet2DConditionModel, style: Path) -> None:
+    """Put a style of the same layers and rank into a U-Net's LoRA. Raises TrainingError."""
+    layers = {name: part for name, part in unet.named_modules() if isinstance(part, LoraLayer)}
+    plain = {name: part.get_base_layer() for name, part in layers.items()}
+    names = nn.Module()
+    for name, part in plain.items():
+        put(names, name, part)
+    found = read_style(style, {"unet": names})["unet"]
+    if found.keys() != layers.keys():
+        raise loop.TrainingError(f"{style} is for other layers than those that are trained here")
+    for name, part in layers.items():
+        for matrix, given in (("lora_A", found[name].down), ("lora_B", found[name].up)):
+            weight = getattr(part, matrix)[NAME].weight
+            if weight.shape != given.shape:
+                raise loop.TrainingError(f"{style} has another rank: give --rank {len(given)}")
+            weight.data.copy_(given)
+
+
+def put(tree: nn.Module, name: str, part: nn.Module) -> None:
+    """Hang a module into a tree of empty ones, by its dotted name."""
+    *stem, leaf = name.split(".")
+    for step in stem:
+        if step not in tree._modules:
+            tree.add_module(step, nn.Module())
+        tree = tree.get_submodule(step)
+    tree.add_module(leaf, part)
+
+
+@torch.no_grad()
+def merge_style(unet: UNet2DConditionModel, style: Path) -> None:
+    """Add a style, at full strength, to a U-Net's own weights."""
+    for layer, addition in read_style(style, {"unet": unet})["unet"].items():
+        weight = unet.get_submodule(layer).weight
+        assert isinstance(weight, Tensor)
+        weight += product(addition).to(weight)
+
+
+def fingerprint(style: Path) -> str:
+    """Tells one style from another. Raises CheckpointError for a damaged one."""
+    digest = hashlib.sha256()
+    tensors, _ = read_tensors(style / FILE)
+    for name, tensor in sorted(tensors.items()):  # a file's header has no order
+        digest.update(name.encode() + tensor.numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def product(addition: LowRank) -> Tensor:
+    """What the two thin matrices come to: a layer's weight, (out, in) or (out, in, k, k)."""
+    down, up = addition.down.float(), addition.up.float()
+    return (up.flatten(1) @ down.flatten(1)).view(up.shape[0], *down.shape[1:])

@@ -1,0 +1,116 @@
+"""U-Nets under a control, as the stages call them, and the two sizes of a control.
+
+The full one copies the multi-step U-Net's encoder (ControlNet, arXiv 2302.05543, section 3.1); the
+slim one is what is left of it when block removal has taken the middle, every second block and the
+attention (paper, section 3.1, "ControlNet"; of attention the paper removes the largest alone): it
+need not read, the U-Net does.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import ControlNetModel, UNet2DConditionModel
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sdxs.model.controls import build_control
+from sdxs.train.run import loop, stage
+
+COPIED = ("conv_in", "time_embedding", "down_blocks", "mid_block")
+EYES = (16, 32, 64, 96)  # channels of what makes a control picture 8 times smaller
+
+
+class Steered(nn.Module):
+    """A U-Net that a control steers by pictures (B, 3, H, W) in [0, 1].
+
+    Of a batch of 2 B, as guidance has it, the rows without text are not steered either: so guidance
+    strengthens the control along with the text (arXiv 2302.05543, section 3.4).
+    """
+
+    def __init__(self, unet: nn.Module, control: nn.Module, pictures: Tensor) -> None:
+        super().__init__()
+        self.unet, self.control, self.pictures = unet, control, pictures
+
+    def forward(
+        self, x: Tensor, t: Tensor, context: Tensor, return_dict: bool = False
+    ) -> tuple[Tensor]:
+        count = len(self.pictures)
+        down, middle = self.control(
+            x[:count], t[:count] if t.ndim else t, encoder_hidden_states=context[:count],
+            controlnet_cond=self.pictures, return_dict=False,
+        )  # fmt: skip
+        plain = len(x) - count
+        down = [F.pad(part, (0, 0, 0, 0, 0, 0, 0, plain)) for part in down]
+        middle = middle if middle is None else F.pad(middle, (0, 0, 0, 0, 0, 0, 0, plain))
+        v = self.unet(
+            x, t, context, down_block_additional_residuals=down,
+            mid_block_additional_residual=middle, return_dict=return_dict,
+        )[0]  # fmt: skip
+        return (v,)
+
+
+def built(unet: UNet2DConditionModel, **others: Any) -> ControlNetModel:
+    """A control of a U-Net's shapes; `others` are settings that differ."""
+    same = (
+        "in_channels", "down_block_types", "mid_block_type", "block_out_channels",
+        "layers_per_block", "cross_attention_dim", "attention_head_dim", "norm_num_groups",
+    )  # fmt: skip
+    config = {name: unet.config[name] for name in same}
+    return build_control({**config, "conditioning_embedding_out_channels": EYES, **others})
+
+
+def read_control(run: Path) -> ControlNetModel:
+    """What a stage left in its folder."""
+    folder = run / "control"
+    control = build_control(ControlNetModel.load_config(folder))
+    control.load_state_dict(load_file(folder / "diffusion_pytorch_model.safetensors"))
+    return control
+
+
+def kind_of(run: Path, unet: nn.Module) -> str:
+    """What a finished control follows. Raises TrainingError if it was made for another U-Net."""
+    made = stage.read(run)
+    if made["steers"] != loop.fingerprint(unet):
+        raise loop.TrainingError(f"the control of {run} was made for another model: give that one")
+    kind: str = made["control"]
+    return kind
+
+
+def full_control(unet: UNet2DConditionModel) -> ControlNetModel:
+    """A control that begins as the U-Net's own encoder and steers nothing yet."""
+    control = built(unet)
+    for name in COPIED:
+        part = getattr(control, name)
+        if part is not None:
+            part.load_state_dict(getattr(unet, name).state_dict())
+    return control
+
+
+def slim_control(unet: UNet2DConditionModel, full: ControlNetModel) -> ControlNetModel:
+    """A control for the tiny U-Net with the blocks of the full one that are left."""
+    stages = len(unet.config["block_out_channels"])
+    slim = built(unet, down_block_types=("DownBlock2D",) * stages, mid_block_type=None)
+    given, layers = full.state_dict(), full.config["layers_per_block"]
+    middle = "controlnet_mid_block"  # at the end of a stage that is removed, or of the last one
+    removed = full.config["mid_block_type"] is not None
+    kept = {"controlnet_down_blocks.0": "controlnet_down_blocks.0"}
+    for depth in range(stages):  # of each stage its last resnet and what halves it
+        for place in (0, 1):
+            ours, theirs = 2 * depth + 1 + place, (layers + 1) * depth + layers + place
+            kept[f"controlnet_down_blocks.{ours}"] = f"controlnet_down_blocks.{theirs}"
+    weights = {}
+    for key, own in slim.state_dict().items():
+        module, _, rest = key.rpartition(".")
+        source = given[f"{kept.get(module, module)}.{rest}"]
+        lasting = source.shape == own.shape and not (removed and module == middle)
+        weights[key] = source.clone() if lasting else own
+    slim.load_state_dict(weights)
+    return slim
+
+
+def shown(pictures: Tensor) -> Tensor:
+    """Control pictures (B, H, W) in 0..255 as a control reads them: (B, 3, H, W) in [0, 1]."""
+    unit: Tensor = (pictures.float() / 255)[:, None].expand(-1, 3, -1, -1)
+    return unit.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,126 @@
+"""Control pictures of latents, made once for a stage and cached: what its control is to follow.
+
+The paper extracts them from pictures of the multi-step model; here they come of whatever the
+latents show when decoded, with all the decoder's flaws, as they will at work.
+"""
+
+import hashlib
+import json
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderTiny
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from sdxs.checkpoint.depth import load_depth
+from sdxs.conditions import CONDITIONS
+from sdxs.errors import InputError
+from sdxs.model.depth import DepthSight
+from sdxs.storybook.world.tracing import to_bytes, trace
+from sdxs.train.run import loop, stage
+from sdxs.train.run.machine import DEVICE, fast, placed
+
+Bytes = NDArray[np.uint8]
+Draw = Callable[[Bytes, random.Random], Bytes]  # picture (H, W, 3) -> control picture (H, W)
+CHUNK = 64
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Control pictures (N, H, W) uint8; which depth network saw them, "" for none; the seconds."""
+
+    pictures: Tensor
+    by: str
+    seconds: float
+
+
+def sight(control: str, depth: Path | None, *others: Path) -> DepthSight | None:
+    """What sees depth for a control, None for one that is not about depth.
+
+    depth: the folder of a finished `sdxs.train.depth`. others: finished controls that must have
+    been made with the same. Raises TrainingError.
+    """
+    if not CONDITIONS[control].sees_depth:
+        return None
+    if depth is None:
+        raise loop.TrainingError(
+            f"a {control} control needs --depth, what sdxs.train.depth leaves behind"
+        )
+    if stage.read(depth)["kind"] != "network":
+        raise loop.TrainingError(f"{depth} is a judge, which makes no control pictures")
+    found = load_depth(depth / "depth", DEVICE)
+    for other in others:
+        if stage.read(other)["drawn_by"] != loop.fingerprint(found.network):
+            raise loop.TrainingError(f"{other} was made with another network than {depth}")
+    return found
+
+
+def draw(control: str, sees_depth: DepthSight | None = None) -> Draw:
+    """How a control's pictures are made of pictures."""
+    if control == "sketch":
+        return trace
+    row = CONDITIONS[control]
+    options = {"network": sees_depth} if row.sees_depth else {}
+
+    def made(picture: Bytes, _: random.Random) -> Bytes:
+        high, wide = picture.shape[:2]
+        try:
+            seen = row.make(Image.fromarray(picture), (wide, high), **options)
+        except InputError:  # there is nothing in it to follow
+            return np.zeros((high, wide), np.uint8)
+        return np.asarray(seen)[..., 0]
+
+    return made
+
+
+@torch.no_grad()
+def control_pictures(
+    folder: Path,
+    control: str,
+    latents: Tensor,
+    vae: AutoencoderTiny,
+    seed: int,
+    sees_depth: DepthSight | None = None,
+) -> Drawn:
+    """Of latents (N, 4, h, w), made now or read from `folder`. sees_depth: what `sight` found."""
+    by = loop.fingerprint(sees_depth.network) if sees_depth else ""
+    file, note = folder / "controls.safetensors", folder / "controls.json"
+    about = {
+        "control": control,
+        "count": len(latents),
+        "seed": seed,
+        "decoder": loop.fingerprint(vae.decoder),
+        "latents": hashlib.sha256(latents.contiguous().numpy().tobytes()).hexdigest()[:16],
+        "by": by,
+    }
+    known = json.loads(note.read_text()) if file.exists() and note.exists() else {}
+    if about.items() <= known.items():
+        return Drawn(load_file(file)["pictures"], by, known["seconds"])
+    make = draw(control, sees_depth)
+    folder.mkdir(parents=True, exist_ok=True)
+    note.unlink(missing_ok=True)
+    began = time.monotonic()
+    decoder = placed(vae.decoder)
+    parts = []
+    for i in tqdm(range(0, len(latents), CHUNK), desc=control, dynamic_ncols=True, mininterval=2):
+        z = latents[i : i + CHUNK].float().to(DEVICE, memory_format=torch.channels_last)
+        with fast():
+            pictures = to_bytes(decoder(z))
+        for number, picture in enumerate(pictures, start=i):
+            made = make(picture, random.Random(f"{seed}/{number}"))
+            parts.append(torch.from_numpy(np.ascontiguousarray(made)))
+    out = torch.stack(parts)
+    save_file({"pictures": out}, file)
+    with loop.replacing(note) as part:  # last: it says that the file is whole
+        seconds = time.monotonic() - began
+        part.write_text(json.dumps({**about, "seconds": round(seconds, 1)}))
+    return Drawn(out, by, seconds)

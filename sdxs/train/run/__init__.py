@@ -1,0 +1,1 @@
+"""What every stage shares: its options, its loop, its machine."""

@@ -1,0 +1,202 @@
+"""The loop that every stage shares: steps, progress, checkpoints, exact resume.
+
+A stage hands over what has state and a function that does one step. All chance in a step comes
+from the generator it is given, which depends on (seed, step) alone, so a run that was killed
+and resumed ends in the same weights as one never stopped. Knows nothing of models or losses.
+"""
+
+import hashlib
+import json
+import math
+import os
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from diffusers.training_utils import EMAModel
+from torch import nn
+from tqdm import tqdm
+
+from sdxs.errors import SDXSError
+from sdxs.train.run.machine import DEVICE
+
+DECAY = 0.35  # share of the steps over which a trapezoid falls to zero
+
+
+class Stateful(Protocol):
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
+
+
+class TrainingError(SDXSError):
+    """A stage that cannot go on: other settings than its checkpoint's, a diverged loss."""
+
+
+def chance(seed: int, step: int) -> torch.Generator:
+    """The generator of one step; a function of (seed, step) alone."""
+    digest = hashlib.sha256(f"{seed}/{step}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+def plain(generator: torch.Generator) -> random.Random:
+    """Python's own chance, drawn from torch's."""
+    return random.Random(int(torch.randint(2**62, (1,), generator=generator)))
+
+
+def cosine(step: int, steps: int, warmup: int = 100) -> float:
+    """Learning-rate factor: linear warm-up, then half a cosine to zero."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 + 0.5 * math.cos(math.pi * (step - warmup) / max(1, steps - warmup))
+
+
+def trapezoid(step: int, steps: int, warmup: int = 200, decay: float = DECAY) -> float:
+    """Learning-rate factor: linear warm-up, constant, linear to zero over the last share."""
+    return min(1.0, (step + 1) / warmup, (steps - step) / (decay * steps))
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+
+
+def fingerprint(network: nn.Module) -> str:
+    """Tells one set of weights from another, so that a cache never mixes them."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Where to write a file so that it is there whole or not at all."""
+    part = target.with_name(f"{target.name}.part")
+    yield part
+    with open(part, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(part, target)
+
+
+def save_state(folder: Path, step: int, state: Mapping[str, Any]) -> None:
+    """Write one checkpoint; keep the two newest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / f"state-{step:08d}.pt") as part:
+        torch.save(dict(state), part)
+    for old in sorted(folder.glob("state-*.pt"))[:-2]:
+        old.unlink()
+
+
+def load_state(folder: Path) -> dict[str, Any] | None:
+    """The newest checkpoint that is whole, or None where there is none at all.
+
+    Those that cannot be read are renamed, or a later save would count them among the two it keeps.
+    Raises TrainingError if none can be read.
+    """
+    torn: list[Path] = []
+    for path in sorted(folder.glob("state-*.pt"), reverse=True):
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # a torn file fails in many ways; the one before it is whole
+            tqdm.write(f"{path} cannot be read ({type(error).__name__}), trying the one before it")
+            torn.append(path)
+        else:
+            for other in torn:
+                other.rename(other.with_suffix(".torn"))
+            return state
+    if torn:
+        raise TrainingError(f"no checkpoint in {folder} can be read: remove it to begin again")
+    return None
+
+
+@contextmanager
+def board(folder: Path) -> Iterator[Callable[[str, float, int], Any]]:
+    """TensorBoard's `add_scalar` for a run, or nothing where TensorBoard is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        yield lambda *_: None
+        return
+    with SummaryWriter(str(folder)) as writer:
+        yield writer.add_scalar
+
+
+def run(
+    folder: Path,
+    parts: Mapping[str, Stateful],
+    step: Callable[[int, torch.Generator], Mapping[str, float]],
+    *,
+    steps: int,
+    seed: int,
+    settings: Mapping[str, Any],
+    title: str,
+    save_seconds: float = 180.0,
+    flat: float = 0.0,
+) -> float:
+    """Do the steps that are left. Returns the seconds that all steps took, resumed ones included.
+
+    `settings` must be those of the checkpoint, or `TrainingError` names the one that is not.
+    `flat` is the share of the steps in which nothing depends on how many there are; within it,
+    a run may be resumed with other `steps` and ends as if it had been begun with them.
+    """
+    settings = json.loads(json.dumps({**settings, "seed": seed, "steps": steps}))
+    state = load_state(folder)
+    first, spent = 0, 0.0
+    means: dict[str, float] = {}
+    if state is not None:
+        for name in settings.keys() | state["settings"].keys():
+            was, now = state["settings"].get(name), settings.get(name)
+            if name == "steps" and state["step"] <= flat * min(was, now):
+                continue
+            if was != now:
+                raise TrainingError(
+                    f"{folder} was begun with {name}={was}, not {now}: use that, or another --run"
+                )
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+            if isinstance(part, EMAModel):  # it stays where its state was read to
+                part.to(DEVICE)
+        first, spent, means = state["step"], state["seconds"], state.get("means", {})
+
+    def save(done: int) -> None:
+        for name, part in parts.items():
+            weights = part.parameters() if isinstance(part, nn.Module) else ()
+            if not all(weight.isfinite().all() for weight in weights):
+                raise TrainingError(f"{title}: {name} has weights that are not finite at {done}")
+        seconds = spent + time.monotonic() - began
+        states = {name: part.state_dict() for name, part in parts.items()}
+        told = {"step": done, "seconds": seconds, "means": means, "settings": settings}
+        save_state(folder, done, {**states, **told})
+
+    folder.mkdir(parents=True, exist_ok=True)
+    began = saved = time.monotonic()
+    bar = tqdm(
+        range(first, steps),
+        initial=first,
+        total=steps,
+        desc=title,
+        dynamic_ncols=True,
+        mininterval=5.0 if not os.isatty(2) else 0.2,
+    )
+    with open(folder / "metrics.jsonl", "a") as log, board(folder) as show:
+        for index in bar:
+            for name, value in step(index, chance(seed, index)).items():
+                if not math.isfinite(value):
+                    raise TrainingError(f"{title}: {name} is {value} at step {index}")
+                means[name] = value if name not in means else 0.98 * means[name] + 0.02 * value
+            if index % 20 == 0 or index + 1 == steps:
+                bar.set_postfix({name: f"{value:.4g}" for name, value in means.items()})
+                print(json.dumps({"step": index, **means}), file=log, flush=True)
+                for name, value in means.items():
+                    show(name, value, index)
+            if time.monotonic() - saved > save_seconds and index + 1 < steps:
+                save(index + 1)
+                saved = time.monotonic()
+    if first < steps:
+        save(steps)
+    return spent + time.monotonic() - began

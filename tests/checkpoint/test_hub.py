@@ -1,0 +1,327 @@
+"""The real `huggingface_hub` client against a stand-in for the Hub that may misbehave.
+
+Each fetch is a process of its own: the client reads its environment when it is imported.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import hub
+import pytest
+import torch
+from conftest import build_checkpoint, build_safety_checker
+from hub import COMMIT, Hub
+from loras import UNET_TARGETS, make_lora
+from page.test_serve import free_port
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from test_controls import build_control, drawing
+
+from sdxs import SDXS
+from sdxs.config import REAL_MODEL, SAFETY_CHECKER
+
+ROOT = Path(__file__).resolve().parents[2]
+ID = "owner/name"
+UNET = "unet/diffusion_pytorch_model.safetensors"
+FETCH = """
+import shutil, sys, time
+from collections import namedtuple
+from sdxs.errors import SDXSError
+from sdxs.checkpoint.find import resolve
+pause = time.sleep
+time.sleep = lambda seconds: pause(min(seconds, 0.05))  # the client waits longer and longer
+if len(sys.argv) > 2:
+    Usage = namedtuple("Usage", "total used free")
+    shutil.disk_usage = lambda path: Usage(10**12, 0, int(sys.argv[2]))
+try:
+    print(resolve(sys.argv[1]).folder)
+except SDXSError as error:
+    sys.exit(f"refused: {error}")
+"""
+
+CALLS = """
+import json, sys
+from sdxs.__main__ import main
+for line in json.loads(sys.argv[1]):
+    print("exit status", main(line), file=sys.stderr)
+"""
+
+Fetch = Callable[..., subprocess.CompletedProcess]
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint as people publish it, with more than is needed."""
+    folder = build_checkpoint(tmp_path_factory.mktemp("hub") / "name", large=True)
+    (folder / UNET.replace(".safetensors", ".fp16.safetensors")).write_bytes(b"half")
+    (folder / UNET.replace(".safetensors", ".bin")).write_bytes(b"pickle")
+    for file in ("README.md", "app.py", "unet/custom.py", "vae/flax_model.msgpack", "sheet.png"):
+        (folder / file).write_bytes(b"not needed")
+    return folder
+
+
+@pytest.fixture
+def standin(repository: Path) -> Iterator[Hub]:
+    with hub.serve({ID: repository}) as standin:
+        yield standin
+
+
+def environment(standin: Hub, home: Path, **more: str) -> dict[str, str]:
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))
+    }
+    for name in ("no_proxy", "NO_PROXY"):
+        kept[name] = "127.0.0.1"
+    return {**kept, "HF_ENDPOINT": standin.url, "HF_HOME": str(home), **more}
+
+
+def python(
+    standin: Hub, home: Path, code: str, *arguments: str, **more: str
+) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=ROOT,
+        env=environment(standin, home, **more),
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+@pytest.fixture
+def fetch(standin: Hub, tmp_path: Path) -> Fetch:
+    def run(checkpoint: str = ID, *arguments: str, **more: str) -> subprocess.CompletedProcess:
+        return python(standin, tmp_path / "home", FETCH, checkpoint, *arguments, **more)
+
+    return run
+
+
+def got(result: subprocess.CompletedProcess) -> Path:
+    assert result.returncode == 0, result.stderr
+    return Path(result.stdout.strip())
+
+
+def refused(result: subprocess.CompletedProcess, *words: str) -> None:
+    assert result.returncode == 1 and "Traceback" not in result.stderr, result.stderr
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("refused: ")
+    for word in words:
+        assert word in last, last
+
+
+def test_only_what_is_needed_and_only_once(
+    fetch: Fetch, standin: Hub, repository: Path, tmp_path: Path
+) -> None:
+    result = fetch()
+    folder = got(result)
+    assert folder.is_relative_to(tmp_path / "home")
+    wanted = {
+        "model_index.json", "scheduler/scheduler_config.json",
+        *(f"{part}/config.json" for part in ("unet", "vae", "vae_large", "text_encoder")),
+        *(f"{part}/diffusion_pytorch_model.safetensors" for part in ("unet", "vae", "vae_large")),
+        "text_encoder/model.safetensors",
+        *(f"tokenizer/{path.name}" for path in (repository / "tokenizer").iterdir()),
+    }  # fmt: skip
+    assert set(standin.fetched()) == wanted
+    assert len(standin.fetched()) == len(wanted)
+    for name in wanted:
+        assert (folder / name).read_bytes() == (repository / name).read_bytes()
+    assert re.search(r"owner/name: 100%.* \d.*/.* \[00:\d\d<00:\d\d, ", result.stderr)  # and time
+
+    standin.requests.clear()
+    assert got(fetch()) == folder and not standin.fetched()
+
+
+def test_half_precision_alone(tmp_path: Path, repository: Path) -> None:
+    folder = tmp_path / "half"
+    shutil.copytree(repository, folder)
+    half = {key: tensor.half() for key, tensor in load_file(folder / UNET).items()}
+    (folder / UNET).unlink()
+    save_file(half, folder / UNET.replace(".safetensors", ".fp16.safetensors"))
+    with hub.serve({ID: folder}) as standin:
+        result = python(standin, tmp_path / "home", FETCH, ID)
+    model = SDXS.load(got(result), safety=False, device="cpu", dtype="float32")
+    assert model("tree").size == (64, 64)
+
+
+def test_a_pinned_revision(fetch: Fetch, standin: Hub) -> None:
+    assert got(fetch(f"{ID}@v1")).name == COMMIT
+    assert any(path.endswith("/revision/v1") for _, path, _ in standin.requests)
+    refused(fetch(f"{ID}@v7"), f"{ID}@v7", "no revision v7")
+
+
+def test_names_that_are_not_there(fetch: Fetch) -> None:
+    refused(fetch("owner/nothing"), "owner/nothing", "is not on the Hugging Face Hub")
+
+
+def test_offline(fetch: Fetch, standin: Hub) -> None:
+    refused(fetch(HF_HUB_OFFLINE="1"), ID, "is not on this machine")
+    folder = got(fetch())
+    standin.requests.clear()
+    assert got(fetch(HF_HUB_OFFLINE="1")) == folder
+    assert not standin.requests
+
+
+def test_tokens(repository: Path, tmp_path: Path) -> None:
+    with hub.serve({ID: repository}, token="hf_secret") as standin:
+        home = tmp_path / "home"
+        refused(python(standin, home, FETCH, ID), ID, "needs permission", "hf auth login")
+        got(python(standin, home, FETCH, ID, HF_TOKEN="hf_secret"))
+
+
+def test_a_line_that_breaks_once(fetch: Fetch, standin: Hub, repository: Path) -> None:
+    standin.faults.cut["model.safetensors"] = [1000]
+    folder = got(fetch())
+    file = "text_encoder/model.safetensors"
+    assert (folder / file).read_bytes() == (repository / file).read_bytes()
+
+
+def test_a_line_that_is_dead(fetch: Fetch, standin: Hub) -> None:
+    standin.faults.cut["model.safetensors"] = [1000] * 20
+    refused(fetch(), ID, "try again")
+    standin.faults.cut.clear()
+    got(fetch())
+
+
+def test_a_slow_line(fetch: Fetch, standin: Hub) -> None:
+    standin.faults.slow["model.safetensors"] = 1.5
+    refused(fetch(HF_HUB_DOWNLOAD_TIMEOUT="1", HF_HUB_ETAG_TIMEOUT="1"), ID, "try again")
+    standin.faults.slow.clear()
+    got(fetch())
+
+
+@pytest.mark.parametrize(
+    "name", ["text_encoder/model.safetensors", "scheduler/scheduler_config.json"]
+)
+def test_a_wrong_byte(
+    fetch: Fetch, standin: Hub, repository: Path, tmp_path: Path, name: str
+) -> None:
+    """Of a file of the same size: SHA-256 says so for large files, git's SHA-1 for small ones."""
+    standin.faults.flip[Path(name).name] = [100]
+    refused(fetch(), ID, name, "arrived damaged", "try again")
+    before = set(standin.fetched())
+    assert not list((tmp_path / "home").rglob(Path(name).name))
+    standin.requests.clear()
+    folder = got(fetch())
+    assert name in before and set(standin.fetched()) & before == {name}
+    assert (folder / name).read_bytes() == (repository / name).read_bytes()
+
+
+def test_a_hub_that_does_not_answer(fetch: Fetch, standin: Hub) -> None:
+    folder = got(fetch())
+    standin.faults.slow["name"] = 60
+    result = fetch(HF_HUB_ETAG_TIMEOUT="1")
+    assert got(result) == folder and "is taken as it is here" in result.stderr
+
+
+def test_a_style_of_any_name(repository: Path, tmp_path: Path) -> None:
+    """Most styles on the Hub are one file that is called what its author liked."""
+    one, two, none = (tmp_path / name for name in ("one", "two", "none"))
+    for folder, names in ((one, ["ink"]), (two, ["ink", "oil"]), (none, [])):
+        folder.mkdir()
+        (folder / "README.md").write_text("a style")
+        for name in names:
+            save_file({"x": torch.zeros(1)}, folder / f"{name}.safetensors")
+    code = (
+        "import sys; from sdxs.checkpoint.find import find; print(find('styles', sys.argv[1], ''))"
+    )
+    with hub.serve({"a/one": one, "a/two": two, "a/none": none}) as standin:
+
+        def run(name: str) -> subprocess.CompletedProcess:
+            return python(standin, tmp_path / "home", code, name)
+
+        assert (got(run("a/one")) / "ink.safetensors").is_file()
+        for name in ("a/two", "a/none"):
+            assert f"{name} holds no file that is needed here" in run(name).stderr
+
+
+def test_a_server_in_trouble(fetch: Fetch, standin: Hub) -> None:
+    standin.faults.status["model_index.json"] = 500
+    refused(fetch(), ID, "try again")
+    standin.faults.status.clear()
+    got(fetch())
+
+
+def test_a_full_disk_is_reported_before(fetch: Fetch, standin: Hub) -> None:
+    refused(fetch(ID, "100000000"), ID, "MB free", "make room, or set HF_HOME")
+    assert not standin.fetched()
+    got(fetch(ID, "200000000"))
+
+
+@pytest.fixture(scope="module")
+def published(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """All repositories of the published model, by name, with their layouts; tiny and random."""
+    from diffusers import UNet2DConditionModel
+
+    root = tmp_path_factory.mktemp("published")
+    lora = make_lora(UNet2DConditionModel.from_pretrained(repository / "unet"), UNET_TARGETS)
+    lora.save_pretrained(root / "anime")
+    weights = root / "anime" / "adapter_model.safetensors"
+    torch.save(load_file(weights), weights.with_suffix(".bin"))  # as published: a pickle
+    weights.unlink()
+    checker = build_safety_checker(root / "checker", share=1)
+    shutil.copy(checker / "feature_extractor/preprocessor_config.json", checker / "safety_checker")
+    return {
+        REAL_MODEL: repository,
+        f"{REAL_MODEL}-anime": root / "anime",
+        f"{REAL_MODEL}-sketch": build_control(root / "sketch"),
+        SAFETY_CHECKER: checker / "safety_checker",
+    }
+
+
+def test_from_the_cold_to_the_page(published: dict[str, Path], tmp_path: Path) -> None:
+    names = ["--checkpoint", REAL_MODEL, "--styles", "anime", "--controls", "sketch"]
+    port = free_port()
+    log = tmp_path / "log"
+    with hub.serve(published) as standin, log.open("w") as errors:
+        app = subprocess.Popen(
+            [sys.executable, "app.py", "--public", "--port", port, *names],
+            cwd=ROOT,
+            env=environment(standin, tmp_path / "home"),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+        try:
+            assert app.stdout and f":{port}/" in app.stdout.readline(), log.read_text()
+            page = urllib.request.urlopen(f"http://127.0.0.1:{port}/config", timeout=100).read()
+        finally:
+            app.terminate()
+            app.communicate(timeout=100)
+    for name in published:
+        assert f"fetching {name}" in log.read_text() and f"{name}: 100%" in log.read_text()
+    assert b"anime" in page and b"A safety checker looks at every picture" in page
+
+
+def test_the_real_names_with_style_control_and_checker(
+    published: dict[str, Path], tmp_path: Path
+) -> None:
+    """From the cold to the picture, by the command line."""
+    drawing().save(tmp_path / "drawing.png")
+    steer = ["--control", "sketch", "--control-image", str(tmp_path / "drawing.png")]
+    calls = [
+        [],
+        ["--no-safety"],
+        ["--no-safety", "--style", "anime"],
+        ["--no-safety", "--style", "anime", *steer],
+        ["--style", "anine"],
+    ]
+    pictures = [str(tmp_path / f"{number}.png") for number in range(len(calls))]
+    start = ["a red house", "--checkpoint", REAL_MODEL, "--output"]
+    lines = [[*start, file, *options] for file, options in zip(pictures, calls, strict=True)]
+    with hub.serve(published) as standin:
+        result = python(standin, tmp_path / "home", CALLS, json.dumps(lines))
+    assert result.returncode == 0, result.stderr
+    said = result.stderr.split("exit status ")
+    assert [part[0] for part in said[1:]] == ["0", "0", "0", "0", "2"], result.stderr
+    assert ["the picture was blurred" in part for part in said] == [True, *[False] * 5]
+    assert "did you mean anime" in said[4]
+    assert len({Image.open(file).tobytes() for file in pictures[:4]}) == 4

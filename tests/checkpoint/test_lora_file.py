@@ -1,0 +1,386 @@
+"""Style files: each layout gives the picture that its own library gives; bad files, an error."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import build_checkpoint
+from loras import PROMPTS, UNET_TARGETS, close, kohya, load, make_lora
+from safetensors.torch import load_file, save_file
+
+from sdxs import SDXS, CheckpointError
+from sdxs.checkpoint.find import weights_folder
+from sdxs.storybook.world.artists import HANDS
+
+
+def with_diffusers(checkpoint: Path, change: Any) -> torch.Tensor:
+    """Pictures of diffusers' pipeline after `change(pipeline)`."""
+    from diffusers import DiffusionPipeline
+
+    pipeline = DiffusionPipeline.from_pretrained(checkpoint, dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    change(pipeline)
+    seeds = [torch.Generator("cpu").manual_seed(seed) for seed in (1, 2)]
+    with torch.no_grad():
+        latents = pipeline(
+            PROMPTS,
+            num_inference_steps=1,
+            guidance_scale=1.0,
+            generator=seeds,
+            output_type="latent",
+        ).images
+        return pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample
+
+
+def test_a_peft_folder(tiny_checkpoint: Path, peft_folder: Path, tiny_model: SDXS) -> None:
+    from peft import PeftModel
+
+    def change(pipeline: Any) -> None:
+        pipeline.unet = PeftModel.from_pretrained(pipeline.unet, peft_folder)
+
+    model = load(tiny_checkpoint, anime=peft_folder)
+    styled = model(PROMPTS, seed=[1, 2], style="anime", output_type="pt")
+    close(styled, with_diffusers(tiny_checkpoint, change))
+    plain = tiny_model(PROMPTS, seed=[1, 2], output_type="pt")
+    assert (styled - plain).abs().max() > 0.01
+    assert torch.equal(model(PROMPTS, seed=[1, 2], output_type="pt"), plain)
+    nothing = model(PROMPTS, seed=[1, 2], style="anime", style_scale=0, output_type="pt")
+    assert torch.equal(nothing, plain)
+    rows = model(PROMPTS, seed=[1, 2], style=[None, "anime"], output_type="pt")
+    close(rows[0], plain[0])
+    close(rows[1], styled[1])
+    half = model(PROMPTS, seed=[1, 2], style="anime", style_scale=[0.5, 1], output_type="pt")
+    close(half[1], styled[1])
+    assert (half[0] - styled[0]).abs().max() > 1e-3 < (half[0] - plain[0]).abs().max()
+
+
+def test_the_pickled_adapter(tiny_checkpoint: Path, peft_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "anime"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_bytes((peft_folder / "adapter_config.json").read_bytes())
+    weights = load_file(peft_folder / "adapter_model.safetensors")
+    torch.save(weights, folder / "adapter_model.bin")
+    ours = load(tiny_checkpoint, anime=folder)(PROMPTS, style="anime", output_type="pt")
+    theirs = load(tiny_checkpoint, anime=peft_folder)(PROMPTS, style="anime", output_type="pt")
+    assert torch.equal(ours, theirs)
+
+
+def test_a_pickle_with_code_in_it(tiny_checkpoint: Path, peft_folder: Path, tmp_path: Path) -> None:
+    class Canary:
+        def __reduce__(self) -> Any:
+            return open, (str(tmp_path / "ran"), "w")
+
+    folder = tmp_path / "anime"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_bytes((peft_folder / "adapter_config.json").read_bytes())
+    torch.save({"x": Canary()}, folder / "adapter_model.bin")
+    with pytest.raises(CheckpointError, match="more than named tensors"):
+        load(tiny_checkpoint, anime=folder)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("kind", ["bytes", "elsewhere", "shared"])
+def test_a_small_pickle_that_claims_to_be_large(
+    kind: str, tiny_checkpoint: Path, unet_lora: Any, tmp_path: Path
+) -> None:
+    class Many:
+        def __reduce__(self) -> Any:
+            return bytearray, (10**9,)
+
+    shapes = {
+        key: tensor.shape for key, tensor in unet_lora.state_dict().items() if ".lora_" in key
+    }
+    one = torch.zeros(max(shape.numel() for shape in shapes.values()))
+    content: dict[str, dict[str, Any]] = {
+        "bytes": {"x": Many()},
+        "elsewhere": {key: torch.zeros(shape, device="meta") for key, shape in shapes.items()},
+        "shared": {key: one[: shape.numel()].view(shape) for key, shape in shapes.items()},
+    }
+    file = tmp_path / "adapter_model.bin"
+    torch.save(content[kind], file)
+    with pytest.raises(CheckpointError, match=r"more than named tensors|an unusual way"):
+        load(tiny_checkpoint, anime=file)
+
+
+def test_a_diffusers_file(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+    from diffusers.utils import convert_state_dict_to_diffusers
+    from peft import get_peft_model_state_dict
+    from transformers import CLIPTextModel
+
+    def layers(model: Any) -> dict[str, torch.Tensor]:
+        state = convert_state_dict_to_diffusers(get_peft_model_state_dict(model))
+        return {key.removeprefix("base_model.model."): tensor for key, tensor in state.items()}
+
+    unet = make_lora(
+        UNet2DConditionModel.from_pretrained(tiny_checkpoint / "unet"), ["to_q", "to_v"], alpha=4
+    )
+    text = make_lora(
+        CLIPTextModel.from_pretrained(tiny_checkpoint / "text_encoder"), ["q_proj"], alpha=4
+    )
+    StableDiffusionPipeline.save_lora_weights(
+        tmp_path,
+        unet_lora_layers=layers(unet),
+        text_encoder_lora_layers=layers(text),
+    )
+    model = load(tiny_checkpoint, soft=tmp_path / "pytorch_lora_weights.safetensors")
+    wanted = with_diffusers(tiny_checkpoint, lambda pipeline: pipeline.load_lora_weights(tmp_path))
+    close(model(PROMPTS, seed=[1, 2], style="soft", output_type="pt"), wanted)
+
+
+def close_to_diffusers(checkpoint: Path, file: Path) -> SDXS:
+    """Check a style file's pictures against those of diffusers; the model that has it."""
+    model = load(checkpoint, soft=file)
+    wanted = with_diffusers(checkpoint, lambda pipeline: pipeline.load_lora_weights(file))
+    close(model(PROMPTS, seed=[1, 2], style="soft", output_type="pt"), wanted)
+    assert (model(PROMPTS, seed=[1, 2], output_type="pt") - wanted).abs().max() > 0.01
+    return model
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("style", HANDS)
+def test_those_that_ship(style: str) -> None:
+    close_to_diffusers(weights_folder("storybook"), weights_folder(f"styles/{style}"))
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"use_rslora": True}, {"alpha_pattern": {"attn1.to_q": 2, "conv_in": 6}}]
+)
+def test_what_diffusers_notes_in_its_file(
+    settings: dict[str, Any], tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+    from peft import get_peft_model_state_dict
+
+    plain = UNet2DConditionModel.from_pretrained(tiny_checkpoint / "unet")
+    unet = make_lora(plain, UNET_TARGETS, **settings)
+    weights = get_peft_model_state_dict(unet).items()
+    StableDiffusionPipeline.save_lora_weights(
+        tmp_path,
+        unet_lora_layers={key.removeprefix("base_model.model."): part for key, part in weights},
+        unet_lora_adapter_metadata=unet.peft_config["default"].to_dict(),
+    )
+    file = tmp_path / "pytorch_lora_weights.safetensors"
+    close_to_diffusers(tiny_checkpoint, file)
+
+
+@pytest.mark.parametrize("settings", [{"use_rslora": True}, {"alpha_pattern": {"to_v": 1}}])
+def test_what_peft_notes_beside_its_file(
+    settings: dict[str, Any], tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    from diffusers import UNet2DConditionModel
+    from peft import PeftModel
+
+    plain = UNet2DConditionModel.from_pretrained(tiny_checkpoint / "unet")
+    make_lora(plain, UNET_TARGETS, **settings).save_pretrained(tmp_path)
+
+    def change(pipeline: Any) -> None:
+        pipeline.unet = PeftModel.from_pretrained(pipeline.unet, tmp_path)
+
+    wanted = with_diffusers(tiny_checkpoint, change)
+    for path in (tmp_path, tmp_path / "adapter_model.safetensors"):  # settings lie beside it
+        model = load(tiny_checkpoint, soft=path)
+        close(model(PROMPTS, seed=[1, 2], style="soft", output_type="pt"), wanted)
+
+
+def test_diffusers_files_of_2023(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    """Attention processors, and a text encoder's projections by their names of then."""
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextModel
+
+    unet = make_lora(
+        UNet2DConditionModel.from_pretrained(tiny_checkpoint / "unet"),
+        ["to_q", "to_k", "to_v", "to_out.0"], alpha=4,
+    )  # fmt: skip
+    text = make_lora(
+        CLIPTextModel.from_pretrained(tiny_checkpoint / "text_encoder"), ["q_proj"], alpha=4
+    )
+    weights = {}
+    for model in (unet, text):
+        for key, tensor in model.state_dict().items():
+            layer, lora, rest = key.removeprefix("base_model.model.").partition(".lora_")
+            if not lora:
+                continue
+            stem, _, last = layer.removesuffix(".0").rpartition(".")
+            old = f"unet.{stem}.processor.{last}_lora"
+            if model is text:
+                old = f"text_encoder.text_model.{layer}.lora_linear_layer"
+            weights[f"{old}.{'down' if rest[0] == 'A' else 'up'}.weight"] = tensor
+    file = tmp_path / "soft.safetensors"
+    save_file(weights, file)
+    close_to_diffusers(tiny_checkpoint, file)
+
+
+def test_a_kohya_file(tiny_checkpoint: Path, unet_lora: Any, tmp_path: Path) -> None:
+    from transformers import CLIPTextModel
+
+    text = make_lora(
+        CLIPTextModel.from_pretrained(tiny_checkpoint / "text_encoder"),
+        ["q_proj", "out_proj", "fc1"],
+    )
+    file = tmp_path / "ink.safetensors"
+    weights = {k: v for k, v in kohya(unet_lora, "lora_unet_", 2).items() if "conv_in" not in k}
+    weights |= kohya(text, "lora_te_text_model_", 2)
+    save_file({key: tensor.contiguous() for key, tensor in weights.items()}, file)
+
+    def change(pipeline: Any) -> None:
+        pipeline.load_lora_weights(file, adapter_name="ink")
+        pipeline.set_adapters("ink", 0.6)
+
+    model = load(tiny_checkpoint, ink=file)
+    inked = model(PROMPTS, seed=[1, 2], style="ink", style_scale=0.6, output_type="pt")
+    close(inked, with_diffusers(tiny_checkpoint, change))
+
+
+STABILITY = {  # SDXL's U-Net in diffusers' words -> in those of its publisher, and of kohya
+    "conv_in": "input_blocks.0.0",
+    "down_blocks.0.resnets.0": "input_blocks.1.0",
+    "down_blocks.0.resnets.1": "input_blocks.2.0",
+    "down_blocks.0.downsamplers.0.conv": "input_blocks.3.0.op",
+    "down_blocks.1.resnets.0": "input_blocks.4.0",
+    "down_blocks.1.attentions.0": "input_blocks.4.1",
+    "down_blocks.1.resnets.1": "input_blocks.5.0",
+    "down_blocks.1.attentions.1": "input_blocks.5.1",
+    "down_blocks.1.downsamplers.0.conv": "input_blocks.6.0.op",
+    "down_blocks.2.resnets.0": "input_blocks.7.0",
+    "down_blocks.2.attentions.0": "input_blocks.7.1",
+    "down_blocks.2.resnets.1": "input_blocks.8.0",
+    "down_blocks.2.attentions.1": "input_blocks.8.1",
+    "mid_block.resnets.0": "middle_block.0",
+    "mid_block.attentions.0": "middle_block.1",
+    "mid_block.resnets.1": "middle_block.2",
+    "up_blocks.0.resnets.0": "output_blocks.0.0",
+    "up_blocks.0.attentions.0": "output_blocks.0.1",
+    "up_blocks.0.resnets.1": "output_blocks.1.0",
+    "up_blocks.0.attentions.1": "output_blocks.1.1",
+    "up_blocks.0.resnets.2": "output_blocks.2.0",
+    "up_blocks.0.attentions.2": "output_blocks.2.1",
+    "up_blocks.0.upsamplers.0": "output_blocks.2.2",
+    "up_blocks.1.resnets.0": "output_blocks.3.0",
+    "up_blocks.1.attentions.0": "output_blocks.3.1",
+    "up_blocks.1.resnets.1": "output_blocks.4.0",
+    "up_blocks.1.attentions.1": "output_blocks.4.1",
+    "up_blocks.1.resnets.2": "output_blocks.5.0",
+    "up_blocks.1.attentions.2": "output_blocks.5.1",
+    "up_blocks.1.upsamplers.0": "output_blocks.5.2",
+    "up_blocks.2.resnets.0": "output_blocks.6.0",
+    "up_blocks.2.resnets.1": "output_blocks.7.0",
+    "up_blocks.2.resnets.2": "output_blocks.8.0",
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
+    "conv_out": "out.2",
+}
+STABILITY_RESNET = {
+    "conv1": "in_layers.2",
+    "conv2": "out_layers.3",
+    "time_emb_proj": "emb_layers.1",
+    "conv_shortcut": "skip_connection",
+}
+
+
+def stability(layer: str) -> str:
+    place = next(place for place in STABILITY if layer == place or layer.startswith(f"{place}."))
+    rest = layer.removeprefix(place).removeprefix(".")
+    return f"{STABILITY[place]}.{STABILITY_RESNET.get(rest, rest)}".removesuffix(".")
+
+
+def test_a_kohya_file_for_sdxl(tmp_path: Path) -> None:
+    """The U-Net's layers in Stability's words, and two text encoders."""
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+    checkpoint = build_checkpoint(tmp_path / "sdxl", kind="sdxl")
+    linears = ["linear_1", "linear_2", "ff.net.0.proj", "ff.net.2", "proj_out"]
+    convolutions = ["conv_out", "conv2", "conv_shortcut", "conv"]
+    unet = UNet2DConditionModel.from_pretrained(checkpoint / "unet")
+    one = CLIPTextModel.from_pretrained(checkpoint / "text_encoder")
+    two = CLIPTextModelWithProjection.from_pretrained(checkpoint / "text_encoder_2")
+    many = UNET_TARGETS + linears + convolutions  # so many that less of each will do
+    text = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
+    weights = {
+        **kohya(make_lora(unet, many, std=0.1), "lora_unet_", 2, stability),
+        **kohya(make_lora(one, text), "lora_te1_text_model_", 2),
+        **kohya(make_lora(two, text), "lora_te2_", 2),
+    }
+    assert {"lora_unet_input_blocks_3_0_op.alpha", "lora_unet_label_emb_0_0.alpha"} <= set(weights)
+    file = tmp_path / "ink.safetensors"
+    save_file({key: tensor.contiguous() for key, tensor in weights.items()}, file)
+    wanted = with_diffusers(checkpoint, lambda pipeline: pipeline.load_lora_weights(file))
+    model = load(checkpoint, ink=file)
+    close(model(PROMPTS, seed=[1, 2], style="ink", output_type="pt"), wanted)
+    assert (model(PROMPTS, seed=[1, 2], output_type="pt") - wanted).abs().max() > 0.1
+
+
+def test_a_style_of_another_model(
+    tiny_checkpoint: Path, peft_folder: Path, tiny_model: SDXS, tmp_path: Path
+) -> None:
+    before = tiny_model(PROMPTS, output_type="pt")
+    weights = load_file(peft_folder / "adapter_model.safetensors")
+    config = json.loads((peft_folder / "adapter_config.json").read_text())
+    key = next(key for key in weights if key.endswith("lora_A.weight"))
+    cases: list[tuple[dict[str, torch.Tensor], dict[str, Any], str]] = [
+        (
+            {**weights, "base_model.model.elsewhere.lora_A.weight": torch.zeros(4, 4)},
+            {},
+            "no layer of",
+        ),
+        ({**weights, key: torch.zeros(4, 3)}, {}, "made for another model"),
+        ({k: v for k, v in weights.items() if k != key}, {}, "one of its two matrices"),
+        ({**weights, key: weights[key] * torch.nan}, {}, "not finite"),
+        ({}, {}, "empty"),
+        (weights, {"use_dora": True}, "DoRA"),
+        (weights, {"lora_alpha": "eight"}, "must be numbers"),
+        (weights, {"peft_type": "LOHA"}, "LOHA is not supported"),
+        (weights, {"lora_alpha": {"unet": 8}, "unet": "x"}, "must be numbers"),
+        (weights, {"alpha_pattern": {"(a+)+$": 2}}, "not a layer's name"),
+        ({**weights, key: weights[key][:3]}, {}, "matrices of the ranks 3 and 4"),
+        (weights, {"r": 8}, "has the rank 4, its settings say 8"),
+        (weights, {"init_lora_weights": "pissa"}, "began as pissa is not supported"),
+        ({**weights, key: weights[key].int()}, {}, "no floating point numbers"),
+        (weights, {"lora_alpha": None}, "must be numbers"),
+    ]
+    for number, (tensors, settings, message) in enumerate(cases):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        save_file(tensors, folder / "adapter_model.safetensors")
+        (folder / "adapter_config.json").write_text(json.dumps(config | settings))
+        with pytest.raises(CheckpointError, match=message) as caught:
+            load(tiny_checkpoint, other=folder)
+        assert str(folder) in str(caught.value) and "\n" not in str(caught.value)
+    whole = (peft_folder / "adapter_model.safetensors").read_bytes()
+    (folder / "adapter_model.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CheckpointError, match=r"adapter_model\.safetensors is damaged"):
+        load(tiny_checkpoint, other=folder)
+    assert torch.equal(tiny_model(PROMPTS, output_type="pt"), before)  # what was loaded before
+
+
+def test_an_alpha_that_is_missing(
+    tiny_checkpoint: Path, unet_lora: Any, peft_folder: Path, tmp_path: Path
+) -> None:
+    whole = kohya(unet_lora, "lora_unet_", 2)
+    one = next(key for key in whole if key.endswith(".alpha"))
+    none = {key: tensor for key, tensor in whole.items() if not key.endswith(".alpha")}
+    odd = {**whole, one: torch.tensor(float("nan")).to(torch.float8_e4m3fn)}
+    cases = [
+        ({key: tensor for key, tensor in whole.items() if key != one}, "has no alpha"),
+        (none, "has no alpha"), (odd, "is not a number"),
+    ]  # fmt: skip
+    for weights, message in cases:
+        file = tmp_path / "ink.safetensors"
+        save_file(weights, file)
+        with pytest.raises(CheckpointError, match=message):
+            load(tiny_checkpoint, ink=file)
+    for name in ("my.safetensors", "adapter_model.safetensors"):
+        alone = tmp_path / name
+        alone.write_bytes((peft_folder / "adapter_model.safetensors").read_bytes())
+        with pytest.raises(CheckpointError, match=r"there is no .*adapter_config\.json"):
+            load(tiny_checkpoint, ink=alone)
+    config = json.loads((peft_folder / "adapter_config.json").read_text())
+    del config["lora_alpha"]
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="lora_alpha, which says how strong"):
+        load(tiny_checkpoint, ink=alone)

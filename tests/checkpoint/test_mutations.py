@@ -1,0 +1,144 @@
+"""Five hundred malformed checkpoints and styles: one line each, quickly, and nothing is run."""
+
+import json
+import random
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import build_checkpoint, build_control, build_safety_checker
+from loras import UNET_TARGETS, make_lora
+from mutations import CONTROL_MUTATIONS, MUTATIONS, STYLE, STYLE_MUTATIONS, WEIGHTS, Mutation
+from safetensors.torch import load_file, save_file
+
+from sdxs import SDXS, CheckpointError
+from sdxs.checkpoint.lora_file import read_style
+from sdxs.checkpoint.parts import load_control, load_parts
+
+COUNT = 500
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Checkpoints, a style and a control before anything was done to them."""
+    from diffusers import UNet2DConditionModel
+
+    root = tmp_path_factory.mktemp("sound")
+    for kind in ("sd15", "sdxl"):
+        folder = build_checkpoint(root / kind, kind=kind, large=kind == "sd15")
+        build_safety_checker(folder, share=0)
+    unet = UNet2DConditionModel.from_pretrained(root / "sd15" / "unet")
+    make_lora(unet, UNET_TARGETS).save_pretrained(root / "style")
+    build_control(root / "control")
+    return {folder.name: folder for folder in root.iterdir()}
+
+
+def memory(name: str) -> int:
+    """Bytes of this process: "VmRSS" now, "VmHWM" at most since `forget_peak`."""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if name in line) * 1024
+
+
+def forget_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+@contextmanager
+def bounded(size: int, problems: list[str], name: str) -> Iterator[None]:
+    """Two seconds and 50 MB beyond the file's size, not more. Memory is seen on Linux alone."""
+    linux = sys.platform == "linux"
+    if linux:
+        forget_peak()
+        before = memory("VmRSS")
+    start = time.process_time()  # the machine may be busy with something else
+    yield
+    took = time.process_time() - start
+    if took > 2:
+        problems.append(f"{name}: {took:.1f} s")
+    if linux and (grown := memory("VmHWM") - before) > size + 50e6:
+        problems.append(f"{name}: {grown / 1e6:.0f} MB for {size / 1e6:.0f}")
+
+
+def load(checkpoint: Path) -> SDXS:
+    return SDXS.load(checkpoint, safety=True, device="cpu", dtype="float32")
+
+
+def test_five_hundred(sound: dict[str, Path], tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    parts = load_parts(sound["sd15"], torch.float32)
+    networks = {"unet": parts.unet, **parts.text.networks}
+    kinds: list[tuple[list[Mutation], list[str], Callable[[Path], Any]]] = [
+        (MUTATIONS, ["sd15", "sdxl"], load),
+        (STYLE_MUTATIONS, ["style"], lambda folder: read_style(folder, networks)),
+        (CONTROL_MUTATIONS, ["control"], lambda folder: load_control(folder, torch.float32, parts)),
+    ]
+    for _, names, read in kinds:
+        for name in names:
+            read(sound[name])  # it would load, and all is warm
+    problems: list[str] = []
+    for number in range(COUNT):
+        rng = random.Random(number)
+        mutation = rng.choice([one for mutations, _, _ in kinds for one in mutations])
+        names, read = next(rest for mutations, *rest in kinds if mutation in mutations)
+        folder = tmp_path / "it"
+        shutil.copytree(sound[rng.choice(names)], folder)
+        mutation(rng, folder, canary)
+        size = max(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        name = f"{number} {mutation.__name__}"
+        with bounded(size, problems, name):
+            try:
+                read(folder)
+                problems.append(f"{name}: loaded")
+            except CheckpointError as error:
+                if "\n" in str(error) or len(str(error)) > 600 or str(folder) not in str(error):
+                    problems.append(f"{name}: {error!r}")
+            except BaseException as error:
+                problems.append(f"{name}: {type(error).__name__} {error}")
+        shutil.rmtree(folder)
+    assert not problems, "\n".join(problems)
+    assert not canary.exists()
+
+
+def test_large_files_are_not_read_in_vain(sound: dict[str, Path], tmp_path: Path) -> None:
+    """A U-Net in float16 and a style, of 100 MB each, of which the last thing is wrong."""
+    from diffusers import UNet2DConditionModel
+
+    networks = {"unet": load_parts(sound["sd15"], torch.float32).unet}
+    read_style(sound["style"], networks)  # warm
+    problems: list[str] = []
+
+    folder = tmp_path / "large"
+    shutil.copytree(sound["sd15"], folder)
+    config = json.loads((folder / "unet/config.json").read_text())
+    config |= {"block_out_channels": [128, 512, 512]}
+    with torch.device("meta"):
+        shapes = UNet2DConditionModel.from_config(config).state_dict()
+    weights = {key: torch.zeros(meta.shape, dtype=torch.float16) for key, meta in shapes.items()}
+    del weights[max(weights)]
+    (folder / "unet/config.json").write_text(json.dumps(config))
+    save_file(weights, folder / WEIGHTS[0])
+    size = (folder / WEIGHTS[0]).stat().st_size
+    del weights
+    with bounded(size, problems, "unet"), pytest.raises(CheckpointError, match="missing"):
+        load(folder)
+
+    style = tmp_path / "style"
+    shutil.copytree(sound["style"], style)
+    weights = load_file(style / STYLE)
+    for key, tensor in weights.items():
+        repeats = [8000 // tensor.shape[0] if "lora_A" in key else 1, 1, 1, 1]
+        repeats[1] = 1 if "lora_A" in key else 8000 // tensor.shape[1]
+        weights[key] = tensor.repeat(repeats[: tensor.ndim]).half()
+    weights[max(weights)][-1] = torch.nan
+    save_file(weights, style / STYLE)
+    large = (style / STYLE).stat().st_size
+    del weights
+    with bounded(large, problems, "style"), pytest.raises(CheckpointError, match="not finite"):
+        read_style(style, networks)
+    assert not problems and min(size, large) > 50e6, (problems, size, large)

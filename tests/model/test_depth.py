@@ -1,0 +1,121 @@
+"""Networks that see depth: our own kind, and Depth Anything as transformers computes it."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from model.test_controls import build_control
+from sdxs import SDXS, CheckpointError
+from sdxs.checkpoint.depth import load_depth
+from sdxs.model.depth import DepthNetwork, DepthSight
+
+CPU = torch.device("cpu")
+
+
+def build_depth(folder: Path, **settings: Any) -> Path:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        DepthNetwork(**{"widths": (8, 8, 16), **settings}).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def anything(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Depth Anything's layout, tiny and random."""
+    from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config
+
+    folder = tmp_path_factory.mktemp("depth") / "anything"
+    backbone = Dinov2Config(
+        hidden_size=32, num_hidden_layers=4, num_attention_heads=2, image_size=56, patch_size=14,
+        out_indices=[1, 2, 3, 4], reshape_hidden_states=False, apply_layernorm=True,
+    )  # fmt: skip
+    config = DepthAnythingConfig(
+        backbone_config=backbone, reassemble_hidden_size=32, neck_hidden_sizes=[8, 8, 16, 16],
+        fusion_hidden_size=16, head_hidden_size=8, patch_size=14,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        DepthAnythingForDepthEstimation(config).save_pretrained(folder)
+    return folder
+
+
+def noise(size: tuple[int, int]) -> Image.Image:
+    rng = np.random.default_rng(0)
+    rough = Image.fromarray(rng.integers(0, 255, (6, 6, 3), dtype=np.uint8))
+    return rough.resize(size, Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize("size", [(128, 128), (300, 200), (40, 90)])
+def test_depth_anything_equals_transformers(anything: Path, size: tuple[int, int]) -> None:
+    from transformers import DepthAnythingForDepthEstimation
+    from transformers.models.dpt.image_processing_pil_dpt import DPTImageProcessorPil
+
+    picture = noise(size)
+    processor = DPTImageProcessorPil(
+        size={"height": 56, "width": 56}, keep_aspect_ratio=True, ensure_multiple_of=14,
+        resample=3, image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225],
+    )  # fmt: skip
+    pixels = processor(picture, return_tensors="pt").pixel_values
+    with torch.no_grad():
+        theirs = DepthAnythingForDepthEstimation.from_pretrained(anything)(pixels).predicted_depth
+    theirs = torch.nn.functional.interpolate(theirs[None], size[::-1], mode="bicubic")[0, 0]
+    ours = load_depth(anything, CPU)(picture)
+    assert ours.shape == size[::-1] and ours.std() > 0
+    assert np.abs(ours - theirs.numpy()).max() < 1e-4
+
+
+def test_our_own(tmp_path: Path) -> None:
+    sight = load_depth(build_depth(tmp_path), CPU)
+    for size in ((64, 64), (50, 30), (9, 8)):
+        near = sight(noise(size))
+        assert near.shape == size[::-1] and near.dtype == np.float32 and near.std() > 0
+
+
+def test_a_model_sees_depth(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    control = build_control(tmp_path / "depth-control")
+    build_depth(tmp_path / "weights/depth")
+    shutil.copytree(tiny_checkpoint, tmp_path / "weights/storybook")
+    monkeypatch.setenv("SDXS_WEIGHTS", str(tmp_path / "weights"))
+    options = {"device": "cpu", "dtype": "float32"}
+    model = SDXS.load("storybook", controls={"near": str(control)}, **options)
+    seen = model.condition("depth", noise((90, 70)))
+    assert seen.size == model.size and seen.getextrema()[0] == (0, 255)
+    assert model("tree", control="near", control_image=seen).size == model.size
+    (tmp_path / "weights/depth/config.json").unlink()  # it was loaded once, and is kept
+    assert model.condition("depth", noise((90, 70))).tobytes() == seen.tobytes()
+    with pytest.raises(CheckpointError, match=r"config\.json is missing"):
+        SDXS.load("storybook", **options).condition("depth", noise((90, 70)))
+
+
+def test_other_checkpoints_ask_the_hub(tiny_checkpoint: Path, monkeypatch: Any) -> None:
+    asked = []
+    monkeypatch.setattr(
+        "sdxs.checkpoint.find.repository", lambda name, *_: asked.append(name) or Path("none")
+    )
+    model = SDXS.load(tiny_checkpoint, device="cpu", dtype="float32")
+    with pytest.raises(CheckpointError, match="config"):
+        model.condition("depth", noise((90, 70)))
+    assert asked == ["depth-anything/Depth-Anything-V2-Small-hf"]
+
+
+def test_damaged_ones(anything: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"config\.json is missing"):
+        load_depth(tmp_path, CPU)
+    folder = build_depth(tmp_path / "own")
+    config = json.loads((folder / "config.json").read_text())
+    for change, message in [
+        ({"widths": [8, 8, 24]}, "shape"),
+        ({"widths": [10**7, 8]}, "widths"),
+        ({"widths": "wide"}, "no network can be built"),
+        ({"_class_name": "os.system"}, "no network of this kind"),
+    ]:
+        (folder / "config.json").write_text(json.dumps({**config, **change}))
+        with pytest.raises(CheckpointError, match=message):
+            load_depth(folder, CPU)
+    assert isinstance(load_depth(anything, CPU), DepthSight)

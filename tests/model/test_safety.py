@@ -1,0 +1,214 @@
+"""The safety checker flags what diffusers' own flags, and nothing flagged is shown on any path."""
+
+import json
+import logging
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import build_safety_checker, noisy_images
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from sdxs import SDXS, CheckpointError, InputError, SafetyWarning
+from sdxs.checkpoint.checker import load_safety_checker
+from sdxs.model.safety import hide
+from sdxs.page.about import About, welcome_picture
+from sdxs.page.answers import Studio
+from sdxs.picture import to_pictures
+
+PROMPTS = ["a red house", "a big blue tree", "ball", "sunset"]
+
+
+@pytest.fixture
+def checked(edited: Callable[..., Path]) -> Callable[[float], Path]:
+    """`checked(share)`: a checkpoint whose own checker flags about that share of all pictures."""
+
+    def make(share: float) -> Path:
+        return build_safety_checker(edited(), share)
+
+    return make
+
+
+def load(folder: Path, **options: Any) -> SDXS:
+    return SDXS.load(folder, device="cpu", dtype="float32", **options)
+
+
+def test_it_flags_what_diffusers_flags(checked: Callable[[float], Path]) -> None:
+    from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    folder = checked(0.5)
+    own = folder / "safety_checker", folder / "feature_extractor"
+    theirs = StableDiffusionSafetyChecker.from_pretrained(own[0]).eval()
+    processor = CLIPImageProcessorPil.from_pretrained(own[1])
+    images = noisy_images(24, seed=1)
+    pixels = processor(to_pictures(images), return_tensors="pt").pixel_values
+    wanted = theirs(pixels, [np.zeros(1)] * 24)[1]
+    assert 0 < sum(wanted) < 24
+    ours = load_safety_checker(*own, torch.device("cpu"), torch.float32)
+    assert ours.flags(images) == [bool(flag) for flag in wanted]
+
+
+def test_what_is_flagged_is_blurred_on_every_path(
+    checked: Callable[[float], Path], tiny_model: SDXS
+) -> None:
+    model = load(checked(1))
+    assert model.safety == "on"
+    plain = tiny_model(PROMPTS, output_type="pt")
+    with pytest.warns(SafetyWarning, match="4 of 4 were blurred") as caught:
+        images = model(PROMPTS, output_type="pt")
+    assert caught[0].filename == __file__
+    assert torch.equal(images, hide(plain, [True] * 4))
+    with pytest.warns(SafetyWarning, match="the picture was blurred"):
+        picture = model(PROMPTS[0])
+    assert picture.tobytes() == to_pictures(images[:1])[0].tobytes()
+    with pytest.warns(SafetyWarning):
+        assert not torch.equal(model(PROMPTS, decoder="large", output_type="pt"), plain)
+
+
+def test_a_hidden_picture_shows_nothing(tiny_model: SDXS) -> None:
+    images = tiny_model(PROMPTS, output_type="pt")
+    blurred = hide(images, [True, False, True, False])
+    assert torch.equal(blurred[1::2], images[1::2])
+    for row in (0, 2):
+        steps = (blurred[row].diff(dim=-1).abs().max(), images[row].diff(dim=-1).abs().max())
+        assert steps[0] < steps[1] / 4
+    assert hide(images, [False] * 4) is images
+
+
+def test_harmless_pictures_stay(checked: Callable[[float], Path], tiny_model: SDXS) -> None:
+    images = load(checked(0))(PROMPTS, output_type="pt")
+    assert torch.equal(images, tiny_model(PROMPTS, output_type="pt"))
+
+
+def test_off_missing_and_needless(
+    checked: Callable[[float], Path], tiny_checkpoint: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "sdxs"):
+        assert load(checked(1), safety=False).safety == "off"
+        assert "the safety checker is off" in caplog.text
+        assert load(tiny_checkpoint).safety == "missing"
+        assert "hf download" in caplog.text
+        assert SDXS.load("storybook", safety=True).safety == "needless"
+        assert "harmless world" in caplog.text
+    with pytest.raises(InputError, match="safety must be"):
+        load(tiny_checkpoint, safety="on")
+
+
+@pytest.mark.parametrize("file", ["safety_checker/config.json", "safety_checker/model.safetensors"])
+def test_a_damaged_checker(
+    file: str, checked: Callable[[float], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = checked(1)
+    (folder / file).write_bytes(b"{}")
+    with pytest.raises(CheckpointError, match=Path(file).name):
+        load(folder, safety=True)
+    assert load(folder).safety == "missing"
+    assert Path(file).name in caplog.text
+
+
+def test_the_published_layout(checked: Callable[[float], Path], tmp_path: Path) -> None:
+    """One folder, the keys of older days, a preprocessor of the first ones."""
+    folder = checked(0.5)
+    flat = tmp_path / "flat"
+    shutil.copytree(folder / "safety_checker", flat)
+    weights = load_file(flat / "model.safetensors")
+    save_file(
+        {
+            **{key.replace("vision_model.", "vision_model.vision_model.", 1): tensor
+               for key, tensor in weights.items()},
+            "vision_model.vision_model.embeddings.position_ids": torch.arange(5)[None],
+        },
+        flat / "model.safetensors",
+    )  # fmt: skip
+    settings = {
+        "crop_size": 32, "do_center_crop": True, "do_convert_rgb": True, "do_normalize": True,
+        "do_resize": True, "feature_extractor_type": "CLIPFeatureExtractor",
+        "image_mean": [0.48145466, 0.4578275, 0.40821073],
+        "image_std": [0.26862954, 0.26130258, 0.27577711], "resample": 3, "size": 32,
+    }  # fmt: skip
+    (flat / "preprocessor_config.json").write_text(json.dumps(settings))
+    images = noisy_images(16, seed=2)
+    device, dtype = torch.device("cpu"), torch.float32
+    old = load_safety_checker(flat, flat, device, dtype)
+    new = load_safety_checker(
+        folder / "safety_checker", folder / "feature_extractor", device, dtype
+    )
+    assert old.flags(images) == new.flags(images)
+    assert 0 < sum(new.flags(images)) < 16
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"size": 10**6}, "beyond any real network"),
+        ({"crop_size": {"height": 16, "width": 16}}, "32 x 32"),
+        ({"image_std": [0, 0, 0]}, "preprocessor_config.json"),
+        ({"image_mean": "wish"}, "cannot be used"),
+    ],
+)
+def test_a_preprocessor_that_does_not_fit(
+    settings: dict[str, Any], message: str, checked: Callable[[float], Path]
+) -> None:
+    folder = checked(1)
+    file = folder / "feature_extractor" / "preprocessor_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | settings))
+    with pytest.raises(CheckpointError, match=message):
+        load(folder, safety=True)
+
+
+def test_a_checker_for_endless_pictures(checked: Callable[[float], Path]) -> None:
+    folder = checked(1)
+    file = folder / "safety_checker" / "config.json"
+    config = json.loads(file.read_text())
+    config["vision_config"] |= {"image_size": 12_000, "patch_size": 1}
+    file.write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="image_size is beyond any real network"):
+        load(folder, safety=True)
+
+
+def test_each_blurred_picture_is_said_to_be() -> None:
+    code = (
+        "import warnings; from sdxs import SafetyWarning\n"
+        "for _ in range(3): warnings.warn('blurred', SafetyWarning)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stderr.count("SafetyWarning: blurred") == 3
+
+
+def test_a_page_does_not_open_with_a_hidden_picture(
+    checked: Callable[[float], Path], tiny_model: SDXS
+) -> None:
+    about = About(examples=("tree",))
+    assert welcome_picture(load(checked(1)), about) is None
+    assert welcome_picture(tiny_model, about) is not None
+
+
+def test_nothing_in_a_preprocessor_replaces_code(checked: Callable[[float], Path]) -> None:
+    folder = checked(0)
+    file = folder / "feature_extractor" / "preprocessor_config.json"
+    odd = {"_preprocess": "x", "preprocess": 1, "__class__": "y"}
+    file.write_text(json.dumps(json.loads(file.read_text()) | odd))
+    load(folder, safety=True)("tree")
+
+
+def test_the_page_says_why() -> None:
+    import asyncio
+    import warnings
+
+    def generate(prompt: str, *, seed: int) -> Image.Image:
+        warnings.warn("the picture was blurred: for a reason", SafetyWarning, stacklevel=2)
+        return Image.new("RGB", (8, 8))
+
+    answer = asyncio.run(Studio(generate).paint({"prompt": "a", "seed": 0}))
+    assert answer["note"] == "the picture was blurred: for a reason"
+    assert answer["kind"] == "warning" and answer["picture"]

@@ -1,0 +1,129 @@
+"""Every scheduler that people save with one-step models: diffusers' picture, or a refusal."""
+
+import dataclasses
+import inspect
+import itertools
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import pytest
+import torch
+
+from sdxs import SDXS, CheckpointError
+from sdxs.checkpoint.find import resolve
+from sdxs.checkpoint.parts import load_parts, load_scheduler
+
+PROMPTS, SEEDS = ["a red house", "a big blue tree at night"], [7, 1]
+SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+CLASSES: dict[str, list[dict[str, Any]]] = {  # class -> further settings to try
+    "DDPMScheduler": [
+        {"clip_sample": clip, "variance_type": variance}
+        for clip in (False, True)
+        for variance in ("fixed_small", "fixed_large")
+    ],
+    "DDIMScheduler": [
+        {"clip_sample": clip, "set_alpha_to_one": one, "steps_offset": int(not one)}
+        for clip in (False, True)
+        for one in (False, True)
+    ],
+    "DEISMultistepScheduler": [{}, {"steps_offset": 1}],
+    "EulerDiscreteScheduler": [{}, {"steps_offset": 1}, {"use_karras_sigmas": True}],
+    "EulerAncestralDiscreteScheduler": [{}],
+    "DPMSolverMultistepScheduler": [
+        {"algorithm_type": kind, "final_sigmas_type": final}
+        for kind in ("dpmsolver++", "sde-dpmsolver++", "dpmsolver")
+        for final in ("zero", "sigma_min")
+    ],
+    "DPMSolverSinglestepScheduler": [{}, {"final_sigmas_type": "sigma_min"}],
+    "LCMScheduler": [{"clip_sample": False}, {"clip_sample": True}],
+    "UniPCMultistepScheduler": [{}, {"solver_type": "bh1"}, {"final_sigmas_type": "sigma_min"}],
+    "PNDMScheduler": [{"skip_prk_steps": True}, {"skip_prk_steps": False}],
+}
+SPACINGS = ("linspace", "leading", "trailing")
+PREDICTIONS = ("epsilon", "v_prediction", "sample")
+
+
+def spacings(name: str) -> list[dict[str, str]]:
+    known = inspect.signature(getattr(diffusers, name)).parameters
+    named = [{"timestep_spacing": spacing} for spacing in SPACINGS]
+    return named if "timestep_spacing" in known else [{}]
+
+
+CASES = [
+    (name, {**settings, **spacing, "prediction_type": prediction})
+    for name, choices in CLASSES.items()
+    for settings, spacing, prediction in itertools.product(choices, spacings(name), PREDICTIONS)
+]
+
+
+@pytest.fixture(scope="module")
+def pipeline(tiny_checkpoint: Path) -> Any:
+    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(
+        tiny_checkpoint, safety_checker=None
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+@pytest.fixture(scope="module")
+def parts(tiny_checkpoint: Path) -> Any:
+    return load_parts(tiny_checkpoint, torch.float32)
+
+
+def theirs(pipeline: Any, folder: Path, name: str) -> torch.Tensor | None:
+    """diffusers' latents of one step; None where it cannot, or not in one."""
+    generators = [torch.Generator("cpu").manual_seed(seed) for seed in SEEDS]
+    try:
+        pipeline.scheduler = getattr(diffusers, name).from_pretrained(folder)
+        latents = pipeline(
+            PROMPTS,
+            num_inference_steps=1,
+            guidance_scale=1.0,
+            generator=generators,
+            output_type="latent",
+        ).images
+    except Exception:  # of any kind: it cannot
+        return None
+    one = len(pipeline.scheduler.timesteps) == 1
+    return latents if one and latents.isfinite().all() else None
+
+
+def case_name(case: Any) -> str:
+    name, settings = case
+    return "-".join([name.removesuffix("Scheduler"), *map(str, settings.values())])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("case", CASES, ids=case_name)
+def test_as_diffusers_or_not_at_all(
+    case: Any, pipeline: Any, parts: Any, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    name, settings = case
+    config = {"_class_name": name, **SD, **settings}
+    (tmp_path / "scheduler_config.json").write_text(json.dumps(config))
+    wanted = theirs(pipeline, tmp_path, name)
+    if wanted is None:
+        with pytest.raises(CheckpointError, match=f"scheduler_config.json.*{name}") as caught:
+            load_scheduler(tmp_path, 4)
+        assert "\n" not in str(caught.value)
+        return
+    one_step = load_scheduler(tmp_path, 4)
+    source = resolve(tiny_checkpoint)
+    model = SDXS(
+        dataclasses.replace(parts, one_step=one_step), source, torch.device("cpu"), torch.float32
+    )
+    with torch.no_grad():
+        pictures = pipeline.vae.decode(wanted / pipeline.vae.config.scaling_factor).sample
+    assert (model(PROMPTS, seed=SEEDS, output_type="pt") - pictures).abs().max() < 1e-4
+
+
+def test_the_common_ones_can(tmp_path: Path) -> None:
+    """So that the test above cannot pass by refusing everything."""
+    for name in set(CLASSES) - {"PNDMScheduler", "DPMSolverSinglestepScheduler"}:
+        getattr(diffusers, name)(**SD, timestep_spacing="trailing").save_pretrained(tmp_path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert load_scheduler(tmp_path, 4).timestep.item() >= 900

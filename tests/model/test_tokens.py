@@ -1,0 +1,84 @@
+"""Ids as diffusers makes them, and the words that do not fit."""
+
+import threading
+import time
+
+import pytest
+from conftest import WINDOW, seeded_prompts, tiny_tokenizer
+
+from sdxs.model.tokens import PromptReader
+
+
+@pytest.fixture(scope="module")
+def reader() -> PromptReader:
+    return PromptReader(tiny_tokenizer(), WINDOW)
+
+
+PROMPTS = [
+    "a red house",
+    "A  RED\n\nhouse ,  at SUNSET!",
+    "zebra",
+    "🦊 in the fôrest",
+    "a\x00\x1b[31m tree",
+    "   ",
+    "a red house and a green tree and a blue ball at sunset at night",
+    "<|endoftext|> a tree",
+    "x" * 500,
+]
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_ids_are_those_of_diffusers(prompt: str, reader: PromptReader) -> None:
+    theirs = tiny_tokenizer()(
+        [prompt], padding="max_length", max_length=WINDOW, truncation=True, return_tensors="pt"
+    )
+    assert reader.ids([prompt]).tolist() == theirs.input_ids.tolist()
+
+
+def test_what_fits_is_not_cut(reader: PromptReader) -> None:
+    for prompt in ("a red house", " ", "", "a " * (WINDOW - 2), "a" + " " * 100_000):
+        assert reader.cut_off(prompt) == ""
+
+
+def test_what_does_not_fit_is_named(reader: PromptReader) -> None:
+    fits = "a " * (WINDOW - 2)
+    assert reader.cut_off(fits + "Red house") == "Red house"
+    assert reader.cut_off("a " * (WINDOW - 4) + "zebra  tree") == "zebra  tree"  # a whole word
+    assert reader.cut_off("z" * 20) == "z" * (20 - WINDOW + 2)  # one that is too long by itself
+    assert reader.cut_off(fits + "\ud83d 🦊") == "? 🦊"
+
+
+def test_a_hundred_kilobytes_are_quick(reader: PromptReader) -> None:
+    for text in ("a red house " * 9_000, "x" * 100_000, "🦊" * 30_000, " " * 99_000 + "tree ball"):
+        start = time.perf_counter()
+        assert reader.ids([text]).shape == (1, WINDOW)
+        rest = reader.cut_off(text)
+        assert time.perf_counter() - start < 1
+        assert (rest == "") == text.startswith(" ") and text.strip().endswith(rest)
+
+
+def test_threads(reader: PromptReader) -> None:
+    """The library's own call fails with "Already borrowed" here."""
+    prompts = seeded_prompts(200)
+    wanted = reader.ids(prompts).tolist()
+    wrong: list[object] = []
+
+    def work() -> None:
+        try:
+            for prompt, ids in zip(prompts, wanted, strict=True):
+                if reader.ids([prompt]).tolist() != [ids] or reader.cut_off(prompt):
+                    wrong.append(prompt)
+        except Exception as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_the_window_is_the_smaller_one() -> None:
+    assert PromptReader(tiny_tokenizer(), 8).length == 8
+    assert PromptReader(tiny_tokenizer(), 100).length == WINDOW

@@ -1,0 +1,136 @@
+"""The served page without a browser: the interface for programs, and what is closed."""
+
+import http.client
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from sdxs.page.about import About
+from sdxs.page.answers import data_url
+from sdxs.page.guard import LARGEST_BODY, is_foreign_file
+from sdxs.page.ui import Page, sketch_page, text_page
+from sdxs.picture import encode
+
+
+def generate(prompt: str, *, seed: int) -> Image.Image:
+    if prompt == "boom":
+        raise RuntimeError("a secret of the server")
+    return Image.new("RGB", (32, 32), (len(prompt) % 256, seed % 256, 99))
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    page = text_page(generate)
+    page.launch(server_name="127.0.0.1", quiet=True, prevent_thread_lock=True)
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def client(page: Page) -> Client:
+    return Client(page.local_url, verbose=False)
+
+
+def test_generate_gives_the_bytes_that_the_page_shows(client):
+    file = client.predict(prompt="a red house", seed=7, api_name="/generate")
+    assert Path(file).read_bytes() == encode(generate("a red house", seed=7))
+    file = client.predict("a red house", 2**63 - 1, api_name="/generate")
+    assert Path(file).read_bytes() == encode(generate("a red house", seed=2**63 - 1))
+    file = client.predict("a red house", api_name="/generate")
+    assert Path(file).read_bytes() == encode(generate("a red house", seed=0))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "seed", "message"),
+    [("", 0, "prompt is empty"), ("a", -1, "seed '-1'"), ("a", "x", "whole number")],
+)
+def test_generate_explains_a_mistake(client, prompt, seed, message):
+    with pytest.raises(AppError, match=message):
+        client.predict(prompt, seed, api_name="/generate")
+
+
+def test_generate_tells_no_secrets(client):
+    with pytest.raises(AppError) as caught:
+        client.predict("boom", 0, api_name="/generate")
+    assert "secret" not in str(caught.value)
+
+
+def test_generate_is_all_that_programs_see(client):
+    named = client.view_api(return_format="dict")
+    assert list(named["named_endpoints"]) == ["/generate"]
+    assert not named["unnamed_endpoints"]
+    parameters = named["named_endpoints"]["/generate"]["parameters"]
+    assert [one["parameter_name"] for one in parameters] == ["prompt", "seed"]
+
+
+def test_generate_of_a_canvas_follows_a_drawing():
+    """The same bytes as the page's, for a drawing given as a data URL."""
+
+    def follow(prompt: str, *, seed: int, **steer: Any) -> Image.Image:
+        shade = steer["control_image"].getpixel((0, 0)) if steer else 7
+        return Image.new("RGB", (32, 32), (shade, round(100 * steer.get("control_scale", 0)), 9))
+
+    page = sketch_page(
+        follow, lambda name, picture: picture.convert("L"), about=About(conditions=("sketch",))
+    )
+    page.launch(server_name="127.0.0.1", quiet=True, prevent_thread_lock=True)
+    try:
+        client = Client(page.local_url, verbose=False)
+        drawn = Image.new("RGB", (8, 8), (90, 90, 90))
+        drawn.putpixel((7, 7), (0, 0, 0))
+        url = data_url(encode(drawn, "png"), "png")
+        file = client.predict("a", 1, url, 0.5, api_name="/generate")
+        image = drawn.convert("L")
+        wanted = follow("a", seed=1, control_image=image, control_scale=0.5)
+        assert Path(file).read_bytes() == encode(wanted)
+        file = client.predict("a", 1, api_name="/generate")
+        assert Path(file).read_bytes() == encode(follow("a", seed=1))
+        with pytest.raises(AppError, match="no PNG, JPEG or WebP"):
+            client.predict("a", 1, "data:text/html;base64,PGI+", api_name="/generate")
+    finally:
+        page.close()
+
+
+def ask(page: Page, method: str, path: str, body: bytes = b"", **headers: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", page.server_port, timeout=60)
+    connection.request(method, path, body, {"Content-Type": "application/json", **headers})
+    return connection.getresponse().status
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gradio_api/file=http://127.0.0.1/",
+        "/gradio_api/file=https://example.com/a.png",
+        "/gradio_api/file=%68ttp://example.com",
+        "/gradio_api/file=HTTP%3A%2F%2Fexample.com",
+        "/gradio_api/file=%2568ttps%253A%252F%252Fexample.com",
+        "/gradio_api/file/http://example.com",
+    ],
+)
+def test_no_files_from_elsewhere(page, path):
+    assert ask(page, "GET", path) == 403
+
+
+def test_what_a_public_page_must_not_have_is_closed(page):
+    assert ask(page, "GET", "/gradio_api/file=/etc/passwd") == 403
+    assert ask(page, "GET", "/gradio_api/mcp/") == 404
+    assert ask(page, "GET", "/monitoring") == 403
+
+
+def test_large_bodies_are_refused(page):
+    assert ask(page, "POST", "/gradio_api/component_server/", b"x" * (LARGEST_BODY + 1)) == 413
+    assert ask(page, "POST", "/gradio_api/upload", b"", **{"Content-Length": "many"}) >= 400
+    body = json.dumps({"data": [], "component_id": 10**9, "fn_name": "paint"}).encode()
+    assert ask(page, "POST", "/gradio_api/component_server/", body) >= 400  # and goes on
+
+
+def test_own_files_are_not_foreign():
+    assert not is_foreign_file("/gradio_api/file=/tmp/gradio/abc/picture.jpg")
+    assert not is_foreign_file("/assets/index-abc.js")

@@ -1,0 +1,149 @@
+"""Scores of a control: of known sets of pixels, and of a painter that follows perfectly."""
+
+import random
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sdxs.conditions import CONDITIONS
+from sdxs.config import UNSEEN_PAIRS
+from sdxs.storybook import controlled
+from sdxs.storybook.controlled import contradicted, f1, lines, mean, measure, share
+from sdxs.storybook.judges.depth import DepthJudge
+from sdxs.storybook.judges.evaluator import Evaluator
+from sdxs.storybook.world.captions import OPPOSITE, describe
+from sdxs.storybook.world.render import render
+from sdxs.storybook.world.scenes import Scene, sample_scenes
+from sdxs.storybook.world.tracing import to_bytes
+
+SIDE = 64
+
+
+def line(column: int, length: int = 20) -> np.ndarray:
+    page = np.zeros((32, 32), bool)
+    page[5 : 5 + length, column] = True
+    return page
+
+
+def test_f1_of_known_sets() -> None:
+    assert f1(line(10), line(10), 1) == 1
+    assert f1(line(10), line(11), 1) == 1 and f1(line(10), line(12), 1) == 0
+    assert f1(line(10), line(12), 2) == 1
+    assert f1(line(10) | line(20), line(10), 1) == pytest.approx(2 / 3)  # half of it is surplus
+    assert f1(line(10), line(10) | line(20), 1) == pytest.approx(2 / 3)  # half of it is missing
+    empty = np.zeros((32, 32), bool)
+    assert f1(empty, line(10), 1) == f1(line(10), empty, 1) == f1(empty, empty, 1) == 0
+
+
+def test_lines_are_where_the_edges_are() -> None:
+    page = np.full((64, 64, 3), 40, np.uint8)
+    page[20:44, 20:44] = (250, 220, 90)
+    square = np.zeros((64, 64), np.uint8)
+    cv2.rectangle(square, (20, 20), (43, 43), 255, 1)
+    for control in ("canny", "sketch"):
+        assert f1(lines(page, control), square > 0, 2) > 0.95
+    assert not lines(np.zeros((64, 64, 3), np.uint8), "sketch").any()
+
+
+def test_the_mean_and_its_interval() -> None:
+    values = torch.randn(400, generator=torch.Generator().manual_seed(0)).tolist()
+    row = mean(values)
+    assert row["mean"] == pytest.approx(np.mean(values), abs=1e-4) and row["n"] == 400
+    reach = 1.96 * np.std(values, ddof=1) / 20
+    assert row["upper"] - row["mean"] == pytest.approx(reach, abs=2e-4)
+    assert row["mean"] - row["lower"] == pytest.approx(reach, abs=2e-4)
+
+
+def where(scene: Scene) -> Any:
+    """What a caption says of places: of a lone thing its own, of two what each is to the other."""
+    caption = describe(scene, random.Random(1), drop=0.0)
+    if caption.relation is None:
+        return caption.place
+    first, second = caption.things
+    return {first.kind: caption.relation, second.kind: OPPOSITE[caption.relation]}
+
+
+def test_a_contradiction_has_other_colours_and_places() -> None:
+    rng = random.Random(0)
+    for scene in sample_scenes(50, 1, unseen="any"):
+        other = contradicted(scene, rng)
+        assert other.layout == scene.layout
+        order = -1 if scene.layout == "depth" else 1  # the farther one comes to the front
+        for a, b in zip(scene.things, other.things[::order], strict=True):
+            assert a.kind == b.kind and a.height == b.height
+            assert a.colour != b.colour and (b.colour, b.kind) not in UNSEEN_PAIRS
+        if scene.layout == "side":
+            assert [b.x for b in other.things] == [1 - a.x for a in scene.things]
+        assert where(scene) != where(other)
+
+
+class Painter:
+    """Paints the scenes that are scored: exactly at full strength, else the same empty grey."""
+
+    size, device = (SIDE, SIDE), torch.device("cpu")
+
+    def __init__(self) -> None:
+        self.scenes = sample_scenes(30, controlled.SEED)
+        self.seen: list[Any] = []
+
+    def condition(self, name: str, picture: Image.Image) -> Image.Image:
+        return CONDITIONS[name].make(picture, self.size)
+
+    def __call__(self, prompts: list[str], **options: Any) -> torch.Tensor:
+        self.seen.append((prompts, options))
+        assert len(prompts) == len(options["seed"]) == len(options["control_image"])
+        if options["control_scale"] < 1:
+            return torch.zeros(len(prompts), 3, SIDE, SIDE)
+        return render([self.scenes[seed] for seed in options["seed"]], SIDE).picture
+
+
+@pytest.mark.parametrize("control", ["canny", "sketch", "depth"])
+def test_a_perfect_painter(control: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def told(pictures: torch.Tensor, captions: list[Any]) -> list[list[tuple[str, bool]]]:
+        asked.append([caption.text for caption in captions])
+        return [[("colour", bool(picture.std() > 0))] for picture in pictures]
+
+    monkeypatch.setattr(Evaluator, "load", lambda _: lambda pictures: pictures)
+    monkeypatch.setattr(controlled, "check", told)
+
+    class Exact(DepthJudge):
+        def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+            wanted = render(scenes[: len(pictures)], SIDE)
+            exact = torch.equal(pictures, wanted.picture.clamp(-1, 1))
+            return wanted.depth if exact else torch.zeros_like(wanted.depth)
+
+    monkeypatch.setattr(DepthJudge, "load", lambda _: Exact())
+    monkeypatch.setattr(controlled, "load_depth", lambda *_: lambda seen: np.asarray(seen)[..., 0])
+    painter = Painter()
+    scenes = painter.scenes[:25]
+    scores = measure(painter, control, 25)  # type: ignore[arg-type]
+    names = ("depth", "relief") if control == "depth" else ("lines",)
+    for name in names:
+        for what in ("strength 1", "contradicted"):
+            assert scores[f"{name}, {what}"]["mean"] == pytest.approx(1, abs=1e-6)
+        for what in ("strength 0", "strength 0.75"):
+            assert scores[f"{name}, {what}"]["mean"] == 0
+    assert scores[f"{names[-1]}, another scene"]["mean"] < 0.7  # all depths are alike, not reliefs
+    assert scores["A, controlled"] == share([[("colour", True)]] * 25, "A")
+    assert scores["colour, contradicted"] == scores["A, controlled"]
+    assert scores["A, plain"]["share"] == 0
+    prompts = [prompts for prompts, _ in painter.seen]
+    assert asked == [prompts[0], prompts[4], prompts[5]] and prompts[5] != prompts[4] == prompts[0]
+    assert {options["control_scale"] for _, options in painter.seen} == set(controlled.STRENGTHS)
+    if control == "sketch":  # a hand's, not the clean contours
+        ours = np.asarray(painter.seen[0][1]["control_image"][0])
+        clean = lines(to_bytes(render(scenes[:1], SIDE).picture)[0], control)
+        assert ((ours > 127) != clean).any()
+
+
+def test_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert controlled.main(["--control", "canny", "--count", "1"]) == 2
+    assert "at least 2" in capsys.readouterr().err
+    assert controlled.main(["--control", "canny", "--folder", "nowhere"]) == 2
+    assert "nowhere" in capsys.readouterr().err

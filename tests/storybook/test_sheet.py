@@ -1,0 +1,67 @@
+"""Sample sheets: what is laid out is what the model paints."""
+
+import random
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from sdxs import SDXS
+from sdxs.storybook import sheet
+from sdxs.storybook.sheet import HEADS, MARGIN, NAMES, SEED
+from sdxs.storybook.world.captions import describe, frozen_captions
+from sdxs.storybook.world.scenes import sample_scenes
+
+
+def cell(
+    page: Image.Image, row: int, column: int, size: tuple[int, int], first: int = MARGIN
+) -> bytes:
+    x, y = NAMES + column * (size[0] + MARGIN), first + row * (size[1] + MARGIN)
+    return page.crop((x, y, x + size[0], y + size[1])).tobytes()
+
+
+def test_controls_and_styles(
+    tiny_checkpoint: Path, tiny_control: Path, tiny_style: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "sheet.png"
+    options = ["--checkpoint", str(tiny_checkpoint), "--output", str(file)]
+    control = ["--controls", f"sketch={tiny_control}"]
+    worn = ["--styles", f"ink={tiny_style}"]
+    sources = {"sketch": str(tiny_control)}, {"ink": str(tiny_style)}
+    model = SDXS.load(tiny_checkpoint, controls=sources[0], styles=sources[1])
+
+    assert sheet.main([*options, *control, *worn, "--columns", "2"]) == 0
+    page, rng = Image.open(file), random.Random(SEED)
+    scenes = sample_scenes(2, SEED)
+    for column, scene in enumerate(scenes):
+        text = describe(scene, rng).text
+        seen = sheet.followed(model, "sketch", scenes, 0)[column]
+        steered = {"seed": column, "control": "sketch", "control_image": seen}
+        assert cell(page, 0, column, seen.size) == seen.convert("RGB").tobytes()
+        for row, chosen in ((1, None), (2, "ink")):
+            painted = model(text, style=chosen, **steered)
+            assert cell(page, row, column, painted.size) == painted.tobytes()
+    assert cell(page, 1, 0, painted.size) != cell(page, 2, 0, painted.size)
+
+    assert sheet.main([*options, *worn, "--count", "2"]) == 0
+    page = Image.open(file)
+    for row, caption in enumerate(frozen_captions()[:2]):
+        for column, strength in enumerate(sheet.STRENGTHS):
+            painted = model(caption.text, seed=row, style="ink", style_scale=strength)
+            assert cell(page, row, column, painted.size, MARGIN + HEADS) == painted.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--styles", "anime"], "--output : give a .png"),
+        (["--output", "nowhere/x.png"], "--output nowhere/x.png: give a .png"),
+        (["--controls", "shape", "--output", "x.png"], "sketch, canny, depth, not shape"),
+    ],
+)
+def test_a_mistake_is_named(arguments: list[str], said: str, capsys) -> None:
+    try:
+        status = sheet.main(arguments)
+    except SystemExit as left:
+        status = left.code
+    assert status == 2 and said in capsys.readouterr().err
