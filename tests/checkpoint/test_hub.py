@@ -19,10 +19,10 @@ import torch
 from conftest import build_checkpoint, build_safety_checker
 from hub import COMMIT, Hub
 from loras import UNET_TARGETS, make_lora
+from model.test_controls import build_control, drawing
 from page.test_serve import free_port
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from test_controls import build_control, drawing
 
 from sdxs import SDXS
 from sdxs.config import REAL_MODEL, SAFETY_CHECKER
