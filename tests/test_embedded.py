@@ -13,9 +13,9 @@ from sdxs.checkpoint.find import weights_folder
 from sdxs.storybook.controlled import measure
 from sdxs.storybook.evaluate import look, of_renders, painter, tally, wilson
 from sdxs.storybook.judges.evaluator import Evaluator, check
-from sdxs.storybook.styled import StyledJudge, of_hands
+from sdxs.storybook.styled import StyledJudge, of_artists
 from sdxs.storybook.styled import measure as measure_style
-from sdxs.storybook.world.artists import HANDS
+from sdxs.storybook.world.artists import ARTISTS
 from sdxs.storybook.world.captions import FROZEN, frozen_captions
 from sdxs.train.export import LIMIT
 
@@ -78,7 +78,7 @@ def test_at_no_strength_the_picture_is_the_plain_one(control):
     assert (led - plain).abs().mean() > 0.02
 
 
-@pytest.mark.parametrize("style", HANDS)
+@pytest.mark.parametrize("style", ARTISTS)
 def test_a_style_is_small_and_half_precision(style):
     folder = weights_folder(f"styles/{style}")
     assert (folder / "README.md").is_file()
@@ -86,7 +86,7 @@ def test_a_style_is_small_and_half_precision(style):
     assert {kind for *_, kind in tensors(folder)} == {"F16"}
 
 
-@pytest.mark.parametrize("style", HANDS)
+@pytest.mark.parametrize("style", ARTISTS)
 def test_a_style_shows_the_more_the_stronger(style):
     model = SDXS.load("storybook", styles=style)
     scores = list(measure_style(model, style, style, 32).values())
@@ -96,10 +96,10 @@ def test_a_style_shows_the_more_the_stronger(style):
     assert scores[0]["iou"] == 1 and scores[-1]["iou"] >= 0.6
 
 
-def test_the_judge_of_styles_tells_hands_apart():
-    seen = of_hands(StyledJudge.load(weights_folder("evaluator") / "hands"), 96, 128)
-    for name in ("plain", *HANDS):
-        assert seen[f"{name}_hand"] >= 0.95 and seen[f"{name}_a"] >= 0.9
+def test_the_judge_of_styles_tells_artists_apart():
+    seen = of_artists(StyledJudge.load(weights_folder("evaluator") / "hands"), 96, 128)
+    for name in ("plain", *ARTISTS):
+        assert seen[f"{name}_artist"] >= 0.95 and seen[f"{name}_a"] >= 0.9
         assert seen[f"{name}_iou"] >= 0.8
 
 

@@ -1,4 +1,4 @@
-"""A folder of captioned pictures, drawn by one hand: python -m sdxs.storybook.draw FOLDER
+"""A folder of captioned pictures, drawn by one artist: python -m sdxs.storybook.draw FOLDER
 
 What a person with pictures of their own style brings, for `sdxs.train.style`: the pictures, and
 `metadata.jsonl` with a caption of each, as Hugging Face's datasets have it.
@@ -13,7 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from sdxs.picture import to_pictures
-from sdxs.storybook.world.artists import HANDS, redraw
+from sdxs.storybook.world.artists import ARTISTS, redraw
 from sdxs.storybook.world.captions import describe
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import sample_scenes
@@ -21,15 +21,15 @@ from sdxs.storybook.world.scenes import sample_scenes
 CHUNK = 32
 
 
-def draw(folder: Path, hand: str | None, count: int, seed: int, resolution: int) -> None:
-    """Leave `count` pictures in a new folder, by a name of HANDS or None for the plain renderer."""
+def draw(folder: Path, artist: str | None, count: int, seed: int, resolution: int) -> None:
+    """Leave `count` pictures in a new folder, by one of ARTISTS; None is the plain renderer."""
     folder.mkdir(parents=True)
     scenes, rng = sample_scenes(count, seed), random.Random(seed)
     with open(folder / "metadata.jsonl", "w", encoding="utf-8") as captions:
         for first in tqdm(range(0, count, CHUNK), desc="pictures", mininterval=2):
             some = scenes[first : first + CHUNK]
             drawn = render(some, resolution)
-            pictures = redraw(drawn, HANDS[hand]) if hand else drawn.picture
+            pictures = redraw(drawn, ARTISTS[artist]) if artist else drawn.picture
             for number, picture in enumerate(to_pictures(pictures), first):
                 name = f"{number:05d}.png"
                 picture.save(folder / name)
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m sdxs.storybook.draw", description=__doc__)
     add = parser.add_argument
     add("folder", type=Path, help="a new one")
-    add("--hand", choices=HANDS, help="whose (default: the renderer's own)")
+    add("--artist", choices=ARTISTS, help="by whom (default: the plain renderer)")
     add("--count", type=_positive, default=1000, metavar="N")
     add("--seed", type=int, default=21)
     add("--resolution", type=_positive, default=128, metavar="PIXELS")

@@ -1,8 +1,8 @@
 """Score a style of the storybook world: python -m sdxs.storybook.styled --style anime
 
-The judge knows the renderer's own hand and those of `storybook.hands` apart, whatever is drawn. Of
-1,000 captions, painted at several strengths of the style: in how many its hand is recognised, what
-is right (A) and all right (B), and how much of what the same seed gives without the style stays in
+The judge tells the renderer and those of `world.artists` apart, whatever is drawn. Of 1,000
+captions, painted at several strengths of the style: in how many its artist is recognised, what is
+right (A) and all right (B), and how much of what the same seed gives without the style stays in
 its place (intersection over union of where things are). Shares with their 95 % interval.
 """
 
@@ -22,49 +22,49 @@ from sdxs.errors import InputError, SDXSError
 from sdxs.pipeline import SDXS
 from sdxs.storybook.evaluate import BATCH, tally, wilson
 from sdxs.storybook.judges.evaluator import FEATURES, Evaluator, Sight, check
-from sdxs.storybook.world.artists import HANDS, redraw
+from sdxs.storybook.world.artists import ARTISTS, redraw
 from sdxs.storybook.world.captions import describe, frozen_captions
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import HELD_OUT_SEED, sample_scenes
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
-PLAIN = 0  # the number of the renderer's own hand; those of HANDS follow
+PLAIN = 0  # the number of the renderer itself; those of ARTISTS follow
 
 
 class StyledJudge(Evaluator):
-    """An evaluator that also says whose hand drew, and where things are."""
+    """An evaluator that also says which artist drew, and where things are."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.hand = nn.Linear(FEATURES, 1 + len(HANDS))
+        self.hand = nn.Linear(FEATURES, 1 + len(ARTISTS))
         self.mask = nn.Conv2d(FEATURES, 16, 1)  # of each cell, 4 x 4 finer ones
 
     def all(self, picture: Tensor) -> tuple[Sight, Tensor, Tensor]:
-        """A `Sight`, logits (B, 1 + hands) of the hand, and (B, 1, R / 2, R / 2) of things."""
+        """A `Sight`, logits (B, 1 + artists) of the artist, and (B, 1, R / 2, R / 2) of things."""
         maps = self.body(picture)
         return self.read(maps), self.hand(maps.mean((2, 3))), F.pixel_shuffle(self.mask(maps), 4)
 
 
 @torch.no_grad()
-def of_hands(judge: StyledJudge, count: int, resolution: int) -> dict[str, float]:
-    """What the judge gets right of renders by each hand: A, the hand, and the IoU of things."""
+def of_artists(judge: StyledJudge, count: int, resolution: int) -> dict[str, float]:
+    """What the judge gets right of renders by each artist: A, the artist, and the IoU of things."""
     found: dict[str, float] = {}
     scenes = sample_scenes(count, HELD_OUT_SEED, unseen="any")
     rng = random.Random(HELD_OUT_SEED)
     captions = [describe(scene, rng) for scene in scenes]
-    for number, name in enumerate(("plain", *HANDS)):
+    for number, name in enumerate(("plain", *ARTISTS)):
         results: list[Any] = []
         right, overlap = 0, 0.0
         for first in range(0, count, BATCH):
             drawn = render(scenes[first : first + BATCH], resolution)
-            picture = redraw(drawn, HANDS[name]) if name in HANDS else drawn.picture
-            sight, hand, mask = judge.all(picture)
+            picture = redraw(drawn, ARTISTS[name]) if name in ARTISTS else drawn.picture
+            sight, artist, mask = judge.all(picture)
             results += check(sight, captions[first : first + BATCH])
-            right += int((hand.argmax(1) == number).sum())
+            right += int((artist.argmax(1) == number).sum())
             seen = F.avg_pool2d(drawn.seen.sum(1, keepdim=True), 2) > 0.5
             overlap += float(iou(mask > 0, seen).sum())
         a, stated = tally(results)["A"]
-        scores = {"a": a / stated, "hand": right / count, "iou": overlap / count}
+        scores = {"a": a / stated, "artist": right / count, "iou": overlap / count}
         found |= {f"{name}_{key}": round(value, 4) for key, value in scores.items()}
     return found
 
@@ -76,13 +76,13 @@ def iou(ours: Tensor, theirs: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def measure(model: SDXS, style: str, hand: str, count: int) -> dict[str, dict[str, Any]]:
+def measure(model: SDXS, style: str, artist: str, count: int) -> dict[str, dict[str, Any]]:
     """Scores of a loaded style by strength, on the first `count` frozen captions.
 
-    hand: the one of HANDS that is to be recognised.
+    artist: the one of ARTISTS that is to be recognised.
     """
     judge, captions = StyledJudge.load(weights_folder("evaluator") / "hands"), frozen_captions()
-    wanted, captions = 1 + list(HANDS).index(hand), captions[:count]
+    wanted, captions = 1 + list(ARTISTS).index(artist), captions[:count]
     results: dict[float, list[Any]] = {strength: [] for strength in STRENGTHS}
     right = dict.fromkeys(STRENGTHS, 0)
     overlap = dict.fromkeys(STRENGTHS, 0.0)
@@ -96,9 +96,9 @@ def measure(model: SDXS, style: str, hand: str, count: int) -> dict[str, dict[st
         plain = judge.all(model(**asked).cpu().clamp(-1, 1))[2] > 0
         for strength in STRENGTHS:
             pictures: Tensor = model(**asked, style=style, style_scale=strength)
-            sight, hands, mask = judge.all(pictures.cpu().clamp(-1, 1))
+            sight, artists, mask = judge.all(pictures.cpu().clamp(-1, 1))
             results[strength] += check(sight, some)
-            right[strength] += int((hands.argmax(1) == wanted).sum())
+            right[strength] += int((artists.argmax(1) == wanted).sum())
             overlap[strength] += float(iou(mask > 0, plain).sum())
     return {
         f"{strength:g}": {
@@ -124,17 +124,17 @@ def main(arguments: list[str] | None = None) -> int:
     add = parser.add_argument
     add("--checkpoint", default="storybook", help="a name under weights/ or a folder")
     add("--style", required=True, help="a name under weights/styles/, a file or a folder")
-    add("--hand", choices=HANDS, help="whose it is to be (default: the style's name)")
+    add("--artist", choices=ARTISTS, help="whose style it is to be (default: its name)")
     add("--count", type=int, default=1000, help="frozen captions (default: %(default)s)")
     options = parser.parse_args(arguments)
-    hand = options.hand or options.style
+    artist = options.artist or options.style
     try:
-        if hand not in HANDS:
-            raise InputError(f"whose hand is {hand}? --hand takes {' or '.join(HANDS)}")
+        if artist not in ARTISTS:
+            raise InputError(f"which artist is {artist}? --artist takes {' or '.join(ARTISTS)}")
         if not 1 <= options.count <= 1000:
             raise InputError("--count is from 1 to 1000")
         model = SDXS.load(options.checkpoint, styles={"it": options.style})
-        scores = measure(model, "it", hand, options.count)
+        scores = measure(model, "it", artist, options.count)
     except SDXSError as error:
         print(error, file=sys.stderr)
         return 2
@@ -142,7 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
         shares = (f"{name} {row[name]['share']:.3f}" for name in ("recognised", "A", "B"))
         print(f"strength {strength:5}", *shares, f"IoU {row['iou']:.3f}", sep="   ")
     facts = {"checkpoint": model.checkpoint, "style": options.style, "dtype": str(model.dtype)}
-    print(json.dumps({**facts, "hand": hand, "strengths": scores}))
+    print(json.dumps({**facts, "artist": artist, "strengths": scores}))
     return 0
 
 

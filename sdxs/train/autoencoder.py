@@ -8,8 +8,9 @@ Latents that hold much detail and little colour reconstruct well and are hard to
 so the decoder must also paint the small picture from the small latents (EQ-VAE, arXiv
 2502.09509), and what differs from one latent cell to the next is held down.
 
-With `--hands N`, pictures by many other hands are learnt beside the renders (`storybook.hands`), as
-Stable Diffusion's autoencoder has seen pictures of every kind: a style needs latents of its own.
+With `--artists N`, pictures by many artists (`storybook.world.artists`) are learnt beside the
+renders, as Stable Diffusion's autoencoder has seen pictures of every kind: a style needs latents of
+its own.
 """
 
 import copy
@@ -22,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from sdxs.storybook.world.artists import HANDS, Hand, any_hand, redraw
+from sdxs.storybook.world.artists import ARTISTS, Artist, any_artist, redraw
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import HELD_OUT_SEED, Scene, sample_scenes
 from sdxs.train.run import loop, stage
@@ -48,14 +49,14 @@ def build(width: int = 48) -> AutoencoderTiny:
 
 
 def draw_pictures(
-    scenes: list[Scene], resolution: int, title: str, hands: random.Random | None = None
+    scenes: list[Scene], resolution: int, title: str, artists: random.Random | None = None
 ) -> Tensor:
-    """Render scenes to bytes, by another hand every few if `hands` draws one. (N, 3, R, R) uint8"""
+    """Render scenes to bytes, by another artist every few if `artists` picks one. (N, 3, R, R)"""
     parts = []
-    some = 32 if hands is None else 8
+    some = 32 if artists is None else 8
     for i in tqdm(range(0, len(scenes), some), desc=title, dynamic_ncols=True, mininterval=2):
         drawn = render(scenes[i : i + some], resolution)
-        picture = drawn.picture if hands is None else redraw(drawn, any_hand(hands))
+        picture = drawn.picture if artists is None else redraw(drawn, any_artist(artists))
         parts.append(((picture + 1) * 127.5).round().clamp(0, 255).byte())
     return torch.cat(parts)
 
@@ -112,14 +113,14 @@ def roughness(z: Tensor) -> Tensor:
 
 @torch.no_grad()
 def box_psnr(
-    vae: AutoencoderTiny, resolution: int, count: int = 256, hand: Hand | None = None
+    vae: AutoencoderTiny, resolution: int, count: int = 256, artist: Artist | None = None
 ) -> tuple[float, float]:
-    """PSNR in dB on held-out renders, or a hand's: whole pictures, and in the things' boxes."""
+    """PSNR in dB on held-out renders, or an artist's: whole pictures, and in the things' boxes."""
     scenes = sample_scenes(count, HELD_OUT_SEED, unseen="any")
     errors, inside = [], []
     for i in range(0, count, 32):
         batch = render(scenes[i : i + 32], resolution, vae.device)
-        picture = batch.picture if hand is None else redraw(batch, hand)
+        picture = batch.picture if artist is None else redraw(batch, artist)
         ours = vae.decode(vae.encode(picture).latents).sample.clamp(-1, 1)
         error = ((ours - picture) / 2).square().mean(1)  # (B, R, R)
         for j, scene in enumerate(scenes[i : i + 32]):
@@ -139,7 +140,7 @@ def train(
     *,
     begin: Path | None = None,
     keep_latents: bool = False,
-    hands: int = 0,
+    artists: int = 0,
     steps: int,
     batch: int,
     width: int,
@@ -151,11 +152,11 @@ def train(
 ) -> None:
     """Leave an autoencoder in `run`.
 
-    begin: an earlier one to go on from. keep_latents: those of renders. hands: pictures by other
-    hands in each batch, beside the renders. width: of a new one. Raises TrainingError.
+    begin: an earlier one to go on from. keep_latents: those of renders. artists: pictures by other
+    artists in each batch, beside the renders. width: of a new one. Raises TrainingError.
     """
-    if hands < 0:
-        raise loop.TrainingError("--hands is how many pictures, 0 or more")
+    if artists < 0:
+        raise loop.TrainingError("--artists is how many pictures, 0 or more")
     if keep_latents and begin is None:
         raise loop.TrainingError("there are no latents to keep yet: --keep-latents needs --begin")
     torch.manual_seed(seed)
@@ -163,25 +164,25 @@ def train(
     begins_with = loop.fingerprint(vae)
     kept = placed(copy.deepcopy(vae.encoder).requires_grad_(False)) if keep_latents else None
     vae = placed(vae.train())
-    vae.encoder.requires_grad_(not keep_latents or bool(hands))
+    vae.encoder.requires_grad_(not keep_latents or bool(artists))
     trained = [weight for weight in vae.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=lr, betas=(0.9, 0.99), weight_decay=1e-3)
     scenes = sample_scenes(pictures, seed, unseen="any")
     drawn = draw_pictures(scenes, resolution, "renders")
     others = drawn
-    if hands:
-        others = draw_pictures(scenes, resolution, "other hands", random.Random(seed))
+    if artists:
+        others = draw_pictures(scenes, resolution, "other artists", random.Random(seed))
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
         loop.set_lr(optimizer, lr * loop.trapezoid(index, steps, decay=DECAY))
         target = crops(drawn, scenes, batch, generator)
-        if hands:
-            target = torch.cat((target, crops(others, scenes, hands, generator)))
+        if artists:
+            target = torch.cat((target, crops(others, scenes, artists, generator)))
         target = target.to(DEVICE, memory_format=torch.channels_last)
         moved = torch.zeros((), device=DEVICE)
         with fast():
             z = vae.encoder(target).float()  # (B, 4, 8, 8)
-            if kept is not None and hands:  # what renders are encoded to stays what it was
+            if kept is not None and artists:  # what renders are encoded to stays what it was
                 known = kept(target[:batch]).float()
                 moved = F.mse_loss(z[:batch], known)
                 z = torch.cat((known, z[batch:]))
@@ -210,7 +211,7 @@ def train(
         "pictures": pictures,
         "lr": lr,
         "resolution": resolution,
-    } | ({"hands": hands} if hands else {})
+    } | ({"artists": artists} if artists else {})
     seconds = loop.run(
         run, {"vae": vae, "optimizer": optimizer}, step, steps=steps, seed=seed,
         settings=settings, title="autoencoder", save_seconds=save_seconds, flat=1 - DECAY,
@@ -219,10 +220,10 @@ def train(
     whole, boxed = box_psnr(vae, resolution)
     vae.save_pretrained(run / "vae")
     measured = {"psnr": round(whole, 2), "psnr_in_boxes": round(boxed, 2)}
-    if hands:
+    if artists:
         measured |= {
-            f"psnr_{name}": round(box_psnr(vae, resolution, hand=hand)[0], 2)
-            for name, hand in HANDS.items()
+            f"psnr_{name}": round(box_psnr(vae, resolution, artist=artist)[0], 2)
+            for name, artist in ARTISTS.items()
         }
     stage.finish(run, "autoencoder", seconds, **measured, **settings, steps=steps, seed=seed)
 
@@ -237,7 +238,7 @@ def main(arguments: list[str] | None = None) -> None:
                 words="begin with an earlier autoencoder instead of a random one")  # fmt: skip
     add("--keep-latents", action="store_true",
         help="renders keep theirs, so that later stages stay valid")  # fmt: skip
-    add("--hands", type=int, default=0, help="pictures by other hands in each batch, as well")
+    add("--artists", type=int, default=0, help="pictures by other artists in each batch, as well")
     add("--width", type=stage.positive, default=48, help="channels of a new one's decoder")
     options = vars(parser.parse_args(arguments))
     train(options.pop("run"), **options)

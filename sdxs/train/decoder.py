@@ -5,10 +5,10 @@ is finer than that. The discriminator sees picture and latents together; its wei
 gradients at the decoder's last layer in a fixed proportion (as in VQGAN, arXiv 2012.09841, eq. 7).
 The larger autoencoder keeps its encoder: the latents stay the same ones. Half of those that it
 learns from are encoded renders, half what the multi-step model paints, as in the paper; with
-`--hands` as many encoded pictures by other hands come to them. A decoder that has seen all those
-hands takes a painted latent that is a little off for something in between, one that knows only the
-renders takes it for the nearest of them (`--painted-by`): the tiny one can learn from each what it
-is good at.
+`--artists` as many encoded pictures by artists come to them. A decoder that has seen all those
+artists takes a painted latent that is a little off for something in between, one that knows only
+the renders takes it for the nearest of them (`--painted-by`): the tiny one can learn from each
+what it is good at.
 """
 
 import copy
@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from sdxs.checkpoint.find import weights_folder
 from sdxs.storybook.evaluate import of_renders
 from sdxs.storybook.judges.evaluator import Evaluator
-from sdxs.storybook.world.artists import HANDS
+from sdxs.storybook.world.artists import ARTISTS
 from sdxs.storybook.world.scenes import sample_scenes
 from sdxs.train.autoencoder import box_psnr, draw_pictures, encoded
 from sdxs.train.pairs import Pairs
@@ -129,7 +129,7 @@ def train(
     autoencoder: Path,
     pairs: Path,
     painted_by: Path | None = None,
-    hands: bool = False,
+    artists: bool = False,
     width: int | None,
     scale: int,
     gan: float,
@@ -144,10 +144,10 @@ def train(
 ) -> None:
     """Leave an autoencoder with the larger one's encoder and a tiny decoder in `run`.
 
-    painted_by: whose decoder says what painted latents show, None for `autoencoder`'s. hands: learn
-    latents of other hands' pictures, too. width: channels of the decoder, None for the larger one's
-    own to learn on. scale: how much smaller the pictures of the L1 are. gan: the GAN's gradient
-    relative to the L1's. held_out: renders to compare the two by. Raises TrainingError.
+    painted_by: whose decoder says what painted latents show, None for `autoencoder`'s. artists:
+    learn latents of artists' pictures, too. width: channels of the decoder, None for the larger
+    one's own to learn on. scale: how much smaller the pictures of the L1 are. gan: the GAN's
+    gradient relative to the L1's. held_out: renders to compare the two by. Raises TrainingError.
     """
     larger = frozen(autoencoder)
     painter = larger if painted_by is None else frozen(painted_by)
@@ -155,9 +155,9 @@ def train(
     painted = Pairs(pairs)
     paintings = painted.latents[: len(data.latents)]
     known = torch.cat((paintings, data.latents))
-    if hands:
+    if artists:
         scenes = sample_scenes(pictures, seed)
-        drawn = draw_pictures(scenes, resolution, "other hands", random.Random(seed))
+        drawn = draw_pictures(scenes, resolution, "other artists", random.Random(seed))
         known = torch.cat((known, encoded(larger, drawn).half()))
     torch.manual_seed(seed)
     tiny, judge = placed(build(larger, width)), placed(Discriminator())
@@ -215,8 +215,8 @@ def train(
         "lr": lr,
         "resolution": resolution,
     }
-    if hands:
-        settings["hands"] = True
+    if artists:
+        settings["artists"] = True
     if painted_by is not None:
         settings["painted_by"] = loop.fingerprint(painter)
     parts = {
@@ -233,10 +233,10 @@ def train(
     whole, boxed = box_psnr(tiny, resolution)
     tiny.save_pretrained(run / "vae")
     measured = {"psnr": round(whole, 2), "psnr_in_boxes": round(boxed, 2)}
-    if hands:
+    if artists:
         measured |= {
-            f"psnr_{name}": round(box_psnr(tiny, resolution, hand=hand)[0], 2)
-            for name, hand in HANDS.items()
+            f"psnr_{name}": round(box_psnr(tiny, resolution, artist=artist)[0], 2)
+            for name, artist in ARTISTS.items()
         }
     measured |= compared(tiny, larger.cpu(), resolution, held_out)
     stage.finish(
@@ -255,10 +255,10 @@ def main(arguments: list[str] | None = None) -> None:
     stage.needs(parser, "--pairs", "pairs", default="pairs", words="latents that were painted")
     stage.needs(parser, "--painted-by", "autoencoder",
                 words="whose decoder says what those show (default: the larger one's)")  # fmt: skip
-    add("--hands", action="store_true", help="learn latents of other hands' pictures, too")
+    add("--artists", action="store_true", help="learn latents of other artists' pictures, too")
     add("--width", type=stage.positive, default=24, help="channels of the decoder")
     add("--whole", dest="width", action="store_const", const=None,
-        help="the larger one's own learns on, as for --painted-by with --hands")  # fmt: skip
+        help="the larger one's own learns on, as for --painted-by with --artists")  # fmt: skip
     add(
         "--scale",
         type=stage.positive,

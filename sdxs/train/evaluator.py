@@ -1,8 +1,8 @@
 """Train the evaluator on renders: all colour-thing pairs, half of them through the autoencoder.
 
 Noise is added, to the latents of that half and to all pictures, and blur to some, so that it
-judges what is drawn and not how neatly. With `--hands`, two thirds are drawn by other hands, and
-the judge also learns to say by whose and where things are: the one that scores styles.
+judges what is drawn and not how neatly. With `--artists`, two thirds are drawn by artists, and the
+judge also learns to say by whose and where things are: the one that scores styles.
 """
 
 import random
@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from sdxs.storybook.evaluate import of_renders
 from sdxs.storybook.judges.evaluator import Evaluator
-from sdxs.storybook.styled import PLAIN, StyledJudge, of_hands
-from sdxs.storybook.world.artists import HANDS, any_hand, redraw
+from sdxs.storybook.styled import PLAIN, StyledJudge, of_artists
+from sdxs.storybook.world.artists import ARTISTS, any_artist, redraw
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import COLOURS, GROUNDS, SIZES, SKIES, THINGS, Scene, sample_scenes
 from sdxs.train.autoencoder import draw_pictures, to_unit
@@ -47,24 +47,26 @@ def labels(scenes: list[Scene]) -> dict[str, Tensor]:
     return out
 
 
-def draw_hands(scenes: list[Scene], resolution: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Pictures uint8 (N, 3, R, R), whose hand (N,), and where things are (N, 1, R / 2, R / 2).
+def drawn_by_artists(
+    scenes: list[Scene], resolution: int, seed: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Pictures uint8 (N, 3, R, R), which artist (N,), and where things are (N, 1, R / 2, R / 2).
 
-    Every few scenes by the renderer itself, by a hand of HANDS, by one that nobody named (-1).
+    Every few scenes by the renderer itself, by an artist of ARTISTS, by one that nobody named (-1).
     """
-    rng, parts, hands, masks = random.Random(seed), [], [], []
+    rng, parts, artists, masks = random.Random(seed), [], [], []
     for number, first in enumerate(range(0, len(scenes), 8)):
         drawn = render(scenes[first : first + 8], resolution)
-        picture, hand = drawn.picture, PLAIN
+        picture, artist = drawn.picture, PLAIN
         if number % 3 == 1:
-            name = rng.choice(list(HANDS))
-            picture, hand = redraw(drawn, HANDS[name]), 1 + list(HANDS).index(name)
+            name = rng.choice(list(ARTISTS))
+            picture, artist = redraw(drawn, ARTISTS[name]), 1 + list(ARTISTS).index(name)
         elif number % 3 == 2:
-            picture, hand = redraw(drawn, any_hand(rng)), -1
+            picture, artist = redraw(drawn, any_artist(rng)), -1
         parts.append(((picture + 1) * 127.5).round().clamp(0, 255).byte())
-        hands.append(torch.full((len(picture),), hand))
+        artists.append(torch.full((len(picture),), artist))
         masks.append(F.avg_pool2d(drawn.seen.sum(1, keepdim=True), 2).clamp(0, 1))
-    return torch.cat(parts), torch.cat(hands), torch.cat(masks)
+    return torch.cat(parts), torch.cat(artists), torch.cat(masks)
 
 
 def distort(picture: Tensor, generator: torch.Generator) -> Tensor:
@@ -95,7 +97,7 @@ def train(
     run: Path,
     *,
     autoencoder: Path,
-    hands: bool = False,
+    artists: bool = False,
     steps: int,
     batch: int,
     pictures: int,
@@ -107,18 +109,18 @@ def train(
 ) -> None:
     """Leave an evaluator in `run`, in its folder `evaluator`. Raises TrainingError.
 
-    hands: a `StyledJudge`. held_out: renders to judge it by.
+    artists: a `StyledJudge`. held_out: renders to judge it by.
     """
     vae = placed(AutoencoderTiny.from_pretrained(autoencoder / "vae").eval())
     scenes = sample_scenes(pictures, seed, unseen="any")
     target = labels(scenes)
-    if hands:
-        drawn, target["hand"], target["mask"] = draw_hands(scenes, resolution, seed)
+    if artists:
+        drawn, target["artist"], target["mask"] = drawn_by_artists(scenes, resolution, seed)
     else:
         drawn = draw_pictures(scenes, resolution, "renders")
     drawn[::2] = round_trip(vae, drawn[::2], loop.chance(seed, -1))
     torch.manual_seed(seed)
-    model = placed(StyledJudge() if hands else Evaluator())
+    model = placed(StyledJudge() if artists else Evaluator())
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01)
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
@@ -131,10 +133,12 @@ def train(
         more: tuple[Tensor, ...] = ()
         with fast():
             if isinstance(model, StyledJudge):
-                sight, hand, mask = model.all(picture)
-                named = (want["hand"] >= 0).sum().clamp(min=1)
+                sight, artist, mask = model.all(picture)
+                named = (want["artist"] >= 0).sum().clamp(min=1)
                 more = (
-                    F.cross_entropy(hand.float(), want["hand"], ignore_index=-1, reduction="sum")
+                    F.cross_entropy(
+                        artist.float(), want["artist"], ignore_index=-1, reduction="sum"
+                    )
                     / named,
                     F.binary_cross_entropy_with_logits(mask.float(), want["mask"]),
                 )
@@ -161,7 +165,7 @@ def train(
         "pictures": pictures,
         "lr": lr,
         "resolution": resolution,
-    } | ({"hands": True} if hands else {})
+    } | ({"artists": True} if artists else {})
     seconds = loop.run(
         run, {"model": model, "optimizer": optimizer}, step, steps=steps, seed=seed,
         settings=settings, title="evaluator", save_seconds=save_seconds,
@@ -173,7 +177,7 @@ def train(
     plain, ceiling = (of_renders(model, held_out, resolution, v) for v in (None, vae))
     measured = {"renders": round(plain, 4), "after_autoencoder": round(ceiling, 4)}
     if isinstance(model, StyledJudge):
-        measured |= of_hands(model, held_out, resolution)
+        measured |= of_artists(model, held_out, resolution)
     stage.finish(run, "evaluator", seconds, **measured, **settings, steps=steps, seed=seed)
 
 
@@ -185,7 +189,7 @@ def main(arguments: list[str] | None = None) -> None:
     add = parser.add_argument
     stage.needs(parser, "--autoencoder", "autoencoder", default="autoencoder",
                 words="what half of the pictures go through")  # fmt: skip
-    add("--hands", action="store_true", help="learn other hands, too: the judge of styles")
+    add("--artists", action="store_true", help="learn other artists, too: the judge of styles")
     add("--held-out", type=stage.positive, default=1000, help="renders to judge it by")
     options = vars(parser.parse_args(arguments))
     train(options.pop("run"), **options)

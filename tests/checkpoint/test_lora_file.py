@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from sdxs import SDXS, CheckpointError
 from sdxs.checkpoint.find import weights_folder
-from sdxs.storybook.world.artists import HANDS
+from sdxs.storybook.world.artists import ARTISTS
 
 
 def with_diffusers(checkpoint: Path, change: Any) -> torch.Tensor:
@@ -140,7 +140,7 @@ def close_to_diffusers(checkpoint: Path, file: Path) -> SDXS:
 
 
 @pytest.mark.embedded
-@pytest.mark.parametrize("style", HANDS)
+@pytest.mark.parametrize("style", ARTISTS)
 def test_those_that_ship(style: str) -> None:
     close_to_diffusers(weights_folder("storybook"), weights_folder(f"styles/{style}"))
 

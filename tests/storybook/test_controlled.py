@@ -136,7 +136,7 @@ def test_a_perfect_painter(control: str, monkeypatch: pytest.MonkeyPatch) -> Non
     prompts = [prompts for prompts, _ in painter.seen]
     assert asked == [prompts[0], prompts[4], prompts[5]] and prompts[5] != prompts[4] == prompts[0]
     assert {options["control_scale"] for _, options in painter.seen} == set(controlled.STRENGTHS)
-    if control == "sketch":  # a hand's, not the clean contours
+    if control == "sketch":  # drawn by hand, not the clean contours
         ours = np.asarray(painter.seen[0][1]["control_image"][0])
         clean = lines(to_bytes(render(scenes[:1], SIDE).picture)[0], control)
         assert ((ours > 127) != clean).any()

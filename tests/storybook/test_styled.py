@@ -9,11 +9,11 @@ import torch
 
 from sdxs.checkpoint import find
 from sdxs.storybook import styled
-from sdxs.storybook.styled import StyledJudge, iou, of_hands
-from sdxs.storybook.world.artists import HANDS
+from sdxs.storybook.styled import StyledJudge, iou, of_artists
+from sdxs.storybook.world.artists import ARTISTS
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import sample_scenes
-from sdxs.train.evaluator import draw_hands
+from sdxs.train.evaluator import drawn_by_artists
 
 
 def test_iou_of_squares():
@@ -27,21 +27,21 @@ def test_the_judge_sees_what_an_evaluator_sees_and_more(tmp_path):
     judge = StyledJudge().eval()
     pictures = render(sample_scenes(2, 1)).picture
     with torch.no_grad():
-        sight, hand, mask = judge.all(pictures)
+        sight, artist, mask = judge.all(pictures)
         torch.testing.assert_close(judge(pictures).present, sight.present)
-    assert hand.shape == (2, 1 + len(HANDS)) and mask.shape == (2, 1, 64, 64)
+    assert artist.shape == (2, 1 + len(ARTISTS)) and mask.shape == (2, 1, 64, 64)
     judge.save(tmp_path)
     assert isinstance(StyledJudge.load(tmp_path), StyledJudge)
-    assert set(of_hands(judge, 2, 128)) == {
-        f"{name}_{score}" for name in ("plain", *HANDS) for score in ("a", "hand", "iou")
+    assert set(of_artists(judge, 2, 128)) == {
+        f"{name}_{score}" for name in ("plain", *ARTISTS) for score in ("a", "artist", "iou")
     }
 
 
-def test_hands_are_drawn_as_they_are_named():
+def test_artists_are_drawn_as_they_are_named():
     scenes = sample_scenes(24, 4, unseen="any")
-    pictures, hands, masks = draw_hands(scenes, 64, 3)
+    pictures, artists, masks = drawn_by_artists(scenes, 64, 3)
     assert pictures.shape == (24, 3, 64, 64) and masks.shape == (24, 1, 32, 32)
-    assert (hands[:8] == 0).all() and (hands[8:16] > 0).all() and (hands[16:] == -1).all()
+    assert (artists[:8] == 0).all() and (artists[8:16] > 0).all() and (artists[16:] == -1).all()
     plain = ((render(scenes, 64).picture + 1) * 127.5).round().byte()
     assert torch.equal(pictures[:8], plain[:8])
     assert (pictures[8:].float() - plain[8:].float()).abs().mean((1, 2, 3)).min() > 5
@@ -71,7 +71,7 @@ def test_a_style_is_scored_by_strength(ours, tiny_checkpoint, tiny_style, capsys
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        (["--style", "./mine"], "whose hand is ./mine"),
+        (["--style", "./mine"], "which artist is ./mine"),
         (["--style", "anime", "--count", "0"], "from 1 to 1000"),
         (["--style", "anime"], "there is no style 'anime'"),
     ],

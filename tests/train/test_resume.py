@@ -264,11 +264,11 @@ def test_stages_of_pictures_resume(resumes, monkeypatch: pytest.MonkeyPatch) -> 
         name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])
     }
     assert {name.partition(".")[0] for name in moved} == {"decoder"}
-    hands = resumes("h", lambda run: autoencoder.train(
-        run, width=12, begin=vae, keep_latents=True, hands=2, **SOME, **FEW))  # fmt: skip
-    before, after = (load_file(run / "vae" / WEIGHTS) for run in (vae, hands))
+    artists = resumes("h", lambda run: autoencoder.train(
+        run, width=12, begin=vae, keep_latents=True, artists=2, **SOME, **FEW))  # fmt: skip
+    before, after = (load_file(run / "vae" / WEIGHTS) for run in (vae, artists))
     assert not any(torch.equal(before[name], after[name]) for name in before)
-    assert stage.read(hands)["psnr_anime"] > 0
+    assert stage.read(artists)["psnr_anime"] > 0
     resumes("x", lambda run: text.train(run, preset="toy", **FEW))
     resumes("c", lambda run: encoders.train(run, autoencoder=vae, kind="vit", **SOME, **FEW))
     resumes("n", lambda run: depth.train(run, kind="network", **SOME, **FEW))
@@ -276,8 +276,8 @@ def test_stages_of_pictures_resume(resumes, monkeypatch: pytest.MonkeyPatch) -> 
     judges = {"autoencoder": vae, "held_out": 2, **SOME, **FEW}
     resumes("e", lambda run: evaluator.train(run, **judges))
     styled = resumes("s", lambda run: evaluator.train(
-        run, hands=True, **{**judges, "pictures": 24}))  # fmt: skip
-    assert {"plain_a", "anime_hand", "woodcut_iou"} <= stage.read(styled).keys()
+        run, artists=True, **{**judges, "pictures": 24}))  # fmt: skip
+    assert {"plain_a", "anime_artist", "woodcut_iou"} <= stage.read(styled).keys()
 
 
 def test_stages_of_latents_resume(given: Path, resumes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,7 +307,7 @@ def test_stages_of_latents_resume(given: Path, resumes, monkeypatch: pytest.Monk
         **FEW))  # fmt: skip
     resumes("g", lambda run: texture.train(run, rank=2, gan=0.02, **model, **FEW))
     resumes("h", lambda run: decoder.train(
-        run, pairs=made, painted_by=given / "v", hands=True, width=None, scale=8, gan=1.0,
+        run, pairs=made, painted_by=given / "v", artists=True, width=None, scale=8, gan=1.0,
         held_out=2, **SOME, **few))  # fmt: skip
 
     draw.draw(large.parent / "drawn", "anime", 6, 1, 64)

@@ -277,8 +277,8 @@ def test_what_is_wrong_with_a_folder_is_named(tmp_path, files, error, why):
         read_folder(tmp_path / "none", 16)
 
 
-def test_a_hand_draws_a_folder(tmp_path, capsys):
-    assert draw.main([str(tmp_path / "new"), "--hand", "anime", "--count", "5"]) == 0
+def test_an_artist_draws_a_folder(tmp_path, capsys):
+    assert draw.main([str(tmp_path / "new"), "--artist", "anime", "--count", "5"]) == 0
     rows = [json.loads(row) for row in (tmp_path / "new/metadata.jsonl").read_text().splitlines()]
     assert [row["file_name"] for row in rows] == [f"{number:05d}.png" for number in range(5)]
     assert not {row["text"] for row in rows} & {caption.text for caption in frozen_captions()}

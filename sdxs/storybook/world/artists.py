@@ -1,9 +1,9 @@
-"""Other hands that draw the same scene: what a style is to learn, and what tells whether it did.
+"""Artists that draw the same scene in other ways: what a style is to learn, and is judged by.
 
-A hand turns a `Render` into pictures (B, 3, R, R) in [-1, 1]: the same things in the same places,
-in the same hues. The base model's U-Net never sees one; the autoencoder sees many, drawn at random
-(`any_hand`), as Stable Diffusion's has seen pictures of every kind. Pure functions, on any device,
-at any resolution.
+An artist turns a `Render` into pictures (B, 3, R, R) in [-1, 1]: the same things in the same
+places, in the same hues. The base model's U-Net never sees one; the autoencoder sees many, made up
+at random (`any_artist`), as Stable Diffusion's has seen pictures of every kind. Pure functions, on
+any device, at any resolution.
 """
 
 import random
@@ -22,8 +22,8 @@ PATTERNS = ("none", "dots", "strokes")
 
 
 @dataclass(frozen=True)
-class Hand:
-    """How a hand draws. Lengths are pixels of a picture 128 wide.
+class Artist:
+    """How an artist draws. Lengths are pixels of a picture 128 wide.
 
     tones: how many steps light has. vivid, dull: saturation of the things, of what is behind them.
     pale: how much white is mixed in behind them. paper: what it is drawn on. ink: of `outline`, the
@@ -44,18 +44,18 @@ class Hand:
 
 
 # Cel shading over pale skies in halftone; a hand-coloured print, its shadows cut in strokes.
-HANDS: dict[str, Hand] = {
-    "anime": Hand(3, vivid=1.25, pale=0.38, outline=1.6, pattern="dots", density=0.25),
-    "woodcut": Hand(
+ARTISTS: dict[str, Artist] = {
+    "anime": Artist(3, vivid=1.25, pale=0.38, outline=1.6, pattern="dots", density=0.25),
+    "woodcut": Artist(
         4, vivid=1.1, dull=0.75, paper=(0.97, 0.92, 0.80), outline=2.4, pattern="strokes",
         period=6, density=0.75,
     ),
 }  # fmt: skip
 
 
-def any_hand(rng: random.Random) -> Hand:
-    """A hand that nobody named."""
-    return Hand(
+def any_artist(rng: random.Random) -> Artist:
+    """An artist that nobody named."""
+    return Artist(
         tones=rng.choice((2, 3, 4, 6, 12)),
         vivid=rng.uniform(0.5, 1.4),
         dull=rng.uniform(0.3, 1.3),
@@ -73,22 +73,22 @@ def _tint(rng: random.Random, low: float, high: float = 1.0) -> Colour:
     return rng.uniform(low, high), rng.uniform(low, high), rng.uniform(low, high)
 
 
-def redraw(render: Render, hand: Hand) -> Tensor:
-    """What a hand makes of a render."""
+def redraw(render: Render, artist: Artist) -> Tensor:
+    """What an artist makes of a render."""
     picture, things = (render.picture + 1) / 2, _things(render)
-    flat = _in_tones(picture, hand.tones)
-    behind = _saturated(flat, hand.dull)
-    behind = behind + hand.pale * (1 - behind)
-    drawn = behind + things * (_saturated(flat, hand.vivid) - behind)
-    drawn = drawn * _colour(hand.paper, picture)
-    if hand.pattern == "dots":
+    flat = _in_tones(picture, artist.tones)
+    behind = _saturated(flat, artist.dull)
+    behind = behind + artist.pale * (1 - behind)
+    drawn = behind + things * (_saturated(flat, artist.vivid) - behind)
+    drawn = drawn * _colour(artist.paper, picture)
+    if artist.pattern == "dots":
         sky = (render.depth < 0.02).float() * (1 - things)
-        drawn = _inked(drawn, hand.density * sky * _dots(picture, hand.period), hand.ink)
-    elif hand.pattern == "strokes":
-        strength = hand.density * (1 - 0.5 * things)
-        drawn = _inked(drawn, strength * _strokes(picture, hand.period), hand.ink)
-    if hand.outline:
-        drawn = _inked(drawn, _outlines(render, hand.outline), hand.ink)
+        drawn = _inked(drawn, artist.density * sky * _dots(picture, artist.period), artist.ink)
+    elif artist.pattern == "strokes":
+        strength = artist.density * (1 - 0.5 * things)
+        drawn = _inked(drawn, strength * _strokes(picture, artist.period), artist.ink)
+    if artist.outline:
+        drawn = _inked(drawn, _outlines(render, artist.outline), artist.ink)
     return drawn * 2 - 1
 
 
