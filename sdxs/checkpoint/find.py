@@ -17,7 +17,10 @@ from sdxs.config import DEPTH_ANYTHING, EMBEDDED, REAL_MODEL, SAFETY_CHECKER, kn
 from sdxs.errors import CheckpointError, InputError
 
 AUTO = "auto"
-OWN_WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
+PACKAGE = Path(__file__).resolve().parents[1]
+OWN_WEIGHTS = next(  # in an installed package, or beside it in the repository
+    filter(Path.is_dir, (PACKAGE / "weights", PACKAGE.parent / "weights")), PACKAGE / "weights"
+)
 REAL_MODEL_COMMAND = f"make run CHECKPOINT={REAL_MODEL}"
 
 INDEX = "model_index.json"
