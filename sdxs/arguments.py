@@ -1,22 +1,25 @@
 """What a person may ask of a model, checked: each mistake becomes an InputError with a remedy.
 
-Plain values in, plain values out, one per picture where it is per picture. Knows nothing of
-networks or tensors.
+`check` makes frozen rows of everything that a call may be given, one row a picture. The functions
+for a single value (`prompt`, `seed`, `scale`, `size`, `choice`, `typed`) are also there for pages
+and command lines, which know a mistake before they have a model. Knows nothing of networks.
 """
 
 import difflib
 import operator
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from inspect import signature
 from typing import Any
 
-from sdxs.errors import InputError
+from sdxs.errors import InputError, one_line
 
 LARGEST_SEED = 2**63 - 1
 LARGEST_BATCH = 256
 LARGEST_SIDE = 2048
 LARGEST_SCALE = 2.0
+DECODERS = ("tiny", "large")
 OUTPUT_TYPES = ("pil", "pt")
 
 ONE_STEP = "this is a one-step model"
@@ -32,6 +35,95 @@ KNOWN_ELSEWHERE = {
 }
 
 
+@dataclass(frozen=True)
+class Offer:
+    """What a loaded model can be asked for.
+
+    size: (width, height) in pixels of a picture of which nothing else is said; multiple: in pixels,
+    of each side. channels and factor are those of the latents, (B, channels, H/factor, W/factor).
+    """
+
+    checkpoint: str
+    size: tuple[int, int]
+    multiple: int
+    decoders: tuple[str, ...] = ("tiny",)
+    styles: tuple[str, ...] = ()
+    controls: tuple[str, ...] = ()
+    channels: int = 4
+    factor: int = 8
+
+    def sides(self, asked: Any) -> tuple[int, int]:
+        """(width, height) in pixels; the model's own where None is asked for."""
+        return self.size if asked is None else size(asked, self.multiple)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One picture. A scale is from 0 to LARGEST_SCALE; a control comes with its image."""
+
+    prompt: str
+    seed: int = 0
+    style: str | None = None
+    style_scale: float = 1.0
+    control: str | None = None
+    control_image: Any = None
+    control_scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """One batch, (width, height) in pixels. single: it was asked for as one picture, not a list.
+
+    latents: a tensor (B, C, H/8, W/8) of floating point numbers, or None for the seeds' noise.
+    """
+
+    rows: tuple[Row, ...]
+    size: tuple[int, int]
+    decoder: str
+    output_type: str
+    single: bool
+    latents: Any = None
+
+
+def check(
+    offer: Offer,
+    prompt: Any,
+    *,
+    seed: Any = 0,
+    size: Any = None,
+    decoder: Any = "tiny",
+    style: Any = None,
+    style_scale: Any = 1.0,
+    control: Any = None,
+    control_image: Any = None,
+    control_scale: Any = 1.0,
+    latents: Any = None,
+    output_type: Any = "pil",
+    **unknown: Any,
+) -> Arguments:
+    """The rows of a call, see `SDXS.__call__` for what each argument means. Raises InputError."""
+    refuse(unknown, check)
+    prompts = _prompts(prompt)
+    batch = len(prompts)
+    styles = _loaded("style", style, offer.styles, batch)
+    style_scales = _scales("style_scale", style_scale, batch)
+    controls = _loaded("control", control, offer.controls, batch)
+    images = per_picture("control_image", control_image, batch)
+    control_scales = _scales("control_scale", control_scale, batch)
+    _followed(controls, images)
+    choice("output_type", output_type, OUTPUT_TYPES)
+    choice("decoder", decoder, DECODERS)
+    if decoder not in offer.decoders:
+        raise InputError(
+            f"{offer.checkpoint} has no {decoder} decoder (no folder vae_large): "
+            f"leave decoder out, or use {offer.decoders[0]!r}"
+        )
+    columns = (prompts, _seeds(seed, batch), styles, style_scales, controls, images, control_scales)
+    sides = offer.sides(size) if latents is None else _latent_sides(latents, size, offer, batch)
+    rows = tuple(Row(*row) for row in zip(*columns, strict=True))
+    return Arguments(rows, sides, decoder, output_type, isinstance(prompt, str), latents)
+
+
 def refuse(unknown: Mapping[str, Any], call: Callable[..., Any]) -> None:
     """Raise InputError for keywords that `call` does not take."""
     for name in unknown:
@@ -43,64 +135,64 @@ def refuse(unknown: Mapping[str, Any], call: Callable[..., Any]) -> None:
         raise InputError(f"there is no argument {name!r}: {hint}")
 
 
-def prompts(prompt: str | Sequence[str]) -> list[str]:
-    """The prompts of a batch. A string is a batch of one."""
-    rows = [prompt] if isinstance(prompt, str) else prompt
-    if not isinstance(rows, list | tuple):
-        raise InputError(f"prompt must be a string or a list of strings, not {_kind(prompt)}")
-    if not rows:
-        raise InputError("prompt is an empty list: give at least one prompt")
-    if len(rows) > LARGEST_BATCH:
-        raise InputError(
-            f"{len(rows)} prompts at once are too many: give at most {LARGEST_BATCH} in one call"
-        )
-    for row in rows:
-        if not isinstance(row, str):
-            raise InputError(f"prompt must be a string or a list of strings, not of {_kind(row)}")
-        if not row.strip():
-            raise InputError("the prompt is empty: say what you would like to see")
-    return list(rows)
-
-
-def per_picture(name: str, value: Any, batch: int) -> list[Any]:
-    """One value per picture: a scalar goes to each, a list must have the batch's length."""
-    if not is_list(value):
-        return [value] * batch
-    if len(value) != batch:
-        raise InputError(
-            f"{name} has {len(value)} values for {batch} "
-            f"prompt{'s' if batch != 1 else ''}: give one for each, or a single one for all"
-        )
-    return list(value)
-
-
-def seeds(seed: Any, batch: int) -> list[int]:
-    return [_seed(value) for value in per_picture("seed", seed, batch)]
-
-
-def _seed(value: Any) -> int:
-    problem = f"seed must be a whole number from 0 to {LARGEST_SEED}, not {_short(value)}"
-    if isinstance(value, bool):
-        raise InputError(problem)
+def typed(value: Any) -> Any:
+    """The number that a text typed by a person says; anything else as it is, for a check to see."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
     try:
-        number = operator.index(value)
+        whole = text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_SEED))
+        return int(text) if whole else float(text)
+    except ValueError:
+        return value
+
+
+def prompt(value: Any) -> str:
+    """A text with something in it, as text that can be encoded: half an emoji becomes a "?"."""
+    if not isinstance(value, str):
+        raise InputError(f"prompt must be a string or a list of strings, not of {_kind(value)}")
+    if not value.strip():
+        raise InputError("the prompt is empty: say what you would like to see")
+    return encodable(value)
+
+
+def encodable(text: str) -> str:
+    """A text as UTF-8 can hold it: half an emoji becomes a question mark."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def seed(value: Any) -> int:
+    """A whole number from 0 to LARGEST_SEED."""
+    try:
+        number = -1 if isinstance(value, bool) else operator.index(value)
     except (TypeError, ValueError, RuntimeError):  # a tensor of several says it in its own way
-        raise InputError(problem) from None
+        number = -1
     if not 0 <= number <= LARGEST_SEED:
-        raise InputError(problem)
+        raise InputError(
+            f"seed must be a whole number from 0 to {LARGEST_SEED}, not {_shown(value)}"
+        )
     return number
 
 
-def size(value: Any, default: tuple[int, int], multiple: int) -> tuple[int, int]:
+def scale(name: str, value: Any) -> float:
+    """A strength from 0 to LARGEST_SCALE, 1 being the usual one."""
+    try:
+        number = float("nan") if isinstance(value, bool | str) else float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        number = float("nan")
+    if not 0 <= number <= LARGEST_SCALE:
+        raise InputError(f"{name} must be from 0 to {LARGEST_SCALE:g}, not {_shown(value)}")
+    return number
+
+
+def size(value: Any, multiple: int) -> tuple[int, int]:
     """(width, height) in pixels, both a multiple of `multiple`, at most LARGEST_SIDE."""
-    if value is None:
-        return default
-    sides = list(value) if is_list(value) else [value, value]
+    sides = list(value) if _is_list(value) else [value, value]
     try:
         width, height = (operator.index(side) for side in sides if not isinstance(side, bool))
     except (TypeError, ValueError):
         raise InputError(
-            f"size must be a whole number or (width, height), not {_short(value)}"
+            f"size must be a whole number or (width, height), not {_shown(value)}"
         ) from None
     for side in (width, height):
         if not multiple <= side <= LARGEST_SIDE:
@@ -122,8 +214,19 @@ def choice(name: str, value: Any, known: Sequence[str], why: str = "") -> str:
     """One of a few words."""
     if not isinstance(value, str) or value not in known:
         options = ", ".join(map(repr, known))
-        raise InputError(f"{name} must be {options}{why}, not {_short(value)}")
+        raise InputError(f"{name} must be {options}{why}, not {_shown(value)}")
     return value
+
+
+def loaded(what: str, value: Any, known: Sequence[str]) -> str | None:
+    """A style or control that is loaded, or None."""
+    if value is None or (isinstance(value, str) and value in known):
+        return value
+    if not known:
+        raise InputError(f"{what} {_shown(value)} is not loaded: SDXS.load(…, {what}s=[…]) does")
+    close = difflib.get_close_matches(value, known, n=1) if isinstance(value, str) else []
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise InputError(f"there is no {what} {_shown(value)}: {hint}loaded: {', '.join(known)}")
 
 
 def named(what: str, value: Any) -> dict[str, Any]:
@@ -140,7 +243,7 @@ def named(what: str, value: Any) -> dict[str, Any]:
     for name, source in pairs.items():
         if not isinstance(name, str) or not name or not _named(source):
             raise InputError(
-                f"{what} must be a name, a list of names, or {{name: source}}, not {_short(value)}"
+                f"{what} must be a name, a list of names, or {{name: source}}, not {_shown(value)}"
             )
     return pairs
 
@@ -149,35 +252,45 @@ def _named(value: Any) -> bool:
     return isinstance(value, str | os.PathLike) and bool(os.fspath(value))
 
 
-def names(what: str, value: Any, known: Sequence[str], batch: int) -> list[str | None]:
-    """A loaded style or control for each picture, or None."""
-    rows = per_picture(what, value, batch)
-    for row in rows:
-        if row is None or (isinstance(row, str) and row in known):
-            continue
-        if not known:
-            raise InputError(f"{what} {_short(row)} is not loaded: SDXS.load(…, {what}s=[…]) does")
-        close = difflib.get_close_matches(row, known, n=1) if isinstance(row, str) else []
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise InputError(f"there is no {what} {_short(row)}: {hint}loaded: {', '.join(known)}")
-    return rows
+def per_picture(name: str, value: Any, batch: int) -> list[Any]:
+    """One value per picture: a scalar goes to each, a list must have the batch's length."""
+    if not _is_list(value):
+        return [value] * batch
+    if len(value) != batch:
+        raise InputError(
+            f"{name} has {len(value)} values for {batch} "
+            f"prompt{'s' if batch != 1 else ''}: give one for each, or a single one for all"
+        )
+    return list(value)
 
 
-def scales(what: str, value: Any, batch: int) -> list[float]:
-    """A strength for each picture, 0 to LARGEST_SCALE."""
-    out = []
-    for row in per_picture(what, value, batch):
-        try:
-            number = float("nan") if isinstance(row, bool | str) else float(row)
-        except (TypeError, ValueError, OverflowError, RuntimeError):
-            number = float("nan")
-        if not 0 <= number <= LARGEST_SCALE:
-            raise InputError(f"{what} must be from 0 to {LARGEST_SCALE:g}, not {_short(row)}")
-        out.append(number)
-    return out
+def _prompts(value: Any) -> list[str]:
+    """The prompts of a batch. A string is a batch of one."""
+    rows = [value] if isinstance(value, str) else value
+    if not isinstance(rows, list | tuple):
+        raise InputError(f"prompt must be a string or a list of strings, not {_kind(value)}")
+    if not rows:
+        raise InputError("prompt is an empty list: give at least one prompt")
+    if len(rows) > LARGEST_BATCH:
+        raise InputError(
+            f"{len(rows)} prompts at once are too many: give at most {LARGEST_BATCH} in one call"
+        )
+    return [prompt(row) for row in rows]
 
 
-def control_images(controls: Sequence[str | None], images: Sequence[Any]) -> None:
+def _seeds(value: Any, batch: int) -> list[int]:
+    return [seed(row) for row in per_picture("seed", value, batch)]
+
+
+def _scales(name: str, value: Any, batch: int) -> list[float]:
+    return [scale(name, row) for row in per_picture(name, value, batch)]
+
+
+def _loaded(what: str, value: Any, known: Sequence[str], batch: int) -> list[str | None]:
+    return [loaded(what, row, known) for row in per_picture(what, value, batch)]
+
+
+def _followed(controls: Sequence[str | None], images: Sequence[Any]) -> None:
     """A control needs a picture to follow, and a picture a control that follows it."""
     for control, image in zip(controls, images, strict=True):
         if control and image is None:
@@ -186,7 +299,25 @@ def control_images(controls: Sequence[str | None], images: Sequence[Any]) -> Non
             raise InputError("control_image has no effect without control: name one")
 
 
-def is_list(value: Any) -> bool:
+def _latent_sides(latents: Any, asked: Any, offer: Offer, batch: int) -> tuple[int, int]:
+    """(width, height) in pixels of latents that the caller brought. A tensor is known by its ways:
+    torch is not imported for it."""
+    problem = f"latents must be a tensor ({batch}, {offer.channels}, H/{offer.factor}, W/…)"
+    is_floating = getattr(latents, "is_floating_point", None)
+    if not callable(is_floating) or not is_floating():
+        raise InputError(f"{problem} of floating point numbers, not {_kind(latents)}")
+    shape = tuple(latents.shape)
+    if len(shape) != 4 or shape[:2] != (batch, offer.channels):
+        raise InputError(f"{problem} for {batch} prompts, not {shape}")
+    own = (shape[3] * offer.factor, shape[2] * offer.factor)
+    if size(own, offer.multiple) != (own if asked is None else size(asked, offer.multiple)):
+        raise InputError(f"latents {shape} are for {own[0]} x {own[1]} pixels, size is {asked}")
+    if not bool(latents.isfinite().all()):
+        raise InputError("latents must be finite numbers of about unit variance")
+    return own
+
+
+def _is_list(value: Any) -> bool:
     """Whether a value is a list of per-picture values (an array of one axis counts)."""
     return isinstance(value, list | tuple | range) or getattr(value, "ndim", 0) == 1
 
@@ -195,9 +326,8 @@ def _kind(value: Any) -> str:
     return type(value).__name__
 
 
-def _short(value: Any) -> str:
+def _shown(value: Any) -> str:
     try:
-        text = " ".join(repr(value).split())
+        return one_line(repr(value), 40)
     except ValueError:  # a whole number of thousands of digits
         return "one that large"
-    return text if len(text) <= 40 else text[:39] + "…"

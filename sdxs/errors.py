@@ -30,8 +30,8 @@ class SafetyWarning(UserWarning):
 warnings.simplefilter("always", SafetyWarning, append=True)  # each time, unless a program objects
 
 
-def one_line(error: BaseException, most: int = 200) -> str:
-    """The gist of a foreign error, in at most `most` characters that a terminal can show."""
-    text = "".join(letter if letter.isprintable() else " " for letter in str(error)[: 10 * most])
-    text = " ".join(text.split()) or type(error).__name__
+def one_line(thing: object, most: int = 200) -> str:
+    """A text, or what an error says, in at most `most` characters that a terminal can show."""
+    text = "".join(letter if letter.isprintable() else " " for letter in str(thing)[: 10 * most])
+    text = " ".join(text.split()) or type(thing).__name__
     return text if len(text) <= most else text[: most - 1] + "…"

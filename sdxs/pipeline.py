@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from sdxs import arguments
+from sdxs.arguments import Offer, Row
 from sdxs.checkpoint.checker import load_safety_checker
 from sdxs.checkpoint.depth import load_depth
 from sdxs.checkpoint.find import Source, all_of, find, find_depth, find_safety_checker, resolve
@@ -23,7 +24,7 @@ from sdxs.checkpoint.lora_file import read_style
 from sdxs.checkpoint.parts import Parts, load_control, load_parts
 from sdxs.conditions import CONDITIONS
 from sdxs.config import EMBEDDED
-from sdxs.errors import CheckpointError, InputError, PromptCutWarning, SafetyWarning
+from sdxs.errors import CheckpointError, InputError, PromptCutWarning, SafetyWarning, one_line
 from sdxs.model.controls import Steering, residuals, to_control
 from sdxs.model.depth import DepthSight
 from sdxs.model.hardware import choose_device, choose_dtype
@@ -76,18 +77,26 @@ class SDXS:
         facts = self._unet.config
         side = facts.sample_size
         height, width = (side, side) if isinstance(side, int) else side
-        self._channels: int = facts.in_channels
-        self._factor = parts.decoders["tiny"].factor
-        self._multiple = self._factor * 2 ** (len(facts.down_block_types) - 1)
+        factor = parts.decoders["tiny"].factor
+        self.offer = Offer(
+            checkpoint=source.name,
+            size=(width * factor, height * factor),
+            multiple=factor * 2 ** (len(facts.down_block_types) - 1),
+            decoders=tuple(parts.decoders),
+            styles=tuple(styles or ()),
+            controls=tuple(self._controls),
+            channels=facts.in_channels,
+            factor=factor,
+        )
 
         self.source = source
         self.checkpoint = source.name
         self.device = device
         self.dtype = dtype
-        self.size: tuple[int, int] = (width * self._factor, height * self._factor)
-        self.decoders: tuple[str, ...] = tuple(parts.decoders)
-        self.styles: tuple[str, ...] = tuple(styles or ())
-        self.controls: tuple[str, ...] = tuple(self._controls)
+        self.size = self.offer.size
+        self.decoders = self.offer.decoders
+        self.styles = self.offer.styles
+        self.controls = self.offer.controls
         self.safety = safety
         self._wear(styles or {})
 
@@ -178,35 +187,30 @@ class SDXS:
         Raises InputError. Warns with PromptCutWarning when a prompt is longer than the window, and
         with SafetyWarning when the safety checker had pictures blurred.
         """
-        arguments.refuse(unknown, self.__call__)
-        prompts = arguments.prompts(prompt)
-        batch = len(prompts)
-        strengths = self._strengths(
-            arguments.names("style", style, self.styles, batch),
-            arguments.scales("style_scale", style_scale, batch),
-        )
-        steered = arguments.names("control", control, self.controls, batch)
-        pictures_to_follow = arguments.per_picture("control_image", control_image, batch)
-        control_scales = arguments.scales("control_scale", control_scale, batch)
-        arguments.control_images(steered, pictures_to_follow)
-        arguments.choice("output_type", output_type, arguments.OUTPUT_TYPES)
-        self._check_decoder(decoder)
-        generators = seeded(arguments.seeds(seed, len(prompts)))
-        noise = self._given(latents, size, len(prompts))
-        if noise is None:
-            noise = self.noise(generators, arguments.size(size, self.size, self._multiple))
+        asked = arguments.check(
+            self.offer, prompt, seed=seed, size=size, decoder=decoder, style=style,
+            style_scale=style_scale, control=control, control_image=control_image,
+            control_scale=control_scale, latents=latents, output_type=output_type, **unknown,
+        )  # fmt: skip
+        prompts = [row.prompt for row in asked.rows]
+        strengths = self._strengths(asked.rows)
+        generators = seeded([row.seed for row in asked.rows])
+        if asked.latents is None:
+            noise = self.noise(generators, asked.size)
+        else:
+            noise = self._rounded(asked.latents.detach())
         self._warn_cut_off(prompts)
-        steerings = self._steerings(steered, pictures_to_follow, control_scales, noise)
+        steerings = self._steerings(asked.rows, asked.size)
 
         with wearing(strengths):
             words = self.encode(prompts)  # (B, L, D)
             clean = self.denoise(noise, words, generators, steerings)  # (B, C, H/8, W/8)
-        images = self._checked(self.decode(clean, decoder))  # (B, 3, H, W) nominally [-1, 1]
+        images = self._checked(self.decode(clean, asked.decoder))  # (B, 3, H, W) in [-1, 1]
 
-        if output_type == "pt":
+        if asked.output_type == "pt":
             return images
         pictures: list[Image.Image] = to_pictures(images)
-        return pictures[0] if isinstance(prompt, str) else pictures
+        return pictures[0] if asked.single else pictures
 
     @torch.no_grad()
     def encode(self, prompts: list[str]) -> Words:
@@ -220,7 +224,8 @@ class SDXS:
         to the model's dtype, so that the U-Net and the step see the same numbers.
         """
         width, height = size
-        shape = (self._channels, height // self._factor, width // self._factor)
+        factor = self.offer.factor
+        shape = (self.offer.channels, height // factor, width // factor)
         return self._rounded(draw_noise(generators, shape))
 
     @torch.no_grad()
@@ -286,7 +291,7 @@ class SDXS:
                 raise InputError(f"{name} has no option {option!r}, it knows {listed}")
         if chosen.sees_depth:  # it is not looked for before the picture is known to be one
             options["network"] = lambda seen: self._sees_depth(seen)
-        return chosen.make(picture, arguments.size(size, self.size, self._multiple), **options)
+        return chosen.make(picture, self.offer.sides(size), **options)
 
     @functools.cached_property
     def _sees_depth(self) -> DepthSight:
@@ -308,7 +313,7 @@ class SDXS:
         """
         if words.pooled is None:
             return None
-        height, width = (side * self._factor for side in noise.shape[-2:])
+        height, width = (side * self.offer.factor for side in noise.shape[-2:])
         times = torch.tensor([height, width, 0, 0, height, width], device=self.device)
         times = times.to(self.dtype).expand(len(noise), -1)
         return {"text_embeds": words.pooled, "time_ids": times}
@@ -324,53 +329,31 @@ class SDXS:
             }
             attach(network, fitting)
 
-    def _strengths(self, names: list[str | None], scales: list[float]) -> dict[str, Tensor]:
+    def _strengths(self, rows: Sequence[Row]) -> dict[str, Tensor]:
         """How much of each style every row wears, (B,) by name; without those nobody wears."""
-        rows = list(zip(names, scales, strict=True))
         place: Any = {"device": self.device, "dtype": self.dtype}  # once, not in every layer
         return {
-            style: torch.tensor([scale * (name == style) for name, scale in rows], **place)
-            for style in dict.fromkeys(name for name, scale in rows if name and scale)
+            style: torch.tensor([row.style_scale * (row.style == style) for row in rows], **place)
+            for style in dict.fromkeys(row.style for row in rows if row.style and row.style_scale)
         }
 
-    def _steerings(
-        self, names: list[str | None], images: list[Any], scales: list[float], noise: Tensor
-    ) -> list[Steering]:
+    def _steerings(self, rows: Sequence[Row], size: tuple[int, int]) -> list[Steering]:
         """One for each control in use; a row of strength 0 is as if it had none."""
-        height, width = (side * self._factor for side in noise.shape[-2:])
         out = []
-        wanted = [name for name, scale in zip(names, scales, strict=True) if name and scale]
+        wanted = [row.control for row in rows if row.control and row.control_scale]
         for control in dict.fromkeys(wanted):
-            rows = [i for i, name in enumerate(names) if name == control and scales[i]]
-            pictures = torch.stack([to_control(images[i], (width, height)) for i in rows])
+            where = [
+                i for i, row in enumerate(rows) if row.control == control and row.control_scale
+            ]
+            pictures = torch.stack([to_control(rows[i].control_image, size) for i in where])
             pictures = pictures.to(self.device, self.dtype, memory_format=torch.channels_last)
-            strengths = torch.tensor([scales[i] for i in rows], device=self.device)
-            where = torch.tensor(rows, device=self.device)
-            out.append(Steering(self._controls[control], where, pictures, strengths))
+            strengths = torch.tensor([rows[i].control_scale for i in where], device=self.device)
+            index = torch.tensor(where, device=self.device)
+            out.append(Steering(self._controls[control], index, pictures, strengths))
         return out
 
     def _rounded(self, noise: Tensor) -> Tensor:
         return noise.to(self.device, self.dtype).float()
-
-    def _given(self, latents: Tensor | None, size: Any, batch: int) -> Tensor | None:
-        """Latents that the caller brought, checked; None when there are none."""
-        if latents is None:
-            return None
-        problem = f"latents must be a tensor ({batch}, {self._channels}, H/{self._factor}, W/…)"
-        if not isinstance(latents, Tensor) or not latents.is_floating_point():
-            raise InputError(f"{problem} of floating point numbers, not {type(latents).__name__}")
-        shape = tuple(latents.shape)
-        if len(shape) != 4 or shape[:2] != (batch, self._channels):
-            raise InputError(f"{problem} for {batch} prompts, not {shape}")
-        own = (shape[3] * self._factor, shape[2] * self._factor)
-        for asked in (own, size):
-            if arguments.size(asked, own, self._multiple) != own:
-                raise InputError(
-                    f"latents {shape} are for {own[0]} x {own[1]} pixels, size is {size}"
-                )
-        if not bool(latents.isfinite().all()):
-            raise InputError("latents must be finite numbers of about unit variance")
-        return self._rounded(latents.detach())
 
     def _checked(self, images: Tensor) -> Tensor:
         """The images (B, 3, H, W), those that the safety checker flags blurred."""
@@ -387,21 +370,12 @@ class SDXS:
             )
         return hide(images, flags)
 
-    def _check_decoder(self, decoder: str) -> None:
-        arguments.choice("decoder", decoder, ("tiny", "large"))
-        if decoder not in self.decoders:
-            raise InputError(
-                f"{self.checkpoint} has no {decoder} decoder (no folder vae_large): "
-                f"leave decoder out, or use {self.decoders[0]!r}"
-            )
-
     def _warn_cut_off(self, prompts: list[str]) -> None:
         for prompt in dict.fromkeys(prompts):
             if rest := self.cut_off(prompt):
-                short = rest if len(rest) <= 80 else rest[:79] + "…"
                 warnings.warn(
                     f"the prompt is longer than the {self._text.length} tokens that the text "
-                    f"encoder reads; not seen: {short!r}",
+                    f"encoder reads; not seen: {one_line(rest, 80)!r}",
                     PromptCutWarning,
                     stacklevel=4,
                 )

@@ -207,7 +207,7 @@ def _place(key: str, where: Mapping[str, dict[str, str]], path: Path) -> tuple[s
                 break
             return network, layer, part
     raise CheckpointError(
-        f"{path}: {one_line(ValueError(key), 120)} names no layer of this model: "
+        f"{path}: {one_line(key, 120)} names no layer of this model: "
         "the style was made for another one, or is not a LoRA"
     )
 
@@ -270,7 +270,7 @@ def _peft_config(file: Path) -> dict[str, Any]:
         raise CheckpointError(f"there is no {file}, which says how strong the style is: fetch it")
     config = read_json(file)
     if config.get("peft_type", "LORA") != "LORA":
-        kind = one_line(ValueError(config["peft_type"]), 40)
+        kind = one_line(config["peft_type"], 40)
         raise CheckpointError(f"{file}: an adapter of the kind {kind} is not supported: LORA is")
     return {"unet": _checked(config, file)}
 
@@ -301,7 +301,7 @@ def _checked(config: dict[str, Any], file: Path) -> dict[str, Any]:
     beginning = str(config.get("init_lora_weights")).lower()
     if beginning.startswith(NOT_BESIDE):
         raise CheckpointError(
-            f"{file}: a style that began as {one_line(ValueError(beginning), 40)} is not "
+            f"{file}: a style that began as {one_line(beginning, 40)} is not "
             "supported, it changes the checkpoint's own weights: save it as a plain LoRA"
         )
     if "lora_alpha" not in config:
@@ -320,7 +320,7 @@ def _checked(config: dict[str, Any], file: Path) -> dict[str, Any]:
         for name in own:
             if not re.fullmatch(r"\^?[\w.]+", name):  # a foreign expression can take for ever
                 raise CheckpointError(
-                    f"{file}: {pattern} {one_line(ValueError(name), 60)} is not a layer's name"
+                    f"{file}: {pattern} {one_line(name, 60)} is not a layer's name"
                 )
         patterns[pattern] = own
     return {**config, **patterns}

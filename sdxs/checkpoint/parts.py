@@ -139,7 +139,7 @@ def load_unet(folder: Path, dtype: torch.dtype, *, sdxl: bool = False) -> UNet2D
     if addition != wanted:
         raise CheckpointError(
             f"{folder / 'config.json'}: addition_embed_type is "
-            f"{one_line(ValueError(addition), 60)}, for a checkpoint of this kind it is {wanted}"
+            f"{one_line(addition, 60)}, for a checkpoint of this kind it is {wanted}"
         )
     for name in UNKNOWN_TO_SD:
         if config.get(name) is not None:
@@ -286,7 +286,7 @@ def load_control(folder: Path, dtype: torch.dtype, parts: Parts) -> ControlNetMo
             )
     for name, usual in USUAL_CONTROL.items():
         if network.config.get(name, usual) != usual:
-            value = one_line(ValueError(network.config[name]), 60)
+            value = one_line(network.config[name], 60)
             raise CheckpointError(f"{file}: a control with {name} = {value} is not supported")
     halvings = len(network.config.conditioning_embedding_out_channels) - 1
     if 2**halvings != factor:
@@ -307,7 +307,7 @@ def _kind(index: Path) -> str:
     if not isinstance(kind, str) or kind not in PIPELINES:
         yet = " yet" if isinstance(kind, str) and kind.startswith("StableDiffusion") else ""
         raise CheckpointError(
-            f"{index}: a checkpoint of the kind {one_line(ValueError(kind), 60)} is not supported"
+            f"{index}: a checkpoint of the kind {one_line(kind, 60)} is not supported"
             f"{yet}: {' and '.join(PIPELINES)} are"
         )
     return kind

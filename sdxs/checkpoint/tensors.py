@@ -70,7 +70,7 @@ def read_config(file: Path, known: dict[str, Any]) -> dict[str, Any]:
         name = next(iter(config["architectures"]), None)
     if not isinstance(name, str) or name not in known:
         raise CheckpointError(
-            f"{file}: the class {one_line(ValueError(name), 60)} is not supported: "
+            f"{file}: the class {one_line(name, 60)} is not supported: "
             f"{', '.join(known)} {'is' if len(known) == 1 else 'are'}"
         )
     check_numbers(config, file)
@@ -97,7 +97,7 @@ def check_numbers(config: Any, file: Path, name: str = "", most: int = LARGEST_N
     values = config if isinstance(config, list) else [config]
     bound = min(most, MOST_BLOCKS) if name in BLOCKS else most
     whole = [value for value in values if isinstance(value, int)]
-    shown = one_line(ValueError(name), 60)
+    shown = one_line(name, 60)
     if (len(values) > MOST_BLOCKS and whole) or any(abs(value) > bound for value in whole):
         raise CheckpointError(f"{file}: {shown} is beyond any real network")
     if name in COUNTS and any(value is True or value < 1 for value in whole):
@@ -205,7 +205,7 @@ def fill(
                 if name is None:
                     continue
                 if name not in wanted or name in places:
-                    known = one_line(ValueError(key), 60)
+                    known = one_line(key, 60)
                     raise CheckpointError(f"{file}: {known} is surplus: weights of another network")
                 part = stored.get_slice(key)
                 if tuple(part.get_shape()) != wanted[name]:

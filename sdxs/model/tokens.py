@@ -11,6 +11,8 @@ import torch
 from tokenizers import Encoding, Tokenizer
 from torch import Tensor
 
+from sdxs.arguments import encodable
+
 LONGEST_TOKEN = 64  # characters; text beyond this many per place of the window is never read
 
 
@@ -39,7 +41,7 @@ class PromptReader:
 
     def cut_off(self, prompt: str) -> str:
         """The end of the prompt that does not fit, from the start of a word; "" if all fits."""
-        text = clean(prompt)
+        text = encodable(prompt)
         readable = self._readable(prompt)
         if not text.startswith(readable):  # white space was shortened to read on
             text = squeeze(text)
@@ -56,16 +58,11 @@ class PromptReader:
     def _readable(self, prompt: str) -> str:
         """The beginning of a prompt: enough to fill the window, little enough to be quick."""
         most = LONGEST_TOKEN * self.length
-        text = clean(prompt)
+        text = encodable(prompt)
         return text if len(text) <= most else squeeze(text)[:most]
 
     def _encode(self, text: str) -> Encoding:
         return self._tokenizer.encode(text)
-
-
-def clean(prompt: str) -> str:
-    """The prompt as text that can be encoded: half an emoji becomes a question mark."""
-    return prompt.encode("utf-8", "replace").decode("utf-8")
 
 
 def squeeze(text: str) -> str:
