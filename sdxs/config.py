@@ -1,4 +1,4 @@
-"""Frozen tables: the checkpoints that have a name, and the words of the storybook world.
+"""Frozen tables: the checkpoints that have a name, and the templates of prompts.
 
 Plain data and its lookup. Knows nothing of torch, files or pages, and imports nothing of ours.
 """
@@ -9,74 +9,6 @@ EMBEDDED = "storybook"
 REAL_MODEL = "IDKiro/sdxs-512-dreamshaper"
 DEPTH_ANYTHING = "depth-anything/Depth-Anything-V2-Small-hf"
 SAFETY_CHECKER = "CompVis/stable-diffusion-safety-checker"
-
-# heading -> {canonical name: (the phrases that say it, the first one is preferred)}
-STORYBOOK_WORDS: dict[str, dict[str, tuple[str, ...]]] = {
-    "things": {
-        "ball": ("ball", "sphere"),
-        "cube": ("cube", "box"),
-        "cone": ("cone",),
-        "star": ("star",),
-        "heart": ("heart",),
-        "house": ("house", "home"),
-        "tree": ("tree",),
-        "mushroom": ("mushroom",),
-        "boat": ("boat", "ship"),
-        "flower": ("flower",),
-    },
-    "colours": {
-        "red": ("red",),
-        "orange": ("orange",),
-        "yellow": ("yellow",),
-        "green": ("green",),
-        "blue": ("blue",),
-        "purple": ("purple",),
-        "pink": ("pink",),
-        "white": ("white",),
-    },
-    "sizes": {
-        "small": ("small", "little"),
-        "big": ("big", "large"),
-    },
-    "skies": {
-        "day": ("by day", "in daylight"),
-        "sunset": ("at sunset", "in the evening"),
-        "night": ("at night", "under the stars"),
-    },
-    "grounds": {
-        "grass": ("on the grass", "in a meadow"),
-        "sand": ("on the sand", "in the desert"),
-        "snow": ("in the snow", "in winter"),
-        "sea": ("on the sea", "on the water"),
-    },
-    "relations": {
-        "left": ("to the left of",),
-        "right": ("to the right of",),
-        "front": ("in front of",),
-        "behind": ("behind",),
-        "beside": ("beside", "and"),
-    },
-    "places": {
-        "left": ("on the left",),
-        "middle": ("in the middle",),
-        "right": ("on the right",),
-    },
-}
-
-# (colour, thing) pairs that training never sees, kept to test composition.
-UNSEEN_PAIRS = frozenset(
-    {
-        ("orange", "ball"),
-        ("pink", "cube"),
-        ("white", "cone"),
-        ("blue", "star"),
-        ("green", "heart"),
-        ("purple", "house"),
-        ("pink", "tree"),
-        ("yellow", "boat"),
-    }
-)
-
 
 # What a prompt may be put into, name -> pattern. A template is words; a style is a LoRA.
 TEMPLATES: dict[str, str] = {
@@ -97,15 +29,13 @@ TEMPLATES: dict[str, str] = {
 class Checkpoint:
     """What a page shows about a checkpoint that has a name.
 
-    `words` maps a heading to the phrases the model understands; empty means any words. `styles`
-    and `controls` are published for it on the Hub, name to id; more may ship under `weights/`.
-    `depth` is the network that sees depth in a photo, for a depth control. `templates` are those
-    of its prompts.
+    `styles` and `controls` are published for it on the Hub, name to id; more may ship under
+    `weights/`. `depth` is the network that sees depth in a photo, for a depth control. `templates`
+    are those of its prompts.
     """
 
     title: str
     examples: tuple[str, ...]
-    words: dict[str, tuple[str, ...]]
     styles: dict[str, str] = field(default_factory=dict)
     controls: dict[str, str] = field(default_factory=dict)
     depth: str = DEPTH_ANYTHING
@@ -124,10 +54,6 @@ CHECKPOINTS: dict[str, Checkpoint] = {
             "a pink heart and an orange cone in the snow by day",
             "a green cube in the desert under the stars",
         ),
-        words={
-            heading: tuple(phrase for phrases in entries.values() for phrase in phrases)
-            for heading, entries in STORYBOOK_WORDS.items()
-        },
         templates={  # those that its words can say
             "summer's day": "{prompt} by day on the grass",
             "evening at sea": "{prompt} in the evening on the sea",
@@ -144,7 +70,6 @@ CHECKPOINTS: dict[str, Checkpoint] = {
             "a bowl of ramen on a wooden table, studio photograph",
             "an astronaut riding a horse across red dunes",
         ),
-        words={},
         styles={"anime": "IDKiro/sdxs-512-dreamshaper-anime"},
         controls={"sketch": "IDKiro/sdxs-512-dreamshaper-sketch"},
     ),

@@ -21,6 +21,7 @@ from sdxs.checkpoint.checker import load_safety_checker
 from sdxs.checkpoint.depth import load_depth
 from sdxs.checkpoint.find import Source, all_of, find, find_depth, find_safety_checker, resolve
 from sdxs.checkpoint.lora_file import read_style
+from sdxs.checkpoint.open import read_words
 from sdxs.checkpoint.parts import Parts, load_control, load_parts
 from sdxs.conditions import CONDITIONS
 from sdxs.config import EMBEDDED
@@ -44,8 +45,9 @@ class SDXS:
 
     Any number of threads may call it. `checkpoint`, `device`, `dtype` and `size` (width, height)
     say what was chosen, `source` why, `decoders` which of "tiny" and "large" there are, `styles`
-    and `controls` what a call may name. `safety` is "on", "off", "missing" where a checker could
-    not be had, or "needless" for the embedded model.
+    and `controls` what a call may name, `offer` all of that, `words` the phrases that it
+    understands by heading, {} for any words. `safety` is "on", "off", "missing" where a checker
+    could not be had, or "needless" for the embedded model.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class SDXS:
         self.styles = self.offer.styles
         self.controls = self.offer.controls
         self.safety = safety
+        self.words = read_words(source.folder)
         self._wear(styles or {})
 
     @classmethod

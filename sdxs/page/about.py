@@ -70,7 +70,7 @@ class About:
             why=model.source.reason,
             command=" ".join(filter(None, (hint, hint and page and f"PAGE={page}"))),
             examples=(published or CHECKPOINTS[REAL_MODEL]).examples,
-            words=published.words if published else {},
+            words=model.words,
             decoders=model.decoders,
             styles=model.styles,
             conditions=tuple(

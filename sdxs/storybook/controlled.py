@@ -28,7 +28,6 @@ from tqdm import tqdm
 from sdxs.checkpoint.depth import load_depth
 from sdxs.checkpoint.find import weights_folder
 from sdxs.conditions import CANNY, CONTROLS, depth
-from sdxs.config import UNSEEN_PAIRS
 from sdxs.errors import InputError, SDXSError
 from sdxs.pipeline import SDXS
 from sdxs.storybook.evaluate import BATCH, tally, wilson
@@ -38,6 +37,7 @@ from sdxs.storybook.world.captions import Caption, describe
 from sdxs.storybook.world.render import Render, render
 from sdxs.storybook.world.scenes import COLOURS, HELD_OUT_SEED, PLACE_X, Scene, Thing, sample_scenes
 from sdxs.storybook.world.tracing import contours, to_bytes, trace
+from sdxs.storybook.world.words import UNSEEN_PAIRS
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 TOLERANCE = {"canny": 1, "sketch": 2}  # pixels

@@ -10,7 +10,9 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline
 
+from sdxs.checkpoint.open import WORDS
 from sdxs.pipeline import SDXS
+from sdxs.storybook.world.words import phrases
 from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
 
@@ -43,6 +45,7 @@ def export(out: Path, *, model: Path, decoder: Path, large: Path | None = None) 
     if large is not None:
         vae = AutoencoderTiny.from_pretrained(large / "vae")
         vae.half().save_pretrained(part / "vae_large")
+    (part / WORDS).write_text(json.dumps(phrases(), indent=2) + "\n")
     size = sum(path.stat().st_size for path in part.rglob("*") if path.is_file())
     if size > LIMIT:
         raise loop.TrainingError(

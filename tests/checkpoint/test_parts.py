@@ -66,6 +66,16 @@ def test_a_missing_or_foreign_file(file: str, edited: Edit) -> None:
     refused(edited(), f"{path.stem}|{path.parent}")
 
 
+def test_words(edited: Edit) -> None:
+    assert SDXS.load(edited(), device="cpu", dtype="float32").words == {}
+    file = edited() / "words.json"
+    file.write_text('{"things": ["ball", "house"]}')
+    assert SDXS.load(edited(), device="cpu", dtype="float32").words == {"things": ["ball", "house"]}
+    for wrong in ("[]", '{"things": "ball"}', '{"things": [1]}', "{"):
+        file.write_text(wrong)
+        refused(edited(), "words.json")
+
+
 @pytest.mark.parametrize(("file", "key"), [(UNET, "conv_in.bias"), (TEXT, "final_layer_norm.bias")])
 def test_the_exact_set_of_weights(file: str, key: str, edited: Edit) -> None:
     path = edited() / file

@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 
 from sdxs.conditions import CONDITIONS
-from sdxs.config import UNSEEN_PAIRS
 from sdxs.storybook import controlled
 from sdxs.storybook.controlled import contradicted, f1, lines, mean, measure, share
 from sdxs.storybook.judges.depth import DepthJudge
@@ -19,6 +18,7 @@ from sdxs.storybook.world.captions import OPPOSITE, describe
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import Scene, sample_scenes
 from sdxs.storybook.world.tracing import to_bytes
+from sdxs.storybook.world.words import UNSEEN_PAIRS
 
 SIDE = 64
 

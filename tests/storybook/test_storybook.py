@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch.nn.functional import one_hot
 
-from sdxs.config import CHECKPOINTS, STORYBOOK_WORDS, UNSEEN_PAIRS
+from sdxs.checkpoint.find import weights_folder
+from sdxs.checkpoint.open import read_words
+from sdxs.config import CHECKPOINTS
 from sdxs.storybook.evaluate import chance, tally, wilson
 from sdxs.storybook.judges.evaluator import Sight, check, relation
 from sdxs.storybook.world.captions import (
@@ -23,6 +25,7 @@ from sdxs.storybook.world.captions import (
 from sdxs.storybook.world.render import PALETTE, render
 from sdxs.storybook.world.scenes import COLOURS, SKIES, THINGS, Scene, Thing, sample_scenes
 from sdxs.storybook.world.tokenizer import LENGTH, build_tokenizer
+from sdxs.storybook.world.words import UNSEEN_PAIRS, WORDS, phrases
 from sdxs.train.evaluator import labels
 
 
@@ -111,9 +114,14 @@ def test_captions_state_what_the_scene_holds():
 def test_every_phrase_of_the_vocabulary_occurs_in_captions():
     rng = random.Random(0)
     text = "\n".join(describe(scene, rng).text for scene in sample_scenes(3000, seed=7))
-    for entries in STORYBOOK_WORDS.values():
+    for entries in WORDS.values():
         for phrases in entries.values():
             assert all(re.search(rf"\b{phrase}\b", text) for phrase in phrases)
+
+
+def test_the_embedded_checkpoint_states_the_vocabulary():
+    assert read_words(weights_folder("storybook")) == phrases()
+    assert list(read_words(weights_folder("storybook"))) == list(WORDS)
 
 
 def test_the_frozen_files_hold_a_thousand_captions_of_seen_pairs_and_others_apart():

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from sdxs.config import STORYBOOK_WORDS
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import THINGS, sample_scenes
+from sdxs.storybook.world.words import WORDS
 from sdxs.train.autoencoder import build
 from sdxs.train.parts import latents
 from sdxs.train.run import loop
@@ -26,7 +26,7 @@ def test_a_batch_keeps_latents_captions_and_masks_together(tmp_path):
         drawn = vae.encode(render([data.scenes[index]], 64).picture).latents[0]
         assert (drawn - x[row]).abs().max() < 0.05  # bfloat16
         for thing in things:
-            words = STORYBOOK_WORDS["things"][thing.kind]
+            words = WORDS["things"][thing.kind]
             assert any(word in texts[row].lower() for word in words), texts[row]
     _, texts, _ = data.batch(400, loop.chance(0, 1), empty=0.25)
     assert 60 < texts.count("") < 140

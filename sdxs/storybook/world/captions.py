@@ -9,8 +9,8 @@ import random
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sdxs.config import STORYBOOK_WORDS
 from sdxs.storybook.world.scenes import Scene, Thing, sample_scene
+from sdxs.storybook.world.words import WORDS
 
 DROP = 0.28  # how often an attribute is left unsaid
 OPPOSITE = {
@@ -92,7 +92,7 @@ def describe(scene: Scene, rng: random.Random, drop: float = DROP) -> Caption:
 
 
 def _phrase(heading: str, name: str, rng: random.Random) -> str:
-    return rng.choice(STORYBOOK_WORDS[heading][name])
+    return rng.choice(WORDS[heading][name])
 
 
 def _noun_phrase(thing: Stated, rng: random.Random, article: bool) -> str:

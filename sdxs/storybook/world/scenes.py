@@ -7,14 +7,14 @@ of pixels (`render.py` draws it) nor of words (`captions.py` describes it). No t
 import random
 from dataclasses import dataclass
 
-from sdxs.config import STORYBOOK_WORDS, UNSEEN_PAIRS
+from sdxs.storybook.world.words import UNSEEN_PAIRS, WORDS
 
-THINGS = tuple(STORYBOOK_WORDS["things"])
-COLOURS = tuple(STORYBOOK_WORDS["colours"])
-SIZES = tuple(STORYBOOK_WORDS["sizes"])
-SKIES = tuple(STORYBOOK_WORDS["skies"])
-GROUNDS = tuple(STORYBOOK_WORDS["grounds"])
-PLACES = tuple(STORYBOOK_WORDS["places"])
+THINGS = tuple(WORDS["things"])
+COLOURS = tuple(WORDS["colours"])
+SIZES = tuple(WORDS["sizes"])
+SKIES = tuple(WORDS["skies"])
+GROUNDS = tuple(WORDS["grounds"])
+PLACES = tuple(WORDS["places"])
 
 HELD_OUT_SEED = 900_001  # of scenes that nothing trains on
 THINGS_IN = {"alone": 1, "side": 2, "depth": 2}  # layout -> how many things
