@@ -11,9 +11,11 @@ from safetensors import safe_open
 from sdxs import SDXS
 from sdxs.checkpoint.find import weights_folder
 from sdxs.storybook.controlled import measure
-from sdxs.storybook.evaluate import look, of_renders, painter, tally, wilson
+from sdxs.storybook.judges.accuracy import look, of_renders
 from sdxs.storybook.judges.evaluator import Evaluator, check
-from sdxs.storybook.styled import StyledJudge, of_artists
+from sdxs.storybook.judges.painters import by_model
+from sdxs.storybook.judges.styles import StyleJudge, of_artists
+from sdxs.storybook.judges.tallies import tally, wilson
 from sdxs.storybook.styled import measure as measure_style
 from sdxs.storybook.world.artists import ARTISTS
 from sdxs.storybook.world.captions import FROZEN, frozen_captions
@@ -61,7 +63,10 @@ def test_a_control_is_followed_the_more_the_stronger(control):
     by_strength = [scores[f"{name}, strength {s:g}"]["mean"] for s in (0, 0.25, 0.5, 0.75, 1)]
     assert by_strength == sorted(by_strength) and by_strength[-1] >= least
     assert by_strength[-1] >= 2 * scores[f"{name}, another scene"]["mean"]
-    assert scores["A, controlled"]["share"] >= scores["A, plain"]["share"] - 0.05
+    assert (
+        scores["attribute_accuracy, controlled"]["share"]
+        >= scores["attribute_accuracy, plain"]["share"] - 0.05
+    )
     if control == "depth":
         assert scores["depth, strength 1"]["mean"] >= 0.95
 
@@ -92,14 +97,16 @@ def test_a_style_shows_the_more_the_stronger(style):
     scores = list(measure_style(model, style, style, 32).values())
     shares = [row["recognised"]["share"] for row in scores]
     assert shares == sorted(shares) and shares[0] <= 0.05 and shares[-1] >= 0.9
-    assert scores[-1]["A"]["share"] >= scores[0]["A"]["share"] - 0.1
+    assert (
+        scores[-1]["attribute_accuracy"]["share"] >= scores[0]["attribute_accuracy"]["share"] - 0.1
+    )
     assert scores[0]["iou"] == 1 and scores[-1]["iou"] >= 0.6
 
 
 def test_the_judge_of_styles_tells_artists_apart():
-    seen = of_artists(StyledJudge.load(weights_folder("evaluator") / "hands"), 96, 128)
+    seen = of_artists(StyleJudge.load(weights_folder("evaluator") / "hands"), 96, 128)
     for name in ("plain", *ARTISTS):
-        assert seen[f"{name}_artist"] >= 0.95 and seen[f"{name}_a"] >= 0.9
+        assert seen[f"{name}_artist"] >= 0.95 and seen[f"{name}_attribute_accuracy"] >= 0.9
         assert seen[f"{name}_iou"] >= 0.8
 
 
@@ -115,6 +122,6 @@ def test_the_judge_confirms_99_of_100_attributes_of_held_out_renders(judge):
 def test_one_step_paints_what_the_captions_say(judge):
     model = SDXS.load("storybook")
     captions = frozen_captions(FROZEN)[:200]
-    sight = look(painter(model), judge, captions, "embedded")
-    right, count = tally(check(sight, captions))["A"]
+    sight = look(by_model(model), judge, captions, "embedded")
+    right, count = tally(check(sight, captions))["attribute_accuracy"]
     assert wilson(right, count)[0] >= 0.80

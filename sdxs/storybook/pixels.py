@@ -1,261 +1,65 @@
-"""A second judge that learns nothing, to cross-check the evaluator on things and colours.
+"""Two judges of the same pictures: python -m sdxs.storybook.pixels --checkpoint storybook
 
-`python -m sdxs.storybook.pixels --checkpoint storybook`. Analysis by synthesis: what no backdrop
-of the renderer explains must be a thing. Each kind, colour and height is drawn and laid over the
-picture wherever it can stand; the one that explains most is seen, and the rest is searched again.
+The evaluator beside one that learns nothing, on things and colours: how much each finds right, and
+how often they agree.
 """
 
-import argparse
-import json
-import random
 import sys
-from itertools import product
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
-from tqdm import tqdm
 
 from sdxs.checkpoint.find import weights_folder
-from sdxs.errors import SDXSError
 from sdxs.pipeline import SDXS
-from sdxs.storybook.evaluate import BATCH, Painter, painter, tally
-from sdxs.storybook.judges.evaluator import Evaluator, Sight, check
-from sdxs.storybook.world.captions import FROZEN, FROZEN_UNSEEN, Caption, describe, frozen_captions
-from sdxs.storybook.world.render import render
-from sdxs.storybook.world.scenes import (
-    COLOURS,
-    GROUNDS,
-    HELD_OUT_SEED,
-    SKIES,
-    THINGS,
-    Scene,
-    Thing,
-    sample_scenes,
-)
+from sdxs.storybook import command
+from sdxs.storybook.judges.evaluator import Evaluator, check
+from sdxs.storybook.judges.painters import Painter, by_model, by_renderer, painted
+from sdxs.storybook.judges.pixels import PixelJudge
+from sdxs.storybook.judges.tallies import Found, rounded, tally
+from sdxs.storybook.world.captions import FROZEN, FROZEN_UNSEEN, Caption, described, frozen_captions
+from sdxs.storybook.world.scenes import HELD_OUT_SEED
 
 JUDGED = ("thing", "colour")
-GRID = 64  # pixels of a side: half the resolution that pictures have
-UP, DOWN, ASIDE = 34, 4, 18  # a template's pixels above, below and beside the foot of its thing
-HEIGHTS = (0.24, 0.27, 0.415, 0.455)  # two small, two big
-FOOT_Y, FOOT_X = (38, 62), (8, 56)  # where things can stand
-VIEWS = 24  # backdrops of each sky and ground
-NOISE = 0.1  # how far a colour in [0, 1] may be off
-CAP = 9.0  # of a misfit: a pixel three times that far off is simply wrong
-NEAR = 2  # pixels that a place found in half the resolution may be off
-FIRMEST = 3  # colours of each kind that are looked at closely
-ROUNDS = 3  # things looked for: one more than there should be
-LEAST = 60.0  # a gain: seven pixels that are simply wrong; what is less may be a shadow
-SHOWN = 0.4  # of a thing is visible, as the renderer sees to
-RIVAL = 0.9  # of the best gain and a kind is as likely; on renders rivals stay below 0.82
-
-
-def misfit(a: Tensor, b: Tensor) -> Tensor:
-    """How unlike colours (..., 3, H, W) in [0, 1] are, 1 where they differ by NOISE. (..., H, W)"""
-    return (a - b).square().sum(-3) / NOISE**2
-
-
-def shrink(picture: Tensor) -> Tensor:
-    """(B, 3, R, R) in [-1, 1] to (B, 3, GRID, GRID) in [0, 1]."""
-    return (F.adaptive_avg_pool2d(picture, GRID) + 1) / 2
-
-
-def backdrops() -> Tensor:
-    """Empty scenes under every sky on every ground: (12, VIEWS, 3, GRID, GRID) in [0, 1]."""
-    rng, drawn = random.Random(0), []
-    for sky, ground in product(SKIES, GROUNDS):
-        chances = [(rng.uniform(0.42, 0.50), rng.getrandbits(32)) for _ in range(VIEWS)]
-        empty = [Scene(sky, ground, "alone", (), *chance) for chance in chances]
-        drawn.append(shrink(render(empty).picture))
-    return torch.stack(drawn)
-
-
-def templates(sky: str) -> Tensor:
-    """Heights times kinds times colours: (4 * 10 * 8, 4, 38, 36), premultiplied rgb and alpha."""
-    y, x, drawn = 52, GRID // 2, []
-    for height, kind in product(HEIGHTS, THINGS):
-        things = [Thing(kind, colour, "", x / GRID, y / GRID, height) for colour in COLOURS]
-        result = render([Scene(sky, "grass", "alone", (thing,), 0.45, 0) for thing in things])
-        inside = (result.seen[:, :1] > 0.99).float()  # no backdrop shines through
-        parts = torch.cat((inside * (result.picture + 1) / 2, inside), 1)
-        drawn.append(F.avg_pool2d(parts, 2)[..., y - UP : y + DOWN, x - ASIDE : x + ASIDE])
-    return torch.cat(drawn)
-
-
-def kernels(template: Tensor) -> Tensor:
-    """Templates as a convolution over `evidence` that sums the gain, only without its cap."""
-    part = F.avg_pool2d(template, 2)
-    colour, alpha = part[:, :3], part[:, 3:]
-    squared = colour.square().sum(1, keepdim=True) / alpha.clamp(min=1e-3)
-    return torch.cat((alpha, 2 * colour / NOISE**2, -squared / NOISE**2), 1)
-
-
-def evidence(grid: Tensor, strange: Tensor, left: Tensor) -> Tensor:
-    """What the gain |I - B|^2 - |I - T|^2 takes from the picture I. (B, 5, GRID/2, GRID/2)"""
-    rest = strange - grid.square().sum(1, keepdim=True) / NOISE**2
-    return F.avg_pool2d(left * torch.cat((rest, grid, torch.ones_like(left)), 1), 2)
-
-
-def gain(patch: Tensor, template: Tensor) -> Tensor:
-    """What templates (..., 4, h, w) explain of patches (..., 5, h, w) that no backdrop does.
-
-    A patch holds colours, what of them is left to explain, and the backdrops' misfit there.
-    """
-    alpha = template[..., 3, :, :]
-    colour = template[..., :3, :, :] / alpha.unsqueeze(-3).clamp(min=1e-3)
-    wrong = misfit(patch[..., :3, :, :], colour).clamp(max=CAP) * patch[..., 3, :, :]
-    return (alpha * (patch[..., 4, :, :] - wrong)).sum((-1, -2))
-
-
-def paste(template: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """Templates (B, 4, 38, 36), their feet at row y (B,) and column x of (B, 4, GRID, GRID)."""
-    canvas = template.new_zeros(len(template), 4, GRID + UP + DOWN, GRID + 2 * ASIDE)
-    for i, (top, side) in enumerate(zip(y.tolist(), x.tolist(), strict=True)):
-        canvas[i, :, top : top + UP + DOWN, side : side + 2 * ASIDE] = template[i]
-    return canvas[:, :, UP : UP + GRID, ASIDE : ASIDE + GRID]
-
-
-class Pixels:
-    """Pictures (B, 3, R, R) in [-1, 1], R at least GRID, to a `Sight` without features."""
-
-    def __init__(self) -> None:
-        self.backdrops = backdrops()
-        self.templates = {sky: templates(sky) for sky in SKIES}
-        self.kernels = {sky: kernels(drawn) for sky, drawn in self.templates.items()}
-
-    def __call__(self, picture: Tensor) -> Sight:
-        grid = shrink(picture)
-        views = self.backdrops.flatten(0, 1).flatten(1)
-        scenery = torch.cdist(grid.flatten(1), views, p=1).argmin(1) // VIEWS  # the most similar
-        strange = misfit(grid[:, None], self.backdrops[scenery]).amin(1)[:, None]
-        skies, grounds = scenery // len(GROUNDS), scenery % len(GROUNDS)
-        rows = {sky: (skies == i).nonzero().flatten() for i, sky in enumerate(SKIES)}
-        looks = [self.look(sky, grid[i], strange[i]) for sky, i in rows.items() if len(i)]
-        order = torch.cat(list(rows.values())).argsort()
-        present, colour, size, where = (torch.cat(f)[order] for f in zip(*looks, strict=True))
-        sky, ground = F.one_hot(skies, len(SKIES)), F.one_hot(grounds, len(GROUNDS))
-        return Sight(present, colour, size, where, sky, ground, grid.new_zeros(len(grid), 0))
-
-    def look(self, sky: str, grid: Tensor, strange: Tensor) -> tuple[Tensor, ...]:
-        """Present, colour, size and where under one sky; strange (B, 1, ...): backdrops' misfit."""
-        left, rounds = torch.ones_like(strange), []
-        for _ in range(ROUNDS):
-            fields, left = self.find(sky, grid, strange, left)
-            rounds.append(fields)
-        best = torch.stack([present for present, *_ in rounds]).argmax(0)  # (B, K)
-        at = (best, torch.arange(len(grid))[:, None], torch.arange(len(THINGS)))
-        return tuple(torch.stack(field)[at] for field in zip(*rounds, strict=True))
-
-    def find(
-        self, sky: str, grid: Tensor, strange: Tensor, left: Tensor
-    ) -> tuple[tuple[Tensor, ...], Tensor]:
-        """How well each kind explains what is left; and what the best one leaves of it."""
-        batch, kinds = torch.arange(len(grid)), torch.arange(len(THINGS))
-        height, colour, y, x = self.places(sky, evidence(grid, strange, left))
-        drawn = self.templates[sky].unflatten(0, (len(HEIGHTS), len(THINGS), -1))
-        drawn = drawn[height, kinds[:, None], colour]  # (B, K, FIRMEST, 4, 38, 36)
-        y, x, gains = adjust(torch.cat((grid, left, left * strange.clamp(max=CAP)), 1), drawn, y, x)
-
-        most, pick = gains.max(-1)
-        own = (batch[:, None], kinds, pick)
-        height, y, x, drawn = height[own], y[own], x[own], drawn[own]  # (B, K, ...)
-        top, kind = most.max(1)
-        winner = drawn[batch, kind]
-        laid = paste(winner, y[batch, kind], x[batch, kind])
-        inside = laid[:, 3:]
-        shown = (inside * left).sum((1, 2, 3)) / winner[:, 3].sum((1, 2))
-        found = ((top > LEAST) & (shown >= SHOWN))[:, None]
-        present = (most / top[:, None] - RIVAL).where(found, -1.0)
-        tones = gains.new_full((*most.shape, len(COLOURS)), -torch.inf).scatter(2, colour, gains)
-        size = F.one_hot((height > 1).long(), 2)
-        wrong = misfit(grid, laid[:, :3] / inside.clamp(min=1e-3))[:, None]
-        explained = ((inside > 0.3) & (wrong < CAP)).float()
-        left = left * (1 - F.max_pool2d(explained, 5, 1, 2))  # its rim goes, too
-        return (present, tones, size, torch.stack((x, y), -1) / GRID), left
-
-    def places(self, sky: str, seen: Tensor) -> tuple[Tensor, ...]:
-        """Height, colour, y, x of the FIRMEST colours of each kind: (B, K, FIRMEST) each."""
-        (top, bottom), (start, end) = ((a // 2, b // 2) for a, b in (FOOT_Y, FOOT_X))
-        padded = F.pad(seen, (ASIDE // 2, ASIDE // 2, UP // 2, DOWN // 2))
-        around = padded[:, :, top : bottom + (UP + DOWN) // 2 - 1, start : end + ASIDE - 1]
-        gains = F.conv2d(around, self.kernels[sky])  # (B, heights * kinds * colours, y, x)
-        shape = (len(HEIGHTS), *gains.shape[2:])
-        gains = gains.unflatten(1, (len(HEIGHTS), -1)).movedim(1, 2).flatten(2)
-        best, place = (part.unflatten(1, (len(THINGS), -1)) for part in gains.max(-1))
-        colour = best.topk(FIRMEST, -1).indices
-        height, y, x = torch.unravel_index(place.gather(-1, colour), shape)
-        return height, colour, FOOT_Y[0] + 2 * y, FOOT_X[0] + 2 * x
-
-
-def adjust(scene: Tensor, drawn: Tensor, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The best places within NEAR of y, x (B, K, F), and the gains there.
-
-    scene: (B, 5, GRID, GRID), see `gain`; drawn: (B, K, F, 4, 38, 36).
-    """
-    padded = F.pad(scene, (ASIDE + NEAR, ASIDE + NEAR, UP + NEAR, DOWN + NEAR))
-    patches = padded.unfold(2, UP + DOWN, 1).unfold(3, 2 * ASIDE, 1).movedim(1, 3)
-    batch, steps = torch.arange(len(scene))[:, None, None], range(2 * NEAR + 1)
-    gains = [gain(patches[batch, y + dy, x + dx], drawn) for dy, dx in product(steps, steps)]
-    best, step = torch.stack(gains).max(0)
-    return y + step // len(steps) - NEAR, x + step % len(steps) - NEAR, best
 
 
 @torch.no_grad()
 def compare(
-    paint: Painter, evaluator: Evaluator, pixels: Pixels, captions: list[Caption], title: str
+    paint: Painter, evaluator: Evaluator, pixels: PixelJudge, captions: list[Caption], title: str
 ) -> dict[str, dict[str, float]]:
     """Show both judges the same pictures; print and return shares right and agreement."""
-    results: tuple[list[list[tuple[str, bool]]], ...] = ([], [])
-    for i in tqdm(range(0, len(captions), BATCH), desc=title, dynamic_ncols=True, mininterval=2):
-        some = captions[i : i + BATCH]
-        pictures = paint([caption.text for caption in some], list(range(i, i + len(some))))
-        pictures = pictures.float().cpu().clamp(-1, 1)
-        results[0].extend(check(evaluator(pictures), some))
-        results[1].extend(check(pixels(pictures), some))
-    same = [
-        [(name, a == b) for (name, a), (_, b) in zip(*rows, strict=True)]
-        for rows in zip(*results, strict=True)
-    ]
-    tallies, table = [tally(rows) for rows in (*results, same)], {}
+    results: tuple[list[Found], list[Found], list[Found]] = ([], [], [])
+    for some, pictures in painted(paint, captions, title):
+        ours, theirs = (check(judge(pictures), some) for judge in (evaluator, pixels))
+        same = [
+            [(name, a == b) for (name, a), (_, b) in zip(*rows, strict=True)]
+            for rows in zip(ours, theirs, strict=True)
+        ]
+        for every, rows in zip(results, (ours, theirs, same), strict=True):
+            every.extend(rows)
+    tallies, table = [tally(rows) for rows in results], {}
     print(f"\n{title:10}{'evaluator':>10}{'pixels':>8}{'points':>8}{'agree':>8}{'n':>7}")
     for name in JUDGED:
         count = tallies[0][name][1]
         first, second, agree = (scores[name][0] / max(1, count) for scores in tallies)
         points = 100 * (second - first)
         print(f"{name:10}{first:10.1%}{second:8.1%}{points:+8.1f}{agree:8.1%}{count:7d}")
-        row = {"evaluator": first, "pixels": second, "agree": agree, "n": count}
-        table[name] = {key: round(value, 4) for key, value in row.items()}
+        table[name] = rounded({"evaluator": first, "pixels": second, "agree": agree, "n": count})
     return table
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m sdxs.storybook.pixels", description=__doc__.splitlines()[0]
-    )
-    add = parser.add_argument
-    add("--checkpoint", default="storybook", help="a name under weights/ or a folder")
-    add("--count", type=int, default=1000, choices=range(1, 1001), metavar="N",
-        help="captions of each file, 1 to 1000")  # fmt: skip
+@command.told
+def main(arguments: list[str] | None = None) -> None:
+    parser = command.parser("pixels", __doc__)
+    parser.add_argument("--count", **command.CAPTIONS)
     options = parser.parse_args(arguments)
-    scenes = sample_scenes(options.count, HELD_OUT_SEED, unseen="any")
-    rng = random.Random(HELD_OUT_SEED)
-    try:
-        model = SDXS.load(options.checkpoint)
-        judges = Evaluator.load(weights_folder("evaluator")), Pixels()
-
-        def draw(prompts: list[str], seeds: list[int]) -> Tensor:
-            return render([scenes[seed] for seed in seeds], model.size[0]).picture
-
-        captions = [describe(scene, rng) for scene in scenes]
-        scores = {"renders": compare(draw, *judges, captions, "renders")}
-        for name, path in (("seen", FROZEN), ("unseen", FROZEN_UNSEEN)):
-            captions = frozen_captions(path)[: options.count]
-            scores[name] = compare(painter(model), *judges, captions, name)
-    except SDXSError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(json.dumps({"checkpoint": model.checkpoint, "dtype": str(model.dtype), **scores}))
-    return 0
+    model = SDXS.load(options.checkpoint)
+    judges = Evaluator.load(weights_folder("evaluator")), PixelJudge()
+    scenes, captions = described(options.count, HELD_OUT_SEED, unseen="any")
+    draw = by_renderer(scenes, model.size[0])
+    scores = {"renders": compare(draw, *judges, captions, "renders")}
+    for name, path in (("seen", FROZEN), ("unseen", FROZEN_UNSEEN)):
+        captions = frozen_captions(path)[: options.count]
+        scores[name] = compare(by_model(model), *judges, captions, name)
+    command.line(model, **scores)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sdxs.checkpoint.find import weights_folder
-from sdxs.storybook.evaluate import of_renders
+from sdxs.storybook.judges.accuracy import of_renders
 from sdxs.storybook.judges.evaluator import Evaluator
 from sdxs.storybook.world.artists import ARTISTS
 from sdxs.storybook.world.scenes import sample_scenes
@@ -108,7 +108,7 @@ def proportion(first: Tensor, second: Tensor, weight: Tensor) -> float:
 def compared(
     tiny: AutoencoderTiny, larger: AutoencoderTiny, resolution: int, held_out: int, rounds: int = 20
 ) -> dict[str, float]:
-    """What the tiny decoder costs and saves: A of renders with both, and how many times faster."""
+    """What the tiny decoder costs and saves: attribute accuracy of renders, times as fast."""
     judge = Evaluator.load(weights_folder("evaluator"))
     ours, theirs = (of_renders(judge, held_out, resolution, vae) for vae in (tiny, larger))
     z = torch.randn(1, 4, resolution // FACTOR, resolution // FACTOR)
@@ -120,7 +120,11 @@ def compared(
             seconds[name].append(time.perf_counter() - began)
     medians = {name: statistics.median(times[2:]) for name, times in seconds.items()}
     faster = medians["larger"] / medians["tiny"]
-    return {"a": round(ours, 4), "a_larger": round(theirs, 4), "faster": round(faster, 2)}
+    return {
+        "attribute_accuracy": round(ours, 4),
+        "attribute_accuracy_larger": round(theirs, 4),
+        "faster": round(faster, 2),
+    }
 
 
 def train(

@@ -13,9 +13,9 @@ from diffusers import AutoencoderTiny
 from torch import Tensor
 from torch.nn import functional as F
 
-from sdxs.storybook.evaluate import of_renders
+from sdxs.storybook.judges.accuracy import of_renders
 from sdxs.storybook.judges.evaluator import Evaluator
-from sdxs.storybook.styled import PLAIN, StyledJudge, of_artists
+from sdxs.storybook.judges.styles import PLAIN, StyleJudge, of_artists
 from sdxs.storybook.world.artists import ARTISTS, any_artist, redraw
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import COLOURS, GROUNDS, SIZES, SKIES, THINGS, Scene, sample_scenes
@@ -109,7 +109,7 @@ def train(
 ) -> None:
     """Leave an evaluator in `run`, in its folder `evaluator`. Raises TrainingError.
 
-    artists: a `StyledJudge`. held_out: renders to judge it by.
+    artists: a `StyleJudge`. held_out: renders to judge it by.
     """
     vae = placed(AutoencoderTiny.from_pretrained(autoencoder / "vae").eval())
     scenes = sample_scenes(pictures, seed, unseen="any")
@@ -120,7 +120,7 @@ def train(
         drawn = draw_pictures(scenes, resolution, "renders")
     drawn[::2] = round_trip(vae, drawn[::2], loop.chance(seed, -1))
     torch.manual_seed(seed)
-    model = placed(StyledJudge() if artists else Evaluator())
+    model = placed(StyleJudge() if artists else Evaluator())
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01)
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
@@ -132,7 +132,7 @@ def train(
         model.train()
         more: tuple[Tensor, ...] = ()
         with fast():
-            if isinstance(model, StyledJudge):
+            if isinstance(model, StyleJudge):
                 sight, artist, mask = model.all(picture)
                 named = (want["artist"] >= 0).sum().clamp(min=1)
                 more = (
@@ -176,7 +176,7 @@ def train(
     model = type(model).load(out)
     plain, ceiling = (of_renders(model, held_out, resolution, v) for v in (None, vae))
     measured = {"renders": round(plain, 4), "after_autoencoder": round(ceiling, 4)}
-    if isinstance(model, StyledJudge):
+    if isinstance(model, StyleJudge):
         measured |= of_artists(model, held_out, resolution)
     stage.finish(run, "evaluator", seconds, **measured, **settings, steps=steps, seed=seed)
 

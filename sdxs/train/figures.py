@@ -16,7 +16,7 @@ from diffusers import AutoencoderTiny
 from torch import Tensor
 
 from sdxs.picture import to_pictures
-from sdxs.storybook.sheet import in_rows
+from sdxs.storybook.judges.sheets import in_rows
 from sdxs.storybook.world.captions import frozen_captions
 from sdxs.train.pairs import Pairs
 from sdxs.train.parts.solver import Model
@@ -26,7 +26,8 @@ from sdxs.train.run.machine import DEVICE
 from sdxs.train.score import SCORE, painter, sampling
 
 MEASURED = (  # by a stage itself, where it does
-    "right", "psnr", "psnr_in_boxes", "psnr_anime", "psnr_woodcut", "a", "a_larger", "faster",
+    "right", "psnr", "psnr_in_boxes", "psnr_anime", "psnr_woodcut",
+    "attribute_accuracy", "attribute_accuracy_larger", "faster",
 )  # fmt: skip
 
 
@@ -114,8 +115,9 @@ def sheet(models: Mapping[str, Path], autoencoder: Path, count: int, output: Pat
 
 def table(runs: Mapping[str, Path]) -> str:
     """What stages left, a row each, as Markdown: how long they took and what came of it."""
-    heads = ("run", "stage", "seed", "steps", "hours", "A", "B", "B, unseen pairs", "Fréchet",
-             "diversity", "sharpness", "measured by itself")  # fmt: skip
+    heads = ("run", "stage", "seed", "steps", "hours", "attribute accuracy",
+             "caption accuracy", "caption accuracy, unseen pairs", "Fréchet", "diversity",
+             "sharpness", "measured by itself")  # fmt: skip
     rows = [heads, ("---",) * len(heads)]
     for name, run in runs.items():
         result = stage.read(run)
@@ -124,19 +126,19 @@ def table(runs: Mapping[str, Path]) -> str:
         spread = score.get("distribution", {})
         rows.append((
             name, result["stage"], *(str(result.get(key, "")) for key in ("seed", "steps")),
-            f"{result['hours']:.2f}", _share(score, "seen", "A"), _share(score, "seen", "B"),
-            _share(score, "unseen", "B"),
+            f"{result['hours']:.2f}", _share(score, "seen", "attribute_accuracy"),
+            *(_share(score, pairs, "caption_accuracy") for pairs in ("seen", "unseen")),
             *(str(spread.get(key, "")) for key in ("frechet", "diversity", "sharpness")),
             ", ".join(f"{key} {result[key]:g}" for key in MEASURED if key in result),
         ))  # fmt: skip
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
-def _share(score: Mapping[str, Any], captions: str, letter: str) -> str:
+def _share(score: Mapping[str, Any], captions: str, accuracy: str) -> str:
     """A share in percent and the bounds of its interval."""
     if captions not in score:
         return ""
-    row = score[captions][letter]
+    row = score[captions][accuracy]
     return "{:.1f} ({:.1f} to {:.1f})".format(*(100 * row[k] for k in ("share", "lower", "upper")))
 
 

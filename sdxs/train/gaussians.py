@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from sdxs.model.schedule import velocity, x0_from_velocity
-from sdxs.storybook.distribution import frechet
+from sdxs.storybook.judges.distribution import frechet
 from sdxs.train import figures
 from sdxs.train.parts.losses import score_direction
 from sdxs.train.parts.segmented import ALPHA, ALPHAS, KAPPA, LOWEST, Balance, eased, noised

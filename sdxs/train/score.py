@@ -14,9 +14,10 @@ from torch import Tensor
 
 from sdxs.checkpoint.find import weights_folder
 from sdxs.model.schedule import draw_noise, seeded
-from sdxs.storybook import distribution
-from sdxs.storybook.evaluate import Painter, score
+from sdxs.storybook.judges import distribution
+from sdxs.storybook.judges.accuracy import score
 from sdxs.storybook.judges.evaluator import Evaluator
+from sdxs.storybook.judges.painters import Painter
 from sdxs.train.parts.models import FACTOR
 from sdxs.train.parts.solver import GUIDANCE, Model
 from sdxs.train.run import loop, stage

@@ -20,7 +20,7 @@ from sdxs.page.about import FIRST_SEED
 from sdxs.page.serve import parser
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import Scene, Thing
-from sdxs.storybook.world.tracing import contours, to_bytes
+from sdxs.storybook.world.sketches import contours, to_bytes
 from tests.browser.conftest import FLAGS, chromium
 
 PROMPT = "a red house to the left of a green tree at sunset"

@@ -11,13 +11,16 @@ from PIL import Image
 
 from sdxs.conditions import CONDITIONS
 from sdxs.storybook import controlled
-from sdxs.storybook.controlled import contradicted, f1, lines, mean, measure, share
+from sdxs.storybook.controlled import contradicted, measure
+from sdxs.storybook.judges import controls
+from sdxs.storybook.judges.controls import f1, lines
 from sdxs.storybook.judges.depth import DepthJudge
 from sdxs.storybook.judges.evaluator import Evaluator
+from sdxs.storybook.judges.tallies import mean, share
 from sdxs.storybook.world.captions import OPPOSITE, describe
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import Scene, sample_scenes
-from sdxs.storybook.world.tracing import to_bytes
+from sdxs.storybook.world.sketches import to_bytes
 from sdxs.storybook.world.words import UNSEEN_PAIRS
 
 SIDE = 64
@@ -87,7 +90,7 @@ class Painter:
     size, device = (SIDE, SIDE), torch.device("cpu")
 
     def __init__(self) -> None:
-        self.scenes = sample_scenes(30, controlled.SEED)
+        self.scenes = sample_scenes(30, controls.SEED)
         self.seen: list[Any] = []
 
     def condition(self, name: str, picture: Image.Image) -> Image.Image:
@@ -119,7 +122,7 @@ def test_a_perfect_painter(control: str, monkeypatch: pytest.MonkeyPatch) -> Non
             return wanted.depth if exact else torch.zeros_like(wanted.depth)
 
     monkeypatch.setattr(DepthJudge, "load", lambda _: Exact())
-    monkeypatch.setattr(controlled, "load_depth", lambda *_: lambda seen: np.asarray(seen)[..., 0])
+    monkeypatch.setattr(controls, "load_depth", lambda *_: lambda seen: np.asarray(seen)[..., 0])
     painter = Painter()
     scenes = painter.scenes[:25]
     scores = measure(painter, control, 25)  # type: ignore[arg-type]
@@ -130,9 +133,9 @@ def test_a_perfect_painter(control: str, monkeypatch: pytest.MonkeyPatch) -> Non
         for what in ("strength 0", "strength 0.75"):
             assert scores[f"{name}, {what}"]["mean"] == 0
     assert scores[f"{names[-1]}, another scene"]["mean"] < 0.7  # all depths are alike, not reliefs
-    assert scores["A, controlled"] == share([[("colour", True)]] * 25, "A")
-    assert scores["colour, contradicted"] == scores["A, controlled"]
-    assert scores["A, plain"]["share"] == 0
+    assert scores["attribute_accuracy, controlled"] == share(25, 25)
+    assert scores["colour, contradicted"] == scores["attribute_accuracy, controlled"]
+    assert scores["attribute_accuracy, plain"]["share"] == 0
     prompts = [prompts for prompts, _ in painter.seen]
     assert asked == [prompts[0], prompts[4], prompts[5]] and prompts[5] != prompts[4] == prompts[0]
     assert {options["control_scale"] for _, options in painter.seen} == set(controlled.STRENGTHS)

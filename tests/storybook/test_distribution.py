@@ -5,7 +5,7 @@ import torch
 from scipy.linalg import sqrtm
 from scipy.ndimage import laplace
 
-from sdxs.storybook.distribution import diversity, frechet, sharpness
+from sdxs.storybook.judges.distribution import diversity, frechet, sharpness
 
 
 def test_frechet_agrees_with_scipy() -> None:

@@ -8,24 +8,23 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from sdxs.storybook.evaluate import tally
 from sdxs.storybook.judges.evaluator import Sight, check
-from sdxs.storybook.pixels import (
+from sdxs.storybook.judges.pixels import (
     ASIDE,
     CAP,
     DOWN,
     GRID,
     UP,
-    Pixels,
+    PixelJudge,
     adjust,
-    compare,
     evidence,
     gain,
     kernels,
-    main,
     misfit,
     paste,
 )
+from sdxs.storybook.judges.tallies import tally
+from sdxs.storybook.pixels import compare, main
 from sdxs.storybook.world.captions import Caption, Stated, describe
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import COLOURS, HELD_OUT_SEED, THINGS, Scene, Thing, sample_scenes
@@ -35,12 +34,12 @@ SCENES = sample_scenes(COUNT, HELD_OUT_SEED + 1, unseen="any")
 
 
 @pytest.fixture(scope="module")
-def judge() -> Pixels:
-    return Pixels()
+def judge() -> PixelJudge:
+    return PixelJudge()
 
 
 @pytest.fixture(scope="module")
-def sight(judge: Pixels) -> Sight:
+def sight(judge: PixelJudge) -> Sight:
     return judge(render(SCENES).picture)
 
 
@@ -83,22 +82,22 @@ def test_it_refuses_every_other_colour(sight: Sight) -> None:
     [("cone", "white", "snow"), ("tree", "green", "grass"), ("ball", "blue", "sea")],
 )
 def test_it_sees_things_that_hardly_differ_from_the_ground(
-    judge: Pixels, kind: str, colour: str, ground: str
+    judge: PixelJudge, kind: str, colour: str, ground: str
 ) -> None:
     thing = Thing(kind, colour, "small", 0.4, 0.8, 0.25)
     scenes = [Scene(sky, ground, "alone", (thing,), 0.45, 3) for sky in ("day", "sunset", "night")]
     sight = judge(render(scenes).picture)
-    assert shares(sight, [caption([Stated(kind, colour, "small")])] * 3)["A"] == 1
+    assert shares(sight, [caption([Stated(kind, colour, "small")])] * 3)["attribute_accuracy"] == 1
 
 
-def test_an_empty_scene_holds_nothing(judge: Pixels) -> None:
+def test_an_empty_scene_holds_nothing(judge: PixelJudge) -> None:
     empty = [dataclasses.replace(scene, things=()) for scene in SCENES[:8]]
     sight = judge(render(empty).picture)
     assert (sight.present > 0).float().mean() <= 0.02
 
 
 def test_a_picture_is_judged_alike_alone_and_at_twice_the_resolution(
-    judge: Pixels, sight: Sight
+    judge: PixelJudge, sight: Sight
 ) -> None:
     picture = render(SCENES[:3]).picture
     large = judge(picture.repeat_interleave(2, -1).repeat_interleave(2, -2))
@@ -107,7 +106,7 @@ def test_a_picture_is_judged_alike_alone_and_at_twice_the_resolution(
         assert torch.allclose(field[2:].float(), alone.float(), atol=0.05)
 
 
-def test_a_template_explains_itself_best_where_it_lies(judge: Pixels) -> None:
+def test_a_template_explains_itself_best_where_it_lies(judge: PixelJudge) -> None:
     index = (2 * len(THINGS) + THINGS.index("star")) * len(COLOURS) + COLOURS.index("red")
     template = judge.templates["day"][index : index + 1]
     y, x = torch.tensor([52]), torch.tensor([30])
@@ -147,7 +146,7 @@ def test_the_convolution_sums_the_gain_without_its_cap() -> None:
 
 
 def test_two_judges_agree_where_both_are_right(
-    judge: Pixels, capsys: pytest.CaptureFixture
+    judge: PixelJudge, capsys: pytest.CaptureFixture
 ) -> None:
     rng = random.Random(0)
     captions = [describe(scene, rng) for scene in SCENES[:4]]

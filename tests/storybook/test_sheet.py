@@ -8,7 +8,9 @@ from PIL import Image
 
 from sdxs import SDXS
 from sdxs.storybook import sheet
-from sdxs.storybook.sheet import HEADS, MARGIN, NAMES, SEED
+from sdxs.storybook.judges.controls import control_images
+from sdxs.storybook.judges.sheets import HEADS, MARGIN, NAMES
+from sdxs.storybook.sheet import SEED
 from sdxs.storybook.world.captions import describe, frozen_captions
 from sdxs.storybook.world.scenes import sample_scenes
 
@@ -35,7 +37,7 @@ def test_controls_and_styles(
     scenes = sample_scenes(2, SEED)
     for column, scene in enumerate(scenes):
         text = describe(scene, rng).text
-        seen = sheet.followed(model, "sketch", scenes, 0)[column]
+        seen = control_images(model, "sketch", scenes, 0)[column]
         steered = {"seed": column, "control": "sketch", "control_image": seen}
         assert cell(page, 0, column, seen.size) == seen.convert("RGB").tobytes()
         for row, chosen in ((1, None), (2, "ink")):

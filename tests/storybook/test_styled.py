@@ -9,7 +9,7 @@ import torch
 
 from sdxs.checkpoint import find
 from sdxs.storybook import styled
-from sdxs.storybook.styled import StyledJudge, iou, of_artists
+from sdxs.storybook.judges.styles import StyleJudge, iou, of_artists
 from sdxs.storybook.world.artists import ARTISTS
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import sample_scenes
@@ -24,16 +24,18 @@ def test_iou_of_squares():
 
 
 def test_the_judge_sees_what_an_evaluator_sees_and_more(tmp_path):
-    judge = StyledJudge().eval()
+    judge = StyleJudge().eval()
     pictures = render(sample_scenes(2, 1)).picture
     with torch.no_grad():
         sight, artist, mask = judge.all(pictures)
         torch.testing.assert_close(judge(pictures).present, sight.present)
     assert artist.shape == (2, 1 + len(ARTISTS)) and mask.shape == (2, 1, 64, 64)
     judge.save(tmp_path)
-    assert isinstance(StyledJudge.load(tmp_path), StyledJudge)
+    assert isinstance(StyleJudge.load(tmp_path), StyleJudge)
     assert set(of_artists(judge, 2, 128)) == {
-        f"{name}_{score}" for name in ("plain", *ARTISTS) for score in ("a", "artist", "iou")
+        f"{name}_{score}"
+        for name in ("plain", *ARTISTS)
+        for score in ("attribute_accuracy", "artist", "iou")
     }
 
 
@@ -51,7 +53,7 @@ def test_artists_are_drawn_as_they_are_named():
 def ours(tiny_model, tmp_path, monkeypatch) -> Path:
     """A style of the tiny checkpoint, and a judge that has learnt nothing."""
     torch.manual_seed(0)
-    StyledJudge().save(tmp_path / "evaluator" / "hands")
+    StyleJudge().save(tmp_path / "evaluator" / "hands")
     monkeypatch.setenv("SDXS_WEIGHTS", str(tmp_path))
     monkeypatch.setattr(find, "OWN_WEIGHTS", tmp_path)
     return tmp_path
@@ -65,7 +67,13 @@ def test_a_style_is_scored_by_strength(ours, tiny_checkpoint, tiny_style, capsys
     assert list(scores) == ["0", "0.25", "0.5", "0.75", "1"]
     assert scores["0"]["iou"] == 1
     for row in scores.values():
-        assert 0 <= row["A"]["lower"] <= row["A"]["share"] <= row["A"]["upper"] <= 1
+        assert (
+            0
+            <= row["attribute_accuracy"]["lower"]
+            <= row["attribute_accuracy"]["share"]
+            <= row["attribute_accuracy"]["upper"]
+            <= 1
+        )
 
 
 @pytest.mark.parametrize(
@@ -77,5 +85,9 @@ def test_a_style_is_scored_by_strength(ours, tiny_checkpoint, tiny_style, capsys
     ],
 )
 def test_mistakes_are_one_line(ours, tiny_checkpoint, capsys, options, why):
-    assert styled.main(["--checkpoint", str(tiny_checkpoint), *options]) == 2
+    try:
+        status = styled.main(["--checkpoint", str(tiny_checkpoint), *options])
+    except SystemExit as left:
+        status = left.code
+    assert status == 2
     assert why in capsys.readouterr().err

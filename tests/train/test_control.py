@@ -14,7 +14,7 @@ from sdxs.model.depth import DepthNetwork, DepthSight
 from sdxs.storybook.judges.depth import DepthJudge, agreement
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import sample_scenes
-from sdxs.storybook.world.tracing import to_bytes, trace
+from sdxs.storybook.world.sketches import sketch, to_bytes
 from sdxs.train import autoencoder
 from sdxs.train.parts.models import LAYOUTS, PRESETS
 from sdxs.train.parts.steered import (
@@ -153,14 +153,14 @@ def test_depth_is_what_people_get(picture: np.ndarray) -> None:
 
 def test_a_sketch_is_loose_but_lies_on_the_contours() -> None:
     picture = to_bytes(render(sample_scenes(1, 3), 128).picture)[0]
-    sketches = [trace(picture, random.Random(seed)) for seed in range(8)]
-    assert all(0.005 < (sketch > 127).mean() < 0.35 for sketch in sketches)
-    assert len({sketch.tobytes() for sketch in sketches}) == 8  # each is another hand's
-    assert (trace(picture, random.Random(3)) == sketches[3]).all()
+    sketches = [sketch(picture, random.Random(seed)) for seed in range(8)]
+    assert all(0.005 < (drawn > 127).mean() < 0.35 for drawn in sketches)
+    assert len({drawn.tobytes() for drawn in sketches}) == 8  # each is drawn otherwise
+    assert (sketch(picture, random.Random(3)) == sketches[3]).all()
     edges = cv2.Canny(cv2.GaussianBlur(picture, (3, 3), 0), 20, 60)
     near = cv2.dilate(edges, np.ones((11, 11), np.uint8)) > 0
-    for sketch in sketches:
-        assert (near & (sketch > 127)).sum() > 0.9 * (sketch > 127).sum()
+    for drawn in sketches:
+        assert (near & (drawn > 127)).sum() > 0.9 * (drawn > 127).sum()
 
 
 @pytest.mark.parametrize("control", [name for name in CONTROLS if name != "depth"])

@@ -49,7 +49,8 @@ def test_a_table_of_what_stages_left(tmp_path: Path, capsys: pytest.CaptureFixtu
     stage.finish(tmp_path / "one", "autoencoder", 1800, psnr=32.5, seed=4, steps=10)
     stage.finish(tmp_path / "two", "distill", 5400, seed=6, steps=2400)
     share = {"share": 0.674, "lower": 0.6321, "upper": 0.7, "chance": 0.1, "n": 500}
-    score = {"seen": {"A": share, "B": share}, "unseen": {"B": share}}
+    both = {"attribute_accuracy": share, "caption_accuracy": share}
+    score = {"seen": both, "unseen": both}
     score |= {"distribution": {"frechet": 1.25, "diversity": 2.5, "sharpness": 0.02, "n": 5000}}
     (tmp_path / "two/score.json").write_text(json.dumps(score))
     capsys.readouterr()

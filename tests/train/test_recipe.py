@@ -10,7 +10,7 @@ from PIL import Image
 from sdxs import SDXS
 from sdxs.storybook import evaluate
 from sdxs.storybook.judges.evaluator import Evaluator
-from sdxs.storybook.sheet import MARGIN
+from sdxs.storybook.judges.sheets import MARGIN
 from sdxs.train import evaluator, export, figures, recipe, score
 from sdxs.train.run import loop, stage
 
@@ -47,8 +47,8 @@ def test_it_leads_to_a_checkpoint_that_paints(root: Path, capsys) -> None:
     assert evaluate.main(["--checkpoint", "toy", "--count", "3"]) == 0
     table, last = capsys.readouterr().out.rsplit("\n", 2)[:2]
     found = json.loads(last)
-    assert found["checkpoint"] == "toy" and found["seen"]["B"]["n"] == 3
-    assert all(name in table for name in found["unseen"])
+    assert found["checkpoint"] == "toy" and found["seen"]["caption_accuracy"]["n"] == 3
+    assert all(name.replace("_", " ") in table for name in found["unseen"])
 
 
 def test_finished_stages_are_not_run_again_and_a_failed_gate_ends_it(root: Path, capsys) -> None:
@@ -102,7 +102,11 @@ def test_the_tiny_layout_has_no_blocks_to_remove(tmp_path: Path) -> None:
 def judged(b: float, frechet: float, diversity: float, sharpness: float) -> dict:
     bound = {"share": b, "lower": b - 0.02}
     shape = {"frechet": frechet, "diversity": diversity, "sharpness": sharpness}
-    return {"seen": {"B": bound}, "unseen": {"B": bound}, "distribution": shape}
+    return {
+        "seen": {"caption_accuracy": bound},
+        "unseen": {"caption_accuracy": bound},
+        "distribution": shape,
+    }
 
 
 def test_every_gate_says_what_it_should(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +118,14 @@ def test_every_gate_says_what_it_should(tmp_path: Path, monkeypatch: pytest.Monk
 
     done("text", "text", right=0.995)
     done("autoencoder", "autoencoder", psnr_in_boxes=29.0)
-    done("decoder", "decoder", psnr_in_boxes=31.0, a=0.98, a_larger=0.985, faster=3.0)
+    done(
+        "decoder",
+        "decoder",
+        psnr_in_boxes=31.0,
+        attribute_accuracy=0.98,
+        attribute_accuracy_larger=0.985,
+        faster=3.0,
+    )
     done("teacher", "teacher", layout="sd")
     for name in ("blocks", "warmup-mse", "warmup", "distill", "texture"):
         done(name, name.partition("-")[0])

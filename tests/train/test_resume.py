@@ -277,7 +277,7 @@ def test_stages_of_pictures_resume(resumes, monkeypatch: pytest.MonkeyPatch) -> 
     resumes("e", lambda run: evaluator.train(run, **judges))
     styled = resumes("s", lambda run: evaluator.train(
         run, artists=True, **{**judges, "pictures": 24}))  # fmt: skip
-    assert {"plain_a", "anime_artist", "woodcut_iou"} <= stage.read(styled).keys()
+    assert {"plain_attribute_accuracy", "anime_artist", "woodcut_iou"} <= stage.read(styled).keys()
 
 
 def test_stages_of_latents_resume(given: Path, resumes, monkeypatch: pytest.MonkeyPatch) -> None:

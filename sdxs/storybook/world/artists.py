@@ -73,8 +73,10 @@ def _tint(rng: random.Random, low: float, high: float = 1.0) -> Colour:
     return rng.uniform(low, high), rng.uniform(low, high), rng.uniform(low, high)
 
 
-def redraw(render: Render, artist: Artist) -> Tensor:
-    """What an artist makes of a render."""
+def redraw(render: Render, artist: Artist | None) -> Tensor:
+    """What an artist makes of a render; None leaves it as it is."""
+    if artist is None:
+        return render.picture
     picture, things = (render.picture + 1) / 2, _things(render)
     flat = _in_tones(picture, artist.tones)
     behind = _saturated(flat, artist.dull)

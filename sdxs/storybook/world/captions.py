@@ -9,7 +9,7 @@ import random
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sdxs.storybook.world.scenes import Scene, Thing, sample_scene
+from sdxs.storybook.world.scenes import Scene, Thing, sample_scene, sample_scenes
 from sdxs.storybook.world.words import WORDS
 
 DROP = 0.28  # how often an attribute is left unsaid
@@ -89,6 +89,12 @@ def describe(scene: Scene, rng: random.Random, drop: float = DROP) -> Caption:
     before = around.pop() + "," if around and rng.random() < 0.12 else ""
     text = " ".join([before, *middle, *around]).strip()
     return Caption(text, things, sky, ground, relation, place)
+
+
+def described(count: int, seed: int, *, unseen: str = "never") -> tuple[list[Scene], list[Caption]]:
+    """The scenes of a seed, see `sample_scenes`, and a caption of each."""
+    scenes, rng = sample_scenes(count, seed, unseen=unseen), random.Random(seed)
+    return scenes, [describe(scene, rng) for scene in scenes]
 
 
 def _phrase(heading: str, name: str, rng: random.Random) -> str:

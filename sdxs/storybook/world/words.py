@@ -6,31 +6,15 @@ Plain data. The embedded checkpoint has the phrases beside its weights, `words.j
 # heading -> {canonical name: (the phrases that say it, the first one is preferred)}
 WORDS: dict[str, dict[str, tuple[str, ...]]] = {
     "things": {
-        "ball": ("ball", "sphere"),
-        "cube": ("cube", "box"),
-        "cone": ("cone",),
-        "star": ("star",),
-        "heart": ("heart",),
-        "house": ("house", "home"),
-        "tree": ("tree",),
-        "mushroom": ("mushroom",),
-        "boat": ("boat", "ship"),
-        "flower": ("flower",),
+        "ball": ("ball", "sphere"), "cube": ("cube", "box"), "cone": ("cone",), "star": ("star",),
+        "heart": ("heart",), "house": ("house", "home"), "tree": ("tree",),
+        "mushroom": ("mushroom",), "boat": ("boat", "ship"), "flower": ("flower",),
     },
     "colours": {
-        "red": ("red",),
-        "orange": ("orange",),
-        "yellow": ("yellow",),
-        "green": ("green",),
-        "blue": ("blue",),
-        "purple": ("purple",),
-        "pink": ("pink",),
-        "white": ("white",),
+        "red": ("red",), "orange": ("orange",), "yellow": ("yellow",), "green": ("green",),
+        "blue": ("blue",), "purple": ("purple",), "pink": ("pink",), "white": ("white",),
     },
-    "sizes": {
-        "small": ("small", "little"),
-        "big": ("big", "large"),
-    },
+    "sizes": {"small": ("small", "little"), "big": ("big", "large")},
     "skies": {
         "day": ("by day", "in daylight"),
         "sunset": ("at sunset", "in the evening"),
@@ -43,32 +27,17 @@ WORDS: dict[str, dict[str, tuple[str, ...]]] = {
         "sea": ("on the sea", "on the water"),
     },
     "relations": {
-        "left": ("to the left of",),
-        "right": ("to the right of",),
-        "front": ("in front of",),
-        "behind": ("behind",),
-        "beside": ("beside", "and"),
+        "left": ("to the left of",), "right": ("to the right of",), "front": ("in front of",),
+        "behind": ("behind",), "beside": ("beside", "and"),
     },
-    "places": {
-        "left": ("on the left",),
-        "middle": ("in the middle",),
-        "right": ("on the right",),
-    },
-}
+    "places": {"left": ("on the left",), "middle": ("in the middle",), "right": ("on the right",)},
+}  # fmt: skip
 
 # (colour, thing) pairs that training never sees, kept to test composition.
-UNSEEN_PAIRS = frozenset(
-    {
-        ("orange", "ball"),
-        ("pink", "cube"),
-        ("white", "cone"),
-        ("blue", "star"),
-        ("green", "heart"),
-        ("purple", "house"),
-        ("pink", "tree"),
-        ("yellow", "boat"),
-    }
-)
+UNSEEN_PAIRS = frozenset({
+    ("orange", "ball"), ("pink", "cube"), ("white", "cone"), ("blue", "star"),
+    ("green", "heart"), ("purple", "house"), ("pink", "tree"), ("yellow", "boat"),
+})  # fmt: skip
 
 
 def phrases() -> dict[str, list[str]]:

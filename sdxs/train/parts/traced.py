@@ -25,7 +25,7 @@ from sdxs.checkpoint.depth import load_depth
 from sdxs.conditions import CONDITIONS
 from sdxs.errors import InputError
 from sdxs.model.depth import DepthSight
-from sdxs.storybook.world.tracing import to_bytes, trace
+from sdxs.storybook.world.sketches import sketch, to_bytes
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast, placed
 
@@ -67,7 +67,7 @@ def sight(control: str, depth: Path | None, *others: Path) -> DepthSight | None:
 def draw(control: str, sees_depth: DepthSight | None = None) -> Draw:
     """How a control's pictures are made of pictures."""
     if control == "sketch":
-        return trace
+        return sketch
     row = CONDITIONS[control]
     options = {"network": sees_depth} if row.sees_depth else {}
 

@@ -33,7 +33,7 @@ def contours(picture: NDArray[np.uint8]) -> list[NDArray[np.int32]]:
     return [line for line in found if cv2.arcLength(line, False) > SHORTEST]
 
 
-def trace(picture: NDArray[np.uint8], rng: random.Random) -> NDArray[np.uint8]:
+def sketch(picture: NDArray[np.uint8], rng: random.Random) -> NDArray[np.uint8]:
     """A sketch (H, W), 0 to 255, of a picture (H, W, 3)."""
     high, wide = picture.shape[:2]
     page = np.zeros((TWICE * high, TWICE * wide), np.uint8)
@@ -51,5 +51,5 @@ def trace(picture: NDArray[np.uint8], rng: random.Random) -> NDArray[np.uint8]:
             simple = simple[: -max(1, len(simple) // 8)]
         pen = max(1, round(width * (0.8 + 0.4 * chance[2])))
         cv2.polylines(page, [simple.round().astype(np.int32)], False, 255, pen, cv2.LINE_AA)
-    sketch: NDArray[np.uint8] = cv2.resize(page, (wide, high), interpolation=cv2.INTER_AREA)
-    return sketch
+    drawn: NDArray[np.uint8] = cv2.resize(page, (wide, high), interpolation=cv2.INTER_AREA)
+    return drawn

@@ -1,0 +1,63 @@
+"""How much of what captions state the evaluator sees in the pictures painted of them."""
+
+import torch
+from diffusers import AutoencoderTiny
+from torch import Tensor
+
+from sdxs.checkpoint.find import weights_folder
+from sdxs.storybook.judges.evaluator import Evaluator, Sight, check
+from sdxs.storybook.judges.painters import Painter, by_renderer, painted
+from sdxs.storybook.judges.tallies import chance, share, tally, wilson
+from sdxs.storybook.world.captions import FROZEN, FROZEN_UNSEEN, Caption, described, frozen_captions
+from sdxs.storybook.world.scenes import HELD_OUT_SEED
+
+
+@torch.no_grad()
+def look(paint: Painter, judge: Evaluator, captions: list[Caption], title: str) -> Sight:
+    """Paint every caption, the seed its line number, and look at the pictures."""
+    parts = [judge(pictures) for _, pictures in painted(paint, captions, title)]
+    return Sight(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
+
+
+def of_renders(
+    judge: Evaluator, count: int, resolution: int, vae: AutoencoderTiny | None = None
+) -> float:
+    """Attribute accuracy of true pictures, of scenes that no stage trains on; sent through `vae`
+    if there is one.
+
+    Without it this is what the judge itself gets right, with it the most a model can reach.
+    """
+    scenes, captions = described(count, HELD_OUT_SEED, unseen="any")
+    draw = by_renderer(scenes, resolution)
+
+    def through(prompts: list[str], seeds: list[int]) -> Tensor:
+        decoded: Tensor = vae.decode(vae.encode(draw(prompts, seeds)).latents).sample
+        return decoded
+
+    paint, title = (through, "renders through the autoencoder") if vae else (draw, "renders")
+    sight = look(paint, judge, captions, title)
+    right, total = tally(check(sight, captions))["attribute_accuracy"]
+    return right / total
+
+
+def report(sight: Sight, captions: list[Caption]) -> dict[str, dict[str, float]]:
+    """Print the table and return it: share, lower, upper, n and chance, by attribute."""
+    blind, table = chance(captions), {}
+    print(f"{'':20}{'right':>8}{'95 % interval':>18}{'chance':>9}{'n':>7}")
+    for name, (right, count) in tally(check(sight, captions)).items():
+        interval = "{:.1%} to {:.1%}".format(*wilson(right, count))
+        row = f"{right / max(1, count):8.1%}{interval:>18}{blind[name]:9.1%}{count:7d}"
+        print(f"{name.replace('_', ' '):20}{row}")
+        table[name] = {**share(right, count), "chance": round(blind[name], 4)}
+    return table
+
+
+def score(paint: Painter, count: int) -> dict[str, dict[str, dict[str, float]]]:
+    """Both frozen caption files, `count` captions of each at the most. Raises CheckpointError."""
+    judge = Evaluator.load(weights_folder("evaluator"))
+    out = {}
+    for name, path in (("seen", FROZEN), ("unseen", FROZEN_UNSEEN)):
+        captions = frozen_captions(path)[:count]
+        print(f"\n{len(captions)} captions, colour-thing pairs {name} in training")
+        out[name] = report(look(paint, judge, captions, name), captions)
+    return out
