@@ -12,10 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sdxs.storybook.judges.evaluator import Sight
+from sdxs.storybook.judges.evaluator import Evaluator, Sight, check
+from sdxs.storybook.judges.painters import Painter, painted
+from sdxs.storybook.judges.tallies import Found, rounded, tally
+from sdxs.storybook.world.captions import Caption
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import COLOURS, GROUNDS, SKIES, THINGS, Scene, Thing
 
+JUDGED = ("thing", "colour")
 GRID = 64  # pixels of a side: half the resolution that pictures have
 UP, DOWN, ASIDE = 34, 4, 18  # a template's pixels above, below and beside the foot of its thing
 HEIGHTS = (0.24, 0.27, 0.415, 0.455)  # two small, two big
@@ -179,3 +183,28 @@ def adjust(scene: Tensor, drawn: Tensor, y: Tensor, x: Tensor) -> tuple[Tensor, 
     gains = [gain(patches[batch, y + dy, x + dx], drawn) for dy, dx in product(steps, steps)]
     best, step = torch.stack(gains).max(0)
     return y + step // len(steps) - NEAR, x + step % len(steps) - NEAR, best
+
+
+@torch.no_grad()
+def compare(
+    paint: Painter, evaluator: Evaluator, pixels: PixelJudge, captions: list[Caption], title: str
+) -> dict[str, dict[str, float]]:
+    """Show both judges the same pictures; print and return shares right and agreement."""
+    results: tuple[list[Found], list[Found], list[Found]] = ([], [], [])
+    for some, pictures in painted(paint, captions, title):
+        ours, theirs = (check(judge(pictures), some) for judge in (evaluator, pixels))
+        same = [
+            [(name, a == b) for (name, a), (_, b) in zip(*rows, strict=True)]
+            for rows in zip(ours, theirs, strict=True)
+        ]
+        for every, rows in zip(results, (ours, theirs, same), strict=True):
+            every.extend(rows)
+    tallies, table = [tally(rows) for rows in results], {}
+    print(f"\n{title:10}{'evaluator':>10}{'pixels':>8}{'points':>8}{'agree':>8}{'n':>7}")
+    for name in JUDGED:
+        count = tallies[0][name][1]
+        first, second, agree = (scores[name][0] / max(1, count) for scores in tallies)
+        points = 100 * (second - first)
+        print(f"{name:10}{first:10.1%}{second:8.1%}{points:+8.1f}{agree:8.1%}{count:7d}")
+        table[name] = rounded({"evaluator": first, "pixels": second, "agree": agree, "n": count})
+    return table

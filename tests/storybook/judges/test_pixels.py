@@ -17,6 +17,7 @@ from sdxs.storybook.judges.pixels import (
     UP,
     PixelJudge,
     adjust,
+    compare,
     evidence,
     gain,
     kernels,
@@ -24,7 +25,6 @@ from sdxs.storybook.judges.pixels import (
     paste,
 )
 from sdxs.storybook.judges.tallies import tally
-from sdxs.storybook.pixels import compare, main
 from sdxs.storybook.world.captions import Caption, Stated, describe
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import COLOURS, HELD_OUT_SEED, THINGS, Scene, Thing, sample_scenes
@@ -167,8 +167,3 @@ def test_two_judges_agree_where_both_are_right(
     apart = compare(draw, Blind(), judge, captions, "renders")["thing"]
     assert apart["evaluator"] == 0 and apart["agree"] == pytest.approx(1 - apart["pixels"])
     assert json.dumps(apart) and "agree" in capsys.readouterr().out
-
-
-def test_a_missing_checkpoint_is_one_line(capsys: pytest.CaptureFixture, tmp_path) -> None:
-    assert main(["--checkpoint", str(tmp_path / "none"), "--count", "1"]) == 2
-    assert capsys.readouterr().err.count("\n") == 1

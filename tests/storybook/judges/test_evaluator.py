@@ -1,0 +1,74 @@
+"""What a judge that makes no mistake would see, and what is said of it: right, wrong, by chance."""
+
+import random
+
+import pytest
+import torch
+from torch.nn.functional import one_hot
+
+from sdxs.storybook.judges.evaluator import Sight, check
+from sdxs.storybook.judges.tallies import ACCURACIES, chance, tally
+from sdxs.storybook.world.captions import describe, described
+from sdxs.storybook.world.scenes import COLOURS, Scene, sample_scenes
+from sdxs.train.evaluator import labels
+
+
+def perfect_sight(scenes: list[Scene]) -> Sight:
+    """What an evaluator that makes no mistake would see."""
+    truth = labels(scenes)
+
+    def scores(name: str, classes: int) -> torch.Tensor:
+        return one_hot(truth[name].clamp(min=0), classes).float()
+
+    return Sight(
+        present=truth["present"] * 2 - 1,
+        colour=scores("colour", len(COLOURS)),
+        size=scores("size", 2),
+        where=truth["where"].nan_to_num(),
+        sky=scores("sky", 3),
+        ground=scores("ground", 4),
+        features=torch.zeros(len(scenes), 1),
+    )
+
+
+def test_check_confirms_all_that_a_perfect_sight_sees():
+    scenes, captions = described(300, seed=4, unseen="any")
+    results = check(perfect_sight(scenes), captions)
+    assert all(ok for row in results for _, ok in row)
+    scores = tally(results)
+    assert scores["caption_accuracy"] == (300, 300)
+    assert scores["thing"][1] == sum(len(caption.things) for caption in captions)
+
+
+@pytest.mark.parametrize(
+    ("field", "broken"),
+    [
+        ("present", {"thing", "colour", "size", "place", "relation"}),
+        ("colour", {"colour"}),
+        ("size", {"size"}),
+        ("sky", {"sky"}),
+        ("ground", {"ground"}),
+        ("where", {"place", "relation"}),
+    ],
+)
+def test_check_finds_each_thing_that_is_wrong(field, broken):
+    rng, scenes = random.Random(3), sample_scenes(120, seed=4)
+    captions = [describe(scene, rng, drop=0.0) for scene in scenes]
+    sight = perfect_sight(scenes)
+    wrong = -getattr(sight, field) if field == "present" else getattr(sight, field).roll(1, -1)
+    results = check(sight._replace(**{field: wrong}), captions)
+    for name, (right, count) in tally(results).items():
+        if name in broken:
+            assert right < count
+        elif name not in ACCURACIES:
+            assert right == count
+
+
+def test_chance_is_what_pictures_of_other_scenes_score():
+    _, captions = described(4000, seed=21)
+    others = perfect_sight(sample_scenes(4000, seed=22))
+    told = chance(captions)
+    for name, (right, count) in tally(check(others, captions)).items():
+        if name in ("thing", "sky", "ground"):
+            assert right / count == pytest.approx(told[name], abs=0.03)
+    assert told["colour"] == pytest.approx(1 / 8) and 0.25 < told["relation"] < 0.5

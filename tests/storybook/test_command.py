@@ -1,0 +1,44 @@
+"""What a command cannot do it says in one line, or as argparse does, and ends with status 2."""
+
+import argparse
+
+import pytest
+
+from sdxs.checkpoint import find
+from sdxs.storybook import command, controlled, pixels, sheet, styled
+
+
+@pytest.mark.parametrize(
+    ("main", "options", "said"),
+    [
+        (controlled.main, ["--control", "canny", "--count", "1"], "at least 2"),
+        (controlled.main, ["--control", "canny", "--folder", "nowhere"], "nowhere"),
+        (pixels.main, ["--checkpoint", "./none", "--count", "1"], "./none"),
+        (sheet.main, ["--styles", "anime"], "--output : give a .png"),
+        (sheet.main, ["--output", "nowhere/x.png"], "--output nowhere/x.png: give a .png"),
+        (sheet.main, ["--controls", "shape", "--output", "x.png"], "sketch, canny, depth, not sh"),
+        (styled.main, ["--style", "./mine"], "which artist is ./mine"),
+        (styled.main, ["--style", "anime", "--count", "0"], "from 1 to 1000"),
+        (styled.main, ["--style", "anime"], "there is no style 'anime'"),
+    ],
+)
+def test_a_mistake_is_named(main, options, said, capsys, monkeypatch, tiny_checkpoint, tmp_path):
+    if main is styled.main:
+        monkeypatch.setenv("SDXS_WEIGHTS", str(tmp_path))  # where no style lies
+        monkeypatch.setattr(find, "OWN_WEIGHTS", tmp_path)
+        options = [*options, "--checkpoint", str(tiny_checkpoint)]
+    try:
+        assert main(options) == 2
+        most = 1
+    except SystemExit as left:
+        assert left.code == 2
+        most = 99  # argparse shows how it is used
+    told = capsys.readouterr().err
+    assert said in told and told.count("\n") <= most
+
+
+def test_whole_numbers() -> None:
+    assert command.whole(1)("1007") == 1007 and command.whole(1, 9)("9") == 9
+    for text, most in (("0", None), ("-1", None), ("1.5", None), ("x", None), ("10", 9)):
+        with pytest.raises(argparse.ArgumentTypeError, match="is not a number from 1"):
+            command.whole(1, most)(text)
