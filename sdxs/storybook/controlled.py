@@ -79,7 +79,7 @@ def measure(model: SDXS, control: str, count: int) -> dict[str, Any]:
             "seed": list(range(count)[rows]),
         }
         for strength in STRENGTHS:
-            named = {0: "plain", 1: "controlled"}.get(strength)
+            named = {0.0: "plain", 1.0: "controlled"}.get(strength)
             painted = paint(captions[rows], named, control_scale=strength, **led)
             compare(f"strength {strength:g}", painted, wanted)
         compare("another scene", painted, shuffled)  # what full strength, the last, gave

@@ -30,11 +30,11 @@ def of_renders(
     scenes, captions = described(count, HELD_OUT_SEED, unseen="any")
     draw = by_renderer(scenes, resolution)
 
-    def through(prompts: list[str], seeds: list[int]) -> Tensor:
-        decoded: Tensor = vae.decode(vae.encode(draw(prompts, seeds)).latents).sample
-        return decoded
+    def paint(prompts: list[str], seeds: list[int]) -> Tensor:
+        pictures: Tensor = draw(prompts, seeds)
+        return pictures if vae is None else vae.decode(vae.encode(pictures).latents).sample
 
-    paint, title = (through, "renders through the autoencoder") if vae else (draw, "renders")
+    title = "renders" if vae is None else "renders through the autoencoder"
     sight = look(paint, judge, captions, title)
     right, total = tally(check(sight, captions))["attribute_accuracy"]
     return right / total
