@@ -1,38 +1,27 @@
 """How long a picture takes, stage by stage, beside plain diffusers on the same weights.
 
 `python -m sdxs.bench --checkpoint storybook`, or `random:sdxs-512` for a published architecture
-with random weights; `--style NAME` adds what a style costs, and a change of its strength. All sides
-take turns in one process after a warm-up; "plain" is what diffusers does when nobody tunes it: its
-own memory layout, PNG as Pillow saves it, in float32 and bfloat16. Every device's figures end in
-one JSON line. Knows nothing of how either side works inside.
+with random weights; `--style NAME` adds what a style costs, and a change of its strength. Every
+device's figures end in one JSON line.
 """
 
 import argparse
-import io
 import json
-import math
-import os
-import platform
-import statistics
 import sys
 import tempfile
-import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from diffusers.utils import logging as diffusers_logging
-from tqdm import tqdm
 from transformers.utils import logging as transformers_logging
 
 from sdxs.bench import architectures
+from sdxs.bench.measure import SPEEDUPS, measure, plain_diffusers, summary
 from sdxs.config import CHECKPOINTS, EMBEDDED, REAL_MODEL, known
 from sdxs.errors import InputError, PromptCutWarning, SDXSError
-from sdxs.model.hardware import choose_device, cpu_name
-from sdxs.model.schedule import seeded
-from sdxs.picture import encode, to_pictures
+from sdxs.model.hardware import choose_device
 from sdxs.pipeline import SDXS
 
 STAGES = {
@@ -46,8 +35,6 @@ STAGES = {
     "plain": "plain diffusers, float32",
     "plain_bfloat16": "plain diffusers, bfloat16",
 }
-PLAIN = {"plain": torch.float32, "plain_bfloat16": torch.bfloat16}
-SPEEDUPS = {"plain": "speedup", "plain_bfloat16": "speedup_bfloat16"}
 RANDOM = "random:"
 
 
@@ -123,114 +110,6 @@ def checkpoint(asked: str, folder: Path) -> str | Path:
     return architectures.write(name, folder)
 
 
-def plain_diffusers(model: SDXS) -> dict[str, Callable[[str, int], bytes]]:
-    """Prompt and seed to PNG bytes, by diffusers' own pipeline on the same device, per dtype."""
-    return {name: _plain(model, dtype) for name, dtype in PLAIN.items()}
-
-
-def _plain(model: SDXS, dtype: torch.dtype) -> Callable[[str, int], bytes]:
-    from diffusers import DiffusionPipeline
-
-    pipeline = DiffusionPipeline.from_pretrained(
-        model.source.folder,
-        local_files_only=True,
-        safety_checker=None,
-        requires_safety_checker=False,
-    ).to(model.device, dtype)
-    pipeline.set_progress_bar_config(disable=True)
-
-    def generate(prompt: str, seed: int) -> bytes:
-        generator = torch.Generator("cpu").manual_seed(seed)
-        picture = pipeline(
-            prompt, num_inference_steps=1, guidance_scale=1.0, generator=generator
-        ).images[0]
-        file = io.BytesIO()
-        picture.save(file, "PNG")
-        return file.getvalue()
-
-    return generate
-
-
-def stages(model: SDXS, prompt: str, seed: int) -> dict[str, float]:
-    """Seconds of each stage of one picture, and of the whole, to JPEG bytes; then in a style."""
-    marks = [_now(model.device)]
-
-    def mark(result: Any) -> Any:
-        marks.append(_now(model.device))
-        return result
-
-    generators = seeded([seed])
-    words = mark(model.encode([prompt]))
-    latents = mark(model.denoise(model.noise(generators, model.size), words, generators))
-    images = mark(model.decode(latents))
-    mark(encode(to_pictures(images)[0]))
-    names = ("text", "unet", "decode", "picture")
-    spans = {name: marks[i + 1] - marks[i] for i, name in enumerate(names)}
-
-    def whole(**options: Any) -> float:
-        start = _now(model.device)
-        encode(model(prompt, seed=seed, **options))
-        return _now(model.device) - start
-
-    spans["whole"] = whole()
-    if model.styles:
-        style = model.styles[0]
-        whole(style=style)
-        spans["styled"] = whole(style=style)  # as the one before it
-        spans["restyled"] = whole(style=style, style_scale=0.5)
-    return spans
-
-
-def measure(
-    model: SDXS,
-    plain: Mapping[str, Callable[[str, int], bytes]],
-    prompts: Sequence[str],
-    rounds: int,
-    warmup: int,
-) -> dict[str, list[float]]:
-    """Seconds of each stage in each round; all sides take turns."""
-    times: dict[str, list[float]] = {}
-    for i in tqdm(range(warmup + rounds), desc="pictures", leave=False, disable=None):
-        prompt = prompts[i % len(prompts)]
-        spans = stages(model, prompt, i)
-        for name, generate in plain.items():
-            start = _now(model.device)
-            generate(prompt, i)
-            spans[name] = _now(model.device) - start
-        if i >= warmup:
-            for name, span in spans.items():
-                times.setdefault(name, []).append(span)
-    return times
-
-
-def summary(model: SDXS, times: dict[str, list[float]], rounds: int) -> dict[str, Any]:
-    """What was measured, and on what."""
-    device = model.device
-    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    result: dict[str, Any] = {
-        "checkpoint": model.checkpoint,
-        "size": list(model.size),
-        "device": str(device),
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "gpu": gpu,
-        "cpu": cpu_name(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "rounds": rounds,
-        "ms": {
-            name: {"median": _ms(statistics.median(spans)), "p95": _ms(percentile(spans, 0.95))}
-            for name, spans in times.items()
-        },
-    }
-    if "plain" in times:
-        ms = result["ms"]
-        for name, called in SPEEDUPS.items():
-            result[called] = round(ms[name]["median"] / ms["whole"]["median"], 2)
-    return result
-
-
 def table(result: dict[str, Any]) -> str:
     """The same for people."""
     where = result["gpu"] or result["cpu"]
@@ -249,24 +128,6 @@ def table(result: dict[str, Any]) -> str:
         if called in result:
             lines.append(f"{result[called]} times as fast as {STAGES[name]}, PNG")
     return "\n".join(lines)
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least this share does not exceed."""
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
-
-
-def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
-    return time.perf_counter()
-
-
-def _ms(seconds: float) -> float:
-    return round(1000 * seconds, 3)
 
 
 if __name__ == "__main__":

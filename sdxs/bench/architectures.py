@@ -34,63 +34,51 @@ SDXS_512: dict[str, Any] = {
     "down_block_types": ("DownBlock2D", CROSS_DOWN, CROSS_DOWN),
     "up_block_types": (CROSS_UP, CROSS_UP, "UpBlock2D"),
 }
+SD_21 = {
+    "cross_attention_dim": 1024,
+    "attention_head_dim": [5, 10, 20],
+    "use_linear_projection": True,
+}
 UNETS: dict[str, dict[str, Any]] = {
     "sdxs-512": {**SDXS_512, "cross_attention_dim": 768, "attention_head_dim": 8},
-    "sdxs-512-paper": {
-        **SDXS_512,
-        "cross_attention_dim": 1024,
-        "attention_head_dim": [5, 10, 20],
-        "use_linear_projection": True,
-    },
+    "sdxs-512-paper": {**SDXS_512, **SD_21},
     "sdxs-512-0.9": {
         **SDXS_512,
         "down_block_types": (CROSS_DOWN,) * 3,
         "up_block_types": (CROSS_UP,) * 3,
         "only_cross_attention": [True, False, False],
-        "cross_attention_dim": 1024,
-        "attention_head_dim": [5, 10, 20],
-        "use_linear_projection": True,
+        **SD_21,
     },
     "sdxs-1024": {
+        **SDXS_512,
+        **SD_21,
         "sample_size": 128,
-        "block_out_channels": (320, 640, 1280),
         "layers_per_block": 2,
         "transformer_layers_per_block": [1, 1, 2],
         "mid_block_type": "UNetMidBlock2D",
-        "down_block_types": ("DownBlock2D", CROSS_DOWN, CROSS_DOWN),
-        "up_block_types": (CROSS_UP, CROSS_UP, "UpBlock2D"),
         "cross_attention_dim": 2048,
-        "attention_head_dim": [5, 10, 20],
-        "use_linear_projection": True,
         "addition_embed_type": "text_time",
         "addition_time_embed_dim": 256,
         "projection_class_embeddings_input_dim": 1280 + 6 * 256,
     },
 }
-CLIP_L = {  # OpenAI's ViT-L/14, of SD 1.5 and SDXL
-    "hidden_size": 768,
-    "intermediate_size": 3072,
-    "num_hidden_layers": 12,
-    "num_attention_heads": 12,
-    "hidden_act": "quick_gelu",
-    "projection_dim": 768,
-}
-OPENCLIP_H = {  # the first 23 layers, of SD 2.1
-    "hidden_size": 1024,
-    "intermediate_size": 4096,
-    "num_hidden_layers": 23,
-    "num_attention_heads": 16,
-    "hidden_act": "gelu",
-    "projection_dim": 512,
-}
-OPENCLIP_BIGG = {  # SDXL's second
-    "hidden_size": 1280,
-    "intermediate_size": 5120,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 20,
-    "hidden_act": "gelu",
-    "projection_dim": 1280,
-}
+
+
+def _clip(width: int, layers: int, act: str, projection: int) -> dict[str, Any]:
+    """A text encoder of CLIP's kind, whose heads are 64 wide."""
+    return {
+        "hidden_size": width,
+        "intermediate_size": 4 * width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": width // 64,
+        "hidden_act": act,
+        "projection_dim": projection,
+    }
+
+
+CLIP_L = _clip(768, 12, "quick_gelu", 768)  # OpenAI's ViT-L/14, of SD 1.5 and SDXL
+OPENCLIP_H = _clip(1024, 23, "gelu", 512)  # the first 23 layers, of SD 2.1
+OPENCLIP_BIGG = _clip(1280, 32, "gelu", 1280)  # SDXL's second
 TEXT_ENCODERS = {
     "sdxs-512": (CLIP_L,),
     "sdxs-512-0.9": (OPENCLIP_H,),
@@ -131,8 +119,8 @@ def write(name: str, folder: Path, seed: int = 0, dtype: torch.dtype = torch.flo
         "vocab_size": VOCABULARY,
         "max_position_embeddings": WINDOW,
         **{
-            f"{end}_token_id": getattr(tokenizer, f"{end}_token_id")
-            for end in ("bos", "eos", "pad")
+            name: getattr(tokenizer, name)
+            for name in ("bos_token_id", "eos_token_id", "pad_token_id")
         },
     }
     previous = torch.get_default_dtype()
@@ -149,22 +137,17 @@ def write(name: str, folder: Path, seed: int = 0, dtype: torch.dtype = torch.flo
         large = AutoencoderKL(**LARGE_DECODER) if name in WITH_LARGE_DECODER else None
     finally:
         torch.set_default_dtype(previous)
+    parts = {"unet": unet, "vae": vae, "text_encoder": encoders[0], "tokenizer": tokenizer}
     if len(encoders) == 2:
         pipeline: Any = StableDiffusionXLPipeline(
-            unet=unet,
-            vae=vae,
-            text_encoder=encoders[0],
+            **parts,
             text_encoder_2=encoders[1],
-            tokenizer=tokenizer,
             tokenizer_2=byte_tokenizer(),
             scheduler=EulerDiscreteScheduler(**SCHEDULE),
         )
     else:
         pipeline = StableDiffusionPipeline(
-            unet=unet,
-            vae=vae,
-            text_encoder=encoders[0],
-            tokenizer=tokenizer,
+            **parts,
             scheduler=DEISMultistepScheduler(**SCHEDULE),
             safety_checker=None,
             feature_extractor=None,

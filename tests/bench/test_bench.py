@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from sdxs import SDXS
-from sdxs.bench.__main__ import STAGES, main, percentile
+from sdxs.bench.__main__ import STAGES, main
+from sdxs.bench.measure import percentile
 
 STYLED = {"styled", "restyled"}
 

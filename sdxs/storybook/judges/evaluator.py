@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sdxs.errors import CheckpointError, one_line
+from sdxs.storybook.judges.tallies import Found
 from sdxs.storybook.world.captions import Caption
 from sdxs.storybook.world.scenes import COLOURS, GROUNDS, PLACE_X, SIZES, SKIES, THINGS
 
@@ -39,16 +40,15 @@ class Sight(NamedTuple):
     features: Tensor
 
 
+def layer(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
+    conv = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+    return [conv, nn.BatchNorm2d(outputs), nn.ReLU()]
+
+
 class Block(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-        )
+        self.body = nn.Sequential(*layer(width, width), *layer(width, width)[:2])
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(x + self.body(x))
@@ -59,19 +59,10 @@ class Evaluator(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-
-        def halve(inputs: int, outputs: int) -> list[nn.Module]:
-            conv = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False)
-            return [conv, nn.BatchNorm2d(outputs), nn.ReLU()]
-
         self.body = nn.Sequential(
-            *halve(3, 32),
-            *halve(32, 64),
-            Block(64),
-            *halve(64, FEATURES),
-            Block(FEATURES),
-            Block(FEATURES),
-        )
+            *layer(3, 32, stride=2), *layer(32, 64, stride=2), Block(64),
+            *layer(64, FEATURES, stride=2), Block(FEATURES), Block(FEATURES),
+        )  # fmt: skip
         self.attend = nn.Conv2d(FEATURES, len(THINGS), 1)
         self.colour = nn.Linear(FEATURES, len(COLOURS))
         self.size = nn.Linear(FEATURES, len(SIZES))
@@ -122,7 +113,7 @@ class Evaluator(nn.Module):
         return model.float().eval()
 
 
-def check(sight: Sight, captions: list[Caption]) -> list[list[tuple[str, bool]]]:
+def check(sight: Sight, captions: list[Caption]) -> list[Found]:
     """For each picture, every attribute that its caption states and whether it is seen so.
 
     A colour or a size counts only on a thing that is there; a relation only between two.
@@ -148,12 +139,8 @@ def check(sight: Sight, captions: list[Caption]) -> list[list[tuple[str, bool]]]
             found.append(("place", there and near == caption.place))
         if caption.relation is not None:
             seen = relation(*sight.where[row, kinds].tolist())
-            right = (
-                seen in ("left", "right")
-                if caption.relation == "beside"
-                else seen == caption.relation
-            )
-            found.append(("relation", there and right))
+            wanted = ("left", "right") if caption.relation == "beside" else (caption.relation,)
+            found.append(("relation", there and seen in wanted))
         if caption.sky is not None:
             found.append(("sky", SKIES[sky[row]] == caption.sky))
         if caption.ground is not None:

@@ -25,6 +25,8 @@ GROUND = {
     "sea": ((0.06, 0.36, 0.70), (0.30, 0.68, 0.88), (0.42, 0.60, 0.74)),
 }
 TINT = {"day": (1.0, 1.0, 1.0), "sunset": (0.98, 0.74, 0.62), "night": (0.44, 0.43, 0.64)}
+SUNLIGHT = {"day": (1.0, 0.95, 0.62), "sunset": (1.0, 0.90, 0.52), "night": (0.99, 0.96, 0.82)}
+CLOUD = {"day": (1.0, 1.0, 1.0), "sunset": (1.0, 0.70, 0.62), "night": (0.20, 0.23, 0.42)}
 THING_LIGHT = {"day": 1.0, "sunset": 0.95, "night": 0.84}
 HILL_HEIGHT = {"grass": 0.07, "sand": 0.05, "snow": 0.13, "sea": 0.0}
 
@@ -81,11 +83,7 @@ def draw(
     sy = day * pick(0.08, 0.16) + sunset * (horizon - pick(0.02, 0.07)) + night * pick(0.09, 0.17)
     radius = day * 0.052 + sunset * 0.085 + night * 0.055
     away = ((x - sx) ** 2 + (y - sy) ** 2).sqrt()
-    sunlight = table(
-        {"day": (1.0, 0.95, 0.62), "sunset": (1.0, 0.90, 0.52), "night": (0.99, 0.96, 0.82)},
-        skies,
-        x,
-    )
+    sunlight = table(SUNLIGHT, skies, x)
     glow = torch.exp(-((away / radius) ** 2) / 5)
     picture = mix(picture, sunlight, glow * (0.55 * day + 0.5 * sunset + 0.16 * night))
     bite = ((x - sx - 0.026) ** 2 + (y - sy + 0.014) ** 2).sqrt() - 0.048
@@ -97,9 +95,7 @@ def draw(
     picture = mix(picture, sunlight, torch.maximum(disc, 0.95 * stars))
 
     # clouds: three puffs on a flat base
-    fluff = table(
-        {"day": (1, 1, 1), "sunset": (1.0, 0.70, 0.62), "night": (0.20, 0.23, 0.42)}, skies, x
-    )
+    fluff = table(CLOUD, skies, x)
     for _ in range(3):
         cx, cy, size = pick(0.0, 1.0), pick(0.07, 0.26), pick(0.055, 0.085)
         puffs = torch.full_like(away, 9.0)

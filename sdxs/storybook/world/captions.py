@@ -80,11 +80,7 @@ def describe(scene: Scene, rng: random.Random, drop: float = DROP) -> Caption:
         middle.insert(1, _phrase("relations", relation, rng))
     if place is not None:
         middle.append(_phrase("places", place, rng))
-    around = []
-    if sky is not None:
-        around.append(_phrase("skies", sky, rng))
-    if ground is not None:
-        around.append(_phrase("grounds", ground, rng))
+    around = [_phrase(of, it, rng) for of, it in (("skies", sky), ("grounds", ground)) if it]
     rng.shuffle(around)
     before = around.pop() + "," if around and rng.random() < 0.12 else ""
     text = " ".join([before, *middle, *around]).strip()
@@ -102,12 +98,8 @@ def _phrase(heading: str, name: str, rng: random.Random) -> str:
 
 
 def _noun_phrase(thing: Stated, rng: random.Random, article: bool) -> str:
-    words = []
-    if thing.size is not None:
-        words.append(_phrase("sizes", thing.size, rng))
-    if thing.colour is not None:
-        words.append(_phrase("colours", thing.colour, rng))
-    words.append(_phrase("things", thing.kind, rng))
+    said = (("sizes", thing.size), ("colours", thing.colour), ("things", thing.kind))
+    words = [_phrase(heading, name, rng) for heading, name in said if name]
     if article:
         words.insert(0, "an" if words[0][0] in "aeiou" else "a")
     return " ".join(words)

@@ -112,23 +112,18 @@ def _draw_things(
             return torch.tensor(values, device=device).view(-1, 1, 1, 1)
 
         height = column([t.height * size for t in things])
-        u = (
-            fine.view(1, 1, 1, -1)
-            + column([c - t.x * size for c, t in zip(lefts, things, strict=True)])
-        ) / height
-        v = (
-            column([t.y * size - c for c, t in zip(tops, things, strict=True)])
-            - fine.view(1, 1, -1, 1)
-        ) / height
-        u, v = torch.broadcast_tensors(u, v)
+        right = column([left - t.x * size for left, t in zip(lefts, things, strict=True)])
+        up = column([t.y * size - top for top, t in zip(tops, things, strict=True)])
+        u, v = torch.broadcast_tensors(
+            (fine.view(1, 1, 1, -1) + right) / height, (up - fine.view(1, 1, -1, 1)) / height
+        )
         skies = [scenes[index].sky for index, _, _ in members]
+        colours = torch.tensor([PALETTE[t.colour] for t in things], device=device)
         patch = Patch(
             u=u,
             v=v,
             pixel=0.5 / height,
-            colour=torch.tensor([PALETTE[t.colour] for t in things], device=device)[
-                ..., None, None
-            ],
+            colour=colours[..., None, None],
             dim=column([backdrop.THING_LIGHT[sky] for sky in skies]),
             lamps=column([float(sky == "night") for sky in skies]),
             rgb=torch.zeros(len(things), 3, 2 * side, 2 * side, device=device),

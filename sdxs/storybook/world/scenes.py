@@ -65,15 +65,9 @@ def sample_scene(rng: random.Random, *, unseen: str = "never") -> Scene:
     With "always" one of the things has a colour that training never shows on it.
     """
     layout = rng.choices(list(LAYOUT_ODDS), list(LAYOUT_ODDS.values()))[0]
-    pairs: list[tuple[str, str]] = []  # (colour, kind)
-    for _ in range(THINGS_IN[layout]):
-        pairs.append(
-            _sample_pair(
-                rng,
-                [kind for _, kind in pairs],
-                unseen if not pairs else "never" if unseen == "always" else unseen,
-            )
-        )
+    pairs = [_sample_pair(rng, "", unseen)]  # (colour, kind)
+    if THINGS_IN[layout] == 2:
+        pairs.append(_sample_pair(rng, pairs[0][1], "any" if unseen == "any" else "never"))
     rng.shuffle(pairs)
     sizes = [rng.choice(SIZES) for _ in pairs]
     heights = [rng.uniform(*HEIGHT[size]) for size in sizes]
@@ -109,12 +103,12 @@ def sample_scene(rng: random.Random, *, unseen: str = "never") -> Scene:
     )
 
 
-def _sample_pair(rng: random.Random, taken: list[str], unseen: str) -> tuple[str, str]:
+def _sample_pair(rng: random.Random, taken: str, unseen: str) -> tuple[str, str]:
     if unseen == "always":
         return rng.choice(sorted(UNSEEN_PAIRS))
     while True:
         pair = rng.choice(COLOURS), rng.choice(THINGS)
-        if pair[1] not in taken and (unseen == "any" or pair not in UNSEEN_PAIRS):
+        if pair[1] != taken and (unseen == "any" or pair not in UNSEEN_PAIRS):
             return pair
 
 

@@ -232,14 +232,6 @@ def flower(p: Patch) -> None:
 
 
 DRAWINGS: dict[str, Callable[[Patch], None]] = {
-    "ball": ball,
-    "cube": cube,
-    "cone": cone,
-    "star": star,
-    "heart": heart,
-    "house": house,
-    "tree": tree,
-    "mushroom": mushroom,
-    "boat": boat,
-    "flower": flower,
+    draw.__name__: draw
+    for draw in (ball, cube, cone, star, heart, house, tree, mushroom, boat, flower)
 }

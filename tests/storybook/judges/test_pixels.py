@@ -8,22 +8,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from sdxs.storybook.judges import pixels
 from sdxs.storybook.judges.evaluator import Sight, check
-from sdxs.storybook.judges.pixels import (
-    ASIDE,
-    CAP,
-    DOWN,
-    GRID,
-    UP,
-    PixelJudge,
-    adjust,
-    compare,
-    evidence,
-    gain,
-    kernels,
-    misfit,
-    paste,
-)
+from sdxs.storybook.judges.pixels import ASIDE, CAP, DOWN, GRID, UP, PixelJudge
 from sdxs.storybook.judges.tallies import tally
 from sdxs.storybook.world.captions import Caption, Stated, describe
 from sdxs.storybook.world.render import render
@@ -110,24 +97,24 @@ def test_a_template_explains_itself_best_where_it_lies(judge: PixelJudge) -> Non
     index = (2 * len(THINGS) + THINGS.index("star")) * len(COLOURS) + COLOURS.index("red")
     template = judge.templates["day"][index : index + 1]
     y, x = torch.tensor([52]), torch.tensor([30])
-    laid = paste(template, y, x)
+    laid = pixels.paste(template, y, x)
     inside = (laid[:, 3:] > 0.99).float()
     backdrop = torch.tensor([0.4, 0.7, 0.3]).view(1, 3, 1, 1)
     grid = laid[:, :3] + (1 - laid[:, 3:]) * backdrop
-    strange = misfit(grid, backdrop.expand_as(grid))[:, None].clamp(max=CAP)
+    strange = pixels.misfit(grid, backdrop.expand_as(grid))[:, None].clamp(max=CAP)
     scene = torch.cat((grid, torch.ones_like(strange), strange), 1)
     patch = scene[:, :, 52 - UP : 52 + DOWN, 30 - ASIDE : 30 + ASIDE]
     hard = torch.cat((template[:, :3], template[:, 3:] * (template[:, 3:] > 0.99)), 1)
-    area = inside.sum()
-    assert gain(patch, hard).item() == pytest.approx((inside * strange).sum().item(), rel=1e-4)
-    assert gain(patch, hard).item() > 0.9 * CAP * area
-    assert gain(patch.roll(3, -1), hard).item() < 0.7 * gain(patch, hard).item()
+    gained = pixels.gain(patch, hard).item()
+    assert gained == pytest.approx((inside * strange).sum().item(), rel=1e-4)
+    assert gained > 0.9 * CAP * inside.sum()
+    assert pixels.gain(patch.roll(3, -1), hard).item() < 0.7 * gained
     used_up = torch.cat((grid, 0 * strange, 0 * strange), 1)
-    assert gain(used_up[:, :, :38, :36], hard).item() == 0
+    assert pixels.gain(used_up[:, :, :38, :36], hard).item() == 0
     for off in (-2, 1):  # and it is found again from nearby
-        shape = (1, 1, 1)
-        found = adjust(scene, template[None, None], (y + off).view(shape), (x - off).view(shape))
-        assert [int(found[0]), int(found[1])] == [52, 30]
+        nearby = ((y + off).view(1, 1, 1), (x - off).view(1, 1, 1))
+        row, column, _ = pixels.adjust(scene, template[None, None], *nearby)
+        assert [int(row), int(column)] == [52, 30]
 
 
 def test_the_convolution_sums_the_gain_without_its_cap() -> None:
@@ -139,9 +126,11 @@ def test_the_convolution_sums_the_gain_without_its_cap() -> None:
 
     grid, strange, left = blocks(3, GRID, GRID), blocks(1, GRID, GRID), blocks(1, GRID, GRID)
     colour, alpha = blocks(3, UP + DOWN, 2 * ASIDE), blocks(1, UP + DOWN, 2 * ASIDE).round()
-    summed = F.conv2d(evidence(grid, strange, left), kernels(torch.cat((colour * alpha, alpha), 1)))
-    part = (slice(None), slice(None), slice(6, 6 + UP + DOWN), slice(4, 4 + 2 * ASIDE))
-    gains = alpha * left[part] * (strange[part] - misfit(grid[part], colour)[:, None])
+    summed = F.conv2d(
+        pixels.evidence(grid, strange, left), pixels.kernels(torch.cat((colour * alpha, alpha), 1))
+    )
+    part = (..., slice(6, 6 + UP + DOWN), slice(4, 4 + 2 * ASIDE))
+    gains = alpha * left[part] * (strange[part] - pixels.misfit(grid[part], colour)[:, None])
     assert 4 * summed[0, 0, 3, 2].item() == pytest.approx(gains.sum().item(), rel=1e-4)
 
 
@@ -162,8 +151,8 @@ def test_two_judges_agree_where_both_are_right(
             return sight._replace(present=torch.full_like(sight.present, -9.0))
 
     named = sum(len(caption.things) for caption in captions)
-    same = compare(draw, judge, judge, captions, "renders")["thing"]
+    same = pixels.compare(draw, judge, judge, captions, "renders")["thing"]
     assert same["agree"] == 1 and same["evaluator"] == same["pixels"] > 0.8 and same["n"] == named
-    apart = compare(draw, Blind(), judge, captions, "renders")["thing"]
+    apart = pixels.compare(draw, Blind(), judge, captions, "renders")["thing"]
     assert apart["evaluator"] == 0 and apart["agree"] == pytest.approx(1 - apart["pixels"])
     assert json.dumps(apart) and "agree" in capsys.readouterr().out

@@ -9,9 +9,14 @@ import torch
 from skimage.color import rgb2hsv
 from torch.nn import functional as F
 
-from sdxs.storybook.world.artists import ARTISTS, any_artist, redraw
+from sdxs.storybook.world.artists import ARTISTS, Artist, any_artist, redraw
 from sdxs.storybook.world.render import Render, render
 from sdxs.storybook.world.scenes import Scene, sample_scenes
+
+
+@pytest.fixture(params=ARTISTS.values(), ids=ARTISTS)
+def artist(request) -> Artist:
+    return request.param
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +35,8 @@ def hues(pictures: torch.Tensor) -> np.ndarray:
     return np.where(hsv[..., 1] > 0.3, 360 * hsv[..., 0], np.nan)
 
 
-@pytest.mark.parametrize("name", ARTISTS)
-def test_things_keep_their_hue(name, scenes, drawn):
-    before, after = hues(drawn.picture), hues(redraw(drawn, ARTISTS[name]))
+def test_things_keep_their_hue(artist, scenes, drawn):
+    before, after = hues(drawn.picture), hues(redraw(drawn, artist))
     for index, scene in enumerate(scenes):
         for slot, thing in enumerate(scene.things):
             core = -F.max_pool2d(-drawn.seen[index, slot][None, None], 5, 1, 2)[0, 0] > 0.9
@@ -43,24 +47,21 @@ def test_things_keep_their_hue(name, scenes, drawn):
             assert abs(np.median(turned[both])) < 15, (thing, np.median(turned[both]))
 
 
-@pytest.mark.parametrize("name", ARTISTS)
-def test_an_artist_changes_the_picture_and_keeps_its_range(name, drawn):
-    pictures = redraw(drawn, ARTISTS[name])
+def test_an_artist_changes_the_picture_and_keeps_its_range(artist, drawn):
+    pictures = redraw(drawn, artist)
     assert pictures.shape == drawn.picture.shape
     assert pictures.min() >= -1 and pictures.max() <= 1
     assert (pictures - drawn.picture).abs().mean((1, 2, 3)).min() > 0.1
 
 
-@pytest.mark.parametrize("name", ARTISTS)
-def test_a_picture_does_not_depend_on_its_batch(name, scenes):
-    together = redraw(render(scenes[:4]), ARTISTS[name])
-    alone = redraw(render(scenes[2:3]), ARTISTS[name])
+def test_a_picture_does_not_depend_on_its_batch(artist, scenes):
+    together = redraw(render(scenes[:4]), artist)
+    alone = redraw(render(scenes[2:3]), artist)
     torch.testing.assert_close(together[2:3], alone)
 
 
-@pytest.mark.parametrize("name", ARTISTS)
-def test_a_larger_picture_is_the_same_drawing(name, scenes):
-    small, large = (redraw(render(scenes[:4], size), ARTISTS[name]) for size in (128, 256))
+def test_a_larger_picture_is_the_same_drawing(artist, scenes):
+    small, large = (redraw(render(scenes[:4], size), artist) for size in (128, 256))
     shrunk = F.avg_pool2d(large, 2)
     assert (shrunk - small).abs().mean() < 0.12
 
