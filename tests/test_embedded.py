@@ -48,11 +48,15 @@ def tensors(folder: Path) -> Iterator[tuple[Path, str, str]]:
                 yield path, name, file.get_slice(name).get_dtype()
 
 
-@pytest.mark.parametrize("control", FOLLOWED)
-def test_a_control_is_small_and_half_precision(control):
-    folder = weights_folder(f"controls/{control}")
+@pytest.mark.parametrize(
+    ("name", "files", "heaviest"),
+    [(f"controls/{control}", "*", HEAVIEST) for control in FOLLOWED]
+    + [(f"styles/{style}", "*.safetensors", HEAVIEST_STYLE) for style in ARTISTS],
+)
+def test_what_is_added_is_small_and_half_precision(name, files, heaviest):
+    folder = weights_folder(name)
     assert (folder / "README.md").is_file()
-    assert sum(path.stat().st_size for path in folder.iterdir()) <= HEAVIEST
+    assert sum(path.stat().st_size for path in folder.glob(files)) <= heaviest
     assert {kind for *_, kind in tensors(folder)} == {"F16"}
 
 
@@ -63,10 +67,8 @@ def test_a_control_is_followed_the_more_the_stronger(control):
     by_strength = [scores[f"{name}, strength {s:g}"]["mean"] for s in (0, 0.25, 0.5, 0.75, 1)]
     assert by_strength == sorted(by_strength) and by_strength[-1] >= least
     assert by_strength[-1] >= 2 * scores[f"{name}, another scene"]["mean"]
-    assert (
-        scores["attribute_accuracy, controlled"]["share"]
-        >= scores["attribute_accuracy, plain"]["share"] - 0.05
-    )
+    led, plain = (scores[f"attribute_accuracy, {how}"]["share"] for how in ("controlled", "plain"))
+    assert led >= plain - 0.05
     if control == "depth":
         assert scores["depth, strength 1"]["mean"] >= 0.95
 
@@ -84,22 +86,14 @@ def test_at_no_strength_the_picture_is_the_plain_one(control):
 
 
 @pytest.mark.parametrize("style", ARTISTS)
-def test_a_style_is_small_and_half_precision(style):
-    folder = weights_folder(f"styles/{style}")
-    assert (folder / "README.md").is_file()
-    assert sum(path.stat().st_size for path in folder.glob("*.safetensors")) <= HEAVIEST_STYLE
-    assert {kind for *_, kind in tensors(folder)} == {"F16"}
-
-
-@pytest.mark.parametrize("style", ARTISTS)
 def test_a_style_shows_the_more_the_stronger(style):
     model = SDXS.load("storybook", styles=style)
     scores = list(measure_style(model, style, style, 32).values())
-    shares = [row["recognised"]["share"] for row in scores]
-    assert shares == sorted(shares) and shares[0] <= 0.05 and shares[-1] >= 0.9
-    assert (
-        scores[-1]["attribute_accuracy"]["share"] >= scores[0]["attribute_accuracy"]["share"] - 0.1
+    shares, right = (
+        [row[name]["share"] for row in scores] for name in ("recognised", "attribute_accuracy")
     )
+    assert shares == sorted(shares) and shares[0] <= 0.05 and shares[-1] >= 0.9
+    assert right[-1] >= right[0] - 0.1
     assert scores[0]["iou"] == 1 and scores[-1]["iou"] >= 0.6
 
 

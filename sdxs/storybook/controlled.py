@@ -20,7 +20,7 @@ from sdxs.conditions import CONTROLS
 from sdxs.errors import InputError
 from sdxs.pipeline import SDXS
 from sdxs.storybook import command
-from sdxs.storybook.judges.controls import SEED, control_images, likenesses
+from sdxs.storybook.judges.controls import SEED, control_images, likeness
 from sdxs.storybook.judges.evaluator import Evaluator, check
 from sdxs.storybook.judges.painters import BATCH, STRENGTHS
 from sdxs.storybook.judges.tallies import ACCURACIES, Found, mean, share, tally
@@ -51,7 +51,7 @@ def recoloured(thing: Thing, rng: random.Random) -> Thing:
 @torch.no_grad()
 def measure(model: SDXS, control: str, count: int) -> dict[str, Any]:
     """All scores of a control that is loaded, on `count` scenes."""
-    judge, alike = Evaluator.load(weights_folder("evaluator")), likenesses(control)
+    judge, like = Evaluator.load(weights_folder("evaluator")), likeness(control)
     scenes, rng = sample_scenes(count, SEED), random.Random(SEED)
     captions = [describe(scene, rng) for scene in scenes]
     others = [describe(contradicted(scene, rng), rng, drop=0.0) for scene in scenes]
@@ -60,8 +60,8 @@ def measure(model: SDXS, control: str, count: int) -> dict[str, Any]:
     judged: dict[str, list[Found]] = {"controlled": [], "plain": [], "contradicted": []}
 
     def compare(what: str, painted: Tensor, wanted: Render) -> None:
-        for name, like in alike.items():
-            found.setdefault(f"{name}, {what}", []).extend(like(painted, wanted))
+        for name, values in like(painted, wanted).items():
+            found.setdefault(f"{name}, {what}", []).extend(values)
 
     def paint(some: list[Caption], named: str | None, **led: Any) -> Tensor:
         texts = [caption.text for caption in some]

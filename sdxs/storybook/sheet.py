@@ -55,16 +55,14 @@ def of_controls(
 def of_styles(model: SDXS, styles: Iterable[str], count: int) -> Image.Image:
     """The first frozen captions, plainly and in each style, from weak to full strength."""
     worn = [(style, strength) for style in styles for strength in STRENGTHS[1:]]
-    rows = [
-        (
-            caption.text,
-            [
-                model(caption.text, seed=seed, style=style, style_scale=strength)
-                for style, strength in ((None, 1.0), *worn)
-            ],
+    rows = []
+    for seed, caption in enumerate(frozen_captions()[:count]):
+        plain = model(caption.text, seed=seed)
+        styled = (
+            model(caption.text, seed=seed, style=style, style_scale=strength)
+            for style, strength in worn
         )
-        for seed, caption in enumerate(frozen_captions()[:count])
-    ]
+        rows.append((caption.text, [plain, *styled]))
     return in_rows(rows, ["plain", *(f"{style} {strength:g}" for style, strength in worn)])
 
 

@@ -26,7 +26,8 @@ from sdxs.storybook.world.sketches import contours, sketch, to_bytes
 TOLERANCE = {"canny": 1, "sketch": 2}  # pixels
 SEED = HELD_OUT_SEED + 2  # of scenes that nothing else uses
 Bytes = NDArray[np.uint8]
-Likeness = Callable[[Tensor, Render], list[float]]  # pictures, the scenes that were to be followed
+# pictures (B, 3, R, R) and the scenes to be followed -> likenesses by name, a number each
+Likeness = Callable[[Tensor, Render], dict[str, list[float]]]
 
 
 def control_images(model: SDXS, control: str, scenes: list[Scene], first: int) -> list[Image.Image]:
@@ -72,19 +73,21 @@ def relief(depth: Tensor) -> Tensor:
     return depth - depth.median(3, keepdim=True).values
 
 
-def likenesses(control: str) -> dict[str, Likeness]:
-    """How like the scenes that a control followed pictures (B, 3, R, R) are, one by one."""
+def likeness(control: str) -> Likeness:
+    """What says how like the scenes that a control followed pictures are."""
     if control == "depth":
         judge = DepthJudge.load(weights_folder("evaluator") / "depth")
-        return {
-            "depth": lambda pictures, wanted: agreement(judge(pictures), wanted.depth).tolist(),
-            "relief": lambda pictures, wanted: agreement(
-                relief(judge(pictures)), relief(wanted.depth)
-            ).tolist(),
-        }
 
-    def edges(pictures: Tensor, wanted: Render) -> list[float]:
+        def nearness(pictures: Tensor, wanted: Render) -> dict[str, list[float]]:
+            seen, exact = judge(pictures), wanted.depth
+            standing = agreement(relief(seen), relief(exact))
+            return {"depth": agreement(seen, exact).tolist(), "relief": standing.tolist()}
+
+        return nearness
+
+    def edges(pictures: Tensor, wanted: Render) -> dict[str, list[float]]:
         pairs = zip(to_bytes(pictures), to_bytes(wanted.picture), strict=True)
-        return [f1(lines(a, control), lines(b, control), TOLERANCE[control]) for a, b in pairs]
+        near = TOLERANCE[control]
+        return {"lines": [f1(lines(a, control), lines(b, control), near) for a, b in pairs]}
 
-    return {"lines": edges}
+    return edges

@@ -45,9 +45,8 @@ def mean(values: list[float]) -> dict[str, float]:
     middle = sum(values) / len(values)
     spread = math.sqrt(sum((v - middle) ** 2 for v in values) / max(1, len(values) - 1))
     reach = 1.96 * spread / math.sqrt(len(values))
-    return rounded(
-        {"mean": middle, "lower": middle - reach, "upper": middle + reach, "n": len(values)}
-    )
+    bounds = {"lower": middle - reach, "upper": middle + reach}
+    return rounded({"mean": middle, **bounds, "n": len(values)})
 
 
 def rounded(row: dict[str, float]) -> dict[str, float]:

@@ -65,9 +65,8 @@ def describe(scene: Scene, rng: random.Random, drop: float = DROP) -> Caption:
         things, place = (stated(scene.things[0]),), said(scene.place)
     else:
         first, second = scene.things  # the farther one first
-        if scene.layout == "side":
-            relation = "left" if first.x < second.x else "right"
-        else:
+        relation = "left" if first.x < second.x else "right"
+        if scene.layout == "depth":
             relation = "behind"
         if rng.random() < 0.5:
             first, second, relation = second, first, OPPOSITE[relation]
@@ -106,15 +105,8 @@ def _noun_phrase(thing: Stated, rng: random.Random, article: bool) -> str:
 
 
 FILLERS = (
-    "a picture of",
-    "a drawing of",
-    "there is",
-    "i see",
-    "please draw",
-    "the",
-    "very",
-    "nice",
-)
+    "a picture of", "a drawing of", "there is", "i see", "please draw", "the", "very", "nice",
+)  # fmt: skip
 
 
 def as_typed(text: str, rng: random.Random) -> str:

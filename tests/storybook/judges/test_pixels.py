@@ -47,20 +47,18 @@ def test_it_sees_what_a_render_holds(sight: Sight) -> None:
 
 
 def test_it_refuses_things_that_are_not_there(sight: Sight) -> None:
-    captions = []
-    for scene in SCENES:
-        held = {thing.kind for thing in scene.things}
-        captions.append(caption([Stated(k, None, None) for k in THINGS if k not in held]))
+    held = [{thing.kind for thing in scene.things} for scene in SCENES]
+    captions = [caption([Stated(k, None, None) for k in THINGS if k not in own]) for own in held]
     assert shares(sight, captions)["thing"] <= 0.02
 
 
 def test_it_refuses_every_other_colour(sight: Sight) -> None:
     for turn in range(1, len(COLOURS)):
-        captions = []
-        for scene in SCENES:
-            other = [COLOURS[(COLOURS.index(t.colour) + turn) % 8] for t in scene.things]
-            things = zip(scene.things, other, strict=True)
-            captions.append(caption([Stated(t.kind, colour, None) for t, colour in things]))
+        other = {colour: COLOURS[(i + turn) % 8] for i, colour in enumerate(COLOURS)}
+        captions = [
+            caption([Stated(thing.kind, other[thing.colour], None) for thing in scene.things])
+            for scene in SCENES
+        ]
         assert shares(sight, captions)["colour"] <= 0.05
 
 
