@@ -30,11 +30,12 @@ WINGS = {  # wing (a package, or a module beside them) -> what it may import bes
     "storybook": {*GROUND, "checkpoint", "pipeline",
                   "storybook.world", "storybook.judges", "storybook.command"},
     "train.run": {*GROUND, "model"},
-    "train.parts": {*GROUND, "checkpoint", "model", "storybook.world", "train.run"},
+    "train.parts": {*GROUND, "checkpoint", "model",
+                    "storybook.world", "storybook.judges", "train.run"},
     "train": {*GROUND, "checkpoint", "model", "pipeline",
               "storybook.world", "storybook.judges", "train.parts", "train.run"},
 }  # fmt: skip
-COMMANDS = {"storybook"}  # wings whose modules import one another never
+COMMANDS = {"storybook", "train"}  # wings whose modules import one another never
 APPS = {"", *GROUND, "page"}
 HEAVY = {"torch", "diffusers", "transformers", "peft"}
 

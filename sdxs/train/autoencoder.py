@@ -21,13 +21,15 @@ import torch
 from diffusers import AutoencoderTiny
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 
-from sdxs.storybook.world.artists import ARTISTS, Artist, any_artist, redraw
-from sdxs.storybook.world.render import render
-from sdxs.storybook.world.scenes import HELD_OUT_SEED, Scene, sample_scenes
+from sdxs.storybook.world.scenes import Scene, sample_scenes
+from sdxs.train.parts.autoencoders import fidelity
+from sdxs.train.parts.learner import Learner
+from sdxs.train.parts.losses import reconstruction_loss
+from sdxs.train.parts.renders import draw_pictures, to_unit
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast, placed
+from sdxs.train.run.options import RenderOptions, option, positive
 
 CROP = 64  # pixels
 DECAY = 0.5  # share of the steps over which the learning rate falls to zero
@@ -48,35 +50,6 @@ def build(width: int = 48) -> AutoencoderTiny:
     )
 
 
-def draw_pictures(
-    scenes: list[Scene], resolution: int, title: str, artists: random.Random | None = None
-) -> Tensor:
-    """Render scenes to bytes, by another artist every few if `artists` picks one. (N, 3, R, R)"""
-    parts = []
-    some = 32 if artists is None else 8
-    for i in tqdm(range(0, len(scenes), some), desc=title, dynamic_ncols=True, mininterval=2):
-        drawn = render(scenes[i : i + some], resolution)
-        picture = drawn.picture if artists is None else redraw(drawn, any_artist(artists))
-        parts.append(((picture + 1) * 127.5).round().clamp(0, 255).byte())
-    return torch.cat(parts)
-
-
-def to_unit(pictures: Tensor) -> Tensor:
-    """uint8 to [-1, 1]."""
-    return pictures.float() / 127.5 - 1
-
-
-@torch.no_grad()
-def encoded(vae: AutoencoderTiny, pictures: Tensor) -> Tensor:
-    """uint8 pictures (N, 3, R, R) to latents (N, 4, R / 8, R / 8) float32."""
-    parts = []
-    for some in pictures.split(32):
-        with fast():
-            z = vae.encoder(to_unit(some).to(DEVICE, memory_format=torch.channels_last))
-        parts.append(z.float().cpu().contiguous())
-    return torch.cat(parts)
-
-
 def crops(pictures: Tensor, scenes: list[Scene], count: int, generator: torch.Generator) -> Tensor:
     """Random crops, four of five around a thing. (count, 3, CROP, CROP) in [-1, 1]"""
     size = pictures.shape[-1]
@@ -95,87 +68,49 @@ def crops(pictures: Tensor, scenes: list[Scene], count: int, generator: torch.Ge
     return to_unit(torch.stack(out))
 
 
-def reconstruction_loss(ours: Tensor, target: Tensor) -> Tensor:
-    """L1 plus L1 of horizontal and vertical differences at three scales."""
-    loss = (ours - target).abs().mean()
-    for _ in range(3):
-        for dim in (-1, -2):
-            loss = loss + (ours.diff(dim=dim) - target.diff(dim=dim)).abs().mean()
-        ours, target = F.avg_pool2d(ours, 2), F.avg_pool2d(target, 2)
-    return loss
-
-
 def roughness(z: Tensor) -> Tensor:
     """Mean squared difference of latents (B, C, h, w) from the mean of the 3 x 3 cells around."""
     around = F.avg_pool2d(z, 3, stride=1, padding=1, count_include_pad=False)
     return (z - around).square().mean()
 
 
-@torch.no_grad()
-def box_psnr(
-    vae: AutoencoderTiny, resolution: int, count: int = 256, artist: Artist | None = None
-) -> tuple[float, float]:
-    """PSNR in dB on held-out renders, or an artist's: whole pictures, and in the things' boxes."""
-    scenes = sample_scenes(count, HELD_OUT_SEED, unseen="any")
-    errors, inside = [], []
-    for i in range(0, count, 32):
-        batch = render(scenes[i : i + 32], resolution, vae.device)
-        picture = batch.picture if artist is None else redraw(batch, artist)
-        ours = vae.decode(vae.encode(picture).latents).sample.clamp(-1, 1)
-        error = ((ours - picture) / 2).square().mean(1)  # (B, R, R)
-        for j, scene in enumerate(scenes[i : i + 32]):
-            errors.append(error[j].flatten())
-            for t in scene.things:
-                x0, x1 = (t.x - t.height / 2) * resolution, (t.x + t.height / 2) * resolution
-                y0, y1 = (t.y - t.height) * resolution, t.y * resolution
-                inside.append(
-                    error[j, max(0, int(y0)) : int(y1), max(0, int(x0)) : int(x1)].flatten()
-                )
-    whole, boxed = (-10 * torch.cat(parts).mean().log10() for parts in (errors, inside))
-    return whole.item(), boxed.item()
+class Options(
+    RenderOptions, name="autoencoder", steps=9000, batch=16, lr=1.5e-3, pictures=6000, seed=1
+):  # fmt: skip
+    begin: Path | None = stage.takes(
+        "begin with an earlier autoencoder instead of a random one", "autoencoder"
+    )
+    keep_latents: bool = option(False, "renders keep theirs, so that later stages stay valid")
+    artists: int = option(0, "pictures by other artists in each batch, as well", recorded="given")
+    width: int = option(48, "channels of a new one's decoder", type=positive, recorded="never")
 
 
-def train(
-    run: Path,
-    *,
-    begin: Path | None = None,
-    keep_latents: bool = False,
-    artists: int = 0,
-    steps: int,
-    batch: int,
-    width: int,
-    pictures: int,
-    lr: float,
-    seed: int,
-    resolution: int,
-    save_seconds: float = 180.0,
-) -> None:
-    """Leave an autoencoder in `run`.
-
-    begin: an earlier one to go on from. keep_latents: those of renders. artists: pictures by other
-    artists in each batch, beside the renders. width: of a new one. Raises TrainingError.
-    """
+def train(options: Options) -> None:
+    """Leave an autoencoder in `run`. Raises TrainingError."""
+    artists, keep = options.artists, options.keep_latents
     if artists < 0:
         raise loop.TrainingError("--artists is how many pictures, 0 or more")
-    if keep_latents and begin is None:
+    if keep and options.begin is None:
         raise loop.TrainingError("there are no latents to keep yet: --keep-latents needs --begin")
-    torch.manual_seed(seed)
-    vae = build(width) if begin is None else AutoencoderTiny.from_pretrained(begin / "vae")
-    begins_with = loop.fingerprint(vae)
-    kept = placed(copy.deepcopy(vae.encoder).requires_grad_(False)) if keep_latents else None
+    torch.manual_seed(options.seed)
+    if options.begin is None:
+        vae = build(options.width)
+    else:
+        vae = AutoencoderTiny.from_pretrained(options.begin / "vae")
+    facts = {"begins_with": loop.fingerprint(vae)}
+    kept = placed(copy.deepcopy(vae.encoder).requires_grad_(False)) if keep else None
     vae = placed(vae.train())
-    vae.encoder.requires_grad_(not keep_latents or bool(artists))
-    trained = [weight for weight in vae.parameters() if weight.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=lr, betas=(0.9, 0.99), weight_decay=1e-3)
-    scenes = sample_scenes(pictures, seed, unseen="any")
-    drawn = draw_pictures(scenes, resolution, "renders")
+    vae.encoder.requires_grad_(not keep or bool(artists))
+    learner = Learner("vae", vae, options.lr, weight_decay=1e-3, fused=None)
+    scenes = sample_scenes(options.pictures, options.seed, unseen="any")
+    drawn = draw_pictures(scenes, options.resolution, "renders")
     others = drawn
     if artists:
-        others = draw_pictures(scenes, resolution, "other artists", random.Random(seed))
+        rng = random.Random(options.seed)
+        others = draw_pictures(scenes, options.resolution, "other artists", rng)
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
-        loop.set_lr(optimizer, lr * loop.trapezoid(index, steps, decay=DECAY))
-        target = crops(drawn, scenes, batch, generator)
+        target = crops(drawn, scenes, options.batch, generator)
         if artists:
             target = torch.cat((target, crops(others, scenes, artists, generator)))
         target = target.to(DEVICE, memory_format=torch.channels_last)
@@ -183,66 +118,31 @@ def train(
         with fast():
             z = vae.encoder(target).float()  # (B, 4, 8, 8)
             if kept is not None and artists:  # what renders are encoded to stays what it was
-                known = kept(target[:batch]).float()
-                moved = F.mse_loss(z[:batch], known)
-                z = torch.cat((known, z[batch:]))
+                known = kept(target[: options.batch]).float()
+                moved = F.mse_loss(z[: options.batch], known)
+                z = torch.cat((known, z[options.batch :]))
             noise = torch.randn(z.shape, generator=generator).to(DEVICE)
             noisy = z + 0.05 * noise
             ours = vae.decoder(noisy)
         loss = reconstruction_loss(ours.float(), target)
-        if not keep_latents:  # this loss shapes latents
+        if not keep:  # this loss shapes latents
             with fast():
                 small = vae.decoder(F.avg_pool2d(noisy, 2))
             loss = loss + SMALL * reconstruction_loss(small.float(), F.avg_pool2d(target, 2))
         rough = roughness(z)
         mean, std = z.mean((0, 2, 3)), z.std((0, 2, 3))
         unit = mean.square().mean() + (std - 1).square().mean()
-        optimizer.zero_grad(set_to_none=True)
-        (loss + 0.02 * unit + ROUGHNESS * rough + KEPT * moved).backward()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
+        total = loss + 0.02 * unit + ROUGHNESS * rough + KEPT * moved
+        learner.update(total, loop.trapezoid(index, options.steps, decay=DECAY))
         measures = {"loss": loss, "unit": unit, "rough": rough, "moved": moved}
         return {name: value.item() for name, value in measures.items()}
 
-    settings = {
-        "begins_with": begins_with,
-        "keep_latents": keep_latents,
-        "batch": batch,
-        "pictures": pictures,
-        "lr": lr,
-        "resolution": resolution,
-    } | ({"artists": artists} if artists else {})
-    seconds = loop.run(
-        run, {"vae": vae, "optimizer": optimizer}, step, steps=steps, seed=seed,
-        settings=settings, title="autoencoder", save_seconds=save_seconds, flat=1 - DECAY,
-    )  # fmt: skip
-    vae.eval()
-    whole, boxed = box_psnr(vae, resolution)
-    vae.save_pretrained(run / "vae")
-    measured = {"psnr": round(whole, 2), "psnr_in_boxes": round(boxed, 2)}
-    if artists:
-        measured |= {
-            f"psnr_{name}": round(box_psnr(vae, resolution, artist=artist)[0], 2)
-            for name, artist in ARTISTS.items()
-        }
-    stage.finish(run, "autoencoder", seconds, **measured, **settings, steps=steps, seed=seed)
+    with stage.trained(options, learner.parts, step, facts, flat=1 - DECAY) as measured:
+        measured |= fidelity(vae.eval(), options.resolution, bool(artists))
+        vae.save_pretrained(options.run / "vae")
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = stage.options(
-        "autoencoder", __doc__,
-        steps=9000, batch=16, lr=1.5e-3, pictures=6000, resolution=128, seed=1,
-    )  # fmt: skip
-    add = parser.add_argument
-    stage.needs(parser, "--begin", "autoencoder",
-                words="begin with an earlier autoencoder instead of a random one")  # fmt: skip
-    add("--keep-latents", action="store_true",
-        help="renders keep theirs, so that later stages stay valid")  # fmt: skip
-    add("--artists", type=int, default=0, help="pictures by other artists in each batch, as well")
-    add("--width", type=stage.positive, default=48, help="channels of a new one's decoder")
-    options = vars(parser.parse_args(arguments))
-    train(options.pop("run"), **options)
-
+main = stage.main(Options, train)
 
 if __name__ == "__main__":
     stage.command(main)

@@ -8,115 +8,90 @@ Both U-Nets stay frozen.
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderTiny
 from torch.nn import functional as F
 
-from sdxs.model.schedule import add_noise
-from sdxs.train.blocks import FEATURES, feature_loss
-from sdxs.train.parts.averaged import Averaged
+from sdxs.train.parts.autoencoders import read_autoencoder
+from sdxs.train.parts.block_removal import FEATURES, feature_loss
+from sdxs.train.parts.control_images import control_images, depth_network
+from sdxs.train.parts.controlled import (
+    Controlled,
+    control_input,
+    kind_of,
+    read_control,
+    slim_control,
+)
+from sdxs.train.parts.denoising import diffused
 from sdxs.train.parts.features import Tap
-from sdxs.train.parts.latents import EMPTY, encode_scenes
-from sdxs.train.parts.models import FACTOR, build_scheduler
+from sdxs.train.parts.latents import EMPTY, LatentOptions, encode_scenes
+from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.solver import Model
-from sdxs.train.parts.steered import Steered, kind_of, read_control, shown, slim_control
-from sdxs.train.parts.traced import control_pictures, sight
 from sdxs.train.run import loop, stage
-from sdxs.train.run.machine import DEVICE, placed, predict
+from sdxs.train.run.machine import placed, predict
+from sdxs.train.run.options import option
+from sdxs.train.run.stages import MULTI_STEP
 
 UP = {ours: theirs for ours, theirs in FEATURES.items() if ours.startswith("up_blocks")}
 
 
-def train(
-    run: Path,
-    *,
-    control: Path,
-    teacher: Path,
-    tiny: Path,
-    autoencoder: Path,
-    depth: Path | None = None,
-    steps: int,
-    batch: int,
-    pictures: int,
-    lr: float,
-    weight: float,
-    seed: int,
-    save_seconds: float = 180.0,
-) -> None:
-    """Leave a slim control in `run`.
+class Options(
+    LatentOptions, name="control_blocks", steps=1000, batch=32, lr=3e-4, pictures=10000, seed=16
+):  # fmt: skip
+    control: Path = stage.needs("the full-size control", "control")
+    teacher: Path = stage.needs(
+        "the multi-step model that it was made for", *MULTI_STEP, default="teacher"
+    )
+    tiny: Path = stage.needs(
+        "the multi-step model with the tiny U-Net; the same where that is tiny itself", *MULTI_STEP
+    )
+    depth: Path | None = stage.takes("the network that sees depth, for that control", "depth")
+    weight: float = option(1.0, "lambda_F of eq. 8")
 
-    control: the full one's folder, made for `teacher`. tiny: the multi-step model with the tiny
-    U-Net; the same folder where the teacher is tiny itself. weight: lambda_F of eq. 8.
-    Raises TrainingError.
-    """
-    large, small = Model.load(teacher), Model.load(tiny)
-    kind = kind_of(control, large.unet)
-    sees_depth = sight(kind, depth, control)
-    full = placed(read_control(control)).eval().requires_grad_(False)
-    vae = AutoencoderTiny.from_pretrained(autoencoder / "vae").eval()
-    data = encode_scenes(run, vae, pictures, seed, FACTOR * large.unet.config["sample_size"])
-    drawn = control_pictures(run, kind, data.latents, vae, seed, sees_depth)
-    torch.manual_seed(seed)
+
+def train(options: Options) -> None:
+    """Leave a slim control in `run`. Raises TrainingError."""
+    large, small = Model.load(options.teacher), Model.load(options.tiny)
+    kind = kind_of(options.control, large.unet)
+    sees_depth = depth_network(kind, options.depth, options.control)
+    full = placed(read_control(options.control)).eval().requires_grad_(False)
+    vae = read_autoencoder(options.autoencoder)
+    data = encode_scenes(options.run, vae, options.pictures, options.seed, large.resolution)
+    drawn = control_images(options.run, kind, data.latents, vae, options.seed, sees_depth)
+    torch.manual_seed(options.seed)
     slim = placed(slim_control(small.unet, full).train())
     same = large.unet.config["block_out_channels"] == small.unet.config["block_out_channels"]
     names = {ours: ours if same else theirs for ours, theirs in UP.items()}
     ours, theirs = Tap(small.unet, list(names)), Tap(large.unet, list(names.values()))
-    learner = Averaged(slim, lr, decay=0.998)
-    alphas = build_scheduler().alphas_cumprod
+    learner = Learner("control", slim, options.lr, 0.998)
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
-        rows = data.rows(batch, generator)
+        rows = data.rows(options.batch, generator)
         x0, texts, _ = data.at(rows, generator, empty=EMPTY)
-        noise = torch.randn(x0.shape, generator=generator)
-        t = torch.randint(len(alphas), (batch,), generator=generator).to(DEVICE)
-        x = add_noise(x0.to(DEVICE), noise.to(DEVICE), t, alphas)
-        context, seen = large.embed(texts), shown(drawn.pictures[rows]).to(DEVICE)
+        x, _, t = diffused(x0, generator)
+        context, images = large.embed(texts), control_input(drawn.images[rows])
         with torch.no_grad():
-            wanted = predict(Steered(large.unet, full, seen), x, t, context)
-        output = F.mse_loss(predict(Steered(small.unet, slim, seen), x, t, context), wanted)
+            wanted = predict(Controlled(large.unet, full, images), x, t, context)
+        output = F.mse_loss(predict(Controlled(small.unet, slim, images), x, t, context), wanted)
         inner = feature_loss(ours, theirs, names)
-        learner.update(output + weight * inner, loop.trapezoid(index, steps, warmup=50))
+        loss = output + options.weight * inner
+        learner.update(loss, loop.trapezoid(index, options.steps, warmup=50))
         return {"output": output.item(), "features": inner.item()}
 
-    settings = {
+    facts = {
         "full": loop.fingerprint(full),
-        "teacher": loop.fingerprint(large.unet),
+        **large.facts,
         "steers": loop.fingerprint(small.unet),
-        "text": loop.fingerprint(large.text),
         "autoencoder": loop.fingerprint(vae),
         "control": kind,
         "drawn_by": drawn.by,
-        "batch": batch,
-        "pictures": pictures,
-        "lr": lr,
-        "weight": weight,
     }
-    seconds = loop.run(
-        run, {"control": slim, **learner.parts}, step, steps=steps, seed=seed,
-        settings=settings, title=f"{kind} control, blocks", save_seconds=save_seconds,
-        flat=1 - loop.DECAY,
-    )  # fmt: skip
-    learner.settle()
-    slim.save_pretrained(run / "control")
-    seconds += data.seconds + drawn.seconds
-    stage.finish(run, "control_blocks", seconds, **settings, steps=steps, seed=seed)
+    with stage.trained(
+        options, learner.parts, step, facts, flat=loop.FLAT, spent=data.seconds + drawn.seconds
+    ):
+        learner.settle()
+        slim.save_pretrained(options.run / "control")
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = stage.options(
-        "control_blocks", __doc__, steps=1000, batch=32, pictures=10000, lr=3e-4, seed=16
-    )
-    stage.needs(parser, "--control", "control", default="control", words="the full-size control")
-    stage.needs(parser, "--teacher", *stage.MULTI_STEP, default="teacher",
-                words="the multi-step model that it was made for")  # fmt: skip
-    stage.needs(parser, "--tiny", *stage.MULTI_STEP, default="blocks",
-                words="the multi-step model with the tiny U-Net")  # fmt: skip
-    stage.needs(parser, "--autoencoder", "autoencoder", default="autoencoder",
-                words="whose latents are painted")  # fmt: skip
-    stage.needs(parser, "--depth", "depth", words="the network that sees depth, for that control")
-    parser.add_argument("--weight", type=float, default=1.0, help="lambda_F of eq. 8")
-    options = vars(parser.parse_args(arguments))
-    train(options.pop("run"), **options)
-
+main = stage.main(Options, train)
 
 if __name__ == "__main__":
     stage.command(main)

@@ -17,6 +17,7 @@ import random
 import statistics
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderTiny
@@ -26,23 +27,19 @@ from torch.nn import functional as F
 from sdxs.checkpoint.find import weights_folder
 from sdxs.storybook.judges.accuracy import of_renders
 from sdxs.storybook.judges.evaluator import Evaluator
-from sdxs.storybook.world.artists import ARTISTS
 from sdxs.storybook.world.scenes import sample_scenes
-from sdxs.train.autoencoder import box_psnr, draw_pictures, encoded
-from sdxs.train.pairs import Pairs
+from sdxs.train.parts.autoencoders import encoded, fidelity, read_autoencoder
 from sdxs.train.parts.latents import encode_scenes
+from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.losses import hinge, unmasked
 from sdxs.train.parts.models import FACTOR
+from sdxs.train.parts.pairs import Pairs
+from sdxs.train.parts.renders import draw_pictures
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast, placed
+from sdxs.train.run.options import RenderOptions, option, positive
 
 CROP = 8  # latent cells along a side
-
-
-def frozen(run: Path) -> AutoencoderTiny:
-    """The autoencoder that a stage left."""
-    vae: AutoencoderTiny = placed(AutoencoderTiny.from_pretrained(run / "vae"))
-    return vae.eval().requires_grad_(False)
 
 
 def build(larger: AutoencoderTiny, width: int | None) -> AutoencoderTiny:
@@ -127,56 +124,57 @@ def compared(
     }
 
 
-def train(
-    run: Path,
-    *,
-    autoencoder: Path,
-    pairs: Path,
-    painted_by: Path | None = None,
-    artists: bool = False,
-    width: int | None,
-    scale: int,
-    gan: float,
-    steps: int,
-    batch: int,
-    pictures: int,
-    lr: float,
-    seed: int,
-    resolution: int,
-    held_out: int,
-    save_seconds: float = 180.0,
-) -> None:
+class Options(RenderOptions, name="decoder", steps=6000, batch=16, lr=3e-4, pictures=6000, seed=8):
+    autoencoder: Path = stage.needs("the larger one", "autoencoder")
+    pairs: Path = stage.needs("latents that were painted", "pairs")
+    painted_by: Path | None = stage.takes(
+        "whose decoder says what those show (default: the larger one's)", "autoencoder"
+    )
+    artists: bool = option(False, "learn latents of other artists' pictures, too", recorded="given")
+    width: int | None = option(
+        24, "channels of the decoder", type=positive,
+        off=("--whole", "the larger one's own learns on, as for --painted-by with --artists"),
+    )  # fmt: skip
+    scale: int = option(8, "how much smaller the pictures of the L1 are", type=positive)
+    held_out: int = option(1000, "renders to compare the two by", type=positive, recorded="never")
+    gan: float = option(1.0, "gradient of the GAN relative to the L1's; 0 is off")
+
+
+def train(options: Options) -> None:
     """Leave an autoencoder with the larger one's encoder and a tiny decoder in `run`.
 
-    painted_by: whose decoder says what painted latents show, None for `autoencoder`'s. artists:
-    learn latents of artists' pictures, too. width: channels of the decoder, None for the larger
-    one's own to learn on. scale: how much smaller the pictures of the L1 are. gan: the GAN's
-    gradient relative to the L1's. held_out: renders to compare the two by. Raises TrainingError.
+    Raises TrainingError.
     """
-    larger = frozen(autoencoder)
-    painter = larger if painted_by is None else frozen(painted_by)
-    data = encode_scenes(run, larger, pictures, seed, resolution)
-    painted = Pairs(pairs)
+    seed, resolution = options.seed, options.resolution
+    larger = placed(read_autoencoder(options.autoencoder))
+    painter = placed(read_autoencoder(options.painted_by)) if options.painted_by else larger
+    data = encode_scenes(options.run, larger, options.pictures, seed, resolution)
+    painted = Pairs(options.pairs)
     paintings = painted.latents[: len(data.latents)]
     known = torch.cat((paintings, data.latents))
-    if artists:
-        scenes = sample_scenes(pictures, seed)
+    if options.artists:
+        scenes = sample_scenes(options.pictures, seed)
         drawn = draw_pictures(scenes, resolution, "other artists", random.Random(seed))
         known = torch.cat((known, encoded(larger, drawn).half()))
     torch.manual_seed(seed)
-    tiny, judge = placed(build(larger, width)), placed(Discriminator())
+    tiny, judge = placed(build(larger, options.width)), placed(Discriminator())
     decoder = tiny.decoder.train()
     last = decoder.layers[-1].weight
-    optimizers = {
-        name: torch.optim.Adam(network.parameters(), lr=lr, betas=(0.9, 0.9), amsgrad=True)
-        for name, network in (("decoder", decoder), ("judge", judge))
+    adam: dict[str, Any] = {
+        "betas": (0.9, 0.9),
+        "amsgrad": True,
+        "weight_decay": 0.0,
+        "fused": None,
+        "clip": None,
     }
+    learner = Learner("decoder", decoder, options.lr, optimizer="decoder_optimizer", **adam)
+    other = Learner("judge", judge, options.lr, optimizer="judge_optimizer", **adam)
 
     def batch_of(generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Random windows of latents (B, 4, CROP, CROP), and what they show (B, 3, 8 CROP, ...)."""
-        rows = torch.randint(len(known), (batch,), generator=generator).sort().values
+        rows = torch.randint(len(known), (options.batch,), generator=generator).sort().values
         most = known.shape[-1] - CROP + 1
-        corners = torch.randint(most, (batch, 2), generator=generator).tolist()
+        corners = torch.randint(most, (options.batch, 2), generator=generator).tolist()
         windows = [
             known[row, :, y : y + CROP, x : x + CROP]
             for row, (y, x) in zip(rows.tolist(), corners, strict=True)
@@ -185,95 +183,34 @@ def train(
         return z, shown(z, int((rows < len(paintings)).sum()), painter, larger)
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
-        for optimizer in optimizers.values():
-            loop.set_lr(optimizer, lr * loop.trapezoid(index, steps))
+        factor = loop.trapezoid(index, options.steps)
         z, target = batch_of(generator)
         with fast():
             ours = decoder(z).float()
             fooled = judge(ours, z).float()
-        l1 = coarse_l1(ours, target, scale)
+        l1 = coarse_l1(ours, target, options.scale)
         adversarial = unmasked([fooled])
-        strength = 0.0
-        if gan:
-            strength = gan * proportion(l1, adversarial, last)
-        optimizers["decoder"].zero_grad(set_to_none=True)
-        (l1 + strength * adversarial).backward()
-        optimizers["decoder"].step()
+        strength = options.gan * proportion(l1, adversarial, last) if options.gan else 0.0
+        learner.update(l1 + strength * adversarial, factor)
 
-        optimizers["judge"].zero_grad(set_to_none=True)
         with fast():
             real, fake = judge(target, z).float(), judge(ours.detach(), z).float()
         judged = hinge([real], [fake])
-        judged.backward()
-        optimizers["judge"].step()
+        other.update(judged, factor)
         return {"l1": l1.item(), "judged": judged.item(), "strength": strength}
 
-    settings = {
-        "autoencoder": loop.fingerprint(larger),
-        "pairs": painted.settings,
-        "width": width,
-        "scale": scale,
-        "gan": gan,
-        "batch": batch,
-        "pictures": pictures,
-        "lr": lr,
-        "resolution": resolution,
-    }
-    if artists:
-        settings["artists"] = True
-    if painted_by is not None:
-        settings["painted_by"] = loop.fingerprint(painter)
-    parts = {
-        "decoder": decoder,
-        "judge": judge,
-        "decoder_optimizer": optimizers["decoder"],
-        "judge_optimizer": optimizers["judge"],
-    }
-    seconds = loop.run(
-        run, parts, step, steps=steps, seed=seed, settings=settings, title="tiny decoder",
-        save_seconds=save_seconds, flat=1 - loop.DECAY,
-    )  # fmt: skip
-    tiny = tiny.cpu().eval()
-    whole, boxed = box_psnr(tiny, resolution)
-    tiny.save_pretrained(run / "vae")
-    measured = {"psnr": round(whole, 2), "psnr_in_boxes": round(boxed, 2)}
-    if artists:
-        measured |= {
-            f"psnr_{name}": round(box_psnr(tiny, resolution, artist=artist)[0], 2)
-            for name, artist in ARTISTS.items()
-        }
-    measured |= compared(tiny, larger.cpu(), resolution, held_out)
-    stage.finish(
-        run, "decoder", data.seconds + seconds, **measured, **settings, steps=steps, seed=seed
-    )
+    facts = {"autoencoder": loop.fingerprint(larger), "pairs": painted.settings}
+    if options.painted_by is not None:
+        facts["painted_by"] = loop.fingerprint(painter)
+    parts = {**learner.parts, **other.parts}
+    with stage.trained(options, parts, step, facts, flat=loop.FLAT, spent=data.seconds) as measured:
+        tiny = tiny.cpu().eval()
+        measured |= fidelity(tiny, resolution, options.artists)
+        tiny.save_pretrained(options.run / "vae")
+        measured |= compared(tiny, larger.cpu(), resolution, options.held_out)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = stage.options(
-        "decoder", __doc__,
-        steps=6000, batch=16, lr=3e-4, pictures=6000, resolution=128, seed=8,
-    )  # fmt: skip
-    add = parser.add_argument
-    stage.needs(parser, "--autoencoder", "autoencoder", default="autoencoder",
-                words="the larger one")  # fmt: skip
-    stage.needs(parser, "--pairs", "pairs", default="pairs", words="latents that were painted")
-    stage.needs(parser, "--painted-by", "autoencoder",
-                words="whose decoder says what those show (default: the larger one's)")  # fmt: skip
-    add("--artists", action="store_true", help="learn latents of other artists' pictures, too")
-    add("--width", type=stage.positive, default=24, help="channels of the decoder")
-    add("--whole", dest="width", action="store_const", const=None,
-        help="the larger one's own learns on, as for --painted-by with --artists")  # fmt: skip
-    add(
-        "--scale",
-        type=stage.positive,
-        default=8,
-        help="how much smaller the pictures of the L1 are",
-    )
-    add("--held-out", type=stage.positive, default=1000, help="renders to compare the two by")
-    add("--gan", type=float, default=1.0, help="gradient of the GAN relative to the L1's; 0 is off")
-    options = vars(parser.parse_args(arguments))
-    train(options.pop("run"), **options)
-
+main = stage.main(Options, train)
 
 if __name__ == "__main__":
     stage.command(main)

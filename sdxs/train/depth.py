@@ -4,7 +4,6 @@
 that scores it, of another build and from other renders.
 """
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,9 +15,12 @@ from sdxs.model.depth import DepthNetwork
 from sdxs.storybook.judges.depth import DepthJudge, agreement
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import HELD_OUT_SEED, sample_scenes
-from sdxs.train.autoencoder import reconstruction_loss, to_unit
+from sdxs.train.parts.learner import Learner
+from sdxs.train.parts.losses import reconstruction_loss
+from sdxs.train.parts.renders import to_bytes, to_unit
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast, placed
+from sdxs.train.run.options import RenderOptions, option
 
 KINDS: dict[str, type[Any]] = {"network": DepthNetwork, "judge": DepthJudge}
 SEEDS = {"network": 14, "judge": 99}
@@ -32,7 +34,7 @@ def drawn(count: int, seed: int, resolution: int) -> tuple[Tensor, Tensor]:
     pictures, depths = [], []
     for i in tqdm(range(0, count, CHUNK), desc="renders", dynamic_ncols=True, mininterval=2):
         batch = render(scenes[i : i + CHUNK], resolution)
-        pictures.append(((batch.picture + 1) * 127.5).round().clamp(0, 255).byte())
+        pictures.append(to_bytes(batch.picture))
         depths.append((255 * batch.depth).round().clamp(0, 255).byte())
     return torch.cat(pictures), torch.cat(depths)
 
@@ -48,27 +50,25 @@ def held_out(network: nn.Module, resolution: int, count: int = 256) -> float:
     return float(torch.cat(parts).mean())
 
 
-def train(
-    run: Path,
-    *,
-    kind: str,
-    steps: int,
-    batch: int,
-    lr: float,
-    pictures: int,
-    resolution: int,
-    seed: int,
-    save_seconds: float = 180.0,
-) -> None:
-    """Leave a network of `kind`, one of KINDS, in `run`. Raises TrainingError."""
-    sources, depths = drawn(pictures, seed, resolution)
-    torch.manual_seed(seed)
-    network = placed(KINDS[kind]().train())
-    optimizer = torch.optim.AdamW(network.parameters(), lr=0.0, weight_decay=0.01, fused=True)
+class Options(RenderOptions, name="depth", steps=2000, batch=16, lr=2e-3, pictures=4000):
+    kind: str = option("network", "what it is for", choices=KINDS)
+    seed: int = option(None, f"of all chance (default: {SEEDS})", type=int)
+
+    def __post_init__(self) -> None:
+        if self.seed is None:
+            object.__setattr__(self, "seed", SEEDS[self.kind])
+
+
+def train(options: Options) -> None:
+    """Leave a network of the kind, one of KINDS, in `run`. Raises TrainingError."""
+    count, batch = options.pictures, options.batch
+    sources, depths = drawn(count, options.seed, options.resolution)
+    torch.manual_seed(options.seed)
+    network = placed(KINDS[options.kind]().train())
+    learner = Learner("network", network, options.lr, betas=(0.9, 0.999))
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
-        loop.set_lr(optimizer, lr * loop.cosine(index, steps))
-        rows = torch.randint(pictures, (batch,), generator=generator)
+        rows = torch.randint(count, (batch,), generator=generator)
         x = to_unit(sources[rows])
         soft = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
         x = torch.where(torch.rand(batch, 1, 1, 1, generator=generator) < BLUR, soft, x)
@@ -77,36 +77,15 @@ def train(
         with fast():
             ours = network(x.to(DEVICE, memory_format=torch.channels_last))
         loss = reconstruction_loss(ours.float(), depths[rows].float().to(DEVICE) / 255)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
+        learner.update(loss, loop.cosine(index, options.steps))
         return {"loss": loss.item()}
 
-    settings = {
-        "kind": kind, "batch": batch, "lr": lr, "pictures": pictures, "resolution": resolution
-    }  # fmt: skip
-    seconds = loop.run(
-        run, {"network": network, "optimizer": optimizer}, step, steps=steps, seed=seed,
-        settings=settings, title=f"depth {kind}", save_seconds=save_seconds,
-    )  # fmt: skip
-    measured = {"agreement": round(held_out(network.eval(), resolution), 4)}
-    network.half().save_pretrained(run / "depth")
-    stage.finish(run, "depth", seconds, **measured, **settings, steps=steps, seed=seed)
+    with stage.trained(options, learner.parts, step, {}) as measured:
+        measured["agreement"] = round(held_out(network.eval(), options.resolution), 4)
+        network.half().save_pretrained(options.run / "depth")
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = stage.options(
-        "depth", __doc__,
-        steps=2000, batch=16, lr=2e-3, pictures=4000, resolution=128,
-    )  # fmt: skip
-    parser.add_argument("--kind", choices=KINDS, default="network", help="what it is for")
-    parser.add_argument("--seed", type=int, help=f"of all chance (default: {SEEDS})")
-    options = vars(parser.parse_args(arguments))
-    if options["seed"] is None:
-        options["seed"] = SEEDS[options["kind"]]
-    train(options.pop("run"), **options)
-
+main = stage.main(Options, train)
 
 if __name__ == "__main__":
     stage.command(main)

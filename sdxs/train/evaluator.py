@@ -19,9 +19,12 @@ from sdxs.storybook.judges.styles import PLAIN, StyleJudge, of_artists
 from sdxs.storybook.world.artists import ARTISTS, any_artist, redraw
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import COLOURS, GROUNDS, SIZES, SKIES, THINGS, Scene, sample_scenes
-from sdxs.train.autoencoder import draw_pictures, to_unit
+from sdxs.train.parts.autoencoders import read_autoencoder
+from sdxs.train.parts.learner import Learner
+from sdxs.train.parts.renders import draw_pictures, to_bytes, to_unit
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast, placed
+from sdxs.train.run.options import RenderOptions, option, positive
 
 LATENT_NOISE = 0.25  # at most, in units of the latents' deviation
 
@@ -63,7 +66,7 @@ def drawn_by_artists(
             picture, artist = redraw(drawn, ARTISTS[name]), 1 + list(ARTISTS).index(name)
         elif number % 3 == 2:
             picture, artist = redraw(drawn, any_artist(rng)), -1
-        parts.append(((picture + 1) * 127.5).round().clamp(0, 255).byte())
+        parts.append(to_bytes(picture))
         artists.append(torch.full((len(picture),), artist))
         masks.append(F.avg_pool2d(drawn.seen.sum(1, keepdim=True), 2).clamp(0, 1))
     return torch.cat(parts), torch.cat(artists), torch.cat(masks)
@@ -89,43 +92,38 @@ def round_trip(vae: AutoencoderTiny, pictures: Tensor, generator: torch.Generato
             z = vae.encoder(to_unit(part).to(DEVICE, memory_format=torch.channels_last))
             noise = torch.randn(z.shape, generator=generator)
             ours = vae.decoder(z + (strength * noise).to(DEVICE, z.dtype))
-        parts.append(((ours.float().clamp(-1, 1) + 1) * 127.5).round().byte().cpu())
+        parts.append(to_bytes(ours.float()).cpu())
     return torch.cat(parts)
 
 
-def train(
-    run: Path,
-    *,
-    autoencoder: Path,
-    artists: bool = False,
-    steps: int,
-    batch: int,
-    pictures: int,
-    lr: float,
-    seed: int,
-    resolution: int,
-    held_out: int,
-    save_seconds: float = 180.0,
-) -> None:
-    """Leave an evaluator in `run`, in its folder `evaluator`. Raises TrainingError.
+class Options(
+    RenderOptions, name="evaluator", steps=3200, batch=32, lr=2e-3, pictures=12000, seed=77
+):  # fmt: skip
+    autoencoder: Path = stage.needs("what half of the pictures go through", "autoencoder")
+    artists: bool = option(False, "learn other artists, too: the judge of styles", recorded="given")
+    held_out: int = option(1000, "renders to judge it by", type=positive, recorded="never")
 
-    artists: a `StyleJudge`. held_out: renders to judge it by.
+
+def train(options: Options) -> None:
+    """Leave an evaluator in `run`, in its folder `evaluator`; with artists, a `StyleJudge`.
+
+    Raises TrainingError.
     """
-    vae = placed(AutoencoderTiny.from_pretrained(autoencoder / "vae").eval())
-    scenes = sample_scenes(pictures, seed, unseen="any")
+    seed, resolution = options.seed, options.resolution
+    vae = placed(read_autoencoder(options.autoencoder))
+    scenes = sample_scenes(options.pictures, seed, unseen="any")
     target = labels(scenes)
-    if artists:
+    if options.artists:
         drawn, target["artist"], target["mask"] = drawn_by_artists(scenes, resolution, seed)
     else:
         drawn = draw_pictures(scenes, resolution, "renders")
     drawn[::2] = round_trip(vae, drawn[::2], loop.chance(seed, -1))
     torch.manual_seed(seed)
-    model = placed(StyleJudge() if artists else Evaluator())
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01)
+    model = placed(StyleJudge() if options.artists else Evaluator())
+    learner = Learner("model", model, options.lr, clip=None, betas=(0.9, 0.999), fused=None)
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
-        loop.set_lr(optimizer, lr * loop.cosine(index, steps))
-        rows = torch.randint(pictures, (batch,), generator=generator)
+        rows = torch.randint(options.pictures, (options.batch,), generator=generator)
         picture = distort(to_unit(drawn[rows]), generator)
         picture = picture.to(DEVICE, memory_format=torch.channels_last)
         want = {name: value[rows].to(DEVICE) for name, value in target.items()}
@@ -154,46 +152,22 @@ def train(
             F.cross_entropy(sight.ground.float(), want["ground"]),
         )
         loss = sum((*losses[1:], *more), losses[0])
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+        learner.update(loss, loop.cosine(index, options.steps))
         return {"loss": loss.item(), "present": losses[0].item(), "colour": losses[1].item()}
 
-    settings = {
-        "autoencoder": loop.fingerprint(vae),
-        "batch": batch,
-        "pictures": pictures,
-        "lr": lr,
-        "resolution": resolution,
-    } | ({"artists": True} if artists else {})
-    seconds = loop.run(
-        run, {"model": model, "optimizer": optimizer}, step, steps=steps, seed=seed,
-        settings=settings, title="evaluator", save_seconds=save_seconds,
-    )  # fmt: skip
-    out = run / "evaluator"
-    model.cpu().eval().save(out)
-    vae.cpu()
-    model = type(model).load(out)
-    plain, ceiling = (of_renders(model, held_out, resolution, v) for v in (None, vae))
-    measured = {"renders": round(plain, 4), "after_autoencoder": round(ceiling, 4)}
-    if isinstance(model, StyleJudge):
-        measured |= of_artists(model, held_out, resolution)
-    stage.finish(run, "evaluator", seconds, **measured, **settings, steps=steps, seed=seed)
+    facts = {"autoencoder": loop.fingerprint(vae)}
+    with stage.trained(options, learner.parts, step, facts) as measured:
+        out = options.run / "evaluator"
+        model.cpu().eval().save(out)
+        vae.cpu()
+        judge = type(model).load(out)
+        for name, through in (("renders", None), ("after_autoencoder", vae)):
+            measured[name] = round(of_renders(judge, options.held_out, resolution, through), 4)
+        if isinstance(judge, StyleJudge):
+            measured |= of_artists(judge, options.held_out, resolution)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = stage.options(
-        "evaluator", __doc__,
-        steps=3200, batch=32, lr=2e-3, pictures=12000, resolution=128, seed=77,
-    )  # fmt: skip
-    add = parser.add_argument
-    stage.needs(parser, "--autoencoder", "autoencoder", default="autoencoder",
-                words="what half of the pictures go through")  # fmt: skip
-    add("--artists", action="store_true", help="learn other artists, too: the judge of styles")
-    add("--held-out", type=stage.positive, default=1000, help="renders to judge it by")
-    options = vars(parser.parse_args(arguments))
-    train(options.pop("run"), **options)
-
+main = stage.main(Options, train)
 
 if __name__ == "__main__":
     stage.command(main)

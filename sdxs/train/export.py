@@ -8,29 +8,44 @@ import shutil
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline
+from diffusers import DDIMScheduler, StableDiffusionPipeline
 
 from sdxs.checkpoint.open import WORDS
 from sdxs.pipeline import SDXS
 from sdxs.storybook.world.words import phrases
+from sdxs.train.parts.autoencoders import read_autoencoder
 from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
+from sdxs.train.run.options import CommandOptions, option
+from sdxs.train.run.stages import ONE_STEP
 
 LIMIT = 32 * 10**6  # bytes of the whole folder
 
 
-def export(out: Path, *, model: Path, decoder: Path, large: Path | None = None) -> None:
-    """Put the one-step model of `model` and the decoder of `decoder` together in the folder `out`.
+class Options(CommandOptions, name="export"):
+    out: Path = option(
+        Path("runs/checkpoint"), "where it goes; an earlier checkpoint there is replaced",
+        metavar="FOLDER",
+    )  # fmt: skip
+    model: Path = stage.needs("the one-step model", *ONE_STEP, default="texture")
+    decoder: Path = stage.needs("what makes pictures of latents", "decoder", "autoencoder")
+    large: Path | None = stage.takes(
+        "an autoencoder to go along, as the larger decoder", "autoencoder"
+    )
 
-    large: a run whose autoencoder comes along as `vae_large`, for `decoder="large"`.
-    Raises TrainingError if it is too large to ship, or if `out` is something else.
+
+def export(options: Options) -> None:
+    """Put a one-step model and a decoder together in a folder, and maybe a larger decoder.
+
+    Raises TrainingError if they are too large to ship, or if the folder is something else.
     """
+    out, model = options.out, options.model
     if out.exists() and not (out / "model_index.json").is_file():
         raise loop.TrainingError(f"{out} is there and no checkpoint: choose another --out")
     out.parent.mkdir(parents=True, exist_ok=True)
     parts = Model.load(model)
     pipeline = StableDiffusionPipeline(
-        vae=AutoencoderTiny.from_pretrained(decoder / "vae"),
+        vae=read_autoencoder(options.decoder),
         text_encoder=parts.text,
         tokenizer=parts.tokenizer,
         unet=parts.unet,
@@ -42,9 +57,8 @@ def export(out: Path, *, model: Path, decoder: Path, large: Path | None = None) 
     part = out.with_name(out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     pipeline.to(device="cpu", dtype=torch.float16).save_pretrained(part)
-    if large is not None:
-        vae = AutoencoderTiny.from_pretrained(large / "vae")
-        vae.half().save_pretrained(part / "vae_large")
+    if options.large is not None:
+        read_autoencoder(options.large).half().save_pretrained(part / "vae_large")
     (part / WORDS).write_text(json.dumps(phrases(), indent=2) + "\n")
     size = sum(path.stat().st_size for path in part.rglob("*") if path.is_file())
     if size > LIMIT:
@@ -66,18 +80,7 @@ def forget_origin(config: Path) -> None:
         config.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = stage.parser("export", __doc__)
-    parser.add_argument("--out", type=Path, default=Path("runs/checkpoint"), metavar="FOLDER",
-                        help="where it goes; an earlier checkpoint there is replaced")  # fmt: skip
-    stage.needs(parser, "--model", *stage.ONE_STEP, default="texture", words="the one-step model")
-    stage.needs(parser, "--decoder", "decoder", "autoencoder", default="decoder",
-                words="what makes pictures of latents")  # fmt: skip
-    stage.needs(parser, "--large", "autoencoder",
-                words="an autoencoder to go along, as the larger decoder")  # fmt: skip
-    options = vars(parser.parse_args(arguments))
-    export(options.pop("out"), **options)
-
+main = stage.main(Options, export)
 
 if __name__ == "__main__":
     stage.command(main)

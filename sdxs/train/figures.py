@@ -12,35 +12,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from diffusers import AutoencoderTiny
-from torch import Tensor
-
 from sdxs.picture import to_pictures
 from sdxs.storybook.judges.sheets import in_rows
 from sdxs.storybook.world.captions import frozen_captions
-from sdxs.train.pairs import Pairs
-from sdxs.train.parts.solver import Model
+from sdxs.train.parts.autoencoders import read_autoencoder
+from sdxs.train.parts.pairs import Pairs
+from sdxs.train.parts.plots import plots, png
+from sdxs.train.parts.solver import Model, painter
 from sdxs.train.run import stage
-from sdxs.train.run.loop import TrainingError
 from sdxs.train.run.machine import DEVICE
-from sdxs.train.score import SCORE, painter, sampling
+from sdxs.train.run.options import parser, positive
+from sdxs.train.run.stages import MODELS, sampling
 
 MEASURED = (  # by a stage itself, where it does
     "right", "psnr", "psnr_in_boxes", "psnr_anime", "psnr_woodcut",
     "attribute_accuracy", "attribute_accuracy_larger", "faster",
 )  # fmt: skip
-
-
-def plots() -> Any:
-    """matplotlib's pyplot, for files alone."""
-    try:
-        import matplotlib
-    except ImportError:
-        raise TrainingError("matplotlib is not there: pip install -e '.[train]'") from None
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    return plt
 
 
 def metrics(run: Path) -> dict[str, tuple[list[int], list[float]]]:
@@ -81,34 +68,20 @@ def curves(runs: list[Path], output: Path) -> None:
     plt.close(figure)
 
 
-def points(clouds: Mapping[str, Tensor], output: Path, shown: int = 3000) -> None:
-    """Clouds of points (N, 2) side by side."""
-    plt = plots()
-    figure, axes = plt.subplots(
-        1, len(clouds), figsize=(3 * len(clouds), 3.2), squeeze=False, layout="constrained"
-    )
-    for axis, (name, cloud) in zip(axes[0], clouds.items(), strict=True):
-        axis.scatter(*cloud[:shown].T.tolist(), s=1, alpha=0.4)
-        axis.set(title=name, xlim=(-2.2, 2.2), ylim=(-2.2, 2.2), aspect="equal")
-        axis.tick_params(labelsize=7)
-    figure.savefig(output, dpi=110)
-    plt.close(figure)
-
-
 def sheet(models: Mapping[str, Path], autoencoder: Path, count: int, output: Path) -> None:
     """The first frozen captions painted by every model, a row each, from the same noise.
 
     Of pairs, a row of the first pictures.
     """
     texts = [caption.text for caption in frozen_captions()[:count]]
-    vae = AutoencoderTiny.from_pretrained(autoencoder / "vae").eval().to(DEVICE)
+    vae = read_autoencoder(autoencoder).to(DEVICE)
     rows = {}
     for name, run in models.items():
-        if stage.read(run)["stage"] == "pairs":
+        if (made_by := stage.read(run)["stage"]) == "pairs":
             latents = Pairs(run).latents[:count].float().to(DEVICE)
             rows[name] = to_pictures(vae.decode(latents).sample.detach())
             continue
-        paint = painter(Model.load(run), vae, *sampling(run))
+        paint = painter(Model.load(run), vae, *sampling(made_by))
         rows[name] = to_pictures(paint(texts, list(range(count))))
     in_rows(rows.items()).save(output, optimize=True)
 
@@ -121,7 +94,7 @@ def table(runs: Mapping[str, Path]) -> str:
     rows = [heads, ("---",) * len(heads)]
     for name, run in runs.items():
         result = stage.read(run)
-        file = run / SCORE
+        file = run / stage.SCORE
         score = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         spread = score.get("distribution", {})
         rows.append((
@@ -142,16 +115,6 @@ def _share(score: Mapping[str, Any], captions: str, accuracy: str) -> str:
     return "{:.1f} ({:.1f} to {:.1f})".format(*(100 * row[k] for k in ("share", "lower", "upper")))
 
 
-def png(text: str) -> Path:
-    """An argparse type: where a figure can go."""
-    path = Path(text)
-    if path.suffix.lower() != ".png":
-        raise argparse.ArgumentTypeError(f"{text} does not end in .png")
-    if not path.parent.is_dir():
-        raise argparse.ArgumentTypeError(f"there is no folder {path.parent}")
-    return path
-
-
 def logged(text: str) -> Path:
     """An argparse type: the folder of a run with something to plot."""
     if not (Path(text) / "metrics.jsonl").is_file():
@@ -162,7 +125,7 @@ def logged(text: str) -> Path:
 def named(text: str) -> tuple[str, Path]:
     """An argparse type: NAME=FOLDER, or the folder alone, of a model or of pairs."""
     name, _, folder = text.rpartition("=")
-    return name or Path(folder).name, stage.finished_by(*stage.MODELS, "pairs")(folder)
+    return name or Path(folder).name, stage.finished_by(*MODELS, "pairs")(folder)
 
 
 def finished(text: str) -> tuple[str, Path]:
@@ -174,20 +137,22 @@ def finished(text: str) -> tuple[str, Path]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = stage.parser("figures", __doc__)
-    kinds = parser.add_subparsers(dest="kind", required=True)
+    ours = parser("figures", __doc__)
+    kinds = ours.add_subparsers(dest="kind", required=True)
     plotted = kinds.add_parser("curves", help="what runs have logged")
     plotted.add_argument("runs", type=logged, nargs="+", metavar="FOLDER", help="of a stage")
     painted = kinds.add_parser("sheet", help="the same captions by several models, or pairs")
     painted.add_argument("models", type=named, nargs="+", metavar="NAME=FOLDER", help="a row each")
-    stage.needs(painted, "--autoencoder", "autoencoder", "decoder", default="autoencoder",
-                words="what makes pictures of latents")  # fmt: skip
-    painted.add_argument("--count", type=stage.positive, default=8, help="captions")
+    painted.add_argument(
+        "--autoencoder", type=stage.finished_by("autoencoder", "decoder"), metavar="FOLDER",
+        default="runs/autoencoder", help="what makes pictures of latents",
+    )  # fmt: skip
+    painted.add_argument("--count", type=positive, default=8, help="captions")
     listed = kinds.add_parser("table", help="what stages left and what it scored, as Markdown")
     listed.add_argument("runs", type=finished, nargs="+", metavar="NAME=FOLDER", help="a row each")
     for kind in (plotted, painted):
         kind.add_argument("--output", type=png, required=True, metavar="PNG", help="where it goes")
-    options = parser.parse_args(arguments)
+    options = ours.parse_args(arguments)
     if options.kind == "table":
         return print(table(dict(options.runs)))
     if options.kind == "curves":

@@ -19,10 +19,13 @@ from tqdm import tqdm
 
 from sdxs.model.schedule import velocity, x0_from_velocity
 from sdxs.storybook.judges.distribution import frechet
-from sdxs.train import figures
 from sdxs.train.parts.losses import score_direction
-from sdxs.train.parts.segmented import ALPHA, ALPHAS, KAPPA, LOWEST, Balance, eased, noised
-from sdxs.train.run import loop, stage
+from sdxs.train.parts.models import ALPHAS
+from sdxs.train.parts.plots import png, points
+from sdxs.train.parts.segmented import ALPHA, KAPPA, LOWEST, Balance, eased, noised
+from sdxs.train.run import loop
+from sdxs.train.run.options import parser, positive
+from sdxs.train.run.stage import command
 
 MODES, SPREAD = 8, 0.1
 RADIUS = math.sqrt(2 * (1 - SPREAD**2))  # then the whole has unit variance
@@ -113,7 +116,7 @@ def train(method: str, seed: int, steps: int, batch: int = 256, lr: float = 1e-3
                 fake, real = x0_from_velocity(x, online(x, t), t, ALPHAS), denoise(x, t)
             pull = score_direction(ours.detach(), fake, real, t, ALPHAS) / ours.numel()
             if method == "segmented":
-                balance.update(scores=pull.norm(), matching=pull_fm.norm())
+                balance.update({"scores": pull.norm(), "matching": pull_fm.norm()})
                 kappa = eased(index, steps, KAPPA)
                 pull = pull + kappa * balance.ratio("scores", "matching") * pull_fm
         ours.backward(pull)
@@ -128,16 +131,16 @@ def paint(student: Network, noise: Tensor) -> Tensor:
     return x0_from_velocity(noise, student(noise, last), last, ALPHAS)
 
 
-def measure(points: Tensor) -> dict[str, float]:
+def measure(cloud: Tensor) -> dict[str, float]:
     """Modes covered, share of the points that lie in one, Frechet distance to the mixture."""
-    distance, mode = torch.cdist(points, centres()).min(1)
+    distance, mode = torch.cdist(cloud, centres()).min(1)
     near = distance <= NEAR * SPREAD
-    shares = torch.bincount(mode[near], minlength=MODES) / len(points)
-    true = mixture(len(points), loop.chance(0, -2))
+    shares = torch.bincount(mode[near], minlength=MODES) / len(cloud)
+    true = mixture(len(cloud), loop.chance(0, -2))
     return {
         "modes": int((shares * MODES >= SHARE).sum()),
         "near": round(near.float().mean().item(), 4),
-        "frechet": round(frechet(points, true), 5),
+        "frechet": round(frechet(cloud, true), 5),
     }
 
 
@@ -150,17 +153,17 @@ def trials(seeds: int, steps: int) -> Iterator[tuple[str, Tensor]]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = stage.parser("gaussians", __doc__)
-    add = parser.add_argument
-    add("--seeds", type=stage.positive, default=10, help="runs of each method")
-    add("--steps", type=stage.positive, default=3000, help="updates in each")
-    add("--figure", type=figures.png, metavar="PNG", help="for the points of the first seed")
-    options = parser.parse_args(arguments)
+    ours = parser("gaussians", __doc__)
+    add = ours.add_argument
+    add("--seeds", type=positive, default=10, help="runs of each method")
+    add("--steps", type=positive, default=3000, help="updates in each")
+    add("--figure", type=png, metavar="PNG", help="for the points of the first seed")
+    options = ours.parse_args(arguments)
     found: dict[str, list[dict[str, float]]] = {method: [] for method in METHODS}
     first: dict[str, Tensor] = {}
-    for method, points in trials(options.seeds, options.steps):
-        found[method].append(measure(points))
-        first.setdefault(method, points)
+    for method, cloud in trials(options.seeds, options.steps):
+        found[method].append(measure(cloud))
+        first.setdefault(method, cloud)
     for method, rows in found.items():
         for row in rows:
             print(json.dumps({"method": method, **row}))
@@ -168,10 +171,8 @@ def main(arguments: list[str] | None = None) -> None:
         means = {name: round(sum(row[name] for row in rows) / len(rows), 5) for name in rows[0]}
         print(json.dumps({"method": method, "mean of": len(rows), **means}))
     if options.figure is not None:
-        figures.points(
-            {"the mixture": mixture(10_000, loop.chance(0, -2)), **first}, options.figure
-        )
+        points({"the mixture": mixture(10_000, loop.chance(0, -2)), **first}, options.figure)
 
 
 if __name__ == "__main__":
-    stage.command(main)
+    command(main)

@@ -8,27 +8,14 @@ stage its gate is checked: the number, what is asked, and an end there if it fai
 import argparse
 import json
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdxs.train import (
-    autoencoder,
-    blocks,
-    decoder,
-    distill,
-    encoders,
-    export,
-    pairs,
-    score,
-    straighten,
-    teacher,
-    text,
-    texture,
-    warmup,
-)
 from sdxs.train.run import loop, stage
+from sdxs.train.run.options import parser
+from sdxs.train.run.stages import MODELS, MULTI_STEP, ONE_STEP, STAGES, Gate
 
 Plan = dict[str, dict[str, object]]  # command -> the options that are not its own defaults
 # At 128 pixels, eq. 5's 16 x 16 picture says too little, and the GAN paints what it likes.
@@ -61,136 +48,82 @@ COMMAND = "command.txt"  # in a stage's folder: what it was begun with
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A command, and the folder that it leaves finished."""
+class Part:
+    """A stage's command, and the folder that it leaves finished."""
 
     name: str
-    main: Callable[[list[str]], None]
+    command: str
     run: Path
     arguments: list[str]
 
-    @property
-    def command(self) -> str:
-        return self.main.__module__.rpartition(".")[2]
-
     def __str__(self) -> str:
-        return shlex.join(["python", "-m", self.main.__module__, *self.arguments])
+        return shlex.join(["python", "-m", f"sdxs.train.{self.command}", *self.arguments])
 
 
-@dataclass(frozen=True)
-class Gate:
-    """A number and what is asked of it: at least, or at most, so much."""
-
-    what: str
-    value: float
-    least: float | None = None
-    most: float | None = None
-
-    @property
-    def passed(self) -> bool:
-        if self.least is not None:
-            return self.value >= self.least
-        return self.most is not None and self.value <= self.most
-
-    def __str__(self) -> str:
-        asked = f"at least {self.least:g}" if self.least is not None else f"at most {self.most:g}"
-        return f"{'passed' if self.passed else 'FAILED'}: {self.what} is {self.value:g}, {asked}"
-
-
-def stages(root: Path, plan: Plan, *, layout: str, straight: bool, ablations: bool) -> list[Stage]:
+def stages(root: Path, plan: Plan, *, layout: str, straight: bool, ablations: bool) -> list[Part]:
     """The stages in order."""
-    out: list[Stage] = []
+    out: list[Part] = []
 
-    def add(name: str, main: Callable[[list[str]], None], **options: object) -> Path:
-        part = Stage(name, main, root / name, ["--run", str(root / name)])
+    def add(name: str, command: str | None = None, /, **options: object) -> Path:
+        part = Part(name, command or name, root / name, ["--run", str(root / name)])
         for option, value in {**options, **plan.get(part.command, {})}.items():
             part.arguments.extend([f"--{option}"] if value is True else [f"--{option}", str(value)])
         out.append(part)
         return part.run
 
-    words = add("text", text.main)
-    vae = add("autoencoder", autoencoder.main)
-    model = add("teacher", teacher.main, autoencoder=vae, text=words, layout=layout)
+    words = add("text")
+    vae = add("autoencoder")
+    model = add("teacher", autoencoder=vae, text=words, layout=layout)
     if layout == "sd":
-        model = add("blocks", blocks.main, autoencoder=vae, teacher=model)
+        model = add("blocks", autoencoder=vae, teacher=model)
     if straight:
-        fast = add("straighten", straighten.main, autoencoder=vae, teacher=model)
-        made = add("pairs", pairs.main, teacher=fast, guidance=1, steps=4)
+        fast = add("straighten", autoencoder=vae, teacher=model)
+        made = add("pairs", teacher=fast, guidance=1, steps=4)
     else:
-        made = add("pairs", pairs.main, teacher=model)
-    add("decoder", decoder.main, autoencoder=vae, pairs=made)
+        made = add("pairs", teacher=model)
+    add("decoder", autoencoder=vae, pairs=made)
     both: dict[str, object] = {"teacher": model, "pairs": made}
     from_pairs = {**both, "begin": fast} if straight else both
     if ablations:
-        add("warmup-mse", warmup.main, **from_pairs, matching=0, mse=1)
-        add("warmup-fm", warmup.main, **from_pairs, matching=1, mse=0)
+        add("warmup-mse", "warmup", **from_pairs, matching=0, mse=1)
+        add("warmup-fm", "warmup", **from_pairs, matching=1, mse=0)
         for kind in ("cnn", "vit"):
-            other = add(f"encoder-{kind}", encoders.main, autoencoder=vae, kind=kind)
-            add(f"warmup-{kind}", warmup.main, **from_pairs, encoder=other)
-    begin = add("warmup", warmup.main, **from_pairs)
+            other = add(f"encoder-{kind}", "encoders", autoencoder=vae, kind=kind)
+            add(f"warmup-{kind}", "warmup", **from_pairs, encoder=other)
+    begin = add("warmup", **from_pairs)
     if ablations:
-        add("warmup-texture", texture.main, **both, begin=begin)
-        add("distill-fixed", distill.main, **both, begin=begin, fixed=True)
-    begin = add("distill", distill.main, **both, begin=begin)
-    add("texture", texture.main, **both, begin=begin)
+        add("warmup-texture", "texture", **both, begin=begin)
+        add("distill-fixed", "distill", **both, begin=begin, fixed=True)
+    begin = add("distill", **both, begin=begin)
+    add("texture", **both, begin=begin)
     return out
 
 
-def gates(name: str, root: Path, plan: Plan) -> Iterator[Gate]:
-    """What a finished stage must have reached. Scores are taken once and kept beside it."""
-    result = stage.read(root / name)
-    if result["stage"] in stage.MODELS:
-        ours = scored(root, name, plan)
-    if name == "text":
-        yield Gate("share of attributes read off", result["right"], least=0.99)
-    elif name in ("autoencoder", "decoder"):
-        yield Gate("PSNR in things' boxes in dB", result["psnr_in_boxes"], least=30)
-    if name == "decoder":
-        lost = result["attribute_accuracy_larger"] - result["attribute_accuracy"]
-        yield Gate("points of attribute accuracy that it costs", 100 * lost, most=1)
-        yield Gate("times faster than the larger", result["faster"], least=2)
-    elif name == "teacher":
-        yield Gate("caption accuracy, lower bound", lower_bound(ours, "seen"), least=0.9)
-    elif name == "blocks":
-        theirs = scored(root, "teacher", plan)
-        yield Gate("points of caption accuracy below the teacher", below(ours, theirs), most=5)
-    elif name == "warmup" and (root / "warmup-mse" / stage.RESULT).exists():
-        theirs = scored(root, "warmup-mse", plan)
-        yield Gate("sharpness by that of squared errors alone",
-                   ratio(ours, theirs, "sharpness"), least=1)  # fmt: skip
-    elif name == "texture":
-        theirs = scored(root, multi_step(root), plan)
-        yield Gate("caption accuracy, lower bound", lower_bound(ours, "seen"), least=0.9)
-        yield Gate("caption accuracy on unseen pairs, lower bound",
-                   lower_bound(ours, "unseen"), least=0.8)  # fmt: skip
-        yield Gate("points of caption accuracy below the multi-step model",
-                   below(ours, theirs), most=5)  # fmt: skip
-        yield Gate("Frechet distance by the multi-step model's",
-                   ratio(ours, theirs, "frechet"), most=2)  # fmt: skip
-        yield Gate("diversity by the multi-step model's",
-                   ratio(ours, theirs, "diversity"), least=0.8)  # fmt: skip
+def gates(name: str, root: Path, plan: Plan) -> Iterator[tuple[Gate, float]]:
+    """What a finished stage must have reached, and what it has.
 
+    Models are scored, once. A branch, in a folder that is not called after its stage, has no gate.
+    """
 
-def multi_step(root: Path) -> str:
-    """The name of the multi-step model that the one-step model was made of."""
-    return "blocks" if stage.read(root / "teacher")["layout"] == "sd" else "teacher"
+    def find(place: str, own: str = name) -> float | None:
+        other, slash, place = place.rpartition("/")
+        if slash:
+            names = MULTI_STEP if other == "multi-step" else (other,)
+            there = [name for name in names if (root / name / stage.RESULT).exists()]
+            return find(place, there[0]) if there else None
+        found: Any = stage.read(root / own)
+        if found["stage"] in MODELS:
+            found = scored(root, own, plan)
+        for key in place.split("."):
+            found = found[key]
+        return float(found)
 
-
-def lower_bound(ours: dict[str, Any], captions: str) -> float:
-    """Of the interval of caption accuracy on "seen" or "unseen" pairs."""
-    return float(ours[captions]["caption_accuracy"]["lower"])
-
-
-def below(ours: dict[str, Any], theirs: dict[str, Any]) -> float:
-    """How many points lower caption accuracy is on captions of seen pairs."""
-    higher, lower = (score["seen"]["caption_accuracy"]["share"] for score in (theirs, ours))
-    return 100 * float(higher - lower)
-
-
-def ratio(ours: dict[str, Any], theirs: dict[str, Any], name: str) -> float:
-    """Of two numbers of the distribution; NaN, which no gate lets pass, if there is no other."""
-    other = theirs["distribution"][name]
-    return float(ours["distribution"][name] / other) if other else float("nan")
+    if stage.read(root / name)["stage"] in MODELS:
+        scored(root, name, plan)
+    for gate in STAGES[name].gates if name in STAGES else ():
+        value = gate.value(find)
+        if value is not None:
+            yield gate, value
 
 
 def scored(root: Path, name: str, plan: Plan) -> dict[str, Any]:
@@ -198,16 +131,19 @@ def scored(root: Path, name: str, plan: Plan) -> dict[str, Any]:
 
     The last model paints with the tiny decoder, as the checkpoint will, the others with the larger.
     """
-    asked: dict[str, Any] = {"count": 1000, **plan["score"]}
-    if stage.read(root / name)["stage"] in stage.ONE_STEP:
+    asked: dict[str, object] = {"count": 1000, **plan["score"]}
+    if stage.read(root / name)["stage"] in ONE_STEP:
         asked.pop("steps", None)
-    if name == "teacher" and multi_step(root) != "teacher":
+    if name == "teacher" and stage.read(root / name)["layout"] == "sd":
         asked["pictures"] = 0  # how they lie as a whole is compared with the model made of it
     drawn_by = root / ("decoder" if name == "texture" else "autoencoder")
-    return score.measure(root / name, autoencoder=drawn_by, again=False, **asked)
+    words = [str(word) for option, value in asked.items() for word in (f"--{option}", value)]
+    stage.run("score", [str(root / name), "--autoencoder", str(drawn_by), "--once", *words])
+    found: dict[str, Any] = json.loads((root / name / stage.SCORE).read_text(encoding="utf-8"))
+    return found
 
 
-def begin(part: Stage, before: list[Stage]) -> bool:
+def begin(part: Part, before: list[Part]) -> bool:
     """Whether a stage is still to be run. Raises TrainingError if it is not the one asked for."""
     note, command = part.run / COMMAND, str(part)
     if note.exists() and (known := note.read_text(encoding="utf-8").strip()) != command:
@@ -232,21 +168,23 @@ def follow(root: Path, plan: Plan, out: Path, *, past: bool, **choices: Any) -> 
     for number, part in enumerate(every):
         print(f"\n[{number + 1}/{len(every)}] {part.name}\n$ {part}", flush=True)
         if begin(part, every[:number]):
-            part.main(part.arguments)
+            stage.run(part.command, part.arguments)
         else:
             print("finished before")
         checked = list(gates(part.name, root, plan))
-        for gate in checked:
-            print(gate, flush=True)
-            if not gate.passed and not past:
+        for gate, value in checked:
+            print(gate.told(value), flush=True)
+            if not gate.passed(value) and not past:
                 raise loop.TrainingError(
-                    f"the recipe ends at {part.name}: {gate.what} is {gate.value:g}. Remove "
+                    f"the recipe ends at {part.name}: {gate.what} is {value:g}. Remove "
                     f"{part.run} and train it longer (--set {part.command}.steps=N), or go on with "
                     "--past-gates"
                 )
         if not checked:
             print("no gate")
-    export.export(out, model=root / "texture", decoder=root / "decoder", large=root / "autoencoder")
+    made = {"model": "texture", "decoder": "decoder", "large": "autoencoder"}
+    words = [word for option, name in made.items() for word in (f"--{option}", str(root / name))]
+    stage.run("export", ["--out", str(out), *words])
     hours = sum(stage.read(part.run)["hours"] for part in every)
     print(json.dumps({"stages": len(every), "hours": round(hours, 2)}))
 
@@ -261,8 +199,8 @@ def setting(text: str) -> tuple[str, str, str]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = stage.parser("recipe", __doc__)
-    add = parser.add_argument
+    ours = parser("recipe", __doc__)
+    add = ours.add_argument
     add("world", choices=["storybook"], help="what is to be painted")
     add("--preset", choices=PLANS, default="s", help="how large")
     add("--run", type=Path, metavar="FOLDER", help="of all stages (default: runs/WORLD-PRESET)")
@@ -274,7 +212,7 @@ def main(arguments: list[str] | None = None) -> None:
     add("--set", type=setting, action="append", default=[], metavar="COMMAND.OPTION=VALUE",
         help="an option of one of the commands, such as warmup.steps=8000")  # fmt: skip
     add("--past-gates", action="store_true", help="say that a gate failed, and go on")
-    options = parser.parse_args(arguments)
+    options = ours.parse_args(arguments)
     root = options.run or Path("runs", f"{options.world}-{options.preset}")
     plan = {command: dict(given) for command, given in PLANS[options.preset].items()}
     for command, option, value in options.set:

@@ -17,20 +17,22 @@ sooner from features that mean something (REPA, arXiv 2410.06940); the renderer 
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderTiny, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from sdxs.model.schedule import add_noise, velocity
-from sdxs.train.parts.averaged import Averaged
+from sdxs.train.parts.autoencoders import read_autoencoder
+from sdxs.train.parts.denoising import v_loss
 from sdxs.train.parts.features import Tap
-from sdxs.train.parts.grown import grow
+from sdxs.train.parts.growth import grow
 from sdxs.train.parts.latents import EMPTY, LABELS, encode_scenes
+from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.losses import segmentation
 from sdxs.train.parts.models import LAYOUTS, PRESETS, build_scheduler, tokenize
 from sdxs.train.parts.solver import reader
 from sdxs.train.run import loop, stage
-from sdxs.train.run.machine import DEVICE, fast, placed, predict
+from sdxs.train.run.machine import DEVICE, fast, placed
+from sdxs.train.run.options import RenderOptions, option
+from sdxs.train.run.stages import MODELS
 
 SEGMENTED = {"sdxs": "up_blocks.0", "sd": "up_blocks.1"}  # layout -> what the head reads
 
@@ -50,77 +52,63 @@ class Head(nn.Module):
         return logits
 
 
-def train(
-    run: Path,
-    *,
-    autoencoder: Path,
-    text: Path,
-    begin: Path | None = None,
-    preset: str,
-    layout: str,
-    steps: int,
-    segment: float,
-    batch: int,
-    pictures: int,
-    lr: float,
-    seed: int,
-    resolution: int,
-    save_seconds: float = 180.0,
-) -> None:
-    """Leave a multi-step model in `run`.
+class Options(
+    RenderOptions, name="teacher", steps=16000, batch=64, lr=1e-3, pictures=40000, seed=2
+):  # fmt: skip
+    autoencoder: Path = stage.needs("whose latents are painted", "autoencoder")
+    text: Path = stage.needs("the text encoder", "text")
+    begin: Path | None = stage.takes(
+        "begin with the U-Net of an earlier model, not a random one; a tiny one grows where "
+        "--layout is sd",
+        *MODELS,
+    )
+    preset: str = option("s", "how wide", choices=PRESETS)
+    layout: str = option(
+        "sd", "Stable Diffusion's layers, to be removed later, or the tiny U-Net's own",
+        choices=LAYOUTS,
+    )  # fmt: skip
+    segment: float = option(0.2, "weight of the segmentation beside the loss of v")
 
-    segment: weight of the segmentation beside the loss of v. Raises TrainingError.
-    """
-    vae = AutoencoderTiny.from_pretrained(autoencoder / "vae").eval()
-    data = encode_scenes(run, vae, pictures, seed, resolution)
-    torch.manual_seed(seed)
-    encoder, tokenizer = reader(text)
-    unet = placed(LAYOUTS[layout](PRESETS[preset], resolution))
-    if begin is not None:
-        begin_with(unet, begin)
-    begins_with = loop.fingerprint(unet)
-    tap = Tap(unet, [SEGMENTED[layout]])
-    head = placed(Head(PRESETS[preset].channels[-1]))
-    learner = Averaged(unet, lr, decay=0.999, also=head)
-    alphas = build_scheduler().alphas_cumprod
 
-    def step(index: int, generator: torch.Generator) -> dict[str, float]:
-        x0, texts, seen = data.batch(batch, generator, empty=EMPTY)
-        noise = torch.randn(x0.shape, generator=generator)
-        t = torch.randint(len(alphas), (batch,), generator=generator)
-        x0, noise, t, seen = (drawn.to(DEVICE) for drawn in (x0, noise, t, seen))
-        with torch.no_grad():
-            context = encoder(tokenize(tokenizer, texts).to(DEVICE)).last_hidden_state  # (B, L, D)
-        v = predict(unet, add_noise(x0, noise, t, alphas), t, context)
-        loss = F.mse_loss(v, velocity(x0, noise, t, alphas))
-        with fast():
-            logits = head(tap.features[SEGMENTED[layout]])
-        segmented = segmentation(logits.float(), seen)
-        norm = learner.update(loss + segment * segmented, loop.trapezoid(index, steps))
-        return {"loss": loss.item(), "segmentation": segmented.item(), "norm": norm}
-
-    settings = {
-        "begins_with": begins_with,
+def train(options: Options) -> None:
+    """Leave a multi-step model in `run`. Raises TrainingError."""
+    run, preset, place = options.run, PRESETS[options.preset], SEGMENTED[options.layout]
+    vae = read_autoencoder(options.autoencoder)
+    data = encode_scenes(run, vae, options.pictures, options.seed, options.resolution)
+    torch.manual_seed(options.seed)
+    encoder, tokenizer = reader(options.text)
+    unet = placed(LAYOUTS[options.layout](preset, options.resolution))
+    if options.begin is not None:
+        begin_with(unet, options.begin)
+    facts = {
+        "begins_with": loop.fingerprint(unet),
         "text": loop.fingerprint(encoder),
         "encoder": loop.fingerprint(vae.encoder),
-        "preset": preset,
-        "layout": layout,
-        "segment": segment,
-        "batch": batch,
-        "pictures": pictures,
-        "lr": lr,
-        "resolution": resolution,
     }
-    seconds = loop.run(
-        run, {"unet": unet, "head": head, **learner.parts}, step, steps=steps, seed=seed,
-        settings=settings, title="teacher", save_seconds=save_seconds, flat=1 - loop.DECAY,
-    )  # fmt: skip
-    learner.settle()
-    unet.save_pretrained(run / "unet")
-    encoder.save_pretrained(run / "text_encoder")
-    tokenizer.save_pretrained(run / "tokenizer")
-    build_scheduler().save_pretrained(run / "scheduler")
-    stage.finish(run, "teacher", data.seconds + seconds, **settings, steps=steps, seed=seed)
+    tap = Tap(unet, [place])
+    head = placed(Head(preset.channels[-1]))
+    learner = Learner("unet", unet, options.lr, 0.999, also=head)
+
+    def step(index: int, generator: torch.Generator) -> dict[str, float]:
+        x0, texts, seen = data.batch(options.batch, generator, empty=EMPTY)
+        with torch.no_grad():
+            context = encoder(tokenize(tokenizer, texts).to(DEVICE)).last_hidden_state  # (B, L, D)
+        loss = v_loss(unet, x0, context, generator)
+        with fast():
+            logits = head(tap.features[place])
+        segmented = segmentation(logits.float(), seen.to(DEVICE))
+        total = loss + options.segment * segmented
+        norm = learner.update(total, loop.trapezoid(index, options.steps))
+        return {"loss": loss.item(), "segmentation": segmented.item(), "norm": norm}
+
+    with stage.trained(
+        options, {**learner.parts, "head": head}, step, facts, flat=loop.FLAT, spent=data.seconds
+    ):
+        learner.settle()
+        unet.save_pretrained(run / "unet")
+        encoder.save_pretrained(run / "text_encoder")
+        tokenizer.save_pretrained(run / "tokenizer")
+        build_scheduler().save_pretrained(run / "scheduler")
 
 
 def begin_with(unet: UNet2DConditionModel, run: Path) -> None:
@@ -140,26 +128,7 @@ def begin_with(unet: UNet2DConditionModel, run: Path) -> None:
         ) from None
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = stage.options(
-        "teacher", __doc__,
-        steps=16000, batch=64, lr=1e-3, pictures=40000, resolution=128, seed=2,
-    )  # fmt: skip
-    add = parser.add_argument
-    stage.needs(parser, "--autoencoder", "autoencoder", default="autoencoder",
-                words="whose latents are painted")  # fmt: skip
-    stage.needs(parser, "--text", "text", default="text", words="the text encoder")
-    stage.needs(parser, "--begin", *stage.MODELS,
-                words="begin with the U-Net of an earlier model, not a random one; "
-                      "a tiny one grows where --layout is sd")  # fmt: skip
-    add("--preset", choices=PRESETS, default="s", help="how wide")
-    add("--layout", choices=LAYOUTS, default="sd",
-        help="Stable Diffusion's layers, to be removed later, or the tiny U-Net's own")  # fmt: skip
-    add("--segment", type=float, default=0.2,
-        help="weight of the segmentation beside the loss of v")  # fmt: skip
-    options = vars(parser.parse_args(arguments))
-    train(options.pop("run"), **options)
-
+main = stage.main(Options, train)
 
 if __name__ == "__main__":
     stage.command(main)

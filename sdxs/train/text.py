@@ -7,7 +7,6 @@ The heads are then thrown away.
 """
 
 import random
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -27,9 +26,11 @@ from sdxs.storybook.world.scenes import (
     sample_scenes,
 )
 from sdxs.storybook.world.tokenizer import build_tokenizer
+from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.models import PRESETS, build_text_encoder, tokenize
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast
+from sdxs.train.run.options import TrainingOptions, option
 
 UNSAID = "unsaid"
 HEADS: dict[str, tuple[str, ...]] = {  # what is read off -> its answers, "unsaid" besides
@@ -81,29 +82,23 @@ def read_off(
     return torch.stack(right).mean().item()
 
 
-def train(
-    run: Path,
-    *,
-    preset: str,
-    steps: int,
-    batch: int,
-    lr: float,
-    seed: int,
-    save_seconds: float = 180.0,
-) -> None:
+class Options(TrainingOptions, name="text", steps=500, batch=128, lr=1e-3, seed=5):
+    preset: str = option("s", "how wide, how deep", choices=PRESETS)
+
+
+def train(options: Options) -> None:
     """Leave `text_encoder` and `tokenizer` in `run`. Raises TrainingError."""
-    torch.manual_seed(seed)
-    tokenizer = build_tokenizer()
-    text = build_text_encoder(PRESETS[preset], tokenizer)
-    sizes = [len(options) + 1 for options in HEADS.values()]
-    heads = nn.Linear(PRESETS[preset].text_width, sum(sizes))
+    torch.manual_seed(options.seed)
+    tokenizer, preset = build_tokenizer(), PRESETS[options.preset]
+    text = build_text_encoder(preset, tokenizer)
+    sizes = [len(answers) + 1 for answers in HEADS.values()]
+    heads = nn.Linear(preset.text_width, sum(sizes))
     model = nn.ModuleDict({"text": text, "heads": heads}).to(DEVICE)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01, fused=True)
+    learner = Learner("model", model, options.lr, betas=(0.9, 0.999))
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
-        loop.set_lr(optimizer, lr * loop.cosine(index, steps))
         rng = loop.plain(generator)
-        captions = [describe(sample_scene(rng), rng) for _ in range(batch)]
+        captions = [describe(sample_scene(rng), rng) for _ in range(options.batch)]
         ids = tokenize(tokenizer, [as_typed(caption.text, rng) for caption in captions]).to(DEVICE)
         with fast():
             states = text(ids).last_hidden_state  # (B, L, D)
@@ -112,29 +107,16 @@ def train(
         pairs = list(zip(answers, wanted, strict=True))
         loss = torch.stack([F.cross_entropy(a, w) for a, w in pairs]).mean()
         right = torch.stack([(a.argmax(-1) == w).float().mean() for a, w in pairs]).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        learner.update(loss, loop.cosine(index, options.steps))
         return {"loss": loss.item(), "right": right.item()}
 
-    settings = {"preset": preset, "batch": batch, "lr": lr}
-    seconds = loop.run(
-        run, {"model": model, "optimizer": optimizer}, step, steps=steps, seed=seed,
-        settings=settings, title="text encoder", save_seconds=save_seconds,
-    )  # fmt: skip
-    right = read_off(model, tokenizer, sizes)
-    text.save_pretrained(run / "text_encoder")
-    tokenizer.save_pretrained(run / "tokenizer")
-    stage.finish(run, "text", seconds, right=round(right, 4), **settings, steps=steps, seed=seed)
+    with stage.trained(options, learner.parts, step, {}) as measured:
+        measured["right"] = round(read_off(model, tokenizer, sizes), 4)
+        text.save_pretrained(options.run / "text_encoder")
+        tokenizer.save_pretrained(options.run / "tokenizer")
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = stage.options("text", __doc__, steps=500, batch=128, lr=1e-3, seed=5)
-    parser.add_argument("--preset", choices=PRESETS, default="s", help="how wide, how deep")
-    options = vars(parser.parse_args(arguments))
-    train(options.pop("run"), **options)
-
+main = stage.main(Options, train)
 
 if __name__ == "__main__":
     stage.command(main)

@@ -11,19 +11,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from diffusers import UNet2DConditionModel
-from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
 from sdxs.model.schedule import add_noise
-from sdxs.train.pairs import Pairs
 from sdxs.train.parts.features import encoder_of, of_unet
+from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.lora import lora, merged
 from sdxs.train.parts.losses import feature_matching, hinge, steepness, unmasked
-from sdxs.train.parts.models import build_scheduler
-from sdxs.train.parts.solver import Model, one_step
+from sdxs.train.parts.models import ALPHAS
+from sdxs.train.parts.pairs import Pairs
+from sdxs.train.parts.solver import Model, one_step, read_unet
 from sdxs.train.run import loop, stage
-from sdxs.train.run.machine import DEVICE, fast, placed, short_attention
+from sdxs.train.run.machine import DEVICE, fast
+from sdxs.train.run.options import TrainingOptions, option, positive
+from sdxs.train.run.stages import MULTI_STEP, ONE_STEP
 
 LEVELS = (20, 300)  # timesteps at which latents are looked at
 TARGETS = r".*(to_q|to_k|to_v|to_out\.0|conv1|conv2)"
@@ -58,37 +59,27 @@ class Heads(nn.Module):
         return out
 
 
-def train(
-    run: Path,
-    *,
-    teacher: Path,
-    pairs: Path,
-    begin: Path,
-    steps: int,
-    batch: int,
-    lr: float,
-    rank: int,
-    gan: float,
-    seed: int,
-    save_seconds: float = 180.0,
-) -> None:
-    """Leave a one-step model in `run`.
+class Options(TrainingOptions, name="texture", steps=400, batch=32, lr=1e-4, seed=11):
+    teacher: Path = stage.needs("whose features tell the two apart", *MULTI_STEP)
+    pairs: Path = stage.needs("its noises and pictures", "pairs")
+    begin: Path = stage.needs("the one-step U-Net to begin with", *ONE_STEP, default="distill")
+    rank: int = option(4, "of the LoRA", type=positive)
+    gan: float = option(0.02, "weight of the GAN beside eq. 10")
 
-    rank: of the LoRA. gan: weight of the adversarial loss beside eq. 10. Raises TrainingError.
-    """
-    model, data = Model.load(teacher), Pairs(pairs)
-    student = placed(UNet2DConditionModel.from_pretrained(begin / "unet"))
-    begins_with = loop.fingerprint(student)
-    torch.manual_seed(seed)
-    weights = lora(student, rank, TARGETS, "texture")
+
+def train(options: Options) -> None:
+    """Leave a one-step model in `run`. Raises TrainingError."""
+    model, data = Model.load(options.teacher), Pairs(options.pairs)
+    student = read_unet(options.begin)
+    facts = {"begins_with": loop.fingerprint(student), **model.facts, **data.facts}
+    torch.manual_seed(options.seed)
+    lora(student, options.rank, TARGETS, "texture")
     sizes = model.unet.config["block_out_channels"] * len(LEVELS)
     heads = Heads(sizes, model.text.config.hidden_size).to(DEVICE)
-    optimizers = {
-        "student": torch.optim.AdamW(weights, lr=0.0, betas=(0.0, 0.99), weight_decay=0.0),
-        "heads": torch.optim.AdamW(heads.parameters(), lr=0.0, betas=(0.0, 0.99)),
-    }
-    ema = EMAModel(weights, decay=0.99)
-    alphas = build_scheduler().alphas_cumprod
+    learner = Learner("student", student, options.lr, 0.99, optimizer="student_optimizer",
+                      foreach=False, betas=(0.0, 0.99), weight_decay=0.0, fused=None)  # fmt: skip
+    judge = Learner("heads", heads, 10 * options.lr, optimizer="heads_optimizer", clip=None,
+                    betas=(0.0, 0.99), fused=None)  # fmt: skip
     encode = encoder_of(None, model.unet)
 
     def look(x0: Tensor, noise: Tensor, context: Tensor) -> list[Tensor]:
@@ -97,19 +88,17 @@ def train(
         for level in LEVELS:
             t = torch.full((len(x0),), level, device=DEVICE)
             with fast():
-                out += of_unet(model.unet, add_noise(x0, noise, t, alphas), t, context)
+                out += of_unet(model.unet, add_noise(x0, noise, t, ALPHAS), t, context)
         return [feature.float() for feature in out]
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
-        factor = loop.trapezoid(index, steps, warmup=20)
-        loop.set_lr(optimizers["student"], lr * factor)
-        loop.set_lr(optimizers["heads"], 10 * lr * factor)
-        noise, target, texts = data.batch(batch, generator)
+        factor = loop.trapezoid(index, options.steps, warmup=20)
+        noise, target, texts = data.batch(options.batch, generator)
         fresh = torch.randn(noise.shape, generator=generator)
         noise, target, fresh = (part.to(DEVICE) for part in (noise, target, fresh))
         context = model.embed(texts)  # (B, L, D)
         words = context[:, -1]
-        ours = one_step(student, noise, context, alphas)
+        ours = one_step(student, noise, context)
 
         with torch.no_grad():
             seen, made = (look(x0, fresh, context) for x0 in (target, ours))
@@ -117,65 +106,24 @@ def train(
         reals, fakes = heads(seen, words), heads(made, words)
         penalty = steepness(reals, seen)
         judged = hinge(reals, fakes)
-        (judged + PENALTY * penalty).backward()
-        update("heads")
+        judge.update(judged + PENALTY * penalty, factor)
 
         heads.requires_grad_(False)
         adversarial = unmasked(heads(look(ours, fresh, context), words))
         with fast():
             matching = feature_matching(encode, ours, target, context)
-        with short_attention():
-            (gan * adversarial + matching).backward()
+        learner.update(options.gan * adversarial + matching, factor)
         heads.requires_grad_(True)
-        nn.utils.clip_grad_norm_(weights, 1.0)
-        update("student")
-        ema.step(weights)
         return {"judged": judged.item(), "matching": matching.item(), "penalty": penalty.item()}
 
-    def update(name: str) -> None:
-        optimizers[name].step()
-        optimizers[name].zero_grad(set_to_none=True)
-
-    settings = {
-        "begins_with": begins_with,
-        "teacher": loop.fingerprint(model.unet),
-        "text": loop.fingerprint(model.text),
-        "pairs": {**data.settings, "count": len(data.prompts)},
-        "batch": batch,
-        "lr": lr,
-        "rank": rank,
-        "gan": gan,
-    }
-    parts = {
-        "student": student,
-        "heads": heads,
-        "student_optimizer": optimizers["student"],
-        "heads_optimizer": optimizers["heads"],
-        "ema": ema,
-    }
-    seconds = loop.run(
-        run, parts, step, steps=steps, seed=seed, settings=settings, title="texture",
-        save_seconds=save_seconds, flat=1 - loop.DECAY,
-    )  # fmt: skip
-    ema.copy_to(weights)
-    merged(student).save_pretrained(run / "unet")
-    stage.hand_on(teacher, run)
-    stage.finish(run, "texture", seconds, **settings, steps=steps, seed=seed)
+    parts = {**learner.parts, **judge.parts}
+    with stage.trained(options, parts, step, facts, flat=loop.FLAT):
+        learner.settle()
+        merged(student).save_pretrained(options.run / "unet")
+        stage.hand_on(options.teacher, options.run)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = stage.options("texture", __doc__, steps=400, batch=32, lr=1e-4, seed=11)
-    add = parser.add_argument
-    stage.needs(parser, "--teacher", *stage.MULTI_STEP, default="blocks",
-                words="whose features tell the two apart")  # fmt: skip
-    stage.needs(parser, "--pairs", "pairs", default="pairs", words="its noises and pictures")
-    stage.needs(parser, "--begin", *stage.ONE_STEP, default="distill",
-                words="the one-step U-Net to begin with")  # fmt: skip
-    add("--rank", type=stage.positive, default=4, help="of the LoRA")
-    add("--gan", type=float, default=0.02, help="weight of the GAN beside eq. 10")
-    options = vars(parser.parse_args(arguments))
-    train(options.pop("run"), **options)
-
+main = stage.main(Options, train)
 
 if __name__ == "__main__":
     stage.command(main)

@@ -6,7 +6,8 @@ import torch
 from scipy.ndimage import uniform_filter
 
 from sdxs.train import autoencoder
-from sdxs.train.autoencoder import build, reconstruction_loss
+from sdxs.train.autoencoder import build
+from sdxs.train.parts.losses import reconstruction_loss
 
 
 def test_reconstruction_loss_is_zero_only_on_the_target():

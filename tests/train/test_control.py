@@ -16,16 +16,16 @@ from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import sample_scenes
 from sdxs.storybook.world.sketches import sketch, to_bytes
 from sdxs.train import autoencoder
-from sdxs.train.parts.models import LAYOUTS, PRESETS
-from sdxs.train.parts.steered import (
-    Steered,
+from sdxs.train.parts.control_images import control_images, depth_network, extractor
+from sdxs.train.parts.controlled import (
+    Controlled,
+    control_input,
     full_control,
     kind_of,
     read_control,
-    shown,
     slim_control,
 )
-from sdxs.train.parts.traced import control_pictures, draw, sight
+from sdxs.train.parts.models import LAYOUTS, PRESETS
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import predict
 from sdxs.train.steer import partly_fresh
@@ -63,10 +63,10 @@ def test_a_control_begins_as_the_encoder_and_steers_nothing(layout: str) -> None
     x, t, context, pictures = inputs()
     with torch.no_grad():
         plain = predict(unet, x, t, context)
-        assert torch.equal(predict(Steered(unet, full, pictures), x, t, context), plain)
+        assert torch.equal(predict(Controlled(unet, full, pictures), x, t, context), plain)
         ours = full(x, t, context, torch.zeros_like(pictures), return_dict=False)[0]
         assert all(part.abs().max() == 0 for part in ours)
-        steered = predict(Steered(unet, moved(full), pictures), x, t, context)
+        steered = predict(Controlled(unet, moved(full), pictures), x, t, context)
     assert (steered - plain).abs().max() > 1e-3
     own, theirs = full.state_dict(), unet.state_dict()
     shared = [name for name in own if name.startswith(("conv_in", "down_blocks", "mid_block"))]
@@ -77,12 +77,12 @@ def test_a_control_begins_as_the_encoder_and_steers_nothing(layout: str) -> None
 def test_of_guided_rows_those_without_text_are_not_steered(layout: str) -> None:
     torch.manual_seed(0)
     unet = LAYOUTS[layout](PRESETS["toy"], SIDE).eval()
-    steered = Steered(unet, moved(full_control(unet)), inputs()[3])
+    controlled = Controlled(unet, moved(full_control(unet)), inputs()[3])
     x, t, context, _ = inputs()
     with torch.no_grad():
-        once, plain = predict(steered, x, t, context), predict(unet, x, t, context)
-        twice = predict(steered, x.repeat(2, 1, 1, 1), t.repeat(2), context.repeat(2, 1, 1))
-        same = predict(steered, x.repeat(2, 1, 1, 1), t[0], context.repeat(2, 1, 1))[0]
+        once, plain = predict(controlled, x, t, context), predict(unet, x, t, context)
+        twice = predict(controlled, x.repeat(2, 1, 1, 1), t.repeat(2), context.repeat(2, 1, 1))
+        same = predict(controlled, x.repeat(2, 1, 1, 1), t[0], context.repeat(2, 1, 1))[0]
     assert (once - plain).abs().max() > 0.05
     assert (twice - torch.cat((once, plain))).abs().max() < 0.02  # products are in bfloat16
     assert (same - once[0]).abs().max() < 0.02
@@ -119,7 +119,7 @@ def test_the_slim_one_keeps_what_is_left(layout: str, tmp_path: Path) -> None:
     assert all(torch.equal(again[name], weight) for name, weight in own.items())
     x, t, context, pictures = inputs()
     with torch.no_grad():
-        assert predict(Steered(tiny, slim, pictures), x, t, context).isfinite().all()
+        assert predict(Controlled(tiny, slim, pictures), x, t, context).isfinite().all()
 
 
 def test_a_slim_control_for_the_embedded_model_can_ship() -> None:
@@ -141,14 +141,14 @@ def test_part_of_the_noise_is_drawn_anew(rho: float) -> None:
 
 def test_canny_is_what_people_get(picture: np.ndarray) -> None:
     theirs = np.asarray(canny(Image.fromarray(picture), (SIDE, SIDE)))[..., 0]
-    assert (draw("canny")(picture, random.Random(0)) == theirs).all()
+    assert (extractor("canny")(picture, random.Random(0)) == theirs).all()
 
 
 def test_depth_is_what_people_get(picture: np.ndarray) -> None:
     torch.manual_seed(0)
     sees = DepthSight(DepthNetwork((8, 8)).eval(), torch.device("cpu"))
     wanted = CONDITIONS["depth"].make(Image.fromarray(picture), (SIDE, SIDE), network=sees)
-    assert (draw("depth", sees)(picture, random.Random(0)) == np.asarray(wanted)[..., 0]).all()
+    assert (extractor("depth", sees)(picture, random.Random(0)) == np.asarray(wanted)[..., 0]).all()
 
 
 def test_a_sketch_is_loose_but_lies_on_the_contours() -> None:
@@ -164,22 +164,24 @@ def test_a_sketch_is_loose_but_lies_on_the_contours() -> None:
 
 
 @pytest.mark.parametrize("control", [name for name in CONTROLS if name != "depth"])
-def test_control_pictures_are_made_once(control: str, tmp_path: Path, monkeypatch) -> None:
+def test_control_images_are_made_once(control: str, tmp_path: Path, monkeypatch) -> None:
     torch.manual_seed(0)
     vae, latents = autoencoder.build(12), torch.randn(3, 4, 8, 8)
-    made = control_pictures(tmp_path, control, latents, vae, 1)
-    assert made.pictures.shape == (3, SIDE, SIDE) and made.pictures.dtype == torch.uint8
+    made = control_images(tmp_path, control, latents, vae, 1)
+    assert made.images.shape == (3, SIDE, SIDE) and made.images.dtype == torch.uint8
     assert made.by == "" and made.seconds > 0
-    monkeypatch.setattr("sdxs.train.parts.traced.draw", lambda *_: pytest.fail("made again"))
-    again = control_pictures(tmp_path, control, latents, vae, 1)
-    assert torch.equal(made.pictures, again.pictures)
+    monkeypatch.setattr(
+        "sdxs.train.parts.control_images.extractor", lambda *_: pytest.fail("made again")
+    )
+    again = control_images(tmp_path, control, latents, vae, 1)
+    assert torch.equal(made.images, again.images)
     other = autoencoder.build(12)
     for changed in (
         (control, latents, vae, 2), (control, latents + 0.1, vae, 1), (control, latents, other, 1),
         ("canny" if control == "sketch" else "sketch", latents, vae, 1),
     ):  # fmt: skip
         with pytest.raises(pytest.fail.Exception):
-            control_pictures(tmp_path, *changed)
+            control_images(tmp_path, *changed)
 
 
 def test_depth_is_seen_by_the_network_that_was_given(tmp_path: Path) -> None:
@@ -191,19 +193,21 @@ def test_depth_is_seen_by_the_network_that_was_given(tmp_path: Path) -> None:
         folder = tmp_path / f"depth-{seed}"
         DepthNetwork((8, 8)).save_pretrained(folder / "depth")
         stage.finish(folder, "depth", 0, kind="network")
-        sees = sight("depth", folder)
-        made.append(control_pictures(tmp_path / "c", "depth", latents, vae, 1, sees))
-    assert made[0].by != made[1].by and not torch.equal(made[0].pictures, made[1].pictures)
+        sees = depth_network("depth", folder)
+        made.append(control_images(tmp_path / "c", "depth", latents, vae, 1, sees))
+    assert made[0].by != made[1].by and not torch.equal(made[0].images, made[1].images)
     (tmp_path / "full").mkdir()
     stage.finish(tmp_path / "full", "control", 0, drawn_by=made[1].by)
-    assert sight("depth", folder, tmp_path / "full") and sight("canny", None) is None
+    assert (
+        depth_network("depth", folder, tmp_path / "full") and depth_network("canny", None) is None
+    )
     with pytest.raises(loop.TrainingError, match="made with another network"):
-        sight("depth", tmp_path / "depth-1", tmp_path / "full")
+        depth_network("depth", tmp_path / "depth-1", tmp_path / "full")
     stage.finish(folder, "depth", 0, kind="judge")
     with pytest.raises(loop.TrainingError, match="is a judge"):
-        sight("depth", folder)
+        depth_network("depth", folder)
     with pytest.raises(loop.TrainingError, match="needs --depth"):
-        sight("depth", None)
+        depth_network("depth", None)
 
 
 def test_a_control_of_another_model_is_refused(tmp_path: Path) -> None:
@@ -218,7 +222,7 @@ def test_a_control_of_another_model_is_refused(tmp_path: Path) -> None:
 
 def test_what_a_control_reads() -> None:
     grey = torch.arange(2 * 4 * 4, dtype=torch.uint8).view(2, 4, 4) * 8
-    ours = shown(grey)
+    ours = control_input(grey)
     assert ours.shape == (2, 3, 4, 4) and ours.min() >= 0 and ours.max() <= 1
     assert torch.equal(ours[:, 0] * 255, grey.float()) and torch.equal(ours[:, 0], ours[:, 2])
 

@@ -88,8 +88,6 @@ def test_until_then_nothing_depends_on_how_many_steps_there_are(first: int) -> N
 
 
 def test_too_few_steps_are_refused(tmp_path) -> None:
+    options = distill.Options(run=tmp_path, steps=80)
     with pytest.raises(loop.TrainingError, match="80 steps are not enough: the first 80"):
-        distill.train(
-            tmp_path, teacher=tmp_path, pairs=tmp_path, begin=tmp_path, steps=80, online_steps=2,
-            online_first=80, batch=2, lr=1e-4, online_lr=1e-4, guidance=None, fixed=False, seed=1,
-        )  # fmt: skip
+        distill.train(options)

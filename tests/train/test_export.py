@@ -11,5 +11,5 @@ from sdxs.train.run.loop import TrainingError
 def test_a_folder_that_is_no_checkpoint_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(TrainingError, match="is there and no checkpoint: choose another --out"):
-        export.export(tmp_path, model=tmp_path, decoder=tmp_path)
+        export.export(export.Options(out=tmp_path))
     assert (tmp_path / "thesis.txt").exists()

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from sdxs.train import figures
+from sdxs.train.parts import plots
 from sdxs.train.run import stage
 from sdxs.train.run.loop import TrainingError
 
@@ -25,7 +26,7 @@ def test_clouds_stand_side_by_side(tmp_path: Path) -> None:
     widths = []
     for count in (1, 3):
         clouds = {f"cloud {i}": torch.randn(50, 2) for i in range(count)}
-        figures.points(clouds, tmp_path / f"{count}.png")
+        plots.points(clouds, tmp_path / f"{count}.png")
         widths.append(Image.open(tmp_path / f"{count}.png").width)
     assert widths[1] == pytest.approx(3 * widths[0], rel=0.05)
 
@@ -40,7 +41,7 @@ def test_without_matplotlib_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(builtins, "__import__", missing)
     with pytest.raises(TrainingError, match=r"pip install -e"):
-        figures.plots()
+        plots.plots()
 
 
 def test_a_table_of_what_stages_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

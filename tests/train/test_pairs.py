@@ -3,7 +3,7 @@
 import pytest
 
 from sdxs.storybook.world.words import UNSEEN_PAIRS, WORDS
-from sdxs.train import pairs
+from sdxs.train.parts import pairs
 from sdxs.train.run import loop
 
 

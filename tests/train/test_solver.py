@@ -17,7 +17,6 @@ from sdxs.train.parts.lora import lora, save_style
 from sdxs.train.parts.models import PRESETS, build_scheduler, build_text_encoder, build_unet
 from sdxs.train.parts.solver import Model, one_step
 from sdxs.train.run import machine
-from sdxs.train.style import TARGETS
 
 
 def test_sampling_is_that_of_diffusers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,7 +45,7 @@ def test_sampling_is_that_of_diffusers(monkeypatch: pytest.MonkeyPatch) -> None:
         ).images  # fmt: skip
         ours = model.sample(texts, noise, steps, guidance)
         torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-4)
-    at_once = one_step(unet, noise, model.embed(texts), build_scheduler().alphas_cumprod)
+    at_once = one_step(unet, noise, model.embed(texts))
     torch.testing.assert_close(at_once, wanted, rtol=1e-4, atol=1e-4)
 
 
@@ -56,7 +55,7 @@ def test_a_style_begins_below_a_timestep(tmp_path: Path, monkeypatch: pytest.Mon
     text = build_text_encoder(PRESETS["toy"], tokenizer).eval()
     unet, dressed = (build_unet(PRESETS["toy"], 64).eval() for _ in range(2))
     dressed.load_state_dict(unet.state_dict())
-    weights = lora(dressed, 2, TARGETS)
+    weights = lora(dressed, 2)
     with torch.no_grad():
         for weight in weights:
             weight.normal_(0, 0.1)

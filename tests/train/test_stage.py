@@ -11,15 +11,10 @@ from diffusers import UNet2DConditionModel
 from transformers import CLIPTextModel
 
 from sdxs.train.parts.solver import Model
-from sdxs.train.run import stage
+from sdxs.train.run import stage, stages
 from sdxs.train.run.loop import TrainingError
-from sdxs.train.score import sampling
 
-COMMANDS = (
-    "text", "autoencoder", "decoder", "teacher", "blocks", "straighten", "pairs", "encoders",
-    "warmup", "distill", "texture", "export", "evaluator", "score", "figures", "gaussians",
-    "recipe", "depth", "control", "control_blocks", "steer", "style", "style_distill",
-)  # fmt: skip
+COMMANDS = sorted({path.stem for path in Path(stage.__file__).parents[1].glob("[a-z]*.py")})
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -90,8 +85,8 @@ def test_a_checkpoint_stands_in_for_the_stages_it_came_of(tiny_checkpoint: Path)
     for name in ("text", "autoencoder", "texture"):
         assert stage.finished_by(name)(str(tiny_checkpoint)) == tiny_checkpoint
     with pytest.raises(argparse.ArgumentTypeError, match="what blocks or teacher leaves behind"):
-        stage.finished_by(*stage.MULTI_STEP)(str(tiny_checkpoint))
-    assert sampling(tiny_checkpoint) == (1, 1.0)
+        stage.finished_by(*stages.MULTI_STEP)(str(tiny_checkpoint))
+    assert stages.sampling(stage.read(tiny_checkpoint)["stage"]) == (1, 1.0)
 
 
 def test_a_half_precision_checkpoint_is_trained_in_float32(

@@ -18,12 +18,20 @@ from sdxs.storybook.world.captions import as_typed, describe
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import COLOURS, THINGS, Scene, sample_scenes
 from sdxs.train.parts.models import FACTOR
-from sdxs.train.run import loop
+from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast, placed
+from sdxs.train.run.options import TrainingOptions, option
 
 CHUNK = 32
 LABELS = [len(THINGS) + 1, len(COLOURS) + 1]  # every kind and none; every colour and none
 EMPTY = 0.1  # share of captions left empty where a model is to learn classifier-free guidance
+
+
+class LatentOptions(TrainingOptions):
+    """What a stage is asked that trains on latents of renders."""
+
+    autoencoder: Path = stage.needs("whose latents are painted", "autoencoder")
+    pictures: int = option()
 
 
 class LatentSet:

@@ -15,14 +15,16 @@ from torch import Tensor, nn
 from sdxs.checkpoint.lora_file import read_style
 from sdxs.checkpoint.tensors import read_tensors
 from sdxs.model.styles import LowRank
-from sdxs.train.run import loop
+from sdxs.train.run import loop, stage
 
 NAME = "style"
 FILE = "pytorch_lora_weights.safetensors"
+TARGETS = r".*(to_q|to_k|to_v|to_out\.0|proj_in|proj_out|conv1|conv2|conv_in|conv_out)"
+RANK = 5  # of every layer of a style; its file then has about half a megabyte at preset S
 
 
 def lora(
-    unet: UNet2DConditionModel, rank: int, targets: str, name: str = NAME
+    unet: UNet2DConditionModel, rank: int, targets: str = TARGETS, name: str = NAME
 ) -> list[nn.Parameter]:
     """Give a U-Net a LoRA that changes nothing yet, and freeze the rest; the LoRA's weights.
 
@@ -108,6 +110,17 @@ def fingerprint(style: Path) -> str:
     for name, tensor in sorted(tensors.items()):  # a file's header has no order
         digest.update(name.encode() + tensor.numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def learnt_below(style: Path, unet: nn.Module) -> float:
+    """Share of T from which down the style of a run was learnt, by this multi-step model's U-Net.
+
+    Raises TrainingError if it was another one's.
+    """
+    facts = stage.read(style)
+    if facts.get("teacher") != loop.fingerprint(unet):
+        raise loop.TrainingError(f"{style} was made for another multi-step model: name its own")
+    return float(facts.get("below", 1.0))
 
 
 def product(addition: LowRank) -> Tensor:

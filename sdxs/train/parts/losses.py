@@ -45,6 +45,16 @@ def feature_matching(encode: Encode, ours: Tensor, target: Tensor, context: Tens
     return torch.stack(parts).mean()
 
 
+def reconstruction_loss(ours: Tensor, target: Tensor) -> Tensor:
+    """L1 of pictures (B, C, H, W), and of their differences along both sides at three scales."""
+    loss = (ours - target).abs().mean()
+    for _ in range(3):
+        for dim in (-1, -2):
+            loss = loss + (ours.diff(dim=dim) - target.diff(dim=dim)).abs().mean()
+        ours, target = F.avg_pool2d(ours, 2), F.avg_pool2d(target, 2)
+    return loss
+
+
 def segmentation(logits: Tensor, seen: Tensor) -> Tensor:
     """Cross entropies of kinds and of colours: logits (B, sum(LABELS), h, w) and such shares."""
     parts = zip(logits.split(LABELS, 1), seen.split(LABELS, 1), strict=True)

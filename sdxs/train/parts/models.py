@@ -6,6 +6,8 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from sdxs.train.run.options import FACTOR
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -23,7 +25,7 @@ PRESETS = {
     "s": Preset((64, 128, 256), 4, 192, 3),
 }
 
-LATENT_CHANNELS, FACTOR = 4, 8
+LATENT_CHANNELS = 4
 
 
 def build_unet(preset: Preset, resolution: int) -> UNet2DConditionModel:
@@ -93,6 +95,9 @@ def build_scheduler() -> DDIMScheduler:
         clip_sample=False,
         set_alpha_to_one=True,  # one step then lands on x0 itself
     )
+
+
+ALPHAS = build_scheduler().alphas_cumprod  # (T,)
 
 
 def tokenize(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:

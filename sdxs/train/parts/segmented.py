@@ -1,34 +1,31 @@
-"""Segmented score distillation (paper, section 3.2, algorithm 1, eq. 11 and 12), for any student.
+"""Segmented score distillation (paper, section 3.2, algorithm 1, eq. 11 and 12): its two models.
 
 Below alpha T, the difference of two scores says how the student's pictures lie beside those of the
 multi-step model: the offline one (frozen, guided) and the online one, which is kept true to the
 student's own pictures. Above alpha T, where such scores are inaccurate, feature matching on
-noise-picture pairs takes their place. Both weights start high and fall. What the student is, a
-U-Net or a control, and how it is updated, is the business of the stages.
+noise-picture pairs takes their place. Both weights start high and fall. Knows nothing of what the
+student is, nor of whose turn it is: that is `distillation`.
 """
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sdxs.model.schedule import add_noise, velocity, x0_from_velocity
-from sdxs.train.pairs import Pairs
-from sdxs.train.parts.features import Encode
-from sdxs.train.parts.losses import feature_matching, score_direction
-from sdxs.train.parts.models import build_scheduler
-from sdxs.train.parts.solver import Model, one_step
-from sdxs.train.run import loop
-from sdxs.train.run.machine import DEVICE, fast, predict, short_attention
+from sdxs.train.parts.learner import Learner
+from sdxs.train.parts.losses import score_direction
+from sdxs.train.parts.models import ALPHAS
+from sdxs.train.parts.solver import Model
+from sdxs.train.run.machine import predict
 
 ALPHA = (0.98, 0.70)  # share of the timesteps that belong to the scores: at first, at last
 KAPPA = (2.0, 0.5)  # pull of feature matching, relative to that of the scores: at first, at last
 HOLD = 0.3  # share of the steps before the two begin to fall
 LOWEST = 0.02  # timestep of a score, as a share of T; below it both are noise
-ALPHAS = build_scheduler().alphas_cumprod
 
 Bind = Callable[[nn.Module], nn.Module]  # what a batch has both score models see beside the words
 
@@ -46,12 +43,12 @@ def eased(step: int, steps: int, ends: tuple[float, float]) -> float:
 
 
 class Balance:
-    """Running means of the two gradients' norms; their ratio makes lambda_FM (eq. 11)."""
+    """Running means of the gradients' norms; their ratio makes lambda_FM (eq. 11)."""
 
     def __init__(self) -> None:
         self.norms: dict[str, float] = {}
 
-    def update(self, **norms: Tensor) -> None:
+    def update(self, norms: Mapping[str, Tensor]) -> None:
         for name, norm in norms.items():
             self.norms[name] = 0.95 * self.norms.get(name, norm.item()) + 0.05 * norm.item()
 
@@ -79,48 +76,27 @@ class Scores:
     offline: frozen, seen with `guidance`. online: begins as it and follows the student.
     """
 
-    def __init__(self, offline: Model, online: nn.Module, guidance: float) -> None:
+    def __init__(self, offline: Model, online: nn.Module, guidance: float, lr: float) -> None:
         self.offline, self.online, self.guidance = offline, online, guidance
-        self.optimizer = torch.optim.AdamW(
-            online.parameters(), lr=0.0, betas=(0.9, 0.99), fused=True
-        )
+        self.learner = Learner("online", online, lr, optimizer="online_optimizer")
         self.nothing = offline.embed([""])  # (1, L, D)
 
-    @property
-    def parts(self) -> Mapping[str, loop.Stateful]:
-        return {"online": self.online, "online_optimizer": self.optimizer}
-
     def follow(
-        self, x0: Tensor, context: Tensor, generator: torch.Generator, bind: Bind = plainly
-    ) -> float:
+        self, x0: Tensor, context: Tensor, factor: float, generator: torch.Generator,
+        bind: Bind = plainly,
+    ) -> float:  # fmt: skip
         """Keep the online model true to the student's pictures (eq. 1)."""
         x, noise, t = noised(x0, 0, 1, generator)
         v = predict(bind(self.online), x, t, context)
         loss = F.mse_loss(v, velocity(x0, noise, t, ALPHAS))
-        with short_attention():
-            loss.backward()
-        update(self.optimizer, self.online.parameters())
+        self.learner.update(loss, factor)
         return loss.item()
-
-    def follow_fresh(
-        self, student: nn.Module, data: Pairs, count: int, generator: torch.Generator
-    ) -> float:
-        """`follow` what a one-step U-Net makes of noise and prompts that belong to no pair."""
-        noise, texts = data.fresh(count, generator)
-        context = self.offline.embed(texts)
-        with torch.no_grad():
-            x0 = one_step(student, noise.to(DEVICE), context, ALPHAS)
-        return self.follow(x0, context, generator)
 
     @torch.no_grad()
     def pull(
-        self,
-        x0: Tensor,
-        context: Tensor,
-        alpha: float,
-        generator: torch.Generator,
+        self, x0: Tensor, context: Tensor, alpha: float, generator: torch.Generator,
         bind: Bind = plainly,
-    ) -> Tensor:
+    ) -> Tensor:  # fmt: skip
         """Eq. 12, normalised: where the scores want x0 (B, 4, h, w) not to go."""
         x, _, t = noised(x0, LOWEST, alpha, generator)
         fake = x0_from_velocity(x, predict(bind(self.online), x, t, context), t, ALPHAS)
@@ -128,31 +104,3 @@ class Scores:
         offline = dataclasses.replace(self.offline, unet=bind(self.offline.unet))
         real = x0_from_velocity(x, offline.guided(x, t, both, self.guidance), t, ALPHAS)
         return score_direction(x0, fake, real, t, ALPHAS)
-
-
-def matching_pull(
-    encode: Encode, ours: Tensor, target: Tensor, context: Tensor
-) -> tuple[Tensor, float]:
-    """Gradient of eq. 10 by all of `ours`, whose first rows have a target; and its value."""
-    leaf = ours.detach().requires_grad_()
-    with fast():
-        matching = feature_matching(encode, leaf[: len(target)], target, context[: len(target)])
-    with short_attention():
-        (pull,) = torch.autograd.grad(matching, leaf)
-    return pull, matching.item()
-
-
-def descend(ours: Tensor, scores: Tensor, matching: Tensor, kappa: float, balance: Balance) -> None:
-    """Eq. 11: send both pulls back through the student's pictures `ours`."""
-    scores = scores / ours.numel()
-    balance.update(scores=scores.norm(), matching=matching.norm())
-    strength = kappa * balance.ratio("scores", "matching")  # lambda_FM
-    with short_attention():
-        ours.backward(scores + strength * matching)
-
-
-def update(optimizer: torch.optim.Optimizer, weights: Iterable[Tensor]) -> None:
-    """One step, the gradient clipped to norm 1."""
-    nn.utils.clip_grad_norm_(weights, 1.0)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)

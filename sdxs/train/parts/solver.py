@@ -7,22 +7,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from diffusers import DPMSolverMultistepScheduler, UNet2DConditionModel
-from torch import Tensor
+from diffusers import AutoencoderTiny, DPMSolverMultistepScheduler, UNet2DConditionModel
+from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from sdxs.model.schedule import x0_from_velocity
+from sdxs.model.schedule import draw_noise, seeded, x0_from_velocity
+from sdxs.storybook.judges.painters import Painter
 from sdxs.train.parts.lora import merge_style
-from sdxs.train.parts.models import tokenize
+from sdxs.train.parts.models import ALPHAS, FACTOR, tokenize
+from sdxs.train.run import loop
 from sdxs.train.run.machine import DEVICE, placed, predict
 
-GUIDANCE = 3.0  # of pairs and scores; 2 and 5 paint less of what captions state
 
-
-def one_step(unet: UNet2DConditionModel, noise: Tensor, context: Tensor, alphas: Tensor) -> Tensor:
+def one_step(unet: nn.Module, noise: Tensor, context: Tensor) -> Tensor:
     """The latents that a U-Net reaches from noise (B, 4, h, w) at once, at the last timestep."""
-    last = torch.full((len(noise),), len(alphas) - 1, device=noise.device)
-    return x0_from_velocity(noise, predict(unet, noise, last, context), last, alphas)
+    last = torch.full((len(noise),), len(ALPHAS) - 1, device=noise.device)
+    return x0_from_velocity(noise, predict(unet, noise, last, context), last, ALPHAS)
+
+
+def read_unet(folder: Path) -> UNet2DConditionModel:
+    """The U-Net that a stage left, or a checkpoint's, in float32 and ready to learn."""
+    unet: UNet2DConditionModel = placed(UNet2DConditionModel.from_pretrained(folder / "unet"))
+    return unet
 
 
 def reader(folder: Path) -> tuple[CLIPTextModel, CLIPTokenizer]:
@@ -49,13 +55,24 @@ class Model:
     @classmethod
     def load(cls, folder: Path) -> "Model":
         """From what a stage left in its folder, or from a checkpoint; in float32."""
-        unet = placed(UNet2DConditionModel.from_pretrained(folder / "unet"))
+        unet = read_unet(folder)
         text, tokenizer = reader(folder)
         solver = DPMSolverMultistepScheduler.from_config(
             DPMSolverMultistepScheduler.load_config(folder / "scheduler"),
             algorithm_type="dpmsolver++", solver_order=2,
         )  # fmt: skip
         return cls(unet.eval().requires_grad_(False), text, tokenizer, solver)
+
+    @property
+    def resolution(self) -> int:
+        """Side of its pictures in pixels."""
+        return FACTOR * int(self.unet.config["sample_size"])
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What a stage records of the model that it learns from, without its style."""
+        unet = (self.plain or self).unet
+        return {"teacher": loop.fingerprint(unet), "text": loop.fingerprint(self.text)}
 
     def wearing(self, style: Path, below: float) -> "Model":
         """The same in a style, of which it knows nothing above the timestep `below` T."""
@@ -108,3 +125,16 @@ class Model:
             v = model.guided(x, t.to(DEVICE), context, guidance)
             x = solver.step(v, t, x, return_dict=False)[0]
         return x.cpu()
+
+
+def painter(model: Model, vae: AutoencoderTiny, steps: int, guidance: float) -> Painter:
+    """Prompts and seeds to pictures, with the noise that the finished checkpoint would use."""
+    side, channels = model.unet.config["sample_size"], model.unet.config["in_channels"]
+
+    def paint(prompts: list[str], seeds: list[int]) -> Tensor:
+        noise = draw_noise(seeded(seeds), (channels, side, side))
+        latents = model.sample(prompts, noise, steps, guidance).to(DEVICE)
+        pictures: Tensor = vae.decode(latents).sample.detach()
+        return pictures
+
+    return paint

@@ -25,12 +25,16 @@ from sdxs.errors import SDXSError
 from sdxs.train.run.machine import DEVICE
 
 DECAY = 0.35  # share of the steps over which a trapezoid falls to zero
+FLAT = 1 - DECAY  # share before that
 
 
 class Stateful(Protocol):
     def state_dict(self) -> dict[str, Any]: ...
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
+
+
+Step = Callable[[int, torch.Generator], Mapping[str, float]]  # its index; what it logs
 
 
 class TrainingError(SDXSError):
@@ -129,7 +133,7 @@ def board(folder: Path) -> Iterator[Callable[[str, float, int], Any]]:
 def run(
     folder: Path,
     parts: Mapping[str, Stateful],
-    step: Callable[[int, torch.Generator], Mapping[str, float]],
+    step: Step,
     *,
     steps: int,
     seed: int,

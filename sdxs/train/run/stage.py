@@ -1,111 +1,46 @@
-"""What every stage's command shares: its options, what it asks of earlier ones, what it leaves.
+"""What every stage's command shares: what it asks of earlier ones, its training, what it leaves.
 
 A finished stage leaves `result.json` in its folder, written last: what it was asked to do, on what
 machine, how long it took, what it measured. Knows nothing of networks.
 """
 
 import argparse
+import importlib
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from sdxs.errors import SDXSError
 from sdxs.model.hardware import cpu_name
-from sdxs.train.parts.models import FACTOR
 from sdxs.train.run import loop
+from sdxs.train.run.options import CommandOptions, TrainingOptions, option
+from sdxs.train.run.stages import EXPORT, STAGES
 
-RESULT, INDEX = "result.json", "model_index.json"  # of a stage; of a checkpoint
-MULTI_STEP = ("blocks", "teacher")  # stages that leave a model of many steps
-ONE_STEP = ("warmup", "distill", "texture")  # stages that leave a model of one
-MODELS = (*MULTI_STEP, "straighten", *ONE_STEP)
-EXPORT = "export"  # leaves a checkpoint, and with it what the stages in HELD do
-HELD = {"text", "autoencoder", "decoder", *ONE_STEP}
+RESULT, SCORE = "result.json", "score.json"  # of a stage; of a model that was scored
+INDEX = "model_index.json"  # of a checkpoint
+Asked = TypeVar("Asked", bound=CommandOptions)
 BESIDE = ("text_encoder", "tokenizer", "scheduler")  # what a model's U-Net needs
 
 
-class Help(argparse.HelpFormatter):
-    """Names the default of every option that has one."""
+def needs(help: str, *made_by: str, default: str = "") -> Any:
+    """A field of a command's options: the folder of a stage that is finished, any of `made_by`.
 
-    def _get_help_string(self, action: argparse.Action) -> str:
-        words = action.help or ""
-        silent = action.default in (None, False, argparse.SUPPRESS)
-        return words if silent else f"{words} (default: %(default)s)".strip()
-
-
-def parser(name: str, doc: str | None) -> argparse.ArgumentParser:
-    """Of the command `python -m sdxs.train.name`."""
-    return argparse.ArgumentParser(
-        prog=f"python -m sdxs.train.{name}",
-        description=(doc or "").splitlines()[0],
-        formatter_class=Help,
-    )
-
-
-def positive(text: str) -> int:
-    """An argparse type: an integer above zero."""
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is below 1")
-    return number
-
-
-def share(text: str) -> float:
-    """An argparse type: above 0, at most 1."""
-    if not 0 < (number := float(text)) <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is no share: above 0, at most 1")
-    return number
-
-
-def side(text: str) -> int:
-    """An argparse type: the side of a picture in pixels."""
-    if (number := int(text)) < 8 * FACTOR or number % FACTOR:
-        raise argparse.ArgumentTypeError(
-            f"{text} is not a multiple of {FACTOR} from {8 * FACTOR} on"
-        )
-    return number
-
-
-def options(name: str, doc: str | None, **defaults: Any) -> argparse.ArgumentParser:
-    """A parser with `--run` and with an option for each default that is in `COMMON`."""
-    ours = parser(name, doc)
-    ours.add_argument("--run", type=Path, default=Path("runs", name), metavar="FOLDER",
-                      help="where its state and its result go")  # fmt: skip
-    for option, default in defaults.items():
-        kind, words = COMMON[option]
-        ours.add_argument(f"--{option}", type=kind, default=default, help=words)
-    return ours
-
-
-COMMON: dict[str, tuple[Callable[[str], Any], str]] = {
-    "steps": (positive, "updates of the weights"),
-    "batch": (positive, "examples an update"),
-    "lr": (float, "learning rate at its highest"),
-    "pictures": (positive, "renders to learn from"),
-    "resolution": (side, "side of a picture in pixels"),
-    "seed": (int, "of all chance"),
-}
-
-
-def needs(
-    ours: argparse.ArgumentParser,
-    option: str,
-    *made_by: str,
-    default: str | None = None,
-    words: str,
-) -> None:
-    """Add an option for the folder of a stage that is finished, any of `made_by`.
-
-    default: a folder under `runs/`, or None where the option may be left out.
+    default: a folder under `runs/`, if not that of the first of them.
     """
-    ours.add_argument(
-        option, type=finished_by(*made_by), default=default and f"runs/{default}",
-        metavar="FOLDER", help=words,
-    )  # fmt: skip
+    folder = Path("runs", default or made_by[0])
+    return option(folder, help, type=finished_by(*made_by), metavar="FOLDER")
+
+
+def takes(help: str, *made_by: str) -> Any:
+    """Such a folder that may be left out."""
+    return option(None, help, type=finished_by(*made_by), metavar="FOLDER")
 
 
 def finished_by(*names: str) -> Callable[[str], Path]:
@@ -119,7 +54,8 @@ def finished_by(*names: str) -> Callable[[str], Path]:
             found = read(Path(text)).get("stage")
         except (OSError, ValueError):
             found = None
-        if found not in names and not (found == EXPORT and HELD.intersection(names)):
+        shipped = found == EXPORT and any(STAGES[name].shipped for name in names)
+        if found not in names and not shipped:
             raise argparse.ArgumentTypeError(
                 f"{text} is not what {' or '.join(names)} leaves behind"
                 + (f" but {found}" if found else "")
@@ -139,6 +75,32 @@ def read(run: Path) -> dict[str, Any]:
         return {"stage": EXPORT}
     result: dict[str, Any] = json.loads((run / RESULT).read_text(encoding="utf-8"))
     return result
+
+
+@contextmanager
+def trained(
+    options: TrainingOptions,
+    parts: Mapping[str, loop.Stateful],
+    step: loop.Step,
+    facts: Mapping[str, Any],
+    *,
+    flat: float = 0.0,
+    spent: float = 0.0,
+) -> Iterator[dict[str, Any]]:
+    """Do a stage's steps (`loop.run`); the body writes what came of them; then the result is left.
+
+    facts: recorded beside the options, in the place of those of the same name. spent: seconds that
+    its data took. Yields a dictionary for what the body measures.
+    """
+    settings = {**options.settings(), **facts}
+    seconds = loop.run(
+        options.run, parts, step, steps=options.steps, seed=options.seed, settings=settings,
+        title=options.name, save_seconds=options.save_seconds, flat=flat,
+    )  # fmt: skip
+    measured: dict[str, Any] = {}
+    yield measured
+    done = {"steps": options.steps, "seed": options.seed}
+    finish(options.run, options.name, spent + seconds, **measured, **settings, **done)
 
 
 def finish(run: Path, name: str, seconds: float, **facts: Any) -> None:
@@ -168,6 +130,20 @@ def hardware() -> dict[str, str]:
     else:
         name = f"{cpu_name()}, {torch.get_num_threads()} threads"
     return {"hardware": name, "torch": torch.__version__}
+
+
+def main(kind: type[Asked], train: Callable[[Asked], None]) -> Callable[..., None]:
+    """A command's `main`: read the options, train."""
+
+    def main(arguments: list[str] | None = None) -> None:
+        train(kind.read(arguments))
+
+    return main
+
+
+def run(name: str, arguments: list[str]) -> None:
+    """What `python -m sdxs.train.name` does with the arguments, in this process."""
+    importlib.import_module(f"sdxs.train.{name}").main(arguments)
 
 
 def command(main: Callable[[], None]) -> None:

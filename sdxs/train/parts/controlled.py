@@ -1,4 +1,4 @@
-"""U-Nets under a control, as the stages call them, and the two sizes of a control.
+"""U-Nets under a ControlNet, as the stages call them, and the two sizes of one.
 
 The full one copies the multi-step U-Net's encoder (ControlNet, arXiv 2302.05543, section 3.1); the
 slim one is what is left of it when block removal has taken the middle, every second block and the
@@ -17,29 +17,30 @@ from torch.nn import functional as F
 
 from sdxs.model.controls import build_control
 from sdxs.train.run import loop, stage
+from sdxs.train.run.machine import DEVICE
 
 COPIED = ("conv_in", "time_embedding", "down_blocks", "mid_block")
-EYES = (16, 32, 64, 96)  # channels of what makes a control picture 8 times smaller
+EMBEDDING = (16, 32, 64, 96)  # channels of what makes a control image 8 times smaller
 
 
-class Steered(nn.Module):
-    """A U-Net that a control steers by pictures (B, 3, H, W) in [0, 1].
+class Controlled(nn.Module):
+    """A U-Net that is given a control's residuals of control images (B, 3, H, W) in [0, 1].
 
-    Of a batch of 2 B, as guidance has it, the rows without text are not steered either: so guidance
+    Of a batch of 2 B, as guidance has it, the rows without text have none either: so guidance
     strengthens the control along with the text (arXiv 2302.05543, section 3.4).
     """
 
-    def __init__(self, unet: nn.Module, control: nn.Module, pictures: Tensor) -> None:
+    def __init__(self, unet: nn.Module, control: nn.Module, images: Tensor) -> None:
         super().__init__()
-        self.unet, self.control, self.pictures = unet, control, pictures
+        self.unet, self.control, self.images = unet, control, images
 
     def forward(
         self, x: Tensor, t: Tensor, context: Tensor, return_dict: bool = False
     ) -> tuple[Tensor]:
-        count = len(self.pictures)
+        count = len(self.images)
         down, middle = self.control(
             x[:count], t[:count] if t.ndim else t, encoder_hidden_states=context[:count],
-            controlnet_cond=self.pictures, return_dict=False,
+            controlnet_cond=self.images, return_dict=False,
         )  # fmt: skip
         plain = len(x) - count
         down = [F.pad(part, (0, 0, 0, 0, 0, 0, 0, plain)) for part in down]
@@ -51,14 +52,14 @@ class Steered(nn.Module):
         return (v,)
 
 
-def built(unet: UNet2DConditionModel, **others: Any) -> ControlNetModel:
+def build_for(unet: UNet2DConditionModel, **others: Any) -> ControlNetModel:
     """A control of a U-Net's shapes; `others` are settings that differ."""
     same = (
         "in_channels", "down_block_types", "mid_block_type", "block_out_channels",
         "layers_per_block", "cross_attention_dim", "attention_head_dim", "norm_num_groups",
     )  # fmt: skip
     config = {name: unet.config[name] for name in same}
-    return build_control({**config, "conditioning_embedding_out_channels": EYES, **others})
+    return build_control({**config, "conditioning_embedding_out_channels": EMBEDDING, **others})
 
 
 def read_control(run: Path) -> ControlNetModel:
@@ -79,8 +80,8 @@ def kind_of(run: Path, unet: nn.Module) -> str:
 
 
 def full_control(unet: UNet2DConditionModel) -> ControlNetModel:
-    """A control that begins as the U-Net's own encoder and steers nothing yet."""
-    control = built(unet)
+    """A control that begins as the U-Net's own encoder; its residuals are zero as yet."""
+    control = build_for(unet)
     for name in COPIED:
         part = getattr(control, name)
         if part is not None:
@@ -91,7 +92,7 @@ def full_control(unet: UNet2DConditionModel) -> ControlNetModel:
 def slim_control(unet: UNet2DConditionModel, full: ControlNetModel) -> ControlNetModel:
     """A control for the tiny U-Net with the blocks of the full one that are left."""
     stages = len(unet.config["block_out_channels"])
-    slim = built(unet, down_block_types=("DownBlock2D",) * stages, mid_block_type=None)
+    slim = build_for(unet, down_block_types=("DownBlock2D",) * stages, mid_block_type=None)
     given, layers = full.state_dict(), full.config["layers_per_block"]
     middle = "controlnet_mid_block"  # at the end of a stage that is removed, or of the last one
     removed = full.config["mid_block_type"] is not None
@@ -110,7 +111,7 @@ def slim_control(unet: UNet2DConditionModel, full: ControlNetModel) -> ControlNe
     return slim
 
 
-def shown(pictures: Tensor) -> Tensor:
-    """Control pictures (B, H, W) in 0..255 as a control reads them: (B, 3, H, W) in [0, 1]."""
-    unit: Tensor = (pictures.float() / 255)[:, None].expand(-1, 3, -1, -1)
-    return unit.contiguous(memory_format=torch.channels_last)
+def control_input(images: Tensor) -> Tensor:
+    """Control images (B, H, W) in 0..255 as a control reads them: (B, 3, H, W) in [0, 1]."""
+    unit: Tensor = (images.float() / 255)[:, None].expand(-1, 3, -1, -1)
+    return unit.contiguous(memory_format=torch.channels_last).to(DEVICE)

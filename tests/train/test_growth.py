@@ -5,7 +5,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch.nn import functional as F
 
-from sdxs.train.parts.grown import grow
+from sdxs.train.parts.growth import grow
 from sdxs.train.parts.models import PRESETS, build_large_unet, build_unet
 from sdxs.train.run.loop import TrainingError
 from sdxs.train.teacher import begin_with

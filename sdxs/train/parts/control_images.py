@@ -1,4 +1,4 @@
-"""Control pictures of latents, made once for a stage and cached: what its control is to follow.
+"""Control images of latents, made once for a stage and cached: what its control is to follow.
 
 The paper extracts them from pictures of the multi-step model; here they come of whatever the
 latents show when decoded, with all the decoder's flaws, as they will at work.
@@ -30,20 +30,20 @@ from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast, placed
 
 Bytes = NDArray[np.uint8]
-Draw = Callable[[Bytes, random.Random], Bytes]  # picture (H, W, 3) -> control picture (H, W)
+Extract = Callable[[Bytes, random.Random], Bytes]  # picture (H, W, 3) -> control image (H, W)
 CHUNK = 64
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """Control pictures (N, H, W) uint8; which depth network saw them, "" for none; the seconds."""
+class ControlImages:
+    """Control images (N, H, W) uint8; the depth network that saw them, "" for none; the seconds."""
 
-    pictures: Tensor
+    images: Tensor
     by: str
     seconds: float
 
 
-def sight(control: str, depth: Path | None, *others: Path) -> DepthSight | None:
+def depth_network(control: str, depth: Path | None, *others: Path) -> DepthSight | None:
     """What sees depth for a control, None for one that is not about depth.
 
     depth: the folder of a finished `sdxs.train.depth`. others: finished controls that must have
@@ -56,7 +56,7 @@ def sight(control: str, depth: Path | None, *others: Path) -> DepthSight | None:
             f"a {control} control needs --depth, what sdxs.train.depth leaves behind"
         )
     if stage.read(depth)["kind"] != "network":
-        raise loop.TrainingError(f"{depth} is a judge, which makes no control pictures")
+        raise loop.TrainingError(f"{depth} is a judge, which makes no control images")
     found = load_depth(depth / "depth", DEVICE)
     for other in others:
         if stage.read(other)["drawn_by"] != loop.fingerprint(found.network):
@@ -64,8 +64,8 @@ def sight(control: str, depth: Path | None, *others: Path) -> DepthSight | None:
     return found
 
 
-def draw(control: str, sees_depth: DepthSight | None = None) -> Draw:
-    """How a control's pictures are made of pictures."""
+def extractor(control: str, sees_depth: DepthSight | None = None) -> Extract:
+    """How a control's images are made of pictures."""
     if control == "sketch":
         return sketch
     row = CONDITIONS[control]
@@ -83,15 +83,18 @@ def draw(control: str, sees_depth: DepthSight | None = None) -> Draw:
 
 
 @torch.no_grad()
-def control_pictures(
+def control_images(
     folder: Path,
     control: str,
     latents: Tensor,
     vae: AutoencoderTiny,
     seed: int,
     sees_depth: DepthSight | None = None,
-) -> Drawn:
-    """Of latents (N, 4, h, w), made now or read from `folder`. sees_depth: what `sight` found."""
+) -> ControlImages:
+    """Of latents (N, 4, h, w), made now or read from `folder`.
+
+    sees_depth: what `depth_network` found.
+    """
     by = loop.fingerprint(sees_depth.network) if sees_depth else ""
     file, note = folder / "controls.safetensors", folder / "controls.json"
     about = {
@@ -104,8 +107,8 @@ def control_pictures(
     }
     known = json.loads(note.read_text()) if file.exists() and note.exists() else {}
     if about.items() <= known.items():
-        return Drawn(load_file(file)["pictures"], by, known["seconds"])
-    make = draw(control, sees_depth)
+        return ControlImages(load_file(file)["pictures"], by, known["seconds"])
+    make = extractor(control, sees_depth)
     folder.mkdir(parents=True, exist_ok=True)
     note.unlink(missing_ok=True)
     began = time.monotonic()
@@ -123,4 +126,4 @@ def control_pictures(
     with loop.replacing(note) as part:  # last: it says that the file is whole
         seconds = time.monotonic() - began
         part.write_text(json.dumps({**about, "seconds": round(seconds, 1)}))
-    return Drawn(out, by, seconds)
+    return ControlImages(out, by, seconds)

@@ -12,7 +12,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import nn
 
-from sdxs.train.blocks import source
+from sdxs.train.parts.block_removal import source
 
 # The lowest of the tiny one's up blocks knows its input as a skip connection alone, so there a new
 # resnet comes first, which lets the skip through; elsewhere it comes second.

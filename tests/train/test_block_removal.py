@@ -5,7 +5,7 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from sdxs.bench.architectures import UNETS
-from sdxs.train.blocks import FEATURES, feature_loss, removed, source
+from sdxs.train.parts.block_removal import FEATURES, feature_loss, removed, source
 from sdxs.train.parts.features import Tap
 from sdxs.train.parts.models import PRESETS, build_large_unet, build_unet
 

@@ -1,0 +1,64 @@
+"""Autoencoders at work in the stages: read, asked for latents, measured."""
+
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderTiny
+from torch import Tensor
+
+from sdxs.storybook.world.artists import ARTISTS, Artist, redraw
+from sdxs.storybook.world.render import render
+from sdxs.storybook.world.scenes import HELD_OUT_SEED, sample_scenes
+from sdxs.train.parts.renders import to_unit
+from sdxs.train.run.machine import DEVICE, fast
+
+
+def read_autoencoder(folder: Path) -> AutoencoderTiny:
+    """What a stage, or a checkpoint, holds; frozen."""
+    vae: AutoencoderTiny = AutoencoderTiny.from_pretrained(folder / "vae")
+    return vae.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def encoded(vae: AutoencoderTiny, pictures: Tensor) -> Tensor:
+    """uint8 pictures (N, 3, R, R) to latents (N, 4, R / 8, R / 8) float32."""
+    parts = []
+    for some in pictures.split(32):
+        with fast():
+            z = vae.encoder(to_unit(some).to(DEVICE, memory_format=torch.channels_last))
+        parts.append(z.float().cpu().contiguous())
+    return torch.cat(parts)
+
+
+def fidelity(vae: AutoencoderTiny, resolution: int, artists: bool) -> dict[str, float]:
+    """How well pictures come back, in dB: renders, the things in them, and each artist's."""
+    whole, boxed = box_psnr(vae, resolution)
+    found = {"psnr": whole, "psnr_in_boxes": boxed}
+    if artists:
+        for name, artist in ARTISTS.items():
+            found[f"psnr_{name}"] = box_psnr(vae, resolution, artist=artist)[0]
+    return {name: round(value, 2) for name, value in found.items()}
+
+
+@torch.no_grad()
+def box_psnr(
+    vae: AutoencoderTiny, resolution: int, count: int = 256, artist: Artist | None = None
+) -> tuple[float, float]:
+    """PSNR in dB on held-out renders, or an artist's: whole pictures, and in the things' boxes."""
+    scenes = sample_scenes(count, HELD_OUT_SEED, unseen="any")
+    errors, inside = [], []
+    for i in range(0, count, 32):
+        batch = render(scenes[i : i + 32], resolution, vae.device)
+        picture = batch.picture if artist is None else redraw(batch, artist)
+        ours = vae.decode(vae.encode(picture).latents).sample.clamp(-1, 1)
+        error = ((ours - picture) / 2).square().mean(1)  # (B, R, R)
+        for j, scene in enumerate(scenes[i : i + 32]):
+            errors.append(error[j].flatten())
+            for t in scene.things:
+                x0, x1 = (t.x - t.height / 2) * resolution, (t.x + t.height / 2) * resolution
+                y0, y1 = (t.y - t.height) * resolution, t.y * resolution
+                inside.append(
+                    error[j, max(0, int(y0)) : int(y1), max(0, int(x0)) : int(x1)].flatten()
+                )
+    whole, boxed = (-10 * torch.cat(parts).mean().log10() for parts in (errors, inside))
+    return whole.item(), boxed.item()

@@ -1,0 +1,183 @@
+"""One step of score distillation, whatever the student is: a U-Net, a LoRA, a control.
+
+The online model has its turns, then the student has one: its pictures are pulled by the scores
+(`segmented`) and by every term of a list, feature matching before all. What the student is and what
+it paints from is the business of the stages.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sdxs.train.parts.features import Encode
+from sdxs.train.parts.learner import Learner
+from sdxs.train.parts.losses import feature_matching
+from sdxs.train.parts.pairs import Pairs
+from sdxs.train.parts.segmented import ALPHA, KAPPA, Balance, Bind, Scores, eased, plainly
+from sdxs.train.parts.solver import Model, one_step
+from sdxs.train.run import loop
+from sdxs.train.run.machine import DEVICE, fast, short_attention
+from sdxs.train.run.options import TrainingOptions, option, positive
+
+
+class DistillationOptions(TrainingOptions, batch=32):
+    """What every stage of score distillation is asked."""
+
+    online_steps: int = option(2, "updates of the online model before each", type=positive)
+    online_first: int = option(
+        80, "updates of the online model alone, before the first with scores", type=positive
+    )
+    online_lr: float = option(3e-4, "learning rate of the online model")
+
+    def check(self, warmup: int = 0) -> None:
+        """warmup: steps before the scores. Raises TrainingError where none are left for them."""
+        if warmup < self.steps <= warmup + self.online_first:
+            first, are = "the first", "are "
+            if warmup:
+                first, are = f"{warmup} are feature matching's, the next", ""
+            raise loop.TrainingError(
+                f"{self.steps} steps are not enough: {first} {self.online_first} {are}the online "
+                "model's alone"
+            )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a student paints from, on the device.
+
+    student: its U-Net, under this batch's control if it has one. noise: (B, 4, h, w). context:
+    embeddings (B, L, D). target: latents (N, 4, h, w) that the first N rows should give. bind: what
+    the score models see of the batch beside the words.
+    """
+
+    student: nn.Module
+    noise: Tensor
+    context: Tensor
+    target: Tensor
+    bind: Bind = plainly
+
+
+Draw = Callable[[torch.Generator], Batch]
+
+
+def drawn(student: nn.Module, model: Model, data: Pairs, paired: int, fresh: int) -> Draw:
+    """Batches of a U-Net that sees nothing but words: rows of pairs, then rows of no pair."""
+
+    def draw(generator: torch.Generator) -> Batch:
+        noise, target, texts = data.batch(paired, generator)
+        more, others = data.fresh(fresh, generator)
+        noise, target = torch.cat((noise, more)).to(DEVICE), target.to(DEVICE)
+        return Batch(student, noise, model.embed([*texts, *others]), target)
+
+    return draw
+
+
+@dataclass(frozen=True)
+class Term:
+    """A loss beside the scores.
+
+    pull: of the student's pictures x0 (B, 4, h, w) the loss's gradient, and its value, which is
+    logged. strength: the gradient's norm by that of the scores, at first and at last.
+    """
+
+    name: str
+    pull: Callable[[Tensor, Batch], tuple[Tensor, float]]
+    strength: tuple[float, float]
+
+
+def matching(encode: Encode, strength: tuple[float, float] = KAPPA) -> Term:
+    """Feature matching (eq. 10) of the rows that have a target."""
+
+    def pull(x0: Tensor, batch: Batch) -> tuple[Tensor, float]:
+        leaf, count = x0.detach().requires_grad_(), len(batch.target)
+        with fast():
+            loss = feature_matching(encode, leaf[:count], batch.target, batch.context[:count])
+        with short_attention():
+            (gradient,) = torch.autograd.grad(loss, leaf)
+        return gradient, loss.item()
+
+    return Term("matching", pull, strength)
+
+
+@dataclass
+class Distillation:
+    """The steps of a stage, resumable by its `parts`.
+
+    draw: a batch of the student's; draw_online: one for the online model to follow. terms: the
+    first of them alone makes the warm-up, the first `warmup` steps. counted_from: the step from
+    which on the student's learning rate runs. below: share of T above which the offline model knows
+    nothing. fixed: hold alpha and all strengths. watch: what to log of the student's pictures.
+    """
+
+    options: DistillationOptions
+    scores: Scores
+    learner: Learner
+    terms: Sequence[Term]
+    draw: Draw
+    draw_online: Draw
+    warmup: int = 0
+    counted_from: int = 0
+    below: float = 1.0
+    fixed: bool = False
+    watch: Callable[[Tensor], Mapping[str, float]] = lambda x0: {}
+    balance: Balance = field(default_factory=Balance)
+
+    @property
+    def parts(self) -> dict[str, loop.Stateful]:
+        """What has state, the student included."""
+        return {**self.learner.parts, "balance": self.balance, **self.scores.learner.parts}
+
+    def step(self, index: int, generator: torch.Generator) -> dict[str, float]:
+        """One step of the loop; what it logs."""
+        logged = {}
+        if index >= self.warmup:
+            alone = index < self.warmup + self.options.online_first
+            for _ in range(1 if alone else self.options.online_steps):
+                logged["online"] = self.follow(index, generator)
+            if alone:
+                return logged
+        batch = self.draw(generator)
+        ours = one_step(batch.student, batch.noise, batch.context)
+        x0 = ours.detach()
+        pulls = {}
+        for term in self.terms if index >= self.warmup else self.terms[:1]:
+            pulls[term.name], logged[term.name] = term.pull(x0, batch)
+        if index < self.warmup:
+            (pull,) = pulls.values()
+        else:
+            pull = self.balanced(index, x0, batch, pulls, generator)
+        done, whole = index - self.counted_from, self.options.steps - self.counted_from
+        self.learner.update(ours, loop.trapezoid(done, whole, warmup=50), pull)
+        mse = F.mse_loss(x0[: len(batch.target)], batch.target).item()
+        return {**logged, "mse": mse, **self.watch(x0)}
+
+    def follow(self, index: int, generator: torch.Generator) -> float:
+        """One turn of the online model; its loss."""
+        batch = self.draw_online(generator)
+        with torch.no_grad():
+            x0 = one_step(batch.student, batch.noise, batch.context)
+        factor = min(1.0, (index - self.warmup + 1) / 50)
+        return self.scores.follow(x0, batch.context, factor, generator, batch.bind)
+
+    def balanced(
+        self, index: int, x0: Tensor, batch: Batch, pulls: Mapping[str, Tensor],
+        generator: torch.Generator,
+    ) -> Tensor:  # fmt: skip
+        """Eq. 11: the scores' pull and every term's, each as strong as it should be by now."""
+        first = self.warmup + self.options.online_first
+        done, whole = index - first, self.options.steps - first
+
+        def by_now(ends: tuple[float, float]) -> float:
+            return ends[0] if self.fixed else eased(done, whole, ends)
+
+        alpha = min(by_now(ALPHA), self.below)
+        pull = self.scores.pull(x0, batch.context, alpha, generator, batch.bind) / x0.numel()
+        norms = {name: other.norm() for name, other in pulls.items()}
+        self.balance.update({"scores": pull.norm(), **norms})
+        for term in self.terms:
+            strength = by_now(term.strength) * self.balance.ratio("scores", term.name)
+            pull = pull + strength * pulls[term.name]  # lambda_FM, of feature matching
+        return pull
