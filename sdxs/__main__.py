@@ -1,7 +1,8 @@
-"""The command line: `python -m sdxs "a red house" --seed 7 --output red.png`.
+"""The command line: `sdxs "a red house" --seed 7 --output red.png`, or `python -m sdxs`.
 
-Reads options, writes files, says what went wrong in one line. Knows nothing of how a picture comes
-about. Exit status 2 for a user's mistake.
+Reads options, writes files, says what went wrong in one line. What can be asked of a picture is the
+table of `page.options`; the options here are about the way to it. Knows nothing of how a picture
+comes about. Exit status 2 for a user's mistake.
 """
 
 import argparse
@@ -19,16 +20,17 @@ from PIL.Image import Image
 from sdxs.arguments import LARGEST_BATCH
 from sdxs.conditions import CONDITIONS
 from sdxs.errors import InputError, SDXSError
-from sdxs.picture import SUFFIXES, encode, read_picture
+from sdxs.page import options as table
+from sdxs.picture import SUFFIXES, encode, facts, read_picture
 
-OPTIONS = {option.flag: option for row in CONDITIONS.values() for option in row.options}
-READY = "ready"  # no condition: the picture is a control picture already
+OF_CONDITIONS = {option.flag: option for row in CONDITIONS.values() for option in row.options}
+READY = "ready"  # no condition: the picture is a control image already
 EXAMPLES = """examples:
-  python -m sdxs "a red house to the left of a green tree at sunset" --seed 7 --output red.png
-  python -m sdxs "a purple star at night" --count 4 --output star.jpg     star-0.jpg to star-3.jpg
-  python -m sdxs "a lighthouse in a storm" --checkpoint IDKiro/sdxs-512-dreamshaper
-  python -m sdxs "a cat" --checkpoint IDKiro/sdxs-512-dreamshaper --style anime \\
-                 --control sketch --control-image drawing.png
+  %(prog)s "a red house to the left of a green tree at sunset" --seed 7 --output red.png
+  %(prog)s "a purple star at night" --count 4 --output star.jpg     star-0.jpg to star-3.jpg
+  %(prog)s "a lighthouse in a storm" --checkpoint IDKiro/sdxs-512-dreamshaper
+  %(prog)s "a cat" --checkpoint IDKiro/sdxs-512-dreamshaper --style anime \\
+       --control sketch --control-image drawing.png
 """
 
 
@@ -36,8 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Paint what the arguments say and give the exit status."""
     options = parser().parse_args(arguments)
     try:
-        files = output_files(options.output, options.seed, options.count)
-        paint(options, files, *condition(options, files))
+        given = asked(options)
+        files = output_files(options.output, given["seed"], options.count)
+        paint(options, given, files, *condition(options, given, files))
     except SDXSError as error:
         return fail(str(error))
     except KeyboardInterrupt:
@@ -45,21 +48,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def paint(options: argparse.Namespace, files: list[Path], kind: str, how: dict[str, Any]) -> None:
+def asked(options: argparse.Namespace) -> dict[str, Any]:
+    """What is asked of the picture, {field of the table: value}. Raises InputError."""
+    given: dict[str, Any] = {}
+    for row in table.commanded():
+        value = getattr(options, row.field)
+        if isinstance(row.widget, table.Picture) and value:
+            value = read_picture(value)
+        elif row.check and value is not None:
+            value = row.check(row.flag, value)
+        if value is not None:
+            given[row.field] = value
+    return {"seed": 0} | given
+
+
+def paint(
+    options: argparse.Namespace,
+    given: dict[str, Any],
+    files: list[Path],
+    kind: str,
+    how: dict[str, Any],
+) -> None:
     """Load the model, make the pictures, write the files.
 
-    kind, how: the condition that makes the control picture, and its options.
+    kind, how: the condition that makes the control image, and its options.
     """
-    if options.style_scale != 1 and not options.style:
-        raise InputError("--style is missing: name the style that --style-scale is about")
+    given = needed(given)
     from sdxs.pipeline import SDXS  # seconds of torch: only once the rest is known to be right
 
-    drawing = read_picture(options.control_image) if options.control_image else None
-    seeds = list(range(options.seed, options.seed + options.count))
+    seeds = list(range(given["seed"], given["seed"] + options.count))
     model = SDXS.load(
         options.checkpoint,
-        styles=options.style,
-        controls=options.control,
+        styles=given.get("style"),
+        controls=given.get("control"),
         safety=False if options.no_safety else "auto",
         device=options.device,
         dtype=options.dtype,
@@ -69,58 +90,52 @@ def paint(options: argparse.Namespace, files: list[Path], kind: str, how: dict[s
         tell(f"chosen because {model.source.reason}")
         if model.source.hint:
             tell(f"for the real model: --checkpoint {model.source.hint.split('=')[-1]}")
-    if drawing:
-        tell(f"control picture: {CONDITIONS[kind].title if kind != READY else 'as it is'}")
-    if drawing and kind != READY:
-        drawing = model.condition(kind, drawing, size=options.size, **how)
-        if options.save_control:
-            write(options.save_control, drawing)
+    if "drawing" in given:
+        tell(f"control image: {CONDITIONS[kind].title if kind != READY else 'as it is'}")
+        if kind != READY:
+            image = model.condition(kind, given["drawing"], size=given.get("size"), **how)
+            given = {**given, "drawing": image, "condition": kind}
+            if options.save_control:
+                write(options.save_control, image)
+    told = {**table.keywords(given), "seed": seeds}
     start = time.perf_counter()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        pictures = model(
-            [options.prompt] * options.count,
-            seed=seeds,
-            size=options.size,
-            decoder=options.decoder,
-            style=options.style,
-            style_scale=options.style_scale,
-            control=options.control,
-            control_image=drawing,
-            control_scale=options.control_scale,
-        )
+        pictures = model([given["prompt"]] * options.count, **told)
     took = time.perf_counter() - start
     for warning in caught:
         tell(f"warning: {warning.message}")
-    facts = {"prompt": options.prompt, "checkpoint": model.checkpoint, "software": "sdxs"}
-    if options.style:
-        facts |= {"style": options.style, "style_scale": options.style_scale}
     for file, seed, picture in zip(files, seeds, pictures, strict=True):
-        write(file, picture, {**facts, "seed": seed})
+        told = {**told, "seed": seed, "condition": given.get("condition")}
+        info = facts(prompt=given["prompt"], checkpoint=model.checkpoint, **told)
+        write(file, picture, info)
         print(f"{file}  {picture.width} x {picture.height}  seed {seed}")
     tell(f"{took:.2f} s")
 
 
-def condition(options: argparse.Namespace, files: list[Path]) -> tuple[str, dict[str, Any]]:
-    """How the control picture is made, and with which options. Raises InputError.
+def condition(
+    options: argparse.Namespace, given: dict[str, Any], files: list[Path]
+) -> tuple[str, dict[str, Any]]:
+    """How the control image is made, and with which options. Raises InputError.
 
     files: that will be written.
     """
-    name = Path(str(options.control or "").partition("@")[0]).name
+    control = given.get("control", "")
+    name = Path(control.partition("@")[0]).name
     own = re.split(r"[^a-z]", name.lower())[-1]  # sdxs-512-sketch
     kind = options.condition or (own if own in CONDITIONS else READY)
-    given = {
+    how = {
         flag: value
-        for flag in OPTIONS
+        for flag in OF_CONDITIONS
         if (value := getattr(options, flag.replace("-", "_"))) is not None
     }
-    asked = given or options.condition or options.save_control or options.control_scale != 1
-    if asked and not options.control:
+    strong = given.get("strength", 1) != 1
+    if (how or options.condition or options.save_control or strong) and not control:
         raise InputError("--control is missing: name the control that is to follow the picture")
-    if options.control_image and not options.condition and own not in CONDITIONS:
+    if "drawing" in given and not options.condition and own not in CONDITIONS:
         raise InputError(
-            f"--control {options.control}: the name does not say what it follows, so add "
-            f"--condition: {', '.join(CONDITIONS)}, or {READY} for a control picture as it is"
+            f"--control {control}: the name does not say what it follows, so add "
+            f"--condition: {', '.join(CONDITIONS)}, or {READY} for a control image as it is"
         )
     if options.save_control:
         if kind == READY:
@@ -129,22 +144,41 @@ def condition(options: argparse.Namespace, files: list[Path]) -> tuple[str, dict
         if options.save_control.absolute() in [file.absolute() for file in files]:
             raise InputError("--save-control and --output name the same file: choose another")
     known = CONDITIONS[kind].options if kind != READY else ()
-    for flag in given:
-        if OPTIONS[flag] not in known:
+    for flag in how:
+        if OF_CONDITIONS[flag] not in known:
             raise InputError(f"--{flag} says nothing to --condition {kind}")
-    return kind, {OPTIONS[flag].name: value for flag, value in given.items()}
+    return kind, {OF_CONDITIONS[flag].name: value for flag, value in how.items()}
+
+
+def needed(given: dict[str, Any]) -> dict[str, Any]:
+    """What is asked without what says nothing by itself. Raises InputError where it was meant."""
+    rows = {row.field: row for row in table.OPTIONS}
+    vain = [name for name in given if rows[name].needs and rows[name].needs not in given]
+    for row in map(rows.__getitem__, vain):
+        if given[row.field] != row.start:
+            raise InputError(
+                f"{rows[row.needs].flag} is missing: {row.flag} says nothing without it"
+            )
+    return {name: value for name, value in given.items() if name not in vain}
 
 
 def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
-        prog="python -m sdxs",
+        prog="python -m sdxs" if Path(sys.argv[0]).name == "__main__.py" else None,
         description="Paint a picture from a prompt, in one step.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = options.add_argument
-    add("prompt", help="what to paint, in quotes")
-    add("--seed", type=int, default=0, metavar="N", help="0 to 2**63 - 1 (default: %(default)s)")
+    for row in table.commanded():
+        add(row.flag, **shape(row))
+    add("--condition", choices=(*CONDITIONS, READY),
+        help=f"how the control image is made of it; {READY}: it is one, take it as it is "
+        "(default: as the control's name says)")  # fmt: skip
+    for flag, option in OF_CONDITIONS.items():
+        kind = {"choices": option.choices} if option.choices else {"type": float, "metavar": "X"}
+        add(f"--{flag}", help=option.help, **kind)
+    add("--save-control", type=Path, metavar="FILE", help="where to write the control image")
     add("--output", type=Path, default=Path("picture.png"), metavar="FILE",
         help=f"{', '.join(SUFFIXES)} (default: %(default)s)")  # fmt: skip
     add("--count", type=int, default=1, metavar="N",
@@ -152,41 +186,27 @@ def parser() -> argparse.ArgumentParser:
     add("--checkpoint", default="auto", metavar="NAME",
         help="a name under weights/ (storybook), a folder, or a Hugging Face id; default: "
         "SDXS_CHECKPOINT, else the best one already on this machine")  # fmt: skip
-    add("--size", type=pixels, metavar="SIDE or WxH", help="in pixels (default: the checkpoint's)")
-    add("--decoder", choices=("tiny", "large"), default="tiny", help="default: %(default)s")
-    add("--style", metavar="NAME",
-        help="a LoRA: a name known for the checkpoint, a file, a folder, "
-        "or a Hugging Face id")  # fmt: skip
-    add("--style-scale", type=float, default=1.0, metavar="X", help="0 to 2 (default: %(default)s)")
-    add("--control", metavar="NAME",
-        help="a ControlNet: a name known for the checkpoint, a folder, "
-        "or a Hugging Face id")  # fmt: skip
-    add("--control-image", type=Path, metavar="FILE",
-        help="a drawing or a photo to follow: PNG, JPEG or WebP")  # fmt: skip
-    add("--condition", choices=(*CONDITIONS, READY),
-        help=f"how the control picture is made of it; {READY}: it is one, take it as it is "
-        "(default: as the control's name says)")  # fmt: skip
-    for flag, option in OPTIONS.items():
-        kind = {"choices": option.choices} if option.choices else {"type": float, "metavar": "X"}
-        add(f"--{flag}", help=option.help, **kind)
-    add("--save-control", type=Path, metavar="FILE", help="where to write the control picture")
-    add("--control-scale", type=float, default=1.0, metavar="X",
-        help="0 to 2 (default: %(default)s)")  # fmt: skip
     add("--no-safety", action="store_true", help="keep pictures as they come, unchecked")
     add("--device", default="auto", help="cuda, mps or cpu (default: the best there is)")
     add("--dtype", default="auto", help="float32, float16 or bfloat16 (default: the device's best)")
     return options
 
 
-def pixels(text: str) -> Any:
-    """512 or 512x768."""
-    try:
-        sides = [int(side) for side in text.lower().split("x")]
-    except ValueError:
-        sides = []
-    if len(sides) not in (1, 2):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size: use 512 or 512x768")
-    return sides[0] if len(sides) == 1 else (sides[0], sides[1])
+def shape(row: table.Option) -> dict[str, Any]:
+    """How argparse reads an option of the table; what it means is the row's to check."""
+    said: dict[str, Any] = {"help": row.help}
+    if row.start is not None:
+        said["help"] += f" (default: {row.start})"
+    if row.keyword:
+        said["dest"] = row.field
+    match row.widget:
+        case table.Switch():
+            return {**said, "action": "store_true", "default": None}
+        case table.Choice(known=known) if known:
+            return {**said, "choices": known}
+        case table.Picture():
+            return {**said, "type": Path, "metavar": row.metavar}
+    return {**said, "metavar": row.metavar or None}
 
 
 def output_files(output: Path, seed: int, count: int) -> list[Path]:

@@ -1,150 +1,16 @@
-// A canvas to draw on: pen, eraser, undo, pictures opened onto it, a camera.
+// A canvas to draw on: its tools, the hand and the keyboard, pictures opened onto it, a camera.
 //
-// Ink on white paper, as pixels: what is on the canvas is what counts, wherever it came from. Knows
-// nothing of models, servers or the framework. `connect(element, listener)` brings canvas.html to
-// life; `listener` has `follow(snapshot)`, told once how to get the drawing as a data URL, `drew()`,
-// told of every change, and `say(text, kind)` for what a visitor should read.
+// What is on it is `drawing.js`'s business, which comes first. Knows nothing of models, servers or
+// the framework. `connect(element, listener)` brings canvas.html to life; `listener` has
+// `follow(snapshot)`, told once how to get the drawing as a data URL, `drew()`, told of every change,
+// and `say(text, kind)` for what a visitor should read.
 
 window.sdxsCanvas = (() => {
-  const PAPER = "#ffffff";
-  const INK = "#101010";
-  const BRUSHES = { thin: 5, middle: 10, thick: 18 }; // widths for a canvas of 512 pixels
-  const MEMORY = 64 * 2 ** 20; // bytes of drawings kept to go back to
+  const { drawing, lineWidth, onCanvas } = window.sdxsDrawing;
   const LARGEST_FILE = 50e6; // bytes
   const LARGEST_AREA = 64e6; // pixels
   const KINDS = ["image/png", "image/jpeg", "image/webp"];
   const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-
-  // Drawings to go back to and forward again, the oldest forgotten beyond `most`.
-  function history(most) {
-    const past = [];
-    const future = [];
-    const step = (from, to, now) => {
-      if (!from.length) return null;
-      to.push(now);
-      return from.pop();
-    };
-    return {
-      keep(drawing) {
-        past.push(drawing);
-        if (past.length > most) past.shift();
-        future.length = 0;
-      },
-      undo: (now) => step(past, future, now),
-      redo: (now) => step(future, past, now),
-      get past() { return past.length; },
-      get future() { return future.length; },
-    };
-  }
-
-  const memorable = (width, height) => Math.max(8, Math.min(50, Math.floor(MEMORY / (4 * width * height))));
-
-  // How wide a line is, in canvas pixels. A pen's pressure counts; a mouse reports a half always.
-  function lineWidth(brush, { pointerType, pressure }, width) {
-    const pressed = pointerType === "pen" && pressure > 0 ? 0.35 + 1.3 * pressure : 1;
-    return (BRUSHES[brush] * pressed * width) / 512;
-  }
-
-  // Where an event of the window lies on the canvas; `box` is where the window shows the canvas.
-  const onCanvas = ({ clientX, clientY }, box, { width, height }) => ({
-    x: ((clientX - box.left) * width) / box.width,
-    y: ((clientY - box.top) * height) / box.height,
-  });
-
-  // The rectangle [x, y, width, height] in which a picture lies whole, or which it covers.
-  function placed(picture, { width, height }, cover) {
-    const scales = [width / picture.width, height / picture.height];
-    const scale = cover ? Math.max(...scales) : Math.min(...scales);
-    const size = [picture.width * scale, picture.height * scale];
-    return [(width - size[0]) / 2, (height - size[1]) / 2, ...size];
-  }
-
-  // A line that grows point by point and runs through each of them. The eraser is twice as wide as a
-  // pen, so that it takes a line's soft edges along.
-  function stroke(context, tool, start, width) {
-    let last = start;
-    context.lineCap = context.lineJoin = "round";
-    context.strokeStyle = tool === "eraser" ? PAPER : INK;
-    const move = (point, wide) => {
-      context.lineWidth = tool === "eraser" ? 2 * wide : wide;
-      context.beginPath();
-      context.moveTo(last.x, last.y);
-      context.lineTo(point.x, point.y);
-      context.stroke();
-      last = point;
-    };
-    move(start, width); // a dot
-    return { move };
-  }
-
-  // What a canvas holds, and how it is changed; `changed` is called after each change.
-  function drawing(canvas, changed) {
-    const context = canvas.getContext("2d", { willReadFrequently: true });
-    const { width, height } = canvas;
-    const kept = history(memorable(width, height));
-    let photo = false; // something of many colours lies on the canvas
-    let line = null; // the stroke in the making
-
-    const now = () => ({ pixels: context.getImageData(0, 0, width, height), photo });
-    const paper = () => {
-      context.fillStyle = PAPER;
-      context.fillRect(0, 0, width, height);
-      photo = false;
-    };
-    const back = (step) => {
-      lift();
-      const then = step(now());
-      if (!then) return;
-      context.putImageData(then.pixels, 0, 0);
-      photo = then.photo;
-      changed();
-    };
-    const keep = () => kept.keep(now());
-
-    function press(tool, point, wide) {
-      lift();
-      keep();
-      line = stroke(context, tool, point, wide);
-      changed();
-    }
-    function drag(point, wide) {
-      line?.move(point, wide);
-    }
-    function lift() {
-      if (!line) return;
-      line = null;
-      changed();
-    }
-
-    paper();
-    return {
-      press, drag, lift, keep, changed,
-      get drawn() { return line !== null; },
-      get past() { return kept.past; },
-      get future() { return kept.future; },
-      undo: () => back(kept.undo),
-      redo: () => back(kept.redo),
-      clear() {
-        lift();
-        keep();
-        paper();
-        changed();
-      },
-      // A picture takes the place of the drawing. mirror: as in a looking glass.
-      show(picture, { cover = false, mirror = false } = {}) {
-        lift();
-        paper();
-        context.save();
-        if (mirror) context.setTransform(-1, 0, 0, 1, width, 0);
-        context.drawImage(picture, ...placed(picture, canvas, cover));
-        context.restore();
-        photo = true;
-        changed();
-      },
-      // Lines keep every pixel; photos would be far too large that way.
-      snapshot: () => (photo ? canvas.toDataURL("image/jpeg", 0.92) : canvas.toDataURL("image/png")),
-    };
-  }
 
   // Brings canvas.html to life.
   function connect(element, listener) {
@@ -394,5 +260,5 @@ window.sdxsCanvas = (() => {
     return "The camera could not be started: another program may be using it.";
   }
 
-  return { connect, drawing, history, memorable, lineWidth, onCanvas, placed, refused, stroke };
+  return { connect, refused };
 })();

@@ -1,7 +1,7 @@
-"""Starts a page: the options that all apps share, and plain words for what can go wrong.
+"""Starts a page: the options that all pages share, and plain words for what can go wrong.
 
-`run(make_page, ...)` reads the options, checks the address, has the page made, and serves it.
-Knows nothing of models or of what is on the page.
+`run(make_page, options)` checks the address, has the page made, and serves it. Knows nothing of
+models or of what is on the page.
 """
 
 import argparse
@@ -12,7 +12,8 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any
 
 from sdxs.errors import SDXSError
 
@@ -24,9 +25,8 @@ class StartError(SDXSError):
     """The page cannot be served as asked."""
 
 
-def run(make_page: Callable[[argparse.Namespace], Any], doc: str | None) -> None:
-    """Serve the page that `make_page(options)` gives, until Ctrl+C. A mistake exits with 2."""
-    options = parser(doc).parse_args()
+def run(make_page: Callable[[argparse.Namespace], Any], options: argparse.Namespace) -> int:
+    """Serve the page that `make_page(options)` gives, until Ctrl+C, and give the exit status."""
     everyone = options.public or bool(os.environ.get("SPACE_ID"))
     logging.basicConfig(format="sdxs: %(message)s")
     logging.getLogger("sdxs").setLevel(logging.INFO)  # which model, why, how to get the real one
@@ -38,22 +38,25 @@ def run(make_page: Callable[[argparse.Namespace], Any], doc: str | None) -> None
         with tempfile.TemporaryDirectory(prefix="sdxs-") as folder:
             prepare_environment(folder)
             serve(make_page(options), options.host, options.port)
-    except SDXSError as error:
-        fail(str(error))
     except PermissionError as error:
-        fail(f"no permission for {error.filename or error}: {OTHER_FOLDER}")
-    except OSError as error:
-        fail(str(error))
+        return fail(f"no permission for {error.filename or error}: {OTHER_FOLDER}")
+    except (SDXSError, OSError) as error:
+        return fail(str(error))
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
+    return 0
 
 
-def parser(doc: str | None) -> argparse.ArgumentParser:
-    """The options of every app. On a Space the page is for everyone, else for this machine."""
+def parser(doc: str | None = None) -> argparse.ArgumentParser:
+    """The options of every page. On a Space the page is for everyone, else for this machine."""
     everyone = os.environ.get("SPACE_ID")
     host = os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if everyone else "127.0.0.1")
     port = os.environ.get("GRADIO_SERVER_PORT") or str(PORT)
-    options = argparse.ArgumentParser(description=doc)
+    options = argparse.ArgumentParser(
+        prog="python -m sdxs.page" if Path(sys.argv[0]).name == "__main__.py" else None,
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     options.add_argument(
         "--checkpoint",
         default="auto",
@@ -145,6 +148,6 @@ def serve(page: Any, host: str, port: int) -> None:
     page.block_thread()
 
 
-def fail(message: str) -> NoReturn:
+def fail(message: str) -> int:
     print(f"sdxs: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(2)
+    return 2

@@ -1,0 +1,78 @@
+"""The pages on a model, one row each: what is loaded for it, and what it cannot do without.
+
+The model comes through the package's lazy `sdxs.SDXS`, so that nothing heavy is imported before the
+address is known to be right. Knows nothing of what is on a page.
+"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import sdxs
+from sdxs.page.about import About, welcome_picture
+from sdxs.page.serve import StartError
+
+if TYPE_CHECKING:
+    from sdxs.page.ui import Page
+
+
+@dataclass(frozen=True)
+class App:
+    """A page. about: what it does. styles, controls: which are loaded where the user names none.
+
+    needs: what `About` must have something of, without which the page has no sense; lacks says so.
+    wears: the first style is chosen at first. draws: there is a canvas.
+    """
+
+    about: str
+    styles: str | None = None
+    controls: str | None = None
+    needs: Callable[[About], tuple[str, ...]] | None = None
+    lacks: str = ""
+    wears: bool = False
+    draws: bool = False
+
+
+APPS = {  # the name of the page -> what is particular about it
+    "text": App("The text page: type a prompt, and the picture follows."),
+    "anime": App(
+        "The page of styles: type a prompt, and the picture follows in the style that you choose.",
+        styles="all",
+        needs=lambda about: about.styles,
+        lacks="no style to choose: name one, --styles NAME",
+        wears=True,
+    ),
+    "sketch": App(
+        "The canvas page: draw, and the picture follows the stroke.",
+        controls="all",
+        needs=lambda about: about.conditions,
+        lacks="no control to draw for: name one, --controls sketch=FOLDER",
+        draws=True,
+    ),
+}
+
+
+def make_page(name: str, options: argparse.Namespace) -> "Page":
+    """Load the model that the options of `serve.parser` ask for, and put it on a page.
+
+    Raises StartError where it lacks what the page needs, and whatever `SDXS.load` raises.
+    """
+    from sdxs.page.ui import sketch_page, text_page
+
+    app = APPS[name]
+    model: Any = sdxs.SDXS.load(
+        options.checkpoint,
+        styles=options.styles or app.styles,
+        controls=options.controls or app.controls,
+        safety=options.safety,
+    )
+    about = About.of(model, page="" if name == "text" else name)
+    if app.needs and not app.needs(about):
+        raise StartError(f"{model.checkpoint} has {app.lacks}")
+    style = about.styles[0] if app.wears else ""
+    welcome = welcome_picture(partial(model, style=style) if style else model, about)
+    if app.draws:
+        return sketch_page(model, model.condition, about=about)
+    return text_page(model, about=about, welcome=welcome, style=style)

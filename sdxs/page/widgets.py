@@ -1,0 +1,161 @@
+"""What is on a page: the options' widgets in Gradio's components, and a few elements of our own.
+
+Our own are an HTML template each, brought to life by page.js and canvas.js. Knows nothing of what
+becomes of a request.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from sdxs.page.about import FIRST_SEED, About
+from sdxs.page.answers import BLANK, Answer, Answers
+from sdxs.page.drawings import data_url
+from sdxs.page.options import Choice, Option, Picture, Prompt, Slider, Switch, Text
+from sdxs.picture import encode
+
+FILES = Path(__file__).parent
+Field = gr.Textbox | gr.Radio | gr.Slider | gr.Checkbox
+CANVAS_SIDE = 512, 1024  # pixels of a canvas's longer side, at least and at most
+
+
+def widget(row: Option, about: About, start: Any = None) -> Field:
+    """An option's widget, at the place where it is made; its value is the option's in a request."""
+    name = f"sdxs-{row.field.replace('_', '-')}"
+    start = row.start if start is None else start
+    match row.widget:
+        case Prompt():
+            return gr.Textbox(
+                start or "",
+                label=row.label,
+                show_label=False,
+                placeholder=about.examples[0] if about.examples else None,
+                elem_id=name,
+                autofocus=True,
+                max_lines=4,
+                html_attributes=gr.InputHTMLAttributes(autocomplete="off", spellcheck=False),
+            )
+        case Text(rolls=True):
+            with gr.Row(elem_id=f"{name}-row"):
+                text = gr.Textbox(str(start), label=row.label, elem_id=name, max_lines=1, scale=3)
+                gr.Button("Another", elem_id="sdxs-dice", min_width=130).click(
+                    None, None, text, js="sdxs.roll"
+                )
+            return text
+        case Slider(low, high, step):
+            return gr.Slider(low, high, start, step=step, label=row.label, elem_id=name)
+        case Switch():
+            return gr.Checkbox(start, label=row.label, elem_id=name)
+        case Choice():
+            names = row.names(about)
+            options = [(label, name) for name, label in names.items()]
+            start = next(iter(names)) if start is None else start
+            return gr.Radio(options, value=start, label=row.label, elem_id=name)
+        case Picture():
+            canvas(about)
+            return gr.Textbox("", label=row.label, visible=False)  # the canvas, for programs
+    return gr.Textbox(start, label=row.label, elem_id=name, max_lines=1)
+
+
+def own(template: str, value: Any = None, **props: Any) -> gr.HTML:
+    """An element of ours."""
+    return gr.HTML(value, html_template=_read(template), apply_default_css=False, **props)
+
+
+def head(line: str) -> None:
+    """The page's name, and what it does in a line."""
+    own("head.html", line=line, elem_id="sdxs-head")
+
+
+def facts(about: About) -> None:
+    """The model in use, why it, and how to get the real one."""
+    gr.HTML(about.html(), elem_id="sdxs-about", apply_default_css=False)
+
+
+def stage(
+    answers: Answers, about: About, welcome: Image.Image | None = None, style: str = ""
+) -> None:
+    """The picture, the line above it, and what is below, see page.js.
+
+    welcome: the picture of the first example with the first seed, in this style.
+    """
+
+    async def paint(request: Any) -> Answer:
+        return await answers.paint(request)
+
+    async def download(request: Any) -> Answer:
+        return await answers.download(request)
+
+    first: dict[str, Any] = {"note": BLANK}
+    if welcome is not None:
+        first |= {
+            "took": "An example",
+            "picture": data_url(encode(welcome), "jpeg"),
+            "request": {"prompt": about.examples[0], "seed": str(FIRST_SEED), "style": style},
+        }
+    own(
+        "stage.html",
+        first,
+        js_on_load="sdxs.connect(element, server, props.value.request);",
+        server_functions=[paint, download],
+        width=about.size[0],
+        height=about.size[1],
+        follows=bool(about.conditions),
+        compares=bool(about.styles),
+        elem_id="sdxs-stage",
+    )
+
+
+def canvas(about: About) -> None:
+    """What is drawn on, see canvas.js: in the model's shape, and large enough for a fine line."""
+    longer = max(about.size)
+    scale = min(max(longer, CANVAS_SIDE[0]), CANVAS_SIDE[1]) / longer
+    width, height = (round(side * scale) for side in about.size)
+    own(
+        "canvas.html",
+        js_on_load="sdxsCanvas.connect(element, sdxs);",
+        width=width,
+        height=height,
+        elem_id="sdxs-canvas",
+    )
+
+
+def chips(
+    look: str, title: str, groups: Mapping[str, Sequence[str]], prompt: Field, js: str
+) -> None:
+    """Texts to click, in groups with a heading each, if there are any.
+
+    js: of a text and the prompt, the prompt that a click on the text leads to.
+    """
+    if not any(groups.values()):
+        return
+    texts = own(
+        "chips.html",
+        js_on_load="sdxs.chips(element, props, trigger);  // fires 'input'",
+        groups=[
+            {"name": _literal(name), "texts": [_literal(text) for text in texts]}
+            for name, texts in groups.items()
+        ],
+        look=look,
+        title=title,
+        elem_id=f"sdxs-{look}",
+    )
+    texts.input(None, [texts, prompt], prompt, js=js)
+
+
+def script(name: str) -> str:
+    """A script of ours, for the head of a page."""
+    return f"<script>{_read(name)}</script>"
+
+
+def _literal(text: str) -> str:
+    """Gradio reads a filled template as a JavaScript template literal: nothing in it may act."""
+    return re.sub(r"[\\`$]", r"\\\g<0>", text)
+
+
+def _read(name: str) -> str:
+    return (FILES / name).read_text(encoding="utf-8")
