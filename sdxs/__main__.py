@@ -53,13 +53,15 @@ def asked(options: argparse.Namespace) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for row in table.commanded():
         value = getattr(options, row.field)
-        if isinstance(row.widget, table.Picture) and value:
+        if value is None:
+            value = row.start
+        elif isinstance(row.widget, table.Picture):
             value = read_picture(value)
-        elif row.check and value is not None:
+        elif row.check:
             value = row.check(row.flag, value)
         if value is not None:
             given[row.field] = value
-    return {"seed": 0} | given
+    return given
 
 
 def paint(
@@ -129,8 +131,8 @@ def condition(
         for flag in OF_CONDITIONS
         if (value := getattr(options, flag.replace("-", "_"))) is not None
     }
-    strong = given.get("strength", 1) != 1
-    if (how or options.condition or options.save_control or strong) and not control:
+    meant = how or options.condition or options.save_control or given["strength"] != 1
+    if meant and not control:
         raise InputError("--control is missing: name the control that is to follow the picture")
     if "drawing" in given and not options.condition and own not in CONDITIONS:
         raise InputError(

@@ -178,26 +178,15 @@ def encode(
     return file.getvalue()
 
 
-def facts(
-    *,
-    prompt: str,
-    seed: int,
-    checkpoint: str,
-    decoder: str | None = None,
-    style: str | None = None,
-    style_scale: float = 1.0,
-    control: str | None = None,
-    condition: str | None = None,
-    control_scale: float = 1.0,
-) -> dict[str, Any]:
-    """What the file of a picture says of how it was made (`info` of `encode`): what was asked."""
-    said = {"prompt": prompt, "seed": seed, "decoder": decoder}
-    if style:
-        said |= {"style": style, "style_scale": style_scale}
-    if control:
-        said |= {"control": control, "condition": condition, "control_scale": control_scale}
-    said |= {"checkpoint": checkpoint, "software": "sdxs"}
-    return {name: value for name, value in said.items() if value is not None}
+def facts(*, prompt: str, checkpoint: str, **asked: Any) -> dict[str, Any]:
+    """What the file of a picture says of how it was made (`info` of `encode`): all that was asked
+    for, other pictures aside."""
+    said = {"prompt": prompt, **asked, "checkpoint": checkpoint, "software": "sdxs"}
+    return {
+        name: value
+        for name, value in said.items()
+        if value is not None and not isinstance(value, Image.Image)
+    }
 
 
 def _labels(info: Mapping[str, Any]) -> PngInfo:

@@ -188,7 +188,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "decoder", "Decoder",
         Choice(lambda about: {name: name for name in about.decoders}, DECODERS),
-        "more", keyword="decoder", start=DECODERS[0], help="tiny is fast, large is thorough",
+        "more", keyword="decoder", help="tiny is fast, large is thorough (default: tiny)",
     ),
     Option(
         "condition", "What is followed",
@@ -220,11 +220,12 @@ def checked(rows: Iterable[Option], about: About, request: Mapping[str, Any]) ->
     """
     given: dict[str, Any] = {}
     for row in rows:
+        if row.needs and row.needs not in given:
+            continue
         value = request.get(row.field)
-        missing = value is None or value == ""
-        if row.required or (not missing and (not row.needs or row.needs in given)):
+        if row.required or (value is not None and value != ""):
             given[row.field] = row.checked(about, value)
-        elif row.needs in given:
+        elif row.start is not None:
             given[row.field] = row.start
     return given
 

@@ -1,4 +1,4 @@
-"""Takes the README's pictures of the pages: python -m tests.browser.screenshot [--page app_sketch]
+"""Takes the README's pictures of the pages: python -m tests.browser.screenshot [--page sketch]
 
 Starts the page on a model, types a prompt as a visitor does, on the canvas page draws a house and a
 tree with the mouse, on the page of styles compares with and without, and saves what the browser
@@ -6,7 +6,6 @@ shows; with --animation also the drawing and its picture, as they came about.
 """
 
 import argparse
-import importlib
 import io
 import random
 from pathlib import Path
@@ -17,6 +16,7 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from sdxs.page.about import FIRST_SEED
+from sdxs.page.apps import APPS, make_page
 from sdxs.page.serve import parser
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import Scene, Thing
@@ -43,7 +43,7 @@ FILM_WIDTH = 640  # pixels
 def main() -> None:
     options = parser(__doc__)
     add = options.add_argument
-    add("--page", choices=("app", "app_anime", "app_sketch"), default="app")
+    add("--page", choices=tuple(APPS), default="text")
     add("--prompt", default=PROMPT)
     add("--seed", default=str(FIRST_SEED))
     add("--output", type=Path, default=Path("docs/images/page.png"))
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def take(options: argparse.Namespace) -> None:
-    page = importlib.import_module(options.page).make_page(options)
+    page = make_page(options.page, options)
     page.launch(server_name="127.0.0.1", quiet=True, prevent_thread_lock=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
@@ -69,10 +69,10 @@ def take(options: argparse.Namespace) -> None:
         tab.get_by_label("Seed").fill(options.seed)
         tab.get_by_label("Prompt").fill("")
         tab.get_by_label("Prompt").press_sequentially(options.prompt, delay=30)
-        if options.page == "app_anime":
+        if options.page == "anime":
             tab.get_by_label("Compare").check()
         tab.wait_for_timeout(2000)
-        frames = draw(tab, bool(options.animation)) if options.page == "app_sketch" else []
+        frames = draw(tab, bool(options.animation)) if options.page == "sketch" else []
         options.output.parent.mkdir(parents=True, exist_ok=True)
         tab.evaluate("window.scrollTo(0, 0)")
         tab.screenshot(path=options.output)

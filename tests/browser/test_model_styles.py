@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 
-import app_anime
 from sdxs import SDXS
 from sdxs.page.about import FIRST_SEED, About
+from sdxs.page.apps import make_page
 from sdxs.page.serve import parser
 from tests.browser.conftest import served, wait_for
 
@@ -20,7 +20,7 @@ PROMPT = "a red house and a blue ball"
 def address() -> Iterator[str]:
     options = parser(None).parse_args(["--checkpoint", "storybook"])
     options.safety = False
-    yield from served(app_anime.make_page(options))
+    yield from served(make_page("anime", options))
 
 
 @pytest.fixture(scope="module")

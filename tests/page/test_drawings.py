@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from page.test_answers import PLAIN, grey, paint, said
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
+from page.test_answers import PLAIN, grey, paint, said
 from sdxs.conditions import from_drawing
 from sdxs.errors import InputError, NothingToFollow
 from sdxs.page.about import About

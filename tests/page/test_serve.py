@@ -12,6 +12,7 @@ import pytest
 from diffusers import UNet2DConditionModel
 from loras import make_lora
 
+from sdxs.page import __main__ as pages
 from sdxs.page import serve
 from sdxs.page.serve import check_address, parser
 
@@ -62,12 +63,18 @@ def test_a_port_in_use(taken):
 @pytest.mark.parametrize("port", ["0", "65536", "abc", "-1", "7860.5"])
 def test_a_bad_port(port):
     with pytest.raises(SystemExit, match="2"):
-        parser(None).parse_args([f"--port={port}"])
+        pages.main([f"--port={port}"])
 
 
 @pytest.mark.parametrize("host", ["203.0.113.9", "a..b", "x" * 70 + ".example"])
 def test_a_bad_host(host):
     complains(app("--host", host, "--port", free_port()), host, "--host")
+
+
+def test_a_page_that_there_is_not(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        pages.main(["poster"])
+    assert "'text', 'anime', 'sketch'" in capsys.readouterr().err
 
 
 def test_a_missing_checkpoint():
@@ -87,19 +94,27 @@ def test_an_unusable_folder_for_temporary_files(tmp_path):
     complains(result, str(tmp_path), "GRADIO_TEMP_DIR")
 
 
-def test_help_is_for_people():
-    result = app("--help")
-    assert result.returncode == 0
+@pytest.mark.parametrize(
+    ("program", "named"),
+    [(("app.py",), "usage: app.py [-h]"), (("-m", "sdxs.page"), "usage: python -m sdxs.page [-h]")],
+)
+def test_help_is_for_people(program, named):
+    result = subprocess.run(
+        [sys.executable, *program, "--help"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0 and result.stdout.startswith(named)
     for option in ("--checkpoint", "--port", "--host"):
         assert option in result.stdout
+    assert ("{text,anime,sketch}" in result.stdout) == (program[0] == "-m")
 
 
 def test_hosts_by_place(monkeypatch):
     monkeypatch.delenv("GRADIO_SERVER_NAME", raising=False)
     monkeypatch.delenv("SPACE_ID", raising=False)
-    assert parser(None).parse_args([]).host == "127.0.0.1"
+    assert parser().parse_args([]).host == "127.0.0.1"
     monkeypatch.setenv("SPACE_ID", "someone/sdxs")
-    assert parser(None).parse_args([]).host == "0.0.0.0"
+    assert parser().parse_args([]).host == "0.0.0.0"
     check_address("0.0.0.0", int(free_port()))
 
 
@@ -117,15 +132,13 @@ def test_hosts_by_place(monkeypatch):
 def test_who_needs_the_safety_checker(arguments, space, safety, monkeypatch, capsys):
     """None: the app refuses to start."""
     monkeypatch.setenv("SPACE_ID", space)
-    monkeypatch.setattr(sys, "argv", ["app.py", "--port", free_port(), *arguments])
     monkeypatch.setattr(serve, "serve", lambda *_: None)
     asked = []
-    try:
-        serve.run(lambda options: asked.append(options.safety), None)
-    except SystemExit as end:
-        assert end.code == 2 and safety is None
-        assert "a public page needs the safety checker" in capsys.readouterr().err
-    assert asked == ([] if safety is None else [safety])
+    monkeypatch.setattr(pages, "make_page", lambda _, options: asked.append(options.safety))
+    status = pages.main(["--port", free_port(), *arguments])
+    assert (status, asked) == ((2, []) if safety is None else (0, [safety]))
+    told = "a public page needs the safety checker" in capsys.readouterr().err
+    assert told == (safety is None)
 
 
 def test_a_public_page_without_a_safety_checker(tiny_checkpoint, tmp_path):
@@ -159,7 +172,7 @@ def test_a_canvas_without_a_control(tiny_checkpoint):
     ],
 )
 def test_names_of_styles_and_controls(text, named):
-    assert parser(None).parse_args(["--styles", text]).styles == named
+    assert parser().parse_args(["--styles", text]).styles == named
 
 
 @pytest.mark.parametrize("program", ["app.py", SKETCH, ANIME])

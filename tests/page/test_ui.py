@@ -12,7 +12,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from sdxs.page.about import About
-from sdxs.page.answers import data_url
+from sdxs.page.drawings import data_url
 from sdxs.page.guard import LARGEST_BODY, is_foreign_file
 from sdxs.page.ui import Page, sketch_page, text_page
 from sdxs.picture import encode
@@ -48,7 +48,7 @@ def test_generate_gives_the_bytes_that_the_page_shows(client):
 
 @pytest.mark.parametrize(
     ("prompt", "seed", "message"),
-    [("", 0, "prompt is empty"), ("a", -1, "seed '-1'"), ("a", "x", "whole number")],
+    [("", 0, "The prompt is empty"), ("a", -1, "Seed must be"), ("a", "x", "whole number .* 'x'")],
 )
 def test_generate_explains_a_mistake(client, prompt, seed, message):
     with pytest.raises(AppError, match=message):
