@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from sdxs.arguments import choice
 from sdxs.errors import InputError, NothingToFollow
 from sdxs.picture import smaller, taken, to_rgb
 
@@ -305,3 +306,21 @@ CONDITIONS: dict[str, Condition] = {
     "depth": Condition("depth of a photo", "depth", depth, sees_depth=True),
 }
 CONTROLS = tuple(name for name, row in CONDITIONS.items() if row.control == name)
+
+
+def condition(
+    name: str, picture: Image.Image, size: Size, *, network: Depths, **options: Any
+) -> Image.Image:
+    """The control image that a row of the table makes of a drawing or a photo. Raises InputError.
+
+    network: sees depth, if the row asks for it. options: the row's.
+    """
+    row = CONDITIONS[choice("condition", name, tuple(CONDITIONS))]
+    known = [option.name for option in row.options]
+    for option in options:
+        if option not in known:
+            listed = ", ".join(known) or "none"
+            raise InputError(f"{name} has no option {option!r}, it knows {listed}")
+    if row.sees_depth:
+        options["network"] = network
+    return row.make(picture, size, **options)

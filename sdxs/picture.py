@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
@@ -151,6 +152,13 @@ def to_rgb(picture: Image.Image, ground: str = "white") -> Image.Image:
         paper = Image.new("RGBA", picture.size, ground)
         return Image.alpha_composite(paper, picture).convert("RGB")
     return picture.convert("RGB")
+
+
+def unit(picture: Image.Image) -> NDArray[np.float32]:
+    """An RGB picture as numbers (H, W, 3) in [0, 1]."""
+    numbers: NDArray[np.float32] = np.array(picture, dtype=np.float32)
+    numbers /= 255
+    return numbers
 
 
 def encode(

@@ -14,7 +14,7 @@ GROUND = {  # module of plain data and pure functions -> what of ours it may imp
     "config": set(),
     "picture": {"errors"},
     "arguments": {"errors"},
-    "conditions": {"errors", "picture"},
+    "conditions": {"arguments", "errors", "picture"},
 }
 WINGS = {  # wing (a package, or a module beside them) -> what it may import besides itself
     "": {"errors", "pipeline"},

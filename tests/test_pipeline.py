@@ -169,7 +169,7 @@ def test_a_row_does_not_depend_on_its_batch(tiny_model: SDXS) -> None:
 
 def test_one_unet_call_for_a_batch(tiny_model: SDXS) -> None:
     calls: list[int] = []
-    hook = tiny_model._unet.register_forward_pre_hook(
+    hook = tiny_model._engine.networks.unet.register_forward_pre_hook(
         lambda _, inputs: calls.append(len(inputs[0]))
     )
     tiny_model(PROMPTS, seed=SEEDS)
@@ -216,11 +216,12 @@ def test_threads_do_not_meet(tmp_path: Path) -> None:
 
 
 def test_a_call_changes_nothing(tiny_model: SDXS) -> None:
-    before = {name: tensor.clone() for name, tensor in tiny_model._unet.state_dict().items()}
+    unet = tiny_model._engine.networks.unet
+    before = {name: tensor.clone() for name, tensor in unet.state_dict().items()}
     first = tiny_model("tree", seed=1, output_type="pt")
     tiny_model(["ball", "house"], seed=2, size=96, decoder="large")
     assert torch.equal(tiny_model("tree", seed=1, output_type="pt"), first)
-    after = tiny_model._unet.state_dict()
+    after = unet.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
@@ -229,13 +230,13 @@ def test_sixteen_bits(dtype: Any, tiny_checkpoint: Path, tiny_model: SDXS) -> No
     model = SDXS.load(tiny_checkpoint, device="cpu", dtype=dtype)
     images = model("tree", seed=3, output_type="pt")
     assert images.dtype == torch.float32 and model.dtype in (torch.bfloat16, torch.float16)
-    assert model._unet.conv_in.weight.dtype == model.dtype
+    assert model._engine.networks.unet.conv_in.weight.dtype == model.dtype
     wanted = tiny_model("tree", seed=3, output_type="pt")
     assert (images - wanted).abs().mean() < 0.05
 
 
 def test_channels_last(tiny_model: SDXS) -> None:
-    weight = tiny_model._unet.down_blocks[1].resnets[0].conv1.weight
+    weight = tiny_model._engine.networks.unet.down_blocks[1].resnets[0].conv1.weight
     assert weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
 
 

@@ -1,8 +1,9 @@
-"""From folders to Stable Diffusion's safety checker and its preprocessor.
+"""From a checkpoint to Stable Diffusion's safety checker and its preprocessor, if it needs them.
 
 Knows nothing of what is done with its flags, that is `sdxs.model.safety`.
 """
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from PIL import Image
 from transformers import CLIPConfig
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
+from sdxs.checkpoint.find import Source, find_safety_checker
 from sdxs.checkpoint.tensors import (
     build,
     check_numbers,
@@ -20,16 +22,44 @@ from sdxs.checkpoint.tensors import (
     read_json,
     weights_file,
 )
+from sdxs.config import EMBEDDED
 from sdxs.errors import CheckpointError, one_line
 from sdxs.model.safety import SafetyChecker
 
 CHECKERS = {"StableDiffusionSafetyChecker": StableDiffusionSafetyChecker}
+log = logging.getLogger(__name__)
+
 LARGEST_PICTURE = 2048  # side that the preprocessor may ask for
 MOST_PATCHES = 10_000  # that the checker may divide a picture into; the common one has 257
 PROCESSOR_SETTINGS = {
     "crop_size", "do_center_crop", "do_convert_rgb", "do_normalize", "do_rescale", "do_resize",
     "image_mean", "image_std", "resample", "rescale_factor", "size",
 }  # fmt: skip
+
+
+def open_checker(
+    source: Source, asked: bool | str, device: torch.device, dtype: torch.dtype
+) -> tuple[SafetyChecker | None, str]:
+    """The safety checker of a checkpoint, or None, and what `SDXS.safety` says of it.
+
+    asked: True, False or "auto", see `SDXS.load`. Raises CheckpointError for True without one.
+    """
+    if source.name == EMBEDDED and source.kind == "named":
+        log.info("no safety checker: %s can only draw its own harmless world", source.name)
+        return None, "needless"
+    if asked is False:
+        log.warning("the safety checker is off: pictures are shown as they come")
+        return None, "off"
+    try:
+        fetch = asked is True or source.kind == "hub"
+        return load_safety_checker(*find_safety_checker(source, fetch=fetch), device, dtype), "on"
+    except CheckpointError as error:
+        if asked is True:
+            raise CheckpointError(
+                f"no safety checker for {source.name}, and it was asked for: {error}"
+            ) from None
+        log.warning("no safety checker, pictures are shown as they come: %s", error)
+        return None, "missing"
 
 
 def load_safety_checker(

@@ -10,7 +10,7 @@ from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation
 
 from sdxs.checkpoint.tensors import build, check_numbers, fill, read_json, weights_file
 from sdxs.errors import CheckpointError
-from sdxs.model.depth import DepthNetwork, DepthSight
+from sdxs.model.depth import DepthEstimator, DepthNetwork
 
 TODAY = {  # transformers' names for parts of an attention layer: in files, and since version 5
     "attention.query": "q_proj",
@@ -20,7 +20,7 @@ TODAY = {  # transformers' names for parts of an attention layer: in files, and 
 }
 
 
-def load_depth(folder: Path, device: torch.device) -> DepthSight:
+def load_depth(folder: Path, device: torch.device) -> DepthEstimator:
     """From a folder with `config.json` and safetensors, of either kind. Raises CheckpointError."""
     file = folder / "config.json"
     config = read_json(file)
@@ -38,7 +38,7 @@ def load_depth(folder: Path, device: torch.device) -> DepthSight:
             f"{file}: no network of this kind is known to see depth: Depth Anything's are, and "
             "those of sdxs.train.depth"
         )
-    return DepthSight(fill(network, weights, torch.float32, _today), device)
+    return DepthEstimator(fill(network, weights, torch.float32, _today), device)
 
 
 def _today(key: str) -> str:

@@ -2,7 +2,7 @@
 
 A name is a folder under `weights/`, a path is itself, anything else is a Hub id; "auto" picks one
 without touching the network. Knows nothing of how files are fetched, that is `hub`, nor of what is
-in them, that is `loading`.
+in them.
 """
 
 import difflib
@@ -12,7 +12,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from sdxs.checkpoint.hub import HALF, WHOLE, here, repository
+from sdxs.checkpoint.files import (
+    ADAPTER_FILES,
+    CHECKER_FILES,
+    DEPTH_FILES,
+    HUB_FILES,
+    INDEX,
+    PEFT_CONFIG,
+    cached,
+)
+from sdxs.checkpoint.hub import here, repository
 from sdxs.config import DEPTH_ANYTHING, EMBEDDED, REAL_MODEL, SAFETY_CHECKER, known
 from sdxs.errors import CheckpointError, InputError
 
@@ -22,37 +31,6 @@ OWN_WEIGHTS = next(  # in an installed package, or beside it in the repository
     filter(Path.is_dir, (PACKAGE / "weights", PACKAGE.parent / "weights")), PACKAGE / "weights"
 )
 REAL_MODEL_COMMAND = f"make run CHECKPOINT={REAL_MODEL}"
-
-INDEX = "model_index.json"
-TOKENIZER_FILES = ("*.json", "merges.txt")
-NETWORKS = {  # folder -> its weights file, without the ending
-    "unet": "diffusion_pytorch_model",
-    "vae": "diffusion_pytorch_model",
-    "text_encoder": "model",
-}
-MORE_NETWORKS = {"vae_large": "diffusion_pytorch_model", "text_encoder_2": "model"}
-HUB_FILES = (
-    INDEX,
-    *(
-        f"{folder}/{name}"
-        for folder, stem in (NETWORKS | MORE_NETWORKS).items()
-        for name in ("config.json", stem + WHOLE, stem + HALF)
-    ),
-    "scheduler/scheduler_config.json",
-    *(f"{folder}/{name}" for folder in ("tokenizer", "tokenizer_2") for name in TOKENIZER_FILES),
-)
-
-ADAPTER_FILES = {
-    "styles": (
-        "adapter_config.json",
-        "adapter_model.safetensors",
-        "adapter_model.bin",
-        "pytorch_lora_weights.safetensors",
-    ),
-    "controls": ("config.json", "diffusion_pytorch_model*.safetensors"),
-}
-CHECKER_FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
-DEPTH_FILES = ("config.json", "model.safetensors")
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _HUB_ID = re.compile(r"(?!.*\.\.)([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
@@ -101,7 +79,7 @@ def _auto() -> Source:
     asked = os.environ.get("SDXS_CHECKPOINT", "").strip()
     if asked and asked != AUTO:
         return replace(resolve(asked), reason="SDXS_CHECKPOINT asks for it")
-    if folder := _cached(REAL_MODEL):
+    if folder := cached(REAL_MODEL):
         reason = "it is already in the Hugging Face cache of this machine"
         return Source(REAL_MODEL, folder, "hub", reason)
     reason = (
@@ -148,33 +126,13 @@ def _folder(path: str) -> Source:
         raise CheckpointError(f"there is no folder {path}: give a folder that holds {INDEX}")
     if not os.path.isfile(folder / INDEX):
         what = "is a folder without"
-        if os.path.isfile(folder / "adapter_config.json"):
+        if os.path.isfile(folder / PEFT_CONFIG):
             what = "is a LoRA, not a whole checkpoint: it lacks"
         raise CheckpointError(f"{path} {what} {INDEX}: give one that diffusers' layout is in")
     folder = folder.resolve()
     if any(folder.parent == root.resolve() for root in _roots()):
         return _ours(folder)  # by its path or by its name: the same model
     return Source(path, folder, "folder", "it was asked for")
-
-
-def _cached(hub_id: str) -> Path | None:
-    """The folder of a model that is complete in the local Hub cache; the network is not asked."""
-    try:
-        index = here(hub_id, INDEX)
-    except OSError:
-        return None
-    if not index:
-        return None
-    folder = Path(index).parent
-    needed = [folder / "scheduler" / "scheduler_config.json"]
-    for network, stem in NETWORKS.items():
-        weights = [folder / network / (stem + end) for end in (WHOLE, HALF)]
-        needed += [folder / network / "config.json", weights[not weights[0].exists()]]
-    tokenizers = [("tokenizer.json",), ("vocab.json", "merges.txt")]
-    readable = any(
-        all(os.path.exists(folder / "tokenizer" / name) for name in names) for names in tokenizers
-    )
-    return folder if readable and all(map(os.path.exists, needed)) else None
 
 
 def find(what: str, source: str | os.PathLike[str], checkpoint: str) -> Path:

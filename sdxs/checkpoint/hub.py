@@ -1,6 +1,6 @@
 """Files of Hub repositories: fetched once, checked, under one bar. The only caller of the Hub.
 
-Knows nothing of what is wanted, nor what for: that is `weights`.
+Knows nothing of what is wanted, nor what for: that is `find`.
 """
 
 import fnmatch

@@ -1,11 +1,123 @@
-"""The one door of this wing: what a checkpoint's folder says of itself beside its networks."""
+"""The one door of this wing: from what a person calls a checkpoint to all that a model needs.
 
+`open_checkpoint` finds, reads and checks it, with the styles and controls that are asked for.
+Knows nothing of how pictures are made.
+"""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import torch
+
+from sdxs.arguments import Offer, named
+from sdxs.checkpoint.checker import open_checker
+from sdxs.checkpoint.depth import load_depth
+from sdxs.checkpoint.find import Source, all_of, find, find_depth, resolve
+from sdxs.checkpoint.lora_file import read_style
+from sdxs.checkpoint.networks import load_control
+from sdxs.checkpoint.parts import load_parts
 from sdxs.checkpoint.tensors import read_json
-from sdxs.errors import CheckpointError
+from sdxs.errors import CheckpointError, InputError
+from sdxs.model.depth import DepthEstimator
+from sdxs.model.engine import Networks
+from sdxs.model.safety import SafetyChecker
+from sdxs.model.schedule import OneStep
+from sdxs.model.tokens import PromptReaders
 
+log = logging.getLogger(__name__)
+
+ALL = "all"  # styles or controls that there are
 WORDS = "words.json"
+Wanted = str | Sequence[str] | Mapping[str, str] | None
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A checkpoint in memory, its networks on the CPU: what `SDXS` is made of.
+
+    checker, safety: who looks at the pictures, and what `SDXS.safety` says of it. words: the
+    phrases that it states it understands, heading by heading; {} for any words.
+    """
+
+    source: Source
+    networks: Networks
+    readers: PromptReaders
+    one_step: OneStep
+    offer: Offer
+    words: Mapping[str, Sequence[str]]
+    checker: SafetyChecker | None
+    safety: str
+
+
+def open_checkpoint(
+    checkpoint: str | os.PathLike[str],
+    *,
+    styles: Wanted = None,
+    controls: Wanted = None,
+    safety: bool | str = "auto",
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Opened:
+    """Find a checkpoint and read it, all of it in `dtype`; see `SDXS.load` for the arguments.
+
+    device: of the safety checker. Raises InputError and CheckpointError.
+    """
+    if safety is not True and safety is not False and safety != "auto":
+        raise InputError(f'safety must be True, False or "auto", not {safety!r}')
+    wanted_styles, wanted_controls = named("styles", styles), named("controls", controls)
+    source = resolve(checkpoint)
+    log.info("loading %s", source.name)
+    parts = load_parts(source.folder, dtype)
+    networks = parts.networks
+    targets = {"unet": networks.unet, **networks.text_encoders}
+    networks = replace(
+        networks,
+        styles={
+            name: read_style(folder, targets)
+            for name, folder in _found("styles", wanted_styles, source)
+        },
+        controls={
+            name: load_control(folder, dtype, networks.unet, networks.factor)
+            for name, folder in _found("controls", wanted_controls, source)
+        },
+    )
+    offer = _offer(source.name, networks)
+    words = read_words(source.folder)
+    checker, state = open_checker(source, safety, device, dtype)
+    return Opened(source, networks, parts.readers, parts.one_step, offer, words, checker, state)
+
+
+def _found(what: str, wanted: Mapping[str, Any], source: Source) -> Iterator[tuple[str, Path]]:
+    """Name and place of each wanted style or control; "all" alone is for all that there are."""
+    if list(wanted.values()) == [ALL]:
+        wanted = named(what, all_of(what, source))
+    for name, place in wanted.items():
+        yield name, find(what, place, source.name)
+
+
+def _offer(name: str, networks: Networks) -> Offer:
+    config: Any = networks.unet.config
+    side, factor = config.sample_size, networks.factor
+    height, width = (side, side) if isinstance(side, int) else side
+    return Offer(
+        checkpoint=name,
+        size=(width * factor, height * factor),
+        multiple=factor * 2 ** (len(config.down_block_types) - 1),
+        decoders=tuple(networks.decoders),
+        styles=tuple(networks.styles),
+        controls=tuple(networks.controls),
+        channels=config.in_channels,
+        factor=factor,
+    )
+
+
+def open_depth(checkpoint: str, device: torch.device) -> DepthEstimator:
+    """The network that sees depth for a checkpoint of this name. Raises CheckpointError."""
+    return load_depth(find_depth(checkpoint), device)
 
 
 def read_words(folder: Path) -> dict[str, list[str]]:

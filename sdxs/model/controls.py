@@ -1,21 +1,21 @@
-"""Controls: ControlNets (arXiv 2302.05543) that steer a U-Net by a control picture, row by row.
+"""Controls: ControlNets (arXiv 2302.05543), whose residuals make a U-Net follow a control image.
 
-A control sees the rows that ask for it and nothing else; what it finds is scaled and added to the
-U-Net's skip connections. Knows nothing of names, files or of how control pictures are made.
+A control sees the rows of a batch that ask for it and nothing else; its residuals are scaled and
+added to the U-Net's skip connections. Knows nothing of files, or of how control images are made.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from diffusers import ControlNetModel
 from PIL import Image
 from torch import Tensor
 
+from sdxs.arguments import Row
 from sdxs.errors import InputError
-from sdxs.picture import smaller, taken, to_rgb
+from sdxs.picture import smaller, taken, to_rgb, unit
 
 
 def build_control(config: Mapping[str, Any]) -> ControlNetModel:
@@ -33,53 +33,36 @@ def build_control(config: Mapping[str, Any]) -> ControlNetModel:
 
 
 @dataclass(frozen=True)
-class Steering:
-    """One control at work on some rows of a batch.
+class Control:
+    """One ControlNet at work on some rows of a batch.
 
-    rows (R,) indices; picture (R, 3, H, W) in [0, 1]; strengths (R,).
+    name: of the ControlNet. rows (R,): their indices. images (R, 3, H, W) in [0, 1]: the control
+    images that they follow. scales (R,).
     """
 
-    network: Any
+    name: str
     rows: Tensor
-    picture: Tensor
-    strengths: Tensor
+    images: Tensor
+    scales: Tensor
 
 
-def residuals(
-    steerings: Sequence[Steering],
-    x: Tensor,
-    t: Tensor,
-    states: Tensor,
-    added: Mapping[str, Tensor] | None,
-) -> dict[str, Any]:
-    """What a U-Net call takes beside its input: the sum of the controls, nothing without them.
+def controls_of(batch: Sequence[Row], size: tuple[int, int]) -> list[Control]:
+    """One for each control in use, for pictures of (width, height) in pixels.
 
-    x (B, C, h, w), states (B, L, D), `added` the SDXL conditions (B, …), as the U-Net gets them.
+    A row of scale 0 is as if it had none. Raises InputError, see `control_image`.
     """
-    total: list[Tensor] = []
-    for steering in steerings:
-        rows = steering.rows
-        down, mid = steering.network(
-            x[rows],
-            t,
-            encoder_hidden_states=states[rows],
-            controlnet_cond=steering.picture,
-            added_cond_kwargs=added and {name: value[rows] for name, value in added.items()},
-            return_dict=False,
-        )
-        scaled = [part * steering.strengths.to(part).view(-1, 1, 1, 1) for part in (*down, mid)]
-        total = total or [part.new_zeros(len(x), *part.shape[1:]) for part in scaled]
-        total = [sum_.index_add(0, rows, part) for sum_, part in zip(total, scaled, strict=True)]
-    if not total:
-        return {}
-    return {
-        "down_block_additional_residuals": total[:-1],
-        "mid_block_additional_residual": total[-1],
-    }
+    used = {i: row.control for i, row in enumerate(batch) if row.control and row.control_scale}
+    out = []
+    for name in dict.fromkeys(used.values()):
+        rows = [i for i, control in used.items() if control == name]
+        images = torch.stack([control_image(batch[i].control_image, size) for i in rows])
+        scales = torch.tensor([batch[i].control_scale for i in rows])
+        out.append(Control(name, torch.tensor(rows), images, scales))
+    return out
 
 
-def to_control(picture: Any, size: tuple[int, int]) -> Tensor:
-    """A control picture as a ControlNet reads it: (3, H, W) float32 in [0, 1], of (width, height).
+def control_image(picture: Any, size: tuple[int, int]) -> Tensor:
+    """A picture as a ControlNet reads it: (3, H, W) float32 in [0, 1], of (width, height).
 
     A picture of another size is stretched to it. Raises InputError for what is no Pillow picture,
     or for a damaged, animated or far too large one.
@@ -89,4 +72,39 @@ def to_control(picture: Any, size: tuple[int, int]) -> Tensor:
     picture = to_rgb(smaller(taken(picture), 4 * max(size)), "black")
     if picture.size != size:
         picture = picture.resize(size, Image.Resampling.LANCZOS)
-    return torch.from_numpy(np.array(picture, dtype=np.float32) / 255).permute(2, 0, 1)
+    return torch.from_numpy(unit(picture)).permute(2, 0, 1)
+
+
+def residuals(
+    networks: Mapping[str, Any],
+    controls: Sequence[Control],
+    x: Tensor,
+    t: Tensor,
+    states: Tensor,
+    added: Mapping[str, Tensor] | None,
+) -> dict[str, Any]:
+    """The residuals that a U-Net call takes: the sum of the controls', nothing without them.
+
+    networks: the ControlNets by name. x (B, C, h, w), states (B, L, D), `added` the SDXL
+    conditions (B, …), all as the U-Net gets them.
+    """
+    total: list[Tensor] = []
+    for control in controls:
+        rows = control.rows.to(x.device)
+        down, mid = networks[control.name](
+            x[rows],
+            t,
+            encoder_hidden_states=states[rows],
+            controlnet_cond=control.images.to(x.device, x.dtype, memory_format=torch.channels_last),
+            added_cond_kwargs=added and {name: value[rows] for name, value in added.items()},
+            return_dict=False,
+        )
+        scaled = [part * control.scales.to(part).view(-1, 1, 1, 1) for part in (*down, mid)]
+        total = total or [part.new_zeros(len(x), *part.shape[1:]) for part in scaled]
+        total = [sum_.index_add(0, rows, part) for sum_, part in zip(total, scaled, strict=True)]
+    if not total:
+        return {}
+    return {
+        "down_block_additional_residuals": total[:-1],
+        "mid_block_additional_residual": total[-1],
+    }

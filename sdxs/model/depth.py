@@ -2,7 +2,7 @@
 
 For the embedded world a small one of our own, trained on renders (`sdxs.train.depth`); for Hub
 checkpoints Depth Anything V2 (arXiv 2406.09414), as transformers has it. Knows nothing of control
-pictures, which `sdxs.conditions` makes of what is seen here.
+images, which `sdxs.conditions` makes of what is seen here.
 """
 
 import itertools
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from sdxs.picture import unit
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, Depth Anything's
 
@@ -58,7 +60,7 @@ def _convolution(before: int, after: int, stride: int = 1) -> nn.Sequential:
     )  # fmt: skip
 
 
-class DepthSight:
+class DepthEstimator:
     """Sees depth in an RGB picture: (H, W) float32, the nearer the more. For any threads."""
 
     def __init__(self, network: Any, device: torch.device) -> None:
@@ -88,4 +90,4 @@ class DepthSight:
 
 def _pixels(picture: Image.Image) -> Tensor:
     """An RGB picture as (1, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(np.array(picture, np.float32) / 255).permute(2, 0, 1)[None]
+    return torch.from_numpy(unit(picture)).permute(2, 0, 1)[None]

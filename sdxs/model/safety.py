@@ -4,12 +4,14 @@ A picture that it flags is blurred beyond recognition and said to be. Knows noth
 pages or prompts.
 """
 
+import warnings
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sdxs.errors import SafetyWarning
 from sdxs.picture import to_pictures
 
 COARSE = 6  # a hidden picture keeps this many patches of colour along a side
@@ -42,6 +44,22 @@ class SafetyChecker:
 
 def _above(scores: Tensor) -> Tensor:
     return scores.mul(1000).round() > 0  # to three digits, as diffusers does
+
+
+def hide_flagged(checker: SafetyChecker | None, images: Tensor) -> Tensor:
+    """(B, 3, H, W), those that the checker flags blurred: the caller's caller is warned of it."""
+    if checker is None:
+        return images
+    flags = checker.flags(images)
+    if any(flags):
+        what = "the picture was" if len(flags) == 1 else f"{sum(flags)} of {len(flags)} were"
+        warnings.warn(
+            f"{what} blurred: the safety checker takes it for unsafe, rightly or not; try "
+            "another seed or other words",
+            SafetyWarning,
+            stacklevel=4,  # with torch's own step of `no_grad` in between
+        )
+    return hide(images, flags)
 
 
 def hide(images: Tensor, flags: list[bool]) -> Tensor:

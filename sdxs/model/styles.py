@@ -1,18 +1,19 @@
-"""Styles: low-rank additions to a checkpoint's layers (LoRA, arXiv 2106.09685), worn row by row.
+"""Styles: low-rank additions to a network's layers (LoRA, arXiv 2106.09685), row by row of a batch.
 
-Attached, a style changes nothing; inside `wearing` each row of a batch gets the styles it asks for,
-in that thread alone. The networks' own weights are never touched. Knows nothing of files.
+`Styled` takes the LoRA scale of every row as an argument of its own. The network's own weights are
+never touched. Knows nothing of files.
 """
 
-import contextlib
-from collections.abc import Iterator, Mapping
-from contextvars import ContextVar
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from sdxs.arguments import Row
 
 
 @dataclass(frozen=True)
@@ -36,38 +37,51 @@ class LowRank:
 
 
 Style = dict[str, dict[str, LowRank]]  # network -> layer -> what is added
-_worn: ContextVar[Mapping[str, Tensor] | None] = ContextVar("worn", default=None)
+StyleScales = Mapping[str, Tensor]  # style -> its LoRA scale for each row, (B,)
 
 
-@contextlib.contextmanager
-def wearing(strengths: Mapping[str, Tensor]) -> Iterator[None]:
-    """Styles by name, each with the strength of every row (B,), in this thread until the end.
+def style_scales(rows: Sequence[Row]) -> dict[str, Tensor]:
+    """The LoRA scale of every row, (B,) float32, by style; of the styles in use alone."""
+    used = dict.fromkeys(row.style for row in rows if row.style and row.style_scale)
+    return {
+        style: torch.tensor([row.style_scale * (row.style == style) for row in rows])
+        for style in used
+    }
 
-    The strengths are on the networks' device, in their dtype.
+
+class Styled(nn.Module):
+    """A network with styles: `forward(scales, ...)` takes the LoRA scales of a batch's rows first.
+
+    additions: {style: {layer: addition}}, on the network's device, in its dtype, as the scales are.
+    The layers read the scales of the call from here, which therefore goes on one at a time.
     """
-    token = _worn.set(strengths or None)
-    try:
-        yield
-    finally:
-        _worn.reset(token)
 
+    def __init__(self, network: nn.Module, additions: Mapping[str, Mapping[str, LowRank]]) -> None:
+        super().__init__()
+        self.network = network
+        self._lock = threading.Lock()
+        self._scales: StyleScales = {}
+        by_layer: dict[str, dict[str, LowRank]] = {}
+        for style, parts in additions.items():
+            for layer, addition in parts.items():
+                by_layer.setdefault(layer, {})[style] = addition
+        for layer, of_styles in by_layer.items():
+            network.get_submodule(layer).register_forward_hook(self._adder(of_styles))
 
-def attach(network: nn.Module, styles: Mapping[str, Mapping[str, LowRank]]) -> None:
-    """Give a network's layers their additions, style by style: {style: {layer: addition}}."""
-    by_layer: dict[str, dict[str, LowRank]] = {}
-    for style, additions in styles.items():
-        for layer, addition in additions.items():
-            by_layer.setdefault(layer, {})[style] = addition
-    for layer, additions in by_layer.items():
-        network.get_submodule(layer).register_forward_hook(_adder(additions))
+    def forward(self, scales: StyleScales, *inputs: Any, **options: Any) -> Any:
+        with self._lock:
+            self._scales = scales
+            try:
+                return self.network(*inputs, **options)
+            finally:
+                self._scales = {}
 
+    def _adder(self, additions: Mapping[str, LowRank]) -> Any:
+        def add(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            for style, scales in self._scales.items():
+                if addition := additions.get(style):
+                    rows = scales.view(-1, *[1] * (output.ndim - 1))
+                    output = output + rows * addition(layer, inputs[0])
+            return output
 
-def _adder(additions: Mapping[str, LowRank]) -> Any:
-    def add(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        for style, strengths in (_worn.get() or {}).items():
-            if addition := additions.get(style):
-                rows = strengths.view(-1, *[1] * (output.ndim - 1))
-                output = output + rows * addition(layer, inputs[0])
-        return output
-
-    return add
+        return add

@@ -5,6 +5,8 @@ number of threads at once: the tokenizer's own call changes its padding state, s
 """
 
 import re
+import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,6 +14,7 @@ from tokenizers import Encoding, Tokenizer
 from torch import Tensor
 
 from sdxs.arguments import encodable
+from sdxs.errors import PromptCutWarning, one_line
 
 LONGEST_TOKEN = 64  # characters; text beyond this many per place of the window is never read
 
@@ -63,6 +66,33 @@ class PromptReader:
 
     def _encode(self, text: str) -> Encoding:
         return self._tokenizer.encode(text)
+
+
+class PromptReaders:
+    """The readers of a checkpoint's text encoders, one each; their windows are of one length."""
+
+    def __init__(self, readers: Sequence[PromptReader]) -> None:
+        self._readers = readers
+        self.length = readers[0].length
+
+    def ids(self, prompts: list[str]) -> list[Tensor]:
+        """Token ids (B, L), one tensor for each text encoder."""
+        return [reader.ids(prompts) for reader in self._readers]
+
+    def cut_off(self, prompt: str) -> str:
+        """The end of a prompt that does not fit into the window; "" if all fits."""
+        return max((reader.cut_off(prompt) for reader in self._readers), key=len)
+
+    def warn_cut_off(self, prompts: Sequence[str]) -> None:
+        """Warn, on behalf of the caller's caller, of what is cut off of each of the prompts."""
+        for prompt in dict.fromkeys(prompts):
+            if rest := self.cut_off(prompt):
+                warnings.warn(
+                    f"the prompt is longer than the {self.length} tokens that the text "
+                    f"encoder reads; not seen: {one_line(rest, 80)!r}",
+                    PromptCutWarning,
+                    stacklevel=4,  # with torch's own step of `no_grad` in between
+                )
 
 
 def squeeze(text: str) -> str:

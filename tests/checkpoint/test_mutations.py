@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from safetensors.torch import load_file, save_file
 
 from sdxs import SDXS, CheckpointError
 from sdxs.checkpoint.lora_file import read_style
-from sdxs.checkpoint.parts import load_control, load_parts
+from sdxs.checkpoint.networks import load_control
+from sdxs.checkpoint.parts import load_parts
 
 COUNT = 500
 
@@ -71,12 +73,16 @@ def load(checkpoint: Path) -> SDXS:
 
 def test_five_hundred(sound: dict[str, Path], tmp_path: Path) -> None:
     canary = tmp_path / "canary"
-    parts = load_parts(sound["sd15"], torch.float32)
-    networks = {"unet": parts.unet, **parts.text.networks}
+    parts = load_parts(sound["sd15"], torch.float32).networks
+    networks = {"unet": parts.unet, **parts.text_encoders}
     kinds: list[tuple[list[Mutation], list[str], Callable[[Path], Any]]] = [
         (MUTATIONS, ["sd15", "sdxl"], load),
         (STYLE_MUTATIONS, ["style"], lambda folder: read_style(folder, networks)),
-        (CONTROL_MUTATIONS, ["control"], lambda folder: load_control(folder, torch.float32, parts)),
+        (
+            CONTROL_MUTATIONS,
+            ["control"],
+            partial(load_control, dtype=torch.float32, unet=parts.unet, factor=8),
+        ),
     ]
     for _, names, read in kinds:
         for name in names:
@@ -109,7 +115,7 @@ def test_large_files_are_not_read_in_vain(sound: dict[str, Path], tmp_path: Path
     """A U-Net in float16 and a style, of 100 MB each, of which the last thing is wrong."""
     from diffusers import UNet2DConditionModel
 
-    networks = {"unet": load_parts(sound["sd15"], torch.float32).unet}
+    networks = {"unet": load_parts(sound["sd15"], torch.float32).networks.unet}
     read_style(sound["style"], networks)  # warm
     problems: list[str] = []
 

@@ -13,7 +13,7 @@ from PIL import Image
 from model.test_controls import build_control
 from sdxs import SDXS, CheckpointError
 from sdxs.checkpoint.depth import load_depth
-from sdxs.model.depth import DepthNetwork, DepthSight
+from sdxs.model.depth import DepthEstimator, DepthNetwork
 
 CPU = torch.device("cpu")
 
@@ -118,4 +118,4 @@ def test_damaged_ones(anything: Path, tmp_path: Path) -> None:
         (folder / "config.json").write_text(json.dumps({**config, **change}))
         with pytest.raises(CheckpointError, match=message):
             load_depth(folder, CPU)
-    assert isinstance(load_depth(anything, CPU), DepthSight)
+    assert isinstance(load_depth(anything, CPU), DepthEstimator)

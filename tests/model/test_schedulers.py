@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from sdxs import SDXS, CheckpointError
-from sdxs.checkpoint.find import resolve
-from sdxs.checkpoint.parts import load_parts, load_scheduler
+from sdxs.checkpoint.open import Opened, open_checkpoint
+from sdxs.checkpoint.scheduler import load_scheduler
 
+CPU = torch.device("cpu")
 PROMPTS, SEEDS = ["a red house", "a big blue tree at night"], [7, 1]
 SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 CLASSES: dict[str, list[dict[str, Any]]] = {  # class -> further settings to try
@@ -69,8 +70,8 @@ def pipeline(tiny_checkpoint: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def parts(tiny_checkpoint: Path) -> Any:
-    return load_parts(tiny_checkpoint, torch.float32)
+def opened(tiny_checkpoint: Path) -> Opened:
+    return open_checkpoint(tiny_checkpoint, safety=False, device=CPU, dtype=torch.float32)
 
 
 def theirs(pipeline: Any, folder: Path, name: str) -> torch.Tensor | None:
@@ -99,7 +100,7 @@ def case_name(case: Any) -> str:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("case", CASES, ids=case_name)
 def test_as_diffusers_or_not_at_all(
-    case: Any, pipeline: Any, parts: Any, tiny_checkpoint: Path, tmp_path: Path
+    case: Any, pipeline: Any, opened: Opened, tmp_path: Path
 ) -> None:
     name, settings = case
     config = {"_class_name": name, **SD, **settings}
@@ -110,11 +111,8 @@ def test_as_diffusers_or_not_at_all(
             load_scheduler(tmp_path, 4)
         assert "\n" not in str(caught.value)
         return
-    one_step = load_scheduler(tmp_path, 4)
-    source = resolve(tiny_checkpoint)
-    model = SDXS(
-        dataclasses.replace(parts, one_step=one_step), source, torch.device("cpu"), torch.float32
-    )
+    opened = dataclasses.replace(opened, one_step=load_scheduler(tmp_path, 4))
+    model = SDXS(opened, "eager", CPU, torch.float32)
     with torch.no_grad():
         pictures = pipeline.vae.decode(wanted / pipeline.vae.config.scaling_factor).sample
     assert (model(PROMPTS, seed=SEEDS, output_type="pt") - pictures).abs().max() < 1e-4

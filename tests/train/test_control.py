@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from sdxs.conditions import CONDITIONS, CONTROLS, canny
-from sdxs.model.depth import DepthNetwork, DepthSight
+from sdxs.model.depth import DepthEstimator, DepthNetwork
 from sdxs.storybook.judges.depth import DepthJudge, agreement
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import sample_scenes
@@ -146,7 +146,7 @@ def test_canny_is_what_people_get(picture: np.ndarray) -> None:
 
 def test_depth_is_what_people_get(picture: np.ndarray) -> None:
     torch.manual_seed(0)
-    sees = DepthSight(DepthNetwork((8, 8)).eval(), torch.device("cpu"))
+    sees = DepthEstimator(DepthNetwork((8, 8)).eval(), torch.device("cpu"))
     wanted = CONDITIONS["depth"].make(Image.fromarray(picture), (SIDE, SIDE), network=sees)
     assert (extractor("depth", sees)(picture, random.Random(0)) == np.asarray(wanted)[..., 0]).all()
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from safetensors import safe_open
 
 from sdxs import CheckpointError
 from sdxs.checkpoint.lora_file import read_style
-from sdxs.model.styles import attach, wearing
+from sdxs.model.styles import Styled
 from sdxs.storybook import draw
 from sdxs.storybook.world.tokenizer import build_tokenizer
 from sdxs.train import pairs, style, style_distill
@@ -60,13 +61,13 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.Tensor,
     return folder, seen(unet), plain
 
 
-def test_a_saved_style_is_worn_as_it_was_trained(saved):
+def test_a_saved_style_acts_as_it_was_trained(saved):
     folder, trained, plain = saved
     unet = toy()
-    attach(unet, {"it": read_style(folder, {"unet": unet})["unet"]})
-    assert torch.equal(seen(unet), plain)
-    with wearing({"it": torch.ones(2)}):
-        torch.testing.assert_close(seen(unet), trained, rtol=1e-4, atol=1e-5)
+    styled = Styled(unet, {"it": read_style(folder, {"unet": unet})["unet"]})
+    assert torch.equal(seen(partial(styled, {})), plain)
+    ours = seen(partial(styled, {"it": torch.ones(2)}))
+    torch.testing.assert_close(ours, trained, rtol=1e-4, atol=1e-5)
     assert (trained - plain).abs().max() > 1e-2
 
 

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from sdxs.checkpoint.depth import load_depth
 from sdxs.conditions import CONDITIONS
 from sdxs.errors import InputError
-from sdxs.model.depth import DepthSight
+from sdxs.model.depth import DepthEstimator
 from sdxs.storybook.world.sketches import sketch, to_bytes
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast, placed
@@ -43,7 +43,7 @@ class ControlImages:
     seconds: float
 
 
-def depth_network(control: str, depth: Path | None, *others: Path) -> DepthSight | None:
+def depth_network(control: str, depth: Path | None, *others: Path) -> DepthEstimator | None:
     """What sees depth for a control, None for one that is not about depth.
 
     depth: the folder of a finished `sdxs.train.depth`. others: finished controls that must have
@@ -64,7 +64,7 @@ def depth_network(control: str, depth: Path | None, *others: Path) -> DepthSight
     return found
 
 
-def extractor(control: str, sees_depth: DepthSight | None = None) -> Extract:
+def extractor(control: str, sees_depth: DepthEstimator | None = None) -> Extract:
     """How a control's images are made of pictures."""
     if control == "sketch":
         return sketch
@@ -89,7 +89,7 @@ def control_images(
     latents: Tensor,
     vae: AutoencoderTiny,
     seed: int,
-    sees_depth: DepthSight | None = None,
+    sees_depth: DepthEstimator | None = None,
 ) -> ControlImages:
     """Of latents (N, 4, h, w), made now or read from `folder`.
 

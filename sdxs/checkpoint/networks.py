@@ -1,0 +1,176 @@
+"""From folders in diffusers' layout to one network each: U-Net, text encoder, decoder, ControlNet.
+
+Honours every config found there. Classes come from the tables below, never from a string in a
+file. Knows nothing of where the folder came from, of devices, or of how weights are stored.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, UNet2DConditionModel
+from torch import Tensor
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+from sdxs.checkpoint.tensors import build, fill, read_config, weights_file
+from sdxs.errors import CheckpointError, one_line
+from sdxs.model.controls import build_control
+from sdxs.model.engine import Decoder
+
+UNETS = {"UNet2DConditionModel": UNet2DConditionModel}
+AUTOENCODERS = {"AutoencoderTiny": AutoencoderTiny, "AutoencoderKL": AutoencoderKL}
+CONTROLS = {"ControlNetModel": ControlNetModel}
+MOST_LATENTS = 256  # along a side of the picture that a checkpoint draws unasked
+
+SHARED = (  # settings that a control has in common with its U-Net
+    "in_channels", "cross_attention_dim", "block_out_channels", "layers_per_block",
+    "addition_embed_type", "addition_time_embed_dim", "projection_class_embeddings_input_dim",
+)  # fmt: skip
+USUAL_CONTROL = {  # what else a control may say
+    "conditioning_channels": 3,
+    "controlnet_conditioning_channel_order": "rgb",
+    "global_pool_conditions": False,
+    "class_embed_type": None,
+    "encoder_hid_dim": None,
+    "encoder_hid_dim_type": None,
+}
+UNKNOWN_TO_SD = (  # settings of other kinds of U-Net, which ask for inputs that we do not have
+    "class_embed_type",
+    "encoder_hid_dim",
+    "time_cond_proj_dim",
+)
+OLD_ATTENTION = {  # AutoencoderKL files of 2022 -> today's names
+    "query": "to_q",
+    "key": "to_k",
+    "value": "to_v",
+    "proj_attn": "to_out.0",
+}
+
+
+def load_unet(folder: Path, dtype: torch.dtype, *, sdxl: bool = False) -> UNet2DConditionModel:
+    """The U-Net of a folder with `config.json` and its safetensors."""
+    config = read_config(folder / "config.json", UNETS)
+    addition, wanted = config.get("addition_embed_type"), "text_time" if sdxl else None
+    if addition != wanted:
+        raise CheckpointError(
+            f"{folder / 'config.json'}: addition_embed_type is "
+            f"{one_line(addition, 60)}, for a checkpoint of this kind it is {wanted}"
+        )
+    for name in UNKNOWN_TO_SD:
+        if config.get(name) is not None:
+            raise CheckpointError(
+                f"{folder / 'config.json'}: a U-Net with {name} is not supported yet: leave such "
+                "a checkpoint to diffusers"
+            )
+    sides = config.get("sample_size")
+    sides = sides if isinstance(sides, list) else [sides, sides]
+    if len(sides) != 2 or not all(type(side) is int and 0 < side <= MOST_LATENTS for side in sides):
+        raise CheckpointError(
+            f"{folder / 'config.json'} needs a sample_size, such as 64, of at most {MOST_LATENTS}"
+        )
+    unet = build(lambda: UNet2DConditionModel.from_config(config), folder / "config.json")
+    return fill(unet, weights_file(folder, "diffusion_pytorch_model"), dtype)
+
+
+def load_text_encoder(
+    folder: Path, dtype: torch.dtype, cls: type = CLIPTextModel
+) -> CLIPTextModel | CLIPTextModelWithProjection:
+    """The text encoder of a folder with `config.json` and its safetensors."""
+
+    def today(key: str) -> str | None:
+        if key.endswith("embeddings.position_ids"):
+            return None
+        # files written before transformers 5
+        return key.removeprefix("text_model.") if cls is CLIPTextModel else key
+
+    config = read_config(folder / "config.json", {cls.__name__: cls})
+    encoder = build(lambda: cls(CLIPTextConfig.from_dict(config)), folder / "config.json")
+    if type(encoder.config.eos_token_id) is not int:
+        raise CheckpointError(f"{folder / 'config.json'} needs an eos_token_id, a whole number")
+    positions = torch.arange(encoder.config.max_position_embeddings).expand((1, -1))
+    body = encoder if cls is CLIPTextModel else encoder.text_model
+    body.embeddings.position_ids = positions  # a buffer that no file holds
+    return fill(encoder, weights_file(folder, "model"), dtype, today)
+
+
+def load_decoder(folder: Path, dtype: torch.dtype, *, sdxl: bool = False) -> Decoder:
+    """The decoder of a folder with an AutoencoderTiny or an AutoencoderKL.
+
+    SDXL's own decoder overflows in float16: with `sdxl`, `force_upcast` makes it float32.
+    """
+
+    def today(key: str) -> str | None:
+        if ".attentions." in key:
+            key = ".".join(OLD_ATTENTION.get(part, part) for part in key.split("."))
+        return key
+
+    config = read_config(folder / "config.json", AUTOENCODERS)
+    cls: Any = AUTOENCODERS[config["_class_name"]]
+    if cls is AutoencoderTiny:
+        config.pop("block_out_channels", None)  # diffusers writes it, then complains of it
+    vae = build(lambda: cls.from_config(config), folder / "config.json")
+    facts = vae.config
+    scale = facts.get("scaling_factor")
+    if type(scale) not in (int, float) or not 0 < scale < math.inf:
+        raise CheckpointError(f"{folder / 'config.json'} needs a scaling_factor, a positive number")
+    if sdxl and dtype == torch.float16 and facts.get("force_upcast"):
+        dtype = torch.float32
+    fill(vae, weights_file(folder, "diffusion_pytorch_model"), dtype, today)
+    vae.encoder = None  # only ever asked to decode
+    if cls is AutoencoderTiny:
+        factor = facts.upsampling_scaling_factor ** (len(facts.num_decoder_blocks) - 1)
+    else:
+        factor = 2 ** (len(facts.block_out_channels) - 1)
+    shift: float | Tensor = 0.0  # diffusers' pipelines of these kinds shift nothing
+    if sdxl and facts.get("latents_mean") and facts.get("latents_std"):
+        scale, shift = _statistics(facts, folder / "config.json")
+    return Decoder(vae, scale, shift, dtype, factor, facts.latent_channels)
+
+
+def _statistics(facts: Any, file: Path) -> tuple[Tensor, Tensor]:
+    """Scale and shift per channel, (1, C, 1, 1), of an autoencoder that states them."""
+    try:
+        mean, std = (
+            torch.tensor(facts[name], dtype=torch.float32).view(1, facts.latent_channels, 1, 1)
+            for name in ("latents_mean", "latents_std")
+        )
+    except (TypeError, ValueError, RuntimeError):
+        raise CheckpointError(
+            f"{file}: latents_mean and latents_std need one number a channel"
+        ) from None
+    return facts.scaling_factor / std, mean
+
+
+def load_control(
+    folder: Path, dtype: torch.dtype, unet: UNet2DConditionModel, factor: int
+) -> ControlNetModel:
+    """A ControlNet of a folder with `config.json` and its safetensors, checked against a U-Net.
+
+    factor: pixels per latent, along a side.
+    """
+    file = folder / "config.json"
+    config = read_config(file, CONTROLS)
+    network = build(lambda: build_control(config), file)
+    for name in SHARED:
+        own, wanted = network.config[name], unet.config[name]
+        if _plain(own) != _plain(wanted):
+            raise CheckpointError(
+                f"{file}: {name} is {own}, the checkpoint's U-Net has {wanted}: "
+                "this control was made for another model"
+            )
+    for name, usual in USUAL_CONTROL.items():
+        if network.config.get(name, usual) != usual:
+            value = one_line(network.config[name], 60)
+            raise CheckpointError(f"{file}: a control with {name} = {value} is not supported")
+    halvings = len(network.config.conditioning_embedding_out_channels) - 1
+    if 2**halvings != factor:
+        raise CheckpointError(
+            f"{file}: it makes control pictures {2**halvings} times smaller, this checkpoint needs "
+            f"{factor} times: this control was made for another model"
+        )
+    return fill(network, weights_file(folder, "diffusion_pytorch_model"), dtype)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,163 @@
+"""The engine: what it is given and nothing else runs the networks; a request changes none of it."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from model.test_controls import drawing
+from sdxs import SDXS, InputError
+from sdxs.checkpoint.open import Opened, open_checkpoint
+from sdxs.model import engine
+from sdxs.model.engine import EagerEngine, Networks
+from sdxs.model.styles import LowRank, Styled
+from sdxs.model.text import Words
+
+CPU = torch.device("cpu")
+PLACE = {"device": CPU, "dtype": torch.float32}
+
+
+@pytest.fixture(scope="module")
+def opened(tiny_checkpoint: Path, tiny_control: Path, peft_folder: Path) -> Opened:
+    return open_checkpoint(
+        tiny_checkpoint, styles={"anime": str(peft_folder)},
+        controls={"sketch": str(tiny_control)}, safety=False, **PLACE,
+    )  # fmt: skip
+
+
+class Counting:
+    """The eager engine, which counts how often it is asked, and its networks when they run."""
+
+    def __init__(self, networks: Networks, device: torch.device, dtype: torch.dtype) -> None:
+        self.asked: Counter[str] = Counter()
+        self.ran: Counter[str] = Counter()
+        self.inside = False
+        self._eager = EagerEngine(networks, device, dtype)
+        parts: dict[str, Any] = {"unet": networks.unet, **networks.text_encoders}
+        parts |= networks.controls
+        parts |= {name: decoder.network.decoder for name, decoder in networks.decoders.items()}
+        for name, network in parts.items():
+            network.register_forward_pre_hook(lambda *_, name=name: self._runs(name))
+
+    def _runs(self, name: str) -> None:
+        assert self.inside, f"{name} ran outside the engine"
+        self.ran[name] += 1
+
+    def __getattr__(self, name: str) -> Any:
+        def ask(*arguments: Any) -> Any:
+            self.asked[name] += 1
+            self.inside = True
+            try:
+                return getattr(self._eager, name)(*arguments)
+            finally:
+                self.inside = False
+
+        return ask
+
+
+@pytest.fixture
+def counted(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> Iterator[SDXS]:
+    monkeypatch.setitem(engine.ENGINES, "counting", Counting)
+    yield SDXS(opened, "counting", **PLACE)
+
+
+def test_nothing_else_touches_the_networks(counted: SDXS, opened: Opened) -> None:
+    asked: list[dict[str, Any]] = [
+        {},
+        {"style": ["anime", None], "style_scale": [0.5, 1]},
+        {"control": "sketch", "control_image": drawing(1), "style": "anime"},
+        {"control": ["sketch", None], "control_image": [drawing(1), None], "decoder": "large"},
+        {"size": 96, "output_type": "pt"},
+    ]
+    eager = SDXS(opened, "eager", **PLACE)
+    for options in asked:
+        counting: Any = counted._engine
+        counting.asked.clear(), counting.ran.clear()
+        ours = counted(["a red house", "tree"], seed=[1, 2], **options)
+        assert counting.asked == {"encode": 1, "predict": 1, "decode": 1}
+        used = ["unet", "text_encoder", options.get("decoder", "tiny")]
+        used += ["sketch"] if "control" in options else []
+        assert counting.ran == dict.fromkeys(used, 1)
+        counting.inside = True  # the networks are the same ones
+        theirs = eager(["a red house", "tree"], seed=[1, 2], **options)
+        counting.inside = False
+        assert all(map(torch.equal, ours, theirs)) if "size" in options else ours == theirs
+
+
+def test_a_model_needs_nothing_but_its_engine(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Any] = {}
+
+    class Standin:
+        def __init__(self, *_: Any) -> None:
+            pass
+
+        def encode(self, ids: Any, styles: Any) -> Words:
+            seen.update(ids=ids, styles=styles)
+            return Words(torch.zeros(2, 16, 32))
+
+        def predict(self, x: torch.Tensor, t: Any, words: Any, styles: Any, controls: Any) -> Any:
+            seen.update(x=x, controls=controls)
+            return x
+
+        def decode(self, latents: torch.Tensor, decoder: str) -> torch.Tensor:
+            seen.update(decoder=decoder)
+            return latents[:, :3]
+
+    monkeypatch.setitem(engine.ENGINES, "none", Standin)
+    nothing: Any = None
+    model = SDXS(dataclasses.replace(opened, networks=nothing), "none", **PLACE)
+    images = model(
+        ["a", "b"], style="anime", style_scale=[0.5, 0], control=["sketch", None],
+        control_image=[drawing(1), None], control_scale=0.25, output_type="pt",
+    )  # fmt: skip
+    assert images.shape == (2, 3, 8, 8) and model.engine == "none"
+    assert [row.shape for row in seen["ids"]] == [(2, 16)]
+    assert seen["styles"]["anime"].tolist() == [0.5, 0]
+    (control,) = seen["controls"]
+    assert (control.name, control.rows.tolist(), control.scales.tolist()) == ("sketch", [0], [0.25])
+    assert control.images.shape == (1, 3, 64, 64) and control.images.min() >= 0
+    assert seen["decoder"] == "tiny" and seen["x"].dtype == torch.float32
+
+
+def test_auto_tells_what_it_took(tiny_checkpoint: Path) -> None:
+    assert SDXS.load(tiny_checkpoint, device="cpu").engine == "eager"
+    with pytest.raises(InputError, match=r"^engine must be 'auto', 'eager' \(.*\), not 'warp'$"):
+        engine.choose_engine("warp")
+
+
+def test_only_networks_with_styles_are_wrapped(opened: Opened) -> None:
+    plain = dataclasses.replace(opened.networks, styles={})
+    assert EagerEngine(plain, **PLACE)._styled == {}
+    assert list(EagerEngine(opened.networks, **PLACE)._styled) == ["unet"]
+
+
+class Doubles(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 2, bias=False)
+        self.layer.weight.data = torch.eye(2) * 2
+
+    def forward(self, x: torch.Tensor, *, fails: bool = False) -> torch.Tensor:
+        if fails:
+            raise RuntimeError("no")
+        return self.layer(x)
+
+
+def test_scales_are_put_right_also_after_an_error() -> None:
+    network = Doubles()
+    ones = LowRank(torch.ones(1, 2), torch.ones(2, 1))
+    styled = Styled(network, {"it": {"layer": ones}})
+    x, scales = torch.ones(2, 2), {"it": torch.tensor([1.0, 0.5])}
+    assert styled(scales, x).tolist() == [[4, 4], [3, 3]]
+    assert styled({}, x).tolist() == network(x).tolist() == [[2, 2], [2, 2]]
+    with pytest.raises(RuntimeError, match="no"):
+        styled(scales, x, fails=True)
+    assert network(x).tolist() == [[2, 2], [2, 2]]
+    assert styled({"another": scales["it"]}, x).tolist() == [[2, 2], [2, 2]]
