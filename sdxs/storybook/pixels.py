@@ -12,7 +12,7 @@ from sdxs.storybook import command
 from sdxs.storybook.judges.evaluator import Evaluator
 from sdxs.storybook.judges.painters import by_model, by_renderer
 from sdxs.storybook.judges.pixels import PixelJudge, compare
-from sdxs.storybook.world.captions import FROZEN, FROZEN_UNSEEN, described, frozen_captions
+from sdxs.storybook.world.captions import both_frozen, described
 from sdxs.storybook.world.scenes import HELD_OUT_SEED
 
 
@@ -26,8 +26,7 @@ def main(arguments: list[str] | None = None) -> None:
     scenes, captions = described(options.count, HELD_OUT_SEED, unseen="any")
     draw = by_renderer(scenes, model.size[0])
     scores = {"renders": compare(draw, *judges, captions, "renders")}
-    for name, path in (("seen", FROZEN), ("unseen", FROZEN_UNSEEN)):
-        captions = frozen_captions(path)[: options.count]
+    for name, captions in both_frozen(options.count).items():
         scores[name] = compare(by_model(model), *judges, captions, name)
     command.line(model, **scores)
 

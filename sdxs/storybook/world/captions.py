@@ -126,6 +126,12 @@ def frozen_captions(path: Path = FROZEN) -> list[Caption]:
     return [Caption(**{**row, "things": tuple(Stated(**t) for t in row["things"])}) for row in rows]
 
 
+def both_frozen(count: int = 1000) -> dict[str, list[Caption]]:
+    """The first of each file: of pairs "seen" in training, and with an "unseen" one."""
+    files = {"seen": FROZEN, "unseen": FROZEN_UNSEEN}
+    return {name: frozen_captions(path)[:count] for name, path in files.items()}
+
+
 def write_frozen(path: Path, count: int, seed: int, unseen: str) -> None:
     """How the frozen files were made: each caption speaks of a scene of its own."""
     lines: list[str] = []

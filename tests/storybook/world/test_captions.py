@@ -7,15 +7,8 @@ from sdxs.checkpoint.find import weights_folder
 from sdxs.checkpoint.open import read_words
 from sdxs.config import CHECKPOINTS
 from sdxs.storybook.judges.evaluator import relation
-from sdxs.storybook.world.captions import (
-    FROZEN,
-    FROZEN_FILES,
-    FROZEN_UNSEEN,
-    as_typed,
-    described,
-    frozen_captions,
-    write_frozen,
-)
+from sdxs.storybook.world import captions as world
+from sdxs.storybook.world.captions import as_typed, both_frozen, described
 from sdxs.storybook.world.tokenizer import LENGTH, build_tokenizer
 from sdxs.storybook.world.words import UNSEEN_PAIRS, WORDS, phrases
 
@@ -32,9 +25,8 @@ def test_captions_state_what_the_scene_holds():
         if caption.relation is not None:
             first, second = (held[t.kind] for t in caption.things)
             seen = relation((first.x, first.y), (second.x, second.y))
-            assert seen == caption.relation or (
-                caption.relation == "beside" and seen in ("left", "right")
-            )
+            beside = caption.relation == "beside" and seen in ("left", "right")
+            assert seen == caption.relation or beside
 
 
 def test_every_phrase_of_the_vocabulary_occurs_in_captions():
@@ -45,17 +37,16 @@ def test_every_phrase_of_the_vocabulary_occurs_in_captions():
 
 
 def test_the_frozen_files_hold_a_thousand_captions_of_seen_pairs_and_others_apart():
-    seen, unseen = frozen_captions(FROZEN), frozen_captions(FROZEN_UNSEEN)
-    assert (len(seen), len(unseen)) == (1000, 250)
-    for captions, wanted in ((seen, False), (unseen, True)):
+    assert list(map(len, both_frozen().values())) == [1000, 250]
+    for name, captions in both_frozen().items():
         for caption in captions:
             pairs = {(t.colour, t.kind) for t in caption.things}
-            assert bool(pairs & UNSEEN_PAIRS) is wanted
+            assert bool(pairs & UNSEEN_PAIRS) is (name == "unseen")
 
 
 def test_the_frozen_files_can_be_made_again(tmp_path):
-    for path, count, seed, unseen in FROZEN_FILES:
-        write_frozen(tmp_path / path.name, count, seed, unseen)
+    for path, count, seed, unseen in world.FROZEN_FILES:
+        world.write_frozen(tmp_path / path.name, count, seed, unseen)
         assert (tmp_path / path.name).read_text() == path.read_text()
 
 
@@ -73,7 +64,7 @@ def test_examples_shown_to_people_avoid_the_unseen_pairs():
 def test_the_tokenizer_is_the_same_each_time_and_holds_every_caption():
     tokenizer = build_tokenizer()
     assert tokenizer.get_vocab() == build_tokenizer().get_vocab()
-    longest = max(len(tokenizer(c.text).input_ids) for c in frozen_captions())
+    longest = max(len(tokenizer(c.text).input_ids) for c in both_frozen()["seen"])
     assert longest <= LENGTH - 4
     for word in ("house", "mushroom", "sunset"):
         assert len(tokenizer.tokenize(word)) == 1

@@ -10,11 +10,6 @@ from sdxs.storybook.world.scenes import COLOURS, SKIES, THINGS, Scene, Thing, sa
 from sdxs.storybook.world.words import UNSEEN_PAIRS
 
 
-def lone(kind: str, colour: str, sky: str = "day", ground: str = "grass") -> Scene:
-    thing = Thing(kind, colour, "big", 0.5, 0.8, 0.44)
-    return Scene(sky, ground, "alone", (thing,), 0.45, nuisance=5)
-
-
 def test_a_scene_depends_on_its_seed_and_number_alone():
     assert sample_scenes(5, seed=3) == sample_scenes(9, seed=3)[:5]
     assert sample_scenes(5, seed=3) != sample_scenes(5, seed=4)
@@ -52,8 +47,8 @@ def test_a_thing_in_front_is_nearer_than_the_one_behind():
 
 @pytest.mark.parametrize("kind", THINGS)
 def test_a_thing_keeps_its_hue_within_15_degrees_under_every_sky(kind):
-    colours = [colour for colour in COLOURS if colour != "white"]
-    scenes = [lone(kind, colour, sky) for colour in colours for sky in SKIES]
+    things = [Thing(kind, hue, "big", 0.5, 0.8, 0.44) for hue in COLOURS if hue != "white"]
+    scenes = [Scene(sky, "grass", "alone", (it,), 0.45, 5) for it in things for sky in SKIES]
     result = render(scenes, 64)
     for row, scene in enumerate(scenes):
         mask = result.seen[row, 0] > 0.99
