@@ -18,7 +18,7 @@ from sdxs.storybook.judges.styles import StyleJudge, of_artists
 from sdxs.storybook.judges.tallies import tally, wilson
 from sdxs.storybook.styled import measure as measure_style
 from sdxs.storybook.world.artists import ARTISTS
-from sdxs.storybook.world.captions import FROZEN, frozen_captions
+from sdxs.storybook.world.captions import frozen_captions
 from sdxs.train.export import LIMIT
 
 pytestmark = pytest.mark.embedded
@@ -115,7 +115,7 @@ def test_the_judge_confirms_99_of_100_attributes_of_held_out_renders(judge):
 
 def test_one_step_paints_what_the_captions_say(judge):
     model = SDXS.load("storybook")
-    captions = frozen_captions(FROZEN)[:200]
+    captions = frozen_captions()[:200]
     sight = look(by_model(model), judge, captions, "embedded")
     right, count = tally(check(sight, captions))["attribute_accuracy"]
     assert wilson(right, count)[0] >= 0.80

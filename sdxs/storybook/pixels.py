@@ -12,7 +12,7 @@ from sdxs.storybook import command
 from sdxs.storybook.judges.evaluator import Evaluator
 from sdxs.storybook.judges.painters import by_model, by_renderer
 from sdxs.storybook.judges.pixels import PixelJudge, compare
-from sdxs.storybook.world.captions import both_frozen, described
+from sdxs.storybook.world.captions import FROZEN, described, frozen_captions
 from sdxs.storybook.world.scenes import HELD_OUT_SEED
 
 
@@ -26,7 +26,8 @@ def main(arguments: list[str] | None = None) -> None:
     scenes, captions = described(options.count, HELD_OUT_SEED, unseen="any")
     draw = by_renderer(scenes, model.size[0])
     scores = {"renders": compare(draw, *judges, captions, "renders")}
-    for name, captions in both_frozen(options.count).items():
+    for name in FROZEN:
+        captions = frozen_captions(name)[: options.count]
         scores[name] = compare(by_model(model), *judges, captions, name)
     command.line(model, **scores)
 

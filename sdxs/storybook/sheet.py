@@ -6,9 +6,8 @@ each caption, a column for each style and strength; with both, a third row of ea
 `sketch=FOLDER` takes one that does not ship.
 """
 
-import argparse
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from PIL import Image
@@ -72,26 +71,14 @@ def source(text: str) -> tuple[str, str]:
     return name, folder or name
 
 
-def draw(options: argparse.Namespace) -> Image.Image:
-    """The sheet that is asked for. Raises InputError."""
-    styles: Mapping[str, str] = dict(options.styles or ())
-    controls: Mapping[str, str] = dict(options.controls or ())
-    if unknown := set(controls) - set(CONTROLS):
-        raise InputError(f"--controls takes {', '.join(CONTROLS)}, not {unknown.pop()}")
-    model = SDXS.load(options.checkpoint, styles=styles or None, controls=controls or None)
-    if controls:
-        return of_controls(model, controls, styles, options.columns)
-    if styles:
-        return of_styles(model, styles, options.count)
-    return of_captions(model, options.count, options.columns)
-
-
 @command.told
 def main(arguments: list[str] | None = None) -> None:
     parser = command.parser("sheet", __doc__)
     add = parser.add_argument
-    add("--controls", type=source, nargs="+", metavar="NAME[=FOLDER]", help="two rows for each")
-    add("--styles", type=source, nargs="+", metavar="NAME[=FOLDER]", help="columns of strengths")
+    add("--controls", type=source, nargs="+", default=(), metavar="NAME[=FOLDER]",
+        help="two rows for each")  # fmt: skip
+    add("--styles", type=source, nargs="+", default=(), metavar="NAME[=FOLDER]",
+        help="columns of strengths")  # fmt: skip
     add("--output", type=Path, help=f"a .png (default, for captions alone: {SHIPPED})")
     add("--count", type=command.whole(1, 1000), default=32, metavar="N",
         help="frozen captions, from the first, 1 to 1000")  # fmt: skip
@@ -100,7 +87,17 @@ def main(arguments: list[str] | None = None) -> None:
     output = options.output or (None if options.styles or options.controls else SHIPPED)
     if output is None or output.suffix != ".png" or not output.parent.is_dir():
         parser.error(f"--output {output or ''}: give a .png in a folder that is there")
-    draw(options).save(output, optimize=True)
+    styles, controls = dict(options.styles), dict(options.controls)
+    if unknown := set(controls) - set(CONTROLS):
+        raise InputError(f"--controls takes {', '.join(CONTROLS)}, not {unknown.pop()}")
+    model = SDXS.load(options.checkpoint, styles=styles or None, controls=controls or None)
+    if controls:
+        page = of_controls(model, controls, styles, options.columns)
+    elif styles:
+        page = of_styles(model, styles, options.count)
+    else:
+        page = of_captions(model, options.count, options.columns)
+    page.save(output, optimize=True)
     print(output)
 
 

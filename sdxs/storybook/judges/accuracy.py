@@ -8,7 +8,7 @@ from sdxs.checkpoint.find import weights_folder
 from sdxs.storybook.judges.evaluator import Evaluator, Sight, check
 from sdxs.storybook.judges.painters import Painter, by_renderer, painted
 from sdxs.storybook.judges.tallies import chance, share, tally, wilson
-from sdxs.storybook.world.captions import Caption, both_frozen, described
+from sdxs.storybook.world.captions import FROZEN, Caption, described, frozen_captions
 from sdxs.storybook.world.scenes import HELD_OUT_SEED
 
 
@@ -56,7 +56,8 @@ def score(paint: Painter, count: int) -> dict[str, dict[str, dict[str, float]]]:
     """Both frozen caption files, `count` captions of each at the most. Raises CheckpointError."""
     judge = Evaluator.load(weights_folder("evaluator"))
     out = {}
-    for name, captions in both_frozen(count).items():
+    for name in FROZEN:
+        captions = frozen_captions(name)[:count]
         print(f"\n{len(captions)} captions, colour-thing pairs {name} in training")
         out[name] = report(look(paint, judge, captions, name), captions)
     return out

@@ -20,12 +20,10 @@ OPPOSITE = {
     "behind": "front",
     "beside": "beside",
 }
-FROZEN = Path(__file__).parent / "captions.jsonl"
-FROZEN_UNSEEN = Path(__file__).parent / "captions_unseen.jsonl"
-FROZEN_FILES = (  # file, captions, seed, colours that training never shows
-    (FROZEN, 1000, 424242, "never"),
-    (FROZEN_UNSEEN, 250, 424243, "always"),
-)
+FROZEN = {  # pairs of colour and thing, in training -> file, captions, seed, `unseen` of scenes
+    "seen": (Path(__file__).parent / "captions.jsonl", 1000, 424242, "never"),
+    "unseen": (Path(__file__).parent / "captions_unseen.jsonl", 250, 424243, "always"),
+}
 
 
 @dataclass(frozen=True)
@@ -120,16 +118,10 @@ def as_typed(text: str, rng: random.Random) -> str:
     return text
 
 
-def frozen_captions(path: Path = FROZEN) -> list[Caption]:
-    """The captions that scores are taken on; they never change."""
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
+def frozen_captions(pairs: str = "seen") -> list[Caption]:
+    """The captions that scores are taken on, those of FROZEN[pairs]; they never change."""
+    rows = [json.loads(line) for line in FROZEN[pairs][0].read_text().splitlines()]
     return [Caption(**{**row, "things": tuple(Stated(**t) for t in row["things"])}) for row in rows]
-
-
-def both_frozen(count: int = 1000) -> dict[str, list[Caption]]:
-    """The first of each file: of pairs "seen" in training, and with an "unseen" one."""
-    files = {"seen": FROZEN, "unseen": FROZEN_UNSEEN}
-    return {name: frozen_captions(path)[:count] for name, path in files.items()}
 
 
 def write_frozen(path: Path, count: int, seed: int, unseen: str) -> None:

@@ -7,8 +7,13 @@ from sdxs.checkpoint.find import weights_folder
 from sdxs.checkpoint.open import read_words
 from sdxs.config import CHECKPOINTS
 from sdxs.storybook.judges.evaluator import relation
-from sdxs.storybook.world import captions as world
-from sdxs.storybook.world.captions import as_typed, both_frozen, described
+from sdxs.storybook.world.captions import (
+    FROZEN,
+    as_typed,
+    described,
+    frozen_captions,
+    write_frozen,
+)
 from sdxs.storybook.world.tokenizer import LENGTH, build_tokenizer
 from sdxs.storybook.world.words import UNSEEN_PAIRS, WORDS, phrases
 
@@ -37,16 +42,16 @@ def test_every_phrase_of_the_vocabulary_occurs_in_captions():
 
 
 def test_the_frozen_files_hold_a_thousand_captions_of_seen_pairs_and_others_apart():
-    assert list(map(len, both_frozen().values())) == [1000, 250]
-    for name, captions in both_frozen().items():
-        for caption in captions:
+    assert [len(frozen_captions(name)) for name in ("seen", "unseen")] == [1000, 250]
+    for name in FROZEN:
+        for caption in frozen_captions(name):
             pairs = {(t.colour, t.kind) for t in caption.things}
             assert bool(pairs & UNSEEN_PAIRS) is (name == "unseen")
 
 
 def test_the_frozen_files_can_be_made_again(tmp_path):
-    for path, count, seed, unseen in world.FROZEN_FILES:
-        world.write_frozen(tmp_path / path.name, count, seed, unseen)
+    for path, count, seed, unseen in FROZEN.values():
+        write_frozen(tmp_path / path.name, count, seed, unseen)
         assert (tmp_path / path.name).read_text() == path.read_text()
 
 
@@ -64,7 +69,7 @@ def test_examples_shown_to_people_avoid_the_unseen_pairs():
 def test_the_tokenizer_is_the_same_each_time_and_holds_every_caption():
     tokenizer = build_tokenizer()
     assert tokenizer.get_vocab() == build_tokenizer().get_vocab()
-    longest = max(len(tokenizer(c.text).input_ids) for c in both_frozen()["seen"])
+    longest = max(len(tokenizer(c.text).input_ids) for c in frozen_captions())
     assert longest <= LENGTH - 4
     for word in ("house", "mushroom", "sunset"):
         assert len(tokenizer.tokenize(word)) == 1

@@ -1,13 +1,14 @@
-"""What a judge that makes no mistake would see, and what is said of it: right, wrong, by chance."""
+"""Whether an attribute is right, by chance or not: of a sight without mistakes, in numbers."""
 
 import random
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import one_hot
 
 from sdxs.storybook.judges.evaluator import Sight, check
-from sdxs.storybook.judges.tallies import ACCURACIES, chance, tally
+from sdxs.storybook.judges.tallies import ACCURACIES, chance, mean, tally, wilson
 from sdxs.storybook.world.captions import describe, described
 from sdxs.storybook.world.scenes import COLOURS, Scene, sample_scenes
 from sdxs.train.evaluator import labels
@@ -72,3 +73,17 @@ def test_chance_is_what_pictures_of_other_scenes_score():
         if name in ("thing", "sky", "ground"):
             assert right / count == pytest.approx(told[name], abs=0.03)
     assert told["colour"] == pytest.approx(1 / 8) and 0.25 < told["relation"] < 0.5
+
+
+def test_wilson_interval_of_a_known_case():
+    low, high = wilson(81, 263)  # Newcombe 1998, table I, method 3
+    assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
+
+
+def test_the_mean_and_its_interval() -> None:
+    values = torch.randn(400, generator=torch.Generator().manual_seed(0)).tolist()
+    row = mean(values)
+    assert row["mean"] == pytest.approx(np.mean(values), abs=1e-4) and row["n"] == 400
+    reach = 1.96 * np.std(values, ddof=1) / 20
+    assert row["upper"] - row["mean"] == pytest.approx(reach, abs=2e-4)
+    assert row["mean"] - row["lower"] == pytest.approx(reach, abs=2e-4)
