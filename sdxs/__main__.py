@@ -52,15 +52,18 @@ def asked(options: argparse.Namespace) -> dict[str, Any]:
     """What is asked of the picture, {field of the table: value}. Raises InputError."""
     given: dict[str, Any] = {}
     for row in table.commanded():
-        value = getattr(options, row.field)
+        value = getattr(options, row.keyword or row.field)
         if value is None:
             value = row.start
         elif isinstance(row.widget, table.Picture):
-            value = read_picture(value)
+            value = read_picture(Path(value))
         elif row.check:
             value = row.check(row.flag, value)
-        if value is not None:
+        if value is not None and (not row.needs or row.needs in given):
             given[row.field] = value
+        elif value != row.start:
+            needed = next(other.flag for other in table.OPTIONS if other.field == row.needs)
+            raise InputError(f"{needed} is missing: {row.flag} says nothing without it")
     return given
 
 
@@ -75,7 +78,6 @@ def paint(
 
     kind, how: the condition that makes the control image, and its options.
     """
-    given = needed(given)
     from sdxs.pipeline import SDXS  # seconds of torch: only once the rest is known to be right
 
     seeds = list(range(given["seed"], given["seed"] + options.count))
@@ -131,8 +133,7 @@ def condition(
         for flag in OF_CONDITIONS
         if (value := getattr(options, flag.replace("-", "_"))) is not None
     }
-    meant = how or options.condition or options.save_control or given["strength"] != 1
-    if meant and not control:
+    if (how or options.condition or options.save_control) and not control:
         raise InputError("--control is missing: name the control that is to follow the picture")
     if "drawing" in given and not options.condition and own not in CONDITIONS:
         raise InputError(
@@ -150,18 +151,6 @@ def condition(
         if OF_CONDITIONS[flag] not in known:
             raise InputError(f"--{flag} says nothing to --condition {kind}")
     return kind, {OF_CONDITIONS[flag].name: value for flag, value in how.items()}
-
-
-def needed(given: dict[str, Any]) -> dict[str, Any]:
-    """What is asked without what says nothing by itself. Raises InputError where it was meant."""
-    rows = {row.field: row for row in table.OPTIONS}
-    vain = [name for name in given if rows[name].needs and rows[name].needs not in given]
-    for row in map(rows.__getitem__, vain):
-        if given[row.field] != row.start:
-            raise InputError(
-                f"{rows[row.needs].flag} is missing: {row.flag} says nothing without it"
-            )
-    return {name: value for name, value in given.items() if name not in vain}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -196,19 +185,13 @@ def parser() -> argparse.ArgumentParser:
 
 def shape(row: table.Option) -> dict[str, Any]:
     """How argparse reads an option of the table; what it means is the row's to check."""
-    said: dict[str, Any] = {"help": row.help}
-    if row.start is not None:
-        said["help"] += f" (default: {row.start})"
-    if row.keyword:
-        said["dest"] = row.field
+    said = row.help if row.start is None else f"{row.help} (default: {row.start})"
     match row.widget:
         case table.Switch():
-            return {**said, "action": "store_true", "default": None}
+            return {"help": said, "action": "store_true", "default": None}
         case table.Choice(known=known) if known:
-            return {**said, "choices": known}
-        case table.Picture():
-            return {**said, "type": Path, "metavar": row.metavar}
-    return {**said, "metavar": row.metavar or None}
+            return {"help": said, "choices": known}
+    return {"help": said, "metavar": row.metavar or None}
 
 
 def output_files(output: Path, seed: int, count: int) -> list[Path]:

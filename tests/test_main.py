@@ -89,7 +89,7 @@ def test_a_control(
         assert status == 2 and message in err.splitlines()[-1], more
     for option, value, missing in [
         ("--condition", "canny", "--control"),
-        ("--control-scale", 0.5, "--control"),
+        ("--control-scale", 0.5, "--control-image"),
         ("--style-scale", 0.5, "--style"),
     ]:
         status, _, err = run(capsys, "tree", option, value, "--output", tmp_path / "x.png")

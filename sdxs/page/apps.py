@@ -5,7 +5,6 @@ address is known to be right. Knows nothing of what is on a page.
 """
 
 import argparse
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,19 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class App:
-    """A page. about: what it does. styles, controls: which are loaded where the user names none.
-
-    needs: what `About` must have something of, without which the page has no sense; lacks says so.
-    wears: the first style is chosen at first. draws: there is a canvas.
-    """
+    """A page. about: what it does. styles, controls: which are loaded where the user names none;
+    without any the page has no sense, and lacks says so."""
 
     about: str
     styles: str | None = None
     controls: str | None = None
-    needs: Callable[[About], tuple[str, ...]] | None = None
     lacks: str = ""
-    wears: bool = False
-    draws: bool = False
 
 
 APPS = {  # the name of the page -> what is particular about it
@@ -40,16 +33,12 @@ APPS = {  # the name of the page -> what is particular about it
     "anime": App(
         "The page of styles: type a prompt, and the picture follows in the style that you choose.",
         styles="all",
-        needs=lambda about: about.styles,
         lacks="no style to choose: name one, --styles NAME",
-        wears=True,
     ),
     "sketch": App(
         "The canvas page: draw, and the picture follows the stroke.",
         controls="all",
-        needs=lambda about: about.conditions,
         lacks="no control to draw for: name one, --controls sketch=FOLDER",
-        draws=True,
     ),
 }
 
@@ -69,10 +58,10 @@ def make_page(name: str, options: argparse.Namespace) -> "Page":
         safety=options.safety,
     )
     about = About.of(model, page="" if name == "text" else name)
-    if app.needs and not app.needs(about):
+    if (app.styles and not about.styles) or (app.controls and not about.conditions):
         raise StartError(f"{model.checkpoint} has {app.lacks}")
-    style = about.styles[0] if app.wears else ""
+    style = about.styles[0] if app.styles else ""
     welcome = welcome_picture(partial(model, style=style) if style else model, about)
-    if app.draws:
+    if app.controls:
         return sketch_page(model, model.condition, about=about)
     return text_page(model, about=about, welcome=welcome, style=style)

@@ -3,7 +3,7 @@
 // What is on it is `drawing.js`'s business, which comes first. Knows nothing of models, servers or
 // the framework. `connect(element, listener)` brings canvas.html to life; `listener` has
 // `follow(snapshot)`, told once how to get the drawing as a data URL, `drew()`, told of every change,
-// and `say(text, kind)` for what a visitor should read.
+// `save(url, name)` for a download, and `say(text, kind)` for what a visitor should read.
 
 window.sdxsCanvas = (() => {
   const { drawing, lineWidth, onCanvas } = window.sdxsDrawing;
@@ -119,7 +119,7 @@ window.sdxsCanvas = (() => {
     own("undo").addEventListener("click", () => leave(page.undo));
     own("redo").addEventListener("click", () => leave(page.redo));
     own("clear").addEventListener("click", () => leave(page.clear));
-    own("keep").addEventListener("click", () => download(canvas.toDataURL("image/png"), "drawing.png"));
+    own("keep").addEventListener("click", () => listener.save(canvas.toDataURL("image/png"), "drawing.png"));
 
     // Pictures from elsewhere: chosen, dropped, pasted; the newest counts
     let opening = 0;
@@ -188,13 +188,6 @@ window.sdxsCanvas = (() => {
     if (size && size.width * size.height > LARGEST_AREA)
       return `${nameOf(file)} has ${size.width} × ${size.height} pixels: at most ${LARGEST_AREA / 1e6} megapixels are read.`;
     return "";
-  }
-
-  function download(url, name) {
-    const link = document.createElement("a");
-    link.href = url;
-    link.download = name;
-    link.click();
   }
 
   // A camera that keeps the newest frame on the canvas, until it is stopped; `button` toggles it.

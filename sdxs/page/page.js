@@ -25,7 +25,7 @@ window.sdxs = (() => {
     stage.note.dataset.kind = kind;
   }
 
-  // The server's answer, or undefined.
+  // The server's answer, or undefined; each of its fields is explained in answers.py, class Answer.
   async function call(name, request) {
     let timer;
     const late = new Promise((done) => (timer = setTimeout(done, PATIENCE_MS)));
@@ -83,10 +83,11 @@ window.sdxs = (() => {
     const answer = await call("download", shown);
     stage.save.disabled = false;
     if (!answer?.file) return say(answer?.note ?? NO_FILE, "error");
-    const link = document.createElement("a");
-    link.href = answer.file;
-    link.download = answer.name;
-    link.click();
+    save(answer.file, answer.name);
+  }
+
+  function save(url, name) {
+    Object.assign(document.createElement("a"), { href: url, download: name }).click();
   }
 
   // The stage is there: an element with our ids inside, the server's functions, and the request
@@ -137,5 +138,5 @@ window.sdxs = (() => {
     if (stage) say(text, kind);
   }
 
-  return { connect, chips, changed, follow, drew, say: tell, roll, choose, append };
+  return { connect, chips, changed, follow, drew, save, say: tell, roll, choose, append };
 })();

@@ -98,7 +98,7 @@ class Page(gr.Blocks):
                 raise gr.Error(sentence(error), print_exception=False) from None
             if made.warning:
                 gr.Warning(made.warning)
-            return save_bytes_to_cache(made.file, "picture.jpg", output.GRADIO_CACHE)
+            return str(save_bytes_to_cache(made.file, "picture.jpg", output.GRADIO_CACHE))
 
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD  # Gradio names the parameters by them
         named = inspect.Signature([inspect.Parameter(name, kind) for name in names])
@@ -119,14 +119,15 @@ def text_page(
     """A page on which the picture follows the typing.
 
     `generate(prompt, seed=...)` makes a picture; it is also given the keywords of other options
-    that the visitor chose, see `options`, of those that `about` offers. An SDXSError or a warning
-    of ours is shown to the visitor as it is. `welcome` is the picture of the first example with
+    that the visitor chose, see `options`, of those that `about` offers. What an SDXSError or a
+    warning of ours says is shown to the visitor. `welcome` is the picture of the first example with
     seed 0, shown until the visitor types. `style` is the one that is chosen at first, and that
     `welcome` wears.
     """
     about = about or About()
     answers = Answers(generate, about)
-    with Page(answers, about, "page.js", style=style) as page:
+    page = Page(answers, about, "page.js", style=style)
+    with page:
         widgets.head("Type, and the picture follows.")
         with gr.Row(elem_id="sdxs-columns"):
             with gr.Column(elem_id="sdxs-left", min_width=300):
@@ -156,8 +157,8 @@ def sketch_page(
     `text_page`.
     """
     answers = Answers(generate, about, condition)
-    scripts = ("page.js", "drawing.js", "canvas.js")
-    with Page(answers, about, *scripts, prompt=about.examples[0]) as page:
+    page = Page(answers, about, "page.js", "drawing.js", "canvas.js", prompt=about.examples[0])
+    with page:
         widgets.head("Draw, and the picture follows.")
         page.offer("prompt")
         with gr.Row(elem_id="sdxs-columns", elem_classes="sdxs-drawn"):

@@ -10,8 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 from sdxs.page.about import About
 from sdxs.page.answers import ALONE
 from sdxs.page.ui import sketch_page
-from sdxs.picture import encode
-from tests.browser.conftest import served
+from tests.browser.conftest import note, served, wait_for
 from tests.browser.standin import Follower
 
 PROMPT = "a red house at sunset"
@@ -43,31 +42,18 @@ def canvas(page: Page) -> Locator:
     return page.locator("#sdxs-drawing")
 
 
-def note(page: Page) -> Locator:
-    return page.locator("#sdxs-note")
-
-
-def source(picture: Image.Image) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(encode(picture)).decode()
-
-
-def waits_for(page: Page, picture: Image.Image) -> None:
-    page.wait_for_function(
-        "src => document.getElementById('sdxs-picture').src === src", arg=source(picture)
-    )
-
-
 def follows(page: Page, *, prompt: str = PROMPT, seed: int = 0, way: str = "sketch", scale=1.0):
     """Wait until the picture on the page follows what is on the canvas now."""
     image = Follower.condition(way, drawing(page))
-    waits_for(page, Follower.follow(prompt, seed, way, image, scale))
+    wait_for(page, Follower.follow(prompt, seed, way, image, scale))
 
 
-def alone(page: Page, prompt: str = PROMPT) -> None:
+def alone(page: Page, prompt: str = PROMPT) -> Page:
     """Wait for the picture of the prompt without a drawing, and for the hint."""
-    waits_for(page, Follower.follow(prompt, 0))
+    wait_for(page, Follower.follow(prompt, 0))
     expect(note(page)).to_have_text(ALONE)
     expect(note(page)).to_have_attribute("data-kind", "hint")
+    return page
 
 
 def draw(page: Page, *places: tuple[float, float], pause: int = 0) -> None:

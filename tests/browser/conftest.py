@@ -1,6 +1,5 @@
 """A real browser, and pages to visit with it. Every visit is watched: see `visit`."""
 
-import base64
 import os
 import shutil
 from collections.abc import Iterator
@@ -8,9 +7,10 @@ from dataclasses import dataclass, field
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from sdxs.page.about import About
+from sdxs.page.drawings import data_url
 from sdxs.page.ui import Page as Blocks
 from sdxs.page.ui import text_page
 from sdxs.picture import encode
@@ -106,11 +106,19 @@ def visit(browser: Browser) -> Iterator[Visits]:
     assert visits.complaints == []
 
 
+def source(picture: Image.Image) -> str:
+    """The address of a picture as a page shows it."""
+    return data_url(encode(picture), "jpeg")
+
+
+def note(page: Page) -> Locator:
+    return page.locator("#sdxs-note")
+
+
 def wait_for(page: Page, picture: Image.Image, place: str = "sdxs-picture") -> None:
     """Until the page shows a picture, byte for byte."""
-    wanted = "data:image/jpeg;base64," + base64.b64encode(encode(picture)).decode()
     script = "([place, source]) => document.getElementById(place).src === source"
-    page.wait_for_function(script, arg=[place, wanted])
+    page.wait_for_function(script, arg=[place, source(picture)])
 
 
 def served(page: Blocks) -> Iterator[str]:

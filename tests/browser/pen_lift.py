@@ -6,14 +6,11 @@ page. The server and the browser share this machine. The last line is JSON.
 """
 
 import argparse
-import base64
-import io
 import json
 import random
 
 import numpy as np
 import torch
-from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 from tqdm import tqdm
 
@@ -21,8 +18,8 @@ from sdxs import SDXS
 from sdxs.page.about import About
 from sdxs.page.serve import names
 from sdxs.page.ui import sketch_page
-from sdxs.picture import encode
-from tests.browser.conftest import FLAGS, chromium
+from tests.browser.canvas import DRAWN, picture_of
+from tests.browser.conftest import FLAGS, chromium, source
 
 SEED = 0
 
@@ -91,12 +88,11 @@ def lift(tab: Page, model: SDXS, about: About, number: int) -> float:
         tab.wait_for_timeout(15)
     tab.mouse.up()
     tab.wait_for_function("!document.querySelector('[data-busy]')")  # nothing beside its work
-    url = tab.evaluate("document.getElementById('sdxs-drawing').toDataURL('image/png')")
-    drawing = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
+    drawing = picture_of(tab.evaluate(DRAWN))
     way = about.conditions[0]
     image = model.condition(way, drawing)
     picture = model(about.examples[0], seed=SEED, control=way, control_image=image)
-    wanted = "data:image/jpeg;base64," + base64.b64encode(encode(picture)).decode()
+    wanted = source(picture)
     tab.wait_for_function("wanted => shown.some(([, src]) => src === wanted)", arg=wanted)
     shown = tab.evaluate(
         "wanted => shown.find(([time, src]) => src === wanted)[0] - window.lifted", wanted

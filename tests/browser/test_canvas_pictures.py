@@ -11,7 +11,8 @@ from playwright.sync_api import Page, expect
 
 from sdxs.page.answers import ALONE
 from sdxs.picture import encode
-from tests.browser.canvas import DRAWN, addresses, alone, draw, drawing, follows, note
+from tests.browser.canvas import DRAWN, addresses, alone, draw, drawing, follows
+from tests.browser.conftest import note
 
 pytestmark = pytest.mark.browser
 
@@ -37,6 +38,11 @@ def address() -> Iterator[str]:
     yield from addresses()
 
 
+@pytest.fixture
+def page(visit, address) -> Page:
+    return alone(visit(address))
+
+
 def png(side: int = 64, shade: int = 90) -> bytes:
     picture = Image.new("RGB", (side, side), "white")
     picture.paste((shade, 20, 20), (8, 8, side // 2, side // 2))
@@ -56,9 +62,7 @@ def give(
     page.evaluate(GIVE, [kind, name, type_, base64.b64encode(data).decode(), onto])
 
 
-def test_of_pictures_opened_one_after_the_other_the_newest_counts(visit, address):
-    page = visit(address)
-    alone(page)
+def test_of_pictures_opened_one_after_the_other_the_newest_counts(page):
     page.evaluate(
         """() => {
           const own = createImageBitmap;
@@ -77,17 +81,13 @@ def test_of_pictures_opened_one_after_the_other_the_newest_counts(visit, address
     assert page.evaluate(f"({PIXEL})()")[0] == 90
 
 
-def test_a_picture_may_fall_anywhere(visit, address):
-    page = visit(address)
-    alone(page)
+def test_a_picture_may_fall_anywhere(page):
     give(page, "drop", "a.png", "image/png", png(), onto="#sdxs-picture")
     page.wait_for_function(f"({PIXEL})()[0] === 90")
 
 
 @pytest.mark.parametrize("way", ["file", "drop", "paste"])
-def test_a_picture_is_opened_onto_the_canvas(visit, address, way, tmp_path):
-    page = visit(address)
-    alone(page)
+def test_a_picture_is_opened_onto_the_canvas(page, way, tmp_path):
     if way == "file":
         (tmp_path / "a.png").write_bytes(png())
         with page.expect_file_chooser() as chooser:
@@ -102,10 +102,8 @@ def test_a_picture_is_opened_onto_the_canvas(visit, address, way, tmp_path):
     alone(page)
 
 
-def test_text_pasted_with_a_picture_of_it_is_text(visit, address):
+def test_text_pasted_with_a_picture_of_it_is_text(page):
     """As word processors put it on the clipboard."""
-    page = visit(address)
-    alone(page)
     blank = page.evaluate(DRAWN)
     stopped = page.evaluate(
         """() => {
@@ -131,11 +129,7 @@ def test_text_pasted_with_a_picture_of_it_is_text(visit, address):
         ("c.png", "image/png", png_of_sides(20_000), "c.png has 20000 × 20000 pixels: at most 64"),
     ],
 )
-def test_what_is_no_picture_is_named_and_the_next_stroke_works(
-    visit, address, name, type_, data, words
-):
-    page = visit(address)
-    alone(page)
+def test_what_is_no_picture_is_named_and_the_next_stroke_works(page, name, type_, data, words):
     give(page, "drop", name, type_, data)
     expect(note(page)).to_contain_text(words)
     expect(note(page)).to_have_attribute("data-kind", "error")
@@ -186,9 +180,7 @@ def test_the_camera_streams_until_it_is_stopped(visit, address):
     assert page.evaluate(ENDED)
 
 
-def test_no_leave_for_the_camera_is_explained(visit, address):
-    page = visit(address)
-    alone(page)
+def test_no_leave_for_the_camera_is_explained(page):
     page.get_by_role("button", name="Camera").click()
     expect(note(page)).to_contain_text("camera is not allowed")
     expect(page.get_by_role("button", name="Camera")).to_have_attribute("aria-pressed", "false")

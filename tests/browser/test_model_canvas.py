@@ -1,21 +1,18 @@
 """The canvas page on the embedded model with the sketch control that ships."""
 
-import base64
-import io
 from collections.abc import Iterator
 
 import pytest
-from PIL import Image
 from playwright.sync_api import Page
 
 from sdxs import SDXS
 from sdxs.page.about import About
 from sdxs.page.ui import sketch_page
+from tests.browser.canvas import DRAWN, picture_of
 from tests.browser.conftest import served, wait_for
 
 pytestmark = pytest.mark.browser
 
-DRAWN = "() => document.getElementById('sdxs-drawing').toDataURL('image/png')"
 POINTS, MS = 50, 3000
 
 
@@ -31,9 +28,7 @@ def address(model) -> Iterator[str]:
 
 def waits_for_the_models(page: Page, model: SDXS) -> None:
     """Until the page shows, to the byte, what the model paints for what is on the canvas."""
-    url = page.evaluate(DRAWN)
-    drawing = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
-    image = model.condition("sketch", drawing)
+    image = model.condition("sketch", picture_of(page.evaluate(DRAWN)))
     prompt = page.get_by_label("Prompt").input_value()
     picture = model(prompt, seed=0, control="sketch", control_image=image)
     wait_for(page, picture)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from sdxs.page.answers import BLANK
 from tests.browser.canvas import (
@@ -18,9 +18,9 @@ from tests.browser.canvas import (
     draw,
     drawing,
     follows,
-    note,
     picture_of,
 )
+from tests.browser.conftest import note
 from tests.browser.standin import Follower
 
 pytestmark = pytest.mark.browser
@@ -31,9 +31,13 @@ def address() -> Iterator[str]:
     yield from addresses()
 
 
-def test_a_blank_canvas_shows_the_prompt_alone_and_hints(visit, address):
-    page = visit(address)
-    alone(page)
+@pytest.fixture
+def page(visit, address) -> Page:
+    """As it is after a visitor came, and before anything is drawn."""
+    return alone(visit(address))
+
+
+def test_a_blank_canvas_shows_the_prompt_alone_and_hints(page):
     expect(page.locator("#sdxs-control")).to_be_hidden()
     page.get_by_label("Prompt").fill("a blue ball")
     alone(page, "a blue ball")
@@ -41,9 +45,7 @@ def test_a_blank_canvas_shows_the_prompt_alone_and_hints(visit, address):
     expect(note(page)).to_have_text(BLANK)
 
 
-def test_the_picture_follows_during_the_stroke_and_ends_in_the_whole_of_it(visit, address):
-    page = visit(address)
-    alone(page)
+def test_the_picture_follows_during_the_stroke_and_ends_in_the_whole_of_it(page):
     page.evaluate("seen.length = 0")
     draw(page, *((0.1 + 0.016 * i, 0.5 + 0.2 * (i % 2)) for i in range(50)), pause=60)
     during = page.evaluate("seen.length")
@@ -61,9 +63,7 @@ def test_a_first_stroke_right_after_loading_counts(visit, address):
     follows(page)
 
 
-def test_undo_redo_and_clear(visit, address):
-    page = visit(address)
-    alone(page)
+def test_undo_redo_and_clear(page):
     undo, redo = (page.get_by_role("button", name=name, exact=True) for name in ("Undo", "Redo"))
     expect(undo).to_have_attribute("aria-disabled", "true")
     draw(page, (0.2, 0.2), (0.8, 0.2))
@@ -93,9 +93,7 @@ def test_undo_redo_and_clear(visit, address):
     assert page.evaluate(DRAWN) == first
 
 
-def test_undo_in_the_prompt_is_the_prompts(visit, address):
-    page = visit(address)
-    alone(page)
+def test_undo_in_the_prompt_is_the_prompts(page):
     draw(page, (0.2, 0.2), (0.8, 0.2))
     drawn = page.evaluate(DRAWN)
     page.get_by_label("Prompt").click()
@@ -104,9 +102,7 @@ def test_undo_in_the_prompt_is_the_prompts(visit, address):
     assert page.evaluate(DRAWN) == drawn
 
 
-def test_brushes_and_the_eraser(visit, address):
-    page = visit(address)
-    alone(page)
+def test_brushes_and_the_eraser(page):
     dark = []
     for number, brush in enumerate(("Thin", "Middle", "Thick")):
         page.get_by_role("button", name=f"{brush} brush").click()
@@ -126,9 +122,7 @@ def test_brushes_and_the_eraser(visit, address):
     alone(page)
 
 
-def test_drawing_by_keyboard(visit, address):
-    page = visit(address)
-    alone(page)
+def test_drawing_by_keyboard(page):
     canvas(page).focus()
     outline = canvas(page).evaluate("element => getComputedStyle(element).outlineStyle")
     assert outline == "solid"  # where the focus is can be seen
@@ -154,9 +148,7 @@ def test_drawing_by_keyboard(visit, address):
     expect(page.locator("#sdxs-cursor")).not_to_have_attribute("data-down", "")
 
 
-def test_keys_leave_a_stroke_of_the_mouse_alone(visit, address):
-    page = visit(address)
-    alone(page)
+def test_keys_leave_a_stroke_of_the_mouse_alone(page):
     box = canvas(page).bounding_box()
     at = [(box["x"] + share * box["width"], box["y"] + 40) for share in (0.1, 0.5, 0.9)]
     page.mouse.move(*at[0])
@@ -171,9 +163,7 @@ def test_keys_leave_a_stroke_of_the_mouse_alone(visit, address):
     assert np.ptp(rows) < 20 and np.ptp(columns) > 380
 
 
-def test_seed_strength_condition_and_template(visit, address):
-    page = visit(address)
-    alone(page)
+def test_seed_strength_condition_and_template(page):
     draw(page, (0.2, 0.2), (0.5, 0.9), (0.8, 0.2))
     follows(page)
     page.get_by_label("Seed").fill("41")
@@ -204,9 +194,7 @@ def test_seed_strength_condition_and_template(visit, address):
     ],
     ids=["prefix", "gif", "length", "html", "large"],
 )
-def test_a_spoiled_drawing_is_one_line_and_the_next_stroke_works(visit, address, sent):
-    page = visit(address)
-    alone(page)
+def test_a_spoiled_drawing_is_one_line_and_the_next_stroke_works(page, sent):
     page.evaluate(
         "sent => { const proto = HTMLCanvasElement.prototype; window.own = proto.toDataURL;"
         " proto.toDataURL = () => sent; }",
@@ -221,9 +209,7 @@ def test_a_spoiled_drawing_is_one_line_and_the_next_stroke_works(visit, address,
     expect(note(page)).to_be_empty()
 
 
-def test_downloads_of_drawing_and_picture(visit, address):
-    page = visit(address)
-    alone(page)
+def test_downloads_of_drawing_and_picture(page):
     draw(page, (0.2, 0.2), (0.8, 0.7))
     follows(page)
     with page.expect_download() as download:
