@@ -2,9 +2,12 @@
 
 import json
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import sysconfig
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -92,3 +95,19 @@ def test_the_notebook_runs_top_to_bottom(monkeypatch: pytest.MonkeyPatch) -> Non
         if cell["cell_type"] == "code":
             exec("".join(cell["source"]), names)
     assert names["found"]["matching"]["modes"] == names["found"]["segmented"]["modes"] == 8
+
+
+@pytest.mark.embedded
+def test_the_page_starts_and_stops(programs: Path, tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    command = [str(programs / "sdxs-page"), "--port", url.rpartition(":")[2]]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as page:
+        try:
+            assert page.stdout and url in page.stdout.readline()
+            assert urllib.request.urlopen(url, timeout=60).status == 200
+            page.send_signal(signal.SIGINT)
+            assert page.wait(60) == 0
+        finally:
+            page.kill()
