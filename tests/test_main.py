@@ -134,17 +134,13 @@ def test_a_place_that_may_not_be_written(
     assert status == 2 and "no permission" in err and err.count("\n") == 1
 
 
-def test_help(capsys: pytest.CaptureFixture[str]) -> None:
-    status, out, _ = run(capsys, "--help")
-    assert status == 0 and "--seed" in out and "examples:" in out
-
-
 @pytest.mark.parametrize(
     ("called", "name"), [("/bin/sdxs", "sdxs"), ("/sdxs/__main__.py", "python -m sdxs")]
 )
-def test_examples_say_how_it_was_called(
+def test_help_and_its_examples_say_how_it_was_called(
     called: str, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.argv", [called])
-    _, out, _ = run(capsys, "--help")
+    status, out, _ = run(capsys, "--help")
+    assert status == 0 and "--seed" in out and "examples:" in out
     assert out.startswith(f"usage: {name} [-h]") and f'  {name} "a red house' in out
