@@ -6,6 +6,7 @@ stage its gate is checked: the number, what is asked, and an end there if it fai
 """
 
 import argparse
+import functools
 import json
 import shlex
 from collections.abc import Iterator
@@ -105,21 +106,23 @@ def gates(name: str, root: Path, plan: Plan) -> Iterator[tuple[Gate, float]]:
     Models are scored, once. A branch, in a folder that is not called after its stage, has no gate.
     """
 
-    def find(place: str, own: str = name) -> float | None:
-        other, slash, place = place.rpartition("/")
-        if slash:
-            names = MULTI_STEP if other == "multi-step" else (other,)
-            there = [name for name in names if (root / name / stage.RESULT).exists()]
-            return find(place, there[0]) if there else None
-        found: Any = stage.read(root / own)
-        if found["stage"] in MODELS:
-            found = scored(root, own, plan)
-        for key in place.split("."):
+    @functools.cache
+    def numbers(of: str) -> dict[str, Any]:
+        found = stage.read(root / of)
+        return scored(root, of, plan) if found["stage"] in MODELS else found
+
+    def find(place: str) -> float | None:
+        of, _, number = place.rpartition("/")
+        names = MULTI_STEP if of == "multi-step" else (of or name,)
+        there = [name for name in names if (root / name / stage.RESULT).exists()]
+        if not there:
+            return None
+        found: Any = numbers(there[0])
+        for key in number.split("."):
             found = found[key]
         return float(found)
 
-    if stage.read(root / name)["stage"] in MODELS:
-        scored(root, name, plan)
+    numbers(name)
     for gate in STAGES[name].gates if name in STAGES else ():
         value = gate.value(find)
         if value is not None:

@@ -4,9 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import DPMSolverMultistepScheduler
 
+from sdxs.storybook.world.tokenizer import build_tokenizer
 from sdxs.train import text
 from sdxs.train.autoencoder import build
+from sdxs.train.parts.models import PRESETS, build_scheduler, build_text_encoder, build_unet
+from sdxs.train.parts.solver import Model
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +21,15 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build(12).save_pretrained(folder / "v/vae")
     text.train(text.Options(run=folder / "x", preset="toy", steps=1, batch=2))
     return folder
+
+
+@pytest.fixture
+def model() -> Model:
+    """A toy multi-step model."""
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer()
+    text_encoder = build_text_encoder(PRESETS["toy"], tokenizer).eval()
+    solver = DPMSolverMultistepScheduler.from_config(
+        build_scheduler().config, algorithm_type="dpmsolver++", solver_order=2
+    )
+    return Model(build_unet(PRESETS["toy"], 64).eval(), text_encoder, tokenizer, solver)

@@ -103,11 +103,8 @@ def test_the_tiny_layout_has_no_blocks_to_remove(tmp_path: Path) -> None:
 def judged(b: float, frechet: float, diversity: float, sharpness: float) -> dict:
     bound = {"share": b, "lower": b - 0.02}
     shape = {"frechet": frechet, "diversity": diversity, "sharpness": sharpness}
-    return {
-        "seen": {"caption_accuracy": bound},
-        "unseen": {"caption_accuracy": bound},
-        "distribution": shape,
-    }
+    captions = {"caption_accuracy": bound}
+    return {"seen": captions, "unseen": captions, "distribution": shape}
 
 
 def test_every_gate_says_what_it_should(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,14 +116,8 @@ def test_every_gate_says_what_it_should(tmp_path: Path, monkeypatch: pytest.Monk
 
     done("text", "text", right=0.995)
     done("autoencoder", "autoencoder", psnr_in_boxes=29.0)
-    done(
-        "decoder",
-        "decoder",
-        psnr_in_boxes=31.0,
-        attribute_accuracy=0.98,
-        attribute_accuracy_larger=0.985,
-        faster=3.0,
-    )
+    done("decoder", "decoder", psnr_in_boxes=31.0, attribute_accuracy=0.98,
+         attribute_accuracy_larger=0.985, faster=3.0)  # fmt: skip
     done("teacher", "teacher", layout="sd")
     for name in ("blocks", "warmup-mse", "warmup", "distill", "texture"):
         done(name, name.partition("-")[0])
@@ -191,14 +182,9 @@ def test_what_is_too_large_does_not_ship(root: Path, tmp_path: Path, monkeypatch
 
 @pytest.mark.parametrize(
     ("asked", "value", "passed"),
-    [
-        ({"least": 30}, 30, True),
-        ({"least": 30}, 29.9, False),
-        ({"most": 1}, 1, True),
-        ({"most": 1}, 1.1, False),
-        ({"least": 0}, float("nan"), False),
-    ],
-)
+    [({"least": 30}, 30, True), ({"least": 30}, 29.9, False), ({"most": 1}, 1, True),
+     ({"most": 1}, 1.1, False), ({"least": 0}, float("nan"), False)],
+)  # fmt: skip
 def test_gates(asked: dict[str, float], value: float, passed: bool) -> None:
     gate = Gate("x", "x", **asked)
     assert gate.passed(value) == passed and ("passed" in gate.told(value)) == passed

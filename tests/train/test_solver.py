@@ -1,43 +1,31 @@
 """Many steps and one, against diffusers."""
 
+import copy
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
-from diffusers import (
-    AutoencoderTiny,
-    DPMSolverMultistepScheduler,
-    StableDiffusionPipeline,
-)
+from diffusers import AutoencoderTiny, StableDiffusionPipeline
 
-from sdxs.storybook.world.tokenizer import build_tokenizer
 from sdxs.train.parts import solver as solver_of_ours
 from sdxs.train.parts.lora import lora, save_style
-from sdxs.train.parts.models import PRESETS, build_scheduler, build_text_encoder, build_unet
+from sdxs.train.parts.models import build_scheduler
 from sdxs.train.parts.solver import Model, one_step
 from sdxs.train.run import machine
 
 
-def test_sampling_is_that_of_diffusers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sampling_is_that_of_diffusers(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """DPM-Solver++ (2M) with guidance, against StableDiffusionPipeline, in float32."""
     monkeypatch.setattr(machine, "fast", nullcontext)
-    torch.manual_seed(0)
-    tokenizer = build_tokenizer()
-    text = build_text_encoder(PRESETS["toy"], tokenizer).eval()
-    unet = build_unet(PRESETS["toy"], 64).eval()
-    solver = DPMSolverMultistepScheduler.from_config(
-        build_scheduler().config, algorithm_type="dpmsolver++", solver_order=2
-    )
     pipeline = StableDiffusionPipeline(
-        vae=AutoencoderTiny(latent_channels=4), text_encoder=text, tokenizer=tokenizer, unet=unet,
-        scheduler=solver, safety_checker=None, feature_extractor=None,
+        vae=AutoencoderTiny(latent_channels=4), text_encoder=model.text, tokenizer=model.tokenizer,
+        unet=model.unet, scheduler=model.solver, safety_checker=None, feature_extractor=None,
         requires_safety_checker=False,
     )  # fmt: skip
     pipeline.set_progress_bar_config(disable=True)
     noise = torch.randn(2, 4, 8, 8)
     texts = ["a red ball", "a big blue house at night"]
-    model = Model(unet, text, tokenizer, solver)
     for steps, guidance in ((10, 3.0), (1, 1.0)):
         wanted = pipeline(
             texts, negative_prompt=["", ""], latents=noise.clone(), num_inference_steps=steps,
@@ -45,25 +33,19 @@ def test_sampling_is_that_of_diffusers(monkeypatch: pytest.MonkeyPatch) -> None:
         ).images  # fmt: skip
         ours = model.sample(texts, noise, steps, guidance)
         torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-4)
-    at_once = one_step(unet, noise, model.embed(texts))
+    at_once = one_step(model.unet, noise, model.embed(texts))
     torch.testing.assert_close(at_once, wanted, rtol=1e-4, atol=1e-4)
 
 
-def test_a_style_begins_below_a_timestep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
-    tokenizer = build_tokenizer()
-    text = build_text_encoder(PRESETS["toy"], tokenizer).eval()
-    unet, dressed = (build_unet(PRESETS["toy"], 64).eval() for _ in range(2))
-    dressed.load_state_dict(unet.state_dict())
+def test_a_style_begins_below_a_timestep(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dressed = copy.deepcopy(model.unet)
     weights = lora(dressed, 2)
     with torch.no_grad():
         for weight in weights:
             weight.normal_(0, 0.1)
     save_style(dressed, tmp_path)
-    solver = DPMSolverMultistepScheduler.from_config(
-        build_scheduler().config, algorithm_type="dpmsolver++", solver_order=2
-    )
-    model = Model(unet, text, tokenizer, solver)
     seen: list[tuple[int, bool]] = []
 
     def predict(unet: torch.nn.Module, x: torch.Tensor, t: torch.Tensor, *_: object) -> object:
@@ -79,7 +61,7 @@ def test_a_style_begins_below_a_timestep(tmp_path: Path, monkeypatch: pytest.Mon
     assert not any(plain for _, plain in seen)
 
     def told(used: torch.nn.Module, x: torch.Tensor, *_: object) -> torch.Tensor:
-        if used is not unet:
+        if used is not model.unet:
             return torch.full_like(x, 5.0)
         words, nothing = torch.full_like(x, 2.0).chunk(2)
         return torch.cat((words, nothing - 1))

@@ -1,0 +1,114 @@
+"""Options and the table of stages: what stands once is the same everywhere."""
+
+import argparse
+import importlib
+import json
+import math
+from dataclasses import MISSING, FrozenInstanceError, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sdxs.train.run import loop, stage, stages
+from sdxs.train.run.options import TrainingOptions, option, positive
+from sdxs.train.run.stages import STAGES, Gate
+
+TRAINING = [name for name in STAGES if name not in ("pairs", "export")]
+
+
+def options_of(name: str) -> Any:
+    return importlib.import_module(f"sdxs.train.{name}").Options
+
+
+def folders(kind: Any) -> list[str]:
+    """The options that are folders."""
+    return [part.name for part in fields(kind) if "metavar" in part.metadata.get("how", {})]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_command_line_without_options_gives_the_defaults(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = options_of(name)
+    monkeypatch.setattr(stage, "read", lambda _: {"stage": "export"})
+    monkeypatch.setattr(stage, "STAGES", dict.fromkeys(STAGES, stages.Row("all", shipped=True)))
+    asked = ["--control", "sketch"] if name == "control" else []
+    asked += ["--pictures", "runs/some"] if name == "style" else []
+    read = kind.read(asked)
+    assert kind.name == name and getattr(read, "run", Path("runs", name)) == Path("runs", name)
+    for part in fields(kind):
+        if part.default is not MISSING and (name, part.name) != ("depth", "seed"):
+            assert getattr(read, part.name) == part.default
+    with pytest.raises(FrozenInstanceError):
+        read.run = tmp_path
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_what_is_recorded_is_what_was_asked(name: str, tmp_path: Path) -> None:
+    """Every number and word; not folders, nor what changes no weight; steps and seed apart."""
+    kind = options_of(name)
+    asked: dict[str, Any] = {"control": "sketch"} if name == "control" else {}
+    settings = kind(**asked, **dict.fromkeys(folders(kind), tmp_path)).settings()
+    unsaid = {"steps", "seed", "artists", "held_out", *folders(kind)}
+    unsaid |= {"width"} if name == "autoencoder" else set()
+    options = {part.name for part in fields(kind) if "how" in part.metadata}
+    assert settings.keys() == options - unsaid and {"batch", "lr"} <= settings.keys()
+    assert json.loads(json.dumps(settings)) == settings
+
+
+class Toy(TrainingOptions, name="toy", steps=7, batch=2, lr=0.5, seed=3):
+    """One of each kind of option."""
+
+    width: int | None = option(4, "how wide", type=positive, off=("--whole", "its own"))
+    extra: int = option(0, "more", recorded="given")
+    test: int = option(9, "to test by", recorded="never")
+    fast: bool = option(False, "hurry")
+
+
+def test_a_new_option_is_one_field(tmp_path: Path) -> None:
+    read = Toy.read(["--whole", "--extra", "2", "--fast", "--lr", "0.25", "--run", str(tmp_path)])
+    assert (read.steps, read.lr, read.seed, read.run) == (7, 0.25, 3, tmp_path)
+    assert read.settings() == {"batch": 2, "lr": 0.25, "width": None, "extra": 2, "fast": True}
+    assert Toy(run=tmp_path).settings() == {"batch": 2, "lr": 0.5, "width": 4, "fast": False}
+    with pytest.raises(SystemExit):
+        Toy.read(["--width", "0"])
+
+
+def test_a_run_records_its_options_and_facts_win(tmp_path: Path) -> None:
+    options = Toy(run=tmp_path, steps=1, save_seconds=0)
+    with stage.trained(options, {}, lambda *_: {}, {"width": 8}, spent=3600) as measured:
+        assert not (tmp_path / stage.RESULT).exists()
+        measured["right"] = 1
+    result = stage.read(tmp_path)
+    wanted = {"stage": "toy", "right": 1, "width": 8, "batch": 2, "steps": 1, "seed": 3, "hours": 1}
+    assert wanted.items() <= result.items()
+    kept = loop.load_state(tmp_path)["settings"]
+    assert kept == {**options.settings(), "width": 8, "steps": 1, "seed": 3}
+    with pytest.raises(KeyboardInterrupt), stage.trained(options, {}, lambda *_: {}, {"width": 8}):
+        (tmp_path / stage.RESULT).unlink()
+        raise KeyboardInterrupt
+    assert not (tmp_path / stage.RESULT).exists()  # who is stopped while writing has not finished
+
+
+def test_the_table_says_who_leaves_what() -> None:
+    assert stages.MULTI_STEP == ("blocks", "teacher")
+    assert stages.ONE_STEP == ("warmup", "distill", "texture")
+    assert set(stages.MODELS) == {*stages.MULTI_STEP, *stages.ONE_STEP, "straighten"}
+    assert stages.sampling("teacher") == (16, 3.0) == stages.sampling("blocks")
+    assert stages.sampling("teacher", 10) == (10, 3.0)
+    assert stages.sampling("straighten", 10) == (4, 1.0)
+    assert {stages.sampling(name, 10) for name in (*stages.ONE_STEP, "export")} == {(1, 1.0)}
+    shipped = {name for name, row in STAGES.items() if row.shipped}
+    assert shipped == {"text", "autoencoder", "decoder", *stages.ONE_STEP}
+    with pytest.raises(argparse.ArgumentTypeError, match="nowhere is not what pairs leaves"):
+        stage.finished_by("pairs")("nowhere")
+
+
+def test_a_gate_compares_with_what_is_there() -> None:
+    numbers = {"own": 0.6, "other/own": 0.9, "none": 0.0}
+    assert Gate("x", "own", least=1).value(numbers.get) == 0.6
+    assert Gate("x", "own", below="other/own").value(numbers.get) == pytest.approx(30)
+    assert Gate("x", "own", by="other/own").value(numbers.get) == pytest.approx(2 / 3)
+    assert Gate("x", "own", by="gone/own").value(numbers.get) is None
+    assert math.isnan(Gate("x", "own", by="none", least=0).value(numbers.get) or 0)
