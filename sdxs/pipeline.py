@@ -224,7 +224,8 @@ class SDXS:
         return self._readers.cut_off(prompt)
 
     def _depth(self, picture: Image.Image) -> NDArray[Any]:
-        return self._depth_estimator(picture)
+        near: NDArray[Any] = self._depth_estimator(picture)  # (H, W)
+        return near
 
     @functools.cached_property
     def _depth_estimator(self) -> DepthEstimator:

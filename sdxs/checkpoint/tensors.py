@@ -74,7 +74,8 @@ def read_config(file: Path, known: dict[str, Any]) -> dict[str, Any]:
             f"{', '.join(known)} {'is' if len(known) == 1 else 'are'}"
         )
     check_numbers(config, file)
-    return _numbers_alone(config)
+    numbers: dict[str, Any] = _numbers_alone(config)
+    return numbers
 
 
 def _numbers_alone(config: Any) -> Any:

@@ -157,7 +157,7 @@ class EagerEngine:
         }
         return Styled(network, additions) if additions else None
 
-    def _call(self, name: str, network: nn.Module, styles: StyleScales) -> Callable[..., Any]:
+    def _call(self, name: str, network: nn.Module, styles: StyleScales) -> Any:
         """A network as a function of its own arguments."""
         if name not in self._styled:
             return network

@@ -39,7 +39,8 @@ class SafetyChecker:
         special = seen @ F.normalize(net.special_care_embeds).T - net.special_care_embeds_weights
         adjustment = 0.01 * _above(special).any(1, keepdim=True)
         bad = seen @ F.normalize(net.concept_embeds).T - net.concept_embeds_weights + adjustment
-        return _above(bad).any(1).tolist()
+        flagged: list[bool] = _above(bad).any(1).tolist()
+        return flagged
 
 
 def _above(scores: Tensor) -> Tensor:
