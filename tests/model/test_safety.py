@@ -20,7 +20,7 @@ from sdxs import SDXS, CheckpointError, InputError, SafetyWarning
 from sdxs.checkpoint.checker import load_safety_checker
 from sdxs.model.safety import hide
 from sdxs.page.about import About, welcome_picture
-from sdxs.page.answers import Studio
+from sdxs.page.answers import Answers
 from sdxs.picture import to_pictures
 
 PROMPTS = ["a red house", "a big blue tree", "ball", "sunset"]
@@ -209,6 +209,6 @@ def test_the_page_says_why() -> None:
         warnings.warn("the picture was blurred: for a reason", SafetyWarning, stacklevel=2)
         return Image.new("RGB", (8, 8))
 
-    answer = asyncio.run(Studio(generate).paint({"prompt": "a", "seed": 0}))
+    answer = asyncio.run(Answers(generate).paint({"prompt": "a", "seed": 0}))
     assert answer["note"] == "the picture was blurred: for a reason"
     assert answer["kind"] == "warning" and answer["picture"]
