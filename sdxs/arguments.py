@@ -7,13 +7,12 @@ and command lines, which know a mistake before they have a model. Knows nothing 
 
 import difflib
 import operator
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any
 
-from sdxs.errors import InputError, one_line
+from sdxs.errors import InputError, shown
 
 LARGEST_SEED = 2**63 - 1
 LARGEST_BATCH = 256
@@ -102,13 +101,15 @@ def check(
     **unknown: Any,
 ) -> Arguments:
     """The rows of a call, see `SDXS.__call__` for what each argument means. Raises InputError."""
-    refuse(unknown, check)
+    _refuse(unknown)
     prompts = _prompts(prompt)
     batch = len(prompts)
-    styles = _loaded("style", style, offer.styles, batch)
+    styles = [loaded("style", row, offer.styles) for row in _column("style", style, batch)]
     style_scales = _scales("style_scale", style_scale, batch)
-    controls = _loaded("control", control, offer.controls, batch)
-    images = per_picture("control_image", control_image, batch)
+    controls = [
+        loaded("control", row, offer.controls) for row in _column("control", control, batch)
+    ]
+    images = _column("control_image", control_image, batch)
     control_scales = _scales("control_scale", control_scale, batch)
     _followed(controls, images)
     choice("output_type", output_type, OUTPUT_TYPES)
@@ -124,12 +125,12 @@ def check(
     return Arguments(rows, sides, decoder, output_type, isinstance(prompt, str), latents)
 
 
-def refuse(unknown: Mapping[str, Any], call: Callable[..., Any]) -> None:
-    """Raise InputError for keywords that `call` does not take."""
+def _refuse(unknown: Mapping[str, Any]) -> None:
+    """Raise InputError for keywords that a call does not take."""
     for name in unknown:
         if name in KNOWN_ELSEWHERE:
             raise InputError(f"{name} is not an argument here: {KNOWN_ELSEWHERE[name]}")
-        known = [p.name for p in signature(call).parameters.values() if p.kind is p.KEYWORD_ONLY]
+        known = [p.name for p in signature(check).parameters.values() if p.kind is p.KEYWORD_ONLY]
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
         raise InputError(f"there is no argument {name!r}: {hint}")
@@ -169,7 +170,7 @@ def seed(value: Any) -> int:
         number = -1
     if not 0 <= number <= LARGEST_SEED:
         raise InputError(
-            f"seed must be a whole number from 0 to {LARGEST_SEED}, not {_shown(value)}"
+            f"seed must be a whole number from 0 to {LARGEST_SEED}, not {shown(value)}"
         )
     return number
 
@@ -181,7 +182,7 @@ def scale(name: str, value: Any) -> float:
     except (TypeError, ValueError, OverflowError, RuntimeError):
         number = float("nan")
     if not 0 <= number <= LARGEST_SCALE:
-        raise InputError(f"{name} must be from 0 to {LARGEST_SCALE:g}, not {_shown(value)}")
+        raise InputError(f"{name} must be from 0 to {LARGEST_SCALE:g}, not {shown(value)}")
     return number
 
 
@@ -192,7 +193,7 @@ def size(value: Any, multiple: int) -> tuple[int, int]:
         width, height = (operator.index(side) for side in sides if not isinstance(side, bool))
     except (TypeError, ValueError):
         raise InputError(
-            f"size must be a whole number or (width, height), not {_shown(value)}"
+            f"size must be a whole number or (width, height), not {shown(value)}"
         ) from None
     for side in (width, height):
         if not multiple <= side <= LARGEST_SIDE:
@@ -214,7 +215,7 @@ def choice(name: str, value: Any, known: Sequence[str], why: str = "") -> str:
     """One of a few words."""
     if not isinstance(value, str) or value not in known:
         options = ", ".join(map(repr, known))
-        raise InputError(f"{name} must be {options}{why}, not {_shown(value)}")
+        raise InputError(f"{name} must be {options}{why}, not {shown(value)}")
     return value
 
 
@@ -223,36 +224,13 @@ def loaded(what: str, value: Any, known: Sequence[str]) -> str | None:
     if value is None or (isinstance(value, str) and value in known):
         return value
     if not known:
-        raise InputError(f"{what} {_shown(value)} is not loaded: SDXS.load(…, {what}s=[…]) does")
+        raise InputError(f"{what} {shown(value)} is not loaded: SDXS.load(…, {what}s=[…]) does")
     close = difflib.get_close_matches(value, known, n=1) if isinstance(value, str) else []
     hint = f"did you mean {close[0]!r}? " if close else ""
-    raise InputError(f"there is no {what} {_shown(value)}: {hint}loaded: {', '.join(known)}")
+    raise InputError(f"there is no {what} {shown(value)}: {hint}loaded: {', '.join(known)}")
 
 
-def named(what: str, value: Any) -> dict[str, Any]:
-    """Styles or controls to load, {name: source}: from a name, several, or a mapping."""
-    if value is None:
-        return {}
-    if isinstance(value, Mapping):
-        pairs = dict(value)
-    else:
-        items = [value] if isinstance(value, str | os.PathLike) else value
-        if not isinstance(items, Sequence):
-            items = [None]
-        pairs = {os.fspath(item) if _named(item) else "": item for item in items}
-    for name, source in pairs.items():
-        if not isinstance(name, str) or not name or not _named(source):
-            raise InputError(
-                f"{what} must be a name, a list of names, or {{name: source}}, not {_shown(value)}"
-            )
-    return pairs
-
-
-def _named(value: Any) -> bool:
-    return isinstance(value, str | os.PathLike) and bool(os.fspath(value))
-
-
-def per_picture(name: str, value: Any, batch: int) -> list[Any]:
+def _column(name: str, value: Any, batch: int) -> list[Any]:
     """One value per picture: a scalar goes to each, a list must have the batch's length."""
     if not _is_list(value):
         return [value] * batch
@@ -279,15 +257,11 @@ def _prompts(value: Any) -> list[str]:
 
 
 def _seeds(value: Any, batch: int) -> list[int]:
-    return [seed(row) for row in per_picture("seed", value, batch)]
+    return [seed(row) for row in _column("seed", value, batch)]
 
 
 def _scales(name: str, value: Any, batch: int) -> list[float]:
-    return [scale(name, row) for row in per_picture(name, value, batch)]
-
-
-def _loaded(what: str, value: Any, known: Sequence[str], batch: int) -> list[str | None]:
-    return [loaded(what, row, known) for row in per_picture(what, value, batch)]
+    return [scale(name, row) for row in _column(name, value, batch)]
 
 
 def _followed(controls: Sequence[str | None], images: Sequence[Any]) -> None:
@@ -324,10 +298,3 @@ def _is_list(value: Any) -> bool:
 
 def _kind(value: Any) -> str:
     return type(value).__name__
-
-
-def _shown(value: Any) -> str:
-    try:
-        return one_line(repr(value), 40)
-    except ValueError:  # a whole number of thousands of digits
-        return "one that large"

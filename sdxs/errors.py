@@ -35,3 +35,11 @@ def one_line(thing: object, most: int = 200) -> str:
     text = "".join(letter if letter.isprintable() else " " for letter in str(thing)[: 10 * most])
     text = " ".join(text.split()) or type(thing).__name__
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def shown(value: object) -> str:
+    """A value as Python writes it, in at most 40 characters."""
+    try:
+        return one_line(repr(value), 40)
+    except ValueError:  # a whole number of thousands of digits
+        return "one that large"

@@ -20,11 +20,15 @@ from sdxs.errors import InputError, SDXSError, one_line
 if TYPE_CHECKING:
     from torch import Tensor
 
+Size = tuple[int, int]  # width, height in pixels
+
 MIME = {"jpeg": "image/jpeg", "webp": "image/webp", "png": "image/png"}
 FORMATS = [name.upper() for name in MIME]  # and MPO, which is how telephones save a JPEG
 LARGEST_FILE = 50_000_000  # bytes
 LARGEST_AREA = 64_000_000  # pixels; in memory 4 bytes each
 LARGEST_KEPT = 2048  # pixels of a side down to which a larger picture may be made smaller
+SMALLEST = 8  # pixels of a side
+LONGEST = 64  # times as long as wide
 SUFFIXES = {".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".png": "png"}
 
 
@@ -91,6 +95,19 @@ def taken(picture: Image.Image) -> Image.Image:
     return _upright(picture.convert("LA") if picture.mode == "La" else picture)
 
 
+def followable(picture: Image.Image) -> Image.Image:
+    """A picture that can be followed, decoded and upright. Raises InputError."""
+    if not isinstance(picture, Image.Image):
+        raise InputError(f"a control follows a Pillow picture, not {type(picture).__name__}")
+    wide, high = picture.size
+    if min(wide, high) < SMALLEST or max(wide, high) > LONGEST * min(wide, high):
+        raise InputError(
+            f"a picture of {wide} x {high} pixels is too small or too narrow to follow: a side has "
+            f"{SMALLEST} pixels at least, and at most {LONGEST} times the other one's"
+        )
+    return taken(picture)
+
+
 def is_blank(picture: Image.Image) -> bool:
     """Whether all pixels of a picture are the same, transparent ones too."""
     pixels = np.asarray(picture)
@@ -152,6 +169,11 @@ def to_rgb(picture: Image.Image, ground: str = "white") -> Image.Image:
         paper = Image.new("RGBA", picture.size, ground)
         return Image.alpha_composite(paper, picture).convert("RGB")
     return picture.convert("RGB")
+
+
+def to_picture(page: NDArray[np.float32]) -> Image.Image:
+    """(H, W) in [0, 1] to an RGB picture."""
+    return Image.fromarray((255 * page).round().astype(np.uint8)).convert("RGB")
 
 
 def unit(picture: Image.Image) -> NDArray[np.float32]:

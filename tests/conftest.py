@@ -1,9 +1,6 @@
-"""Tiny seeded checkpoints in diffusers' layout, written by diffusers itself; no test downloads."""
+"""What tests share: no connection to the outside, and a tiny checkpoint, control and style."""
 
-import copy
-import functools
 import json
-import random
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,24 +9,9 @@ from typing import Any
 import pytest
 import torch
 from huggingface_hub import constants
+from tiny import build_checkpoint, build_control
 
 torch.set_num_threads(1)
-
-WINDOW = 16  # tokens, the start and the end included
-WORDS = [
-    "a",
-    "red",
-    "green",
-    "blue",
-    "house",
-    "tree",
-    "ball",
-    "at",
-    "sunset",
-    "night",
-    "and",
-    "big",
-]
 
 
 @pytest.fixture(autouse=True)
@@ -50,208 +32,10 @@ def no_outside(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def tiny_tokenizer() -> Any:
-    """A CLIP tokenizer of single bytes and a few whole words."""
-    from tokenizers import pre_tokenizers
-    from transformers import CLIPTokenizer
-
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocab = letters + [letter + "</w>" for letter in letters]
-    merges = []
-    for word in WORDS:
-        left = word[0] if len(word) > 1 else None
-        for letter in word[1:-1]:
-            merges.append((left, letter))
-            left = f"{left}{letter}"
-        if left:
-            merges.append((left, word[-1] + "</w>"))
-    merges = list(dict.fromkeys(merges))
-    vocab += list(dict.fromkeys(left + right for left, right in merges))
-    vocab += ["<|startoftext|>", "<|endoftext|>"]
-    ids = {token: index for index, token in enumerate(vocab)}
-    return CLIPTokenizer(vocab=ids, merges=merges, model_max_length=WINDOW)
-
-
-def tiny_scheduler(name: str = "ddpm", **settings: Any) -> Any:
-    """A scheduler as people save it with a one-step model."""
-    import diffusers
-
-    classes = {
-        "ddpm": diffusers.DDPMScheduler,
-        "ddim": functools.partial(diffusers.DDIMScheduler, clip_sample=False),
-        "deis": diffusers.DEISMultistepScheduler,
-        "euler": diffusers.EulerDiscreteScheduler,
-        "ancestral": diffusers.EulerAncestralDiscreteScheduler,
-        "dpm": diffusers.DPMSolverMultistepScheduler,
-        "lcm": diffusers.LCMScheduler,
-        "unipc": diffusers.UniPCMultistepScheduler,
-        "pndm": diffusers.PNDMScheduler,
-    }
-    sd = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
-    return classes[name](**({**sd, "steps_offset": 1, "timestep_spacing": "trailing"} | settings))
-
-
-def tiny_text_encoder(tokenizer: Any, width: int = 32, cls: Any = None, **settings: Any) -> Any:
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    return (cls or CLIPTextModel)(
-        CLIPTextConfig(
-            **{
-                "vocab_size": len(tokenizer),
-                "hidden_size": width,
-                "intermediate_size": 2 * width,
-                "num_hidden_layers": 2,
-                "num_attention_heads": 2,
-                "max_position_embeddings": WINDOW,
-                "bos_token_id": tokenizer.bos_token_id,
-                "eos_token_id": tokenizer.eos_token_id,
-                "pad_token_id": tokenizer.pad_token_id,
-                **settings,
-            }
-        )
-    )
-
-
-TINY = {  # what the tiny U-Net and its controls have in common
-    "block_out_channels": (16, 32, 32),
-    "layers_per_block": 1,
-    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-    "cross_attention_dim": 32,
-    "attention_head_dim": 2,
-    "norm_num_groups": 8,
-}
-
-
-def tiny_unet(**settings: Any) -> Any:
-    """The layout of SDXS-512 (DreamShaper's) unless settings say otherwise."""
-    from diffusers import UNet2DConditionModel
-
-    return UNet2DConditionModel(
-        **{
-            **TINY,
-            "sample_size": 8,
-            "mid_block_type": None,
-            "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-            **settings,
-        }
-    )
-
-
-def tiny_networks(kind: str) -> dict[str, Any]:
-    """U-Net, tokenizers and text encoders of the kind "sd15", "sd21" (0.9's) or "sdxl"."""
-    from transformers import CLIPTextModelWithProjection
-
-    tokenizer = tiny_tokenizer()
-    if kind == "sd15":
-        return {
-            "unet": tiny_unet(),
-            "tokenizer": tokenizer,
-            "text_encoder": tiny_text_encoder(tokenizer),
-        }
-    if kind == "sd21":
-        tokenizer.pad_token = "a"  # OpenCLIP pads with another token than the end
-        return {
-            "unet": tiny_unet(
-                down_block_types=("CrossAttnDownBlock2D",) * 3,
-                up_block_types=("CrossAttnUpBlock2D",) * 3,
-                only_cross_attention=[True, False, False],
-                cross_attention_dim=64,
-                attention_head_dim=[2, 4, 4],
-                use_linear_projection=True,
-            ),
-            "tokenizer": tokenizer,
-            "text_encoder": tiny_text_encoder(tokenizer, 64, hidden_act="gelu"),
-        }
-    return {
-        "unet": tiny_unet(
-            mid_block_type="UNetMidBlock2D",
-            layers_per_block=2,
-            transformer_layers_per_block=[1, 1, 2],
-            cross_attention_dim=80,
-            attention_head_dim=[1, 2, 4],
-            use_linear_projection=True,
-            addition_embed_type="text_time",
-            addition_time_embed_dim=8,
-            projection_class_embeddings_input_dim=24 + 6 * 8,
-        ),
-        "tokenizer": tokenizer,
-        "tokenizer_2": tiny_tokenizer(),
-        "text_encoder": tiny_text_encoder(tokenizer),
-        "text_encoder_2": tiny_text_encoder(
-            tokenizer, 48, CLIPTextModelWithProjection, projection_dim=24, hidden_act="gelu"
-        ),
-    }
-
-
-def build_checkpoint(
-    folder: Path, scheduler: Any = None, *, seed: int = 0, large: bool = False, kind: str = "sd15"
-) -> Path:
-    """A random checkpoint, 64 px, of the kind "sd15", "sd21" or "sdxl"; written by diffusers."""
-    from diffusers import (
-        AutoencoderKL,
-        AutoencoderTiny,
-        StableDiffusionPipeline,
-        StableDiffusionXLPipeline,
-    )
-
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        networks = tiny_networks(kind)
-        vae = AutoencoderTiny(
-            encoder_block_out_channels=(8, 8, 8, 8), decoder_block_out_channels=(8, 8, 8, 8)
-        )
-        vae_large = AutoencoderKL(
-            block_out_channels=(8, 8, 8, 8),
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-            norm_num_groups=4,
-        )
-        vae.decoder.layers[-1].weight.data.mul_(10)  # pictures with light and shade
-        vae.decoder.layers[-1].bias.data.fill_(0.5)
-    scheduled = copy.deepcopy(scheduler) or tiny_scheduler("ddim", prediction_type="v_prediction")
-    if kind == "sdxl":
-        pipeline = StableDiffusionXLPipeline(vae=vae, scheduler=scheduled, **networks)
-    else:
-        pipeline = StableDiffusionPipeline(
-            vae=vae,
-            scheduler=scheduled,
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-            **networks,
-        )
-    pipeline.save_pretrained(folder)
-    if scheduler is not None:  # the pipeline turns clipping off: keep what was asked for
-        scheduler.save_pretrained(folder / "scheduler")
-    if large:
-        vae_large.save_pretrained(folder / "vae_large")
-    return folder
-
-
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny seeded checkpoint: 64 px, v-prediction, both decoders."""
     return build_checkpoint(tmp_path_factory.mktemp("tiny") / "tiny", large=True)
-
-
-def build_control(folder: Path, seed: int = 0, **settings: Any) -> Path:
-    """A random ControlNet for the tiny checkpoint, with the layout of the published sketch one."""
-    from diffusers import ControlNetModel
-
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        network = ControlNetModel(
-            **{
-                **TINY,
-                "conditioning_embedding_out_channels": (8, 8, 16, 16),
-                **settings,
-            }
-        )
-        for name, parameter in network.named_parameters():
-            if "controlnet" in name:  # zero at birth: nothing would be steered
-                parameter.data.normal_(std=0.2)
-    network.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -316,51 +100,3 @@ def edited(tiny_checkpoint: Path, tmp_path: Path) -> Iterator[Callable[..., Path
         return folder
 
     yield edit
-
-
-def seeded_prompts(count: int, seed: int = 0) -> list[str]:
-    rng = random.Random(seed)
-    return [" ".join(rng.choices(WORDS, k=5)) for _ in range(count)]
-
-
-def noisy_images(count: int, seed: int = 0) -> torch.Tensor:
-    """Images (count, 3, 64, 64) in [-1, 1], no two of the same colour or contrast."""
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.rand(count, 3, 64, 64, generator=generator) * 2 - 1
-    strength, colour = (
-        torch.rand(count, side, 1, 1, generator=generator) * 2 - 1 for side in (1, 3)
-    )
-    return (strength * noise + colour).clamp(-1, 1)
-
-
-def build_safety_checker(checkpoint: Path, share: float) -> Path:
-    """Give a checkpoint a random safety checker that flags about that share of all pictures."""
-    from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
-    from transformers import CLIPConfig
-    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
-
-    from sdxs.picture import to_pictures
-
-    layers = {"num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
-    vision = {"hidden_size": 16, "image_size": 32, "patch_size": 16, **layers}
-    config = CLIPConfig(vision_config=vision, projection_dim=8)
-    size = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
-    processor = CLIPImageProcessorPil(**size)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        checker = StableDiffusionSafetyChecker(config).eval()
-        for parameter in checker.parameters():
-            parameter.data.normal_(std=0.5)
-        pictures = to_pictures(noisy_images(64))
-        pixels = processor(pictures, return_tensors="pt").pixel_values
-        with torch.no_grad():
-            seen = checker.visual_projection(checker.vision_model(pixels)[1])
-    seen = torch.nn.functional.normalize(seen)
-    concepts = torch.nn.functional.normalize(checker.concept_embeds)
-    highest = (seen @ concepts.T).amax(1)  # of each picture, over the concepts
-    threshold = {0: 2.0, 1: -2.0}.get(share, float(highest.quantile(1 - share)))
-    checker.concept_embeds_weights.data.fill_(threshold)
-    checker.special_care_embeds_weights.data.fill_(2.0)
-    checker.save_pretrained(checkpoint / "safety_checker")
-    processor.save_pretrained(checkpoint / "feature_extractor")
-    return checkpoint

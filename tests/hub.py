@@ -7,7 +7,10 @@ the Hub keeps in LFS: their checksum is SHA-256, that of the others git's SHA-1.
 import functools
 import hashlib
 import json
+import os
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +23,7 @@ from urllib.parse import unquote, urlsplit
 
 from safetensors.torch import load_file
 
+ROOT = Path(__file__).resolve().parents[1]
 COMMIT = "c0ffee" + "0" * 34
 LARGE = (".safetensors", ".bin")
 
@@ -257,3 +261,26 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+def environment(standin: Hub, home: Path, **more: str) -> dict[str, str]:
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))
+    }
+    for name in ("no_proxy", "NO_PROXY"):
+        kept[name] = "127.0.0.1"
+    return {**kept, "HF_ENDPOINT": standin.url, "HF_HOME": str(home), **more}
+
+
+def python(
+    standin: Hub, home: Path, code: str, *arguments: str, **more: str
+) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=ROOT,
+        env=environment(standin, home, **more),
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )

@@ -1,4 +1,4 @@
-"""What may be asked, checked without a model; `tests/test_pipeline.py` asks a loaded one."""
+"""What may be asked, checked without a model; and of a loaded one."""
 
 import inspect
 from typing import Any
@@ -57,3 +57,61 @@ def test_typed_scales() -> None:
     for wrong in ("nan", "much", "-1", "2.1", True, None, [], "inf"):
         with pytest.raises(InputError, match="it must be from 0 to 2"):
             arguments.scale("it", typed(wrong))
+
+
+WRONG: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "empty": ("", {}, "empty"),
+    "blank": (" \n\t", {}, "empty"),
+    "no prompts": ([], {}, "empty list"),
+    "blank in a list": (["tree", " "], {}, "empty"),
+    "a number": (3, {}, "string"),
+    "a picture": ([Image.new("RGB", (8, 8))], {}, "string"),
+    "bytes": (b"tree", {}, "string"),
+    "too many": (["tree"] * 257, {}, "256"),
+    "negative seed": ("tree", {"seed": -1}, "seed"),
+    "huge seed": ("tree", {"seed": 2**63}, "seed"),
+    "endless seed": ("tree", {"seed": 10**5000}, "seed"),
+    "boolean seed": ("tree", {"seed": True}, "seed"),
+    "fractional seed": ("tree", {"seed": 1.5}, "seed"),
+    "worded seed": ("tree", {"seed": "7"}, "seed"),
+    "no seed": ("tree", {"seed": None}, "seed"),
+    "seeds for one": ("tree", {"seed": [1, 2]}, "2 values for 1 prompt"),
+    "seeds for three": (["tree"] * 3, {"seed": [1, 2]}, "2 values for 3 prompts"),
+    "odd size": ("tree", {"size": 100}, "multiple of 32.*96 or 128"),
+    "no size": ("tree", {"size": 0}, "between"),
+    "huge size": ("tree", {"size": (64, 4096)}, "2048"),
+    "worded size": ("tree", {"size": "64"}, "size"),
+    "three sides": ("tree", {"size": (64, 64, 64)}, "size"),
+    "boolean size": ("tree", {"size": True}, "size"),
+    "decoder": ("tree", {"decoder": "huge"}, "decoder"),
+    "output": ("tree", {"output_type": "gif"}, "output_type"),
+    "style": ("tree", {"style": "anime"}, "not loaded"),
+    "style of each": (["tree", "ball"], {"style": ["anime", None]}, "not loaded"),
+    "styles of two": ("tree", {"style": [None, None]}, "2 values for 1 prompt"),
+    "style scale": ("tree", {"style_scale": "much"}, "from 0 to 2"),
+    "control": ("tree", {"control": "sketch"}, "not loaded"),
+    "control image": ("tree", {"control_image": Image.new("L", (8, 8))}, "without control"),
+    "control scale": ("tree", {"control_scale": -1}, "from 0 to 2"),
+    "latents as a list": ("tree", {"latents": [1.0]}, "tensor"),
+    "whole latents": ("tree", {"latents": torch.ones(1, 4, 8, 8, dtype=torch.int64)}, "tensor"),
+    "latents of two": ("tree", {"latents": torch.zeros(2, 4, 8, 8)}, r"\(2, 4, 8, 8\)"),
+    "latents of three": ("tree", {"latents": torch.zeros(1, 3, 8, 8)}, r"\(1, 3, 8, 8\)"),
+    "odd latents": ("tree", {"latents": torch.zeros(1, 4, 8, 9)}, "multiple"),
+    "latents and size": ("tree", {"latents": torch.zeros(1, 4, 8, 8), "size": 96}, "size is 96"),
+    "infinite latents": ("tree", {"latents": torch.full((1, 4, 8, 8), torch.inf)}, "finite"),
+    "guidance": ("tree", {"guidance_scale": 7.5}, "one-step"),
+    "negative prompt": ("tree", {"negative_prompt": "ugly"}, "one-step"),
+    "steps": ("tree", {"num_inference_steps": 1}, "one-step"),
+    "strength": ("tree", {"strength": 0.5}, "one-step"),
+    "misspelt": ("tree", {"seeds": 3}, "did you mean seed?"),
+    "unknown": ("tree", {"qwertz": 3}, "no argument 'qwertz': known are seed"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_request_is_explained(name: str, tiny_model: SDXS) -> None:
+    prompt, options, message = WRONG[name]
+    with pytest.raises(InputError, match=message) as caught:
+        tiny_model(prompt, **options)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 250
+    assert isinstance(caught.value, ValueError)

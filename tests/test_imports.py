@@ -14,7 +14,8 @@ GROUND = {  # module of plain data and pure functions -> what of ours it may imp
     "config": set(),
     "picture": {"errors"},
     "arguments": {"errors"},
-    "conditions": {"arguments", "errors", "picture"},
+    "drawing": {"errors", "picture"},
+    "conditions": {"arguments", "drawing", "errors", "picture"},
 }
 WINGS = {  # wing (a package, or a module beside them) -> what it may import besides itself
     "": {"errors", "pipeline"},

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from sdxs.arguments import Offer, named
+from sdxs.arguments import Offer
 from sdxs.checkpoint.checker import open_checker
 from sdxs.checkpoint.depth import load_depth
 from sdxs.checkpoint.find import Source, all_of, find, find_depth, resolve
@@ -21,7 +21,7 @@ from sdxs.checkpoint.lora_file import read_style
 from sdxs.checkpoint.networks import load_control
 from sdxs.checkpoint.parts import load_parts
 from sdxs.checkpoint.tensors import read_json
-from sdxs.errors import CheckpointError, InputError
+from sdxs.errors import CheckpointError, InputError, shown
 from sdxs.model.depth import DepthEstimator
 from sdxs.model.engine import Networks
 from sdxs.model.safety import SafetyChecker
@@ -97,6 +97,29 @@ def _found(what: str, wanted: Mapping[str, Any], source: Source) -> Iterator[tup
         wanted = named(what, all_of(what, source))
     for name, place in wanted.items():
         yield name, find(what, place, source.name)
+
+
+def named(what: str, value: Any) -> dict[str, Any]:
+    """Styles or controls to load, {name: source}: from a name, several, or a mapping."""
+    if value is None:
+        return {}
+    if isinstance(value, Mapping):
+        pairs = dict(value)
+    else:
+        items = [value] if isinstance(value, str | os.PathLike) else value
+        if not isinstance(items, Sequence):
+            items = [None]
+        pairs = {os.fspath(item) if _named(item) else "": item for item in items}
+    for name, source in pairs.items():
+        if not isinstance(name, str) or not name or not _named(source):
+            raise InputError(
+                f"{what} must be a name, a list of names, or {{name: source}}, not {shown(value)}"
+            )
+    return pairs
+
+
+def _named(value: Any) -> bool:
+    return isinstance(value, str | os.PathLike) and bool(os.fspath(value))
 
 
 def _offer(name: str, networks: Networks) -> Offer:

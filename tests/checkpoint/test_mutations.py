@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import build_checkpoint, build_control, build_safety_checker
+from lora_mutations import CONTROL_MUTATIONS, STYLE, STYLE_MUTATIONS
 from loras import UNET_TARGETS, make_lora
-from mutations import CONTROL_MUTATIONS, MUTATIONS, STYLE, STYLE_MUTATIONS, WEIGHTS, Mutation
+from mutations import MUTATIONS, WEIGHTS, Mutation
 from safetensors.torch import load_file, save_file
+from tiny import build_checkpoint, build_control, build_safety_checker
 
 from sdxs import SDXS, CheckpointError
 from sdxs.checkpoint.lora_file import read_style

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import build_checkpoint, tiny_scheduler
 from safetensors.torch import load_file, save_file
+from tiny import build_checkpoint, tiny_scheduler
 
 from sdxs import SDXS, CheckpointError
 

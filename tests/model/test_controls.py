@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import build_checkpoint, build_control
 from loras import UNET_TARGETS, make_lora
 from PIL import Image, ImageDraw, ImageOps
+from tiny import build_checkpoint, build_control
 
 from sdxs import SDXS, CheckpointError, InputError
 from sdxs.conditions import from_drawing

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import build_safety_checker, noisy_images
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from tiny import build_safety_checker, noisy_images
 
 from sdxs import SDXS, CheckpointError, InputError, SafetyWarning
 from sdxs.checkpoint.checker import load_safety_checker

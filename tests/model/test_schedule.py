@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import tiny_scheduler
+from tiny import tiny_scheduler
 
 from sdxs.model.schedule import (
     OneStep,

@@ -4,7 +4,7 @@ import threading
 import time
 
 import pytest
-from conftest import WINDOW, seeded_prompts, tiny_tokenizer
+from tiny import WINDOW, seeded_prompts, tiny_tokenizer
 
 from sdxs.model.tokens import PromptReader
 
