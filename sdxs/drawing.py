@@ -126,7 +126,9 @@ def _ground(grey: Grey) -> Grey:
     """What a drawing is drawn on, (H, W): the usual grey around each pixel."""
     small = cv2.resize(grey, (96, 96), interpolation=cv2.INTER_AREA)
     around = cv2.medianBlur(cv2.copyMakeBorder(small, 24, 24, 24, 24, cv2.BORDER_REFLECT_101), 49)
-    return cv2.resize(around[24:-24, 24:-24], grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    middle = around[24:-24, 24:-24]
+    ground: Grey = cv2.resize(middle, grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return ground
 
 
 def _faint(apart: Grey) -> float:

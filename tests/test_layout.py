@@ -56,3 +56,9 @@ def test_links_lead_somewhere() -> None:
     for page in pages:
         for link in re.findall(r"""(?:\]\(|src=")([^):"#]+)[#)"]""", page.read_text("utf-8")):
             assert (page.parent / link).exists(), f"{page} leads to {link}"
+
+
+@pytest.mark.parametrize("folder", ["sdxs", "tests"])
+def test_no_file_is_too_long(folder: str) -> None:
+    lines = {file: len(file.read_text("utf-8").splitlines()) for file in code(folder)}
+    assert not {file.name: count for file, count in lines.items() if count > 300}
