@@ -119,7 +119,8 @@ def _by_octagon(grey: Grey, method: Callable[..., Any], side: int) -> Grey:
 
 def _thick(grey: Grey) -> int:
     """The side, odd, in pixels, of what is no line any more."""
-    return 2 * max(2, round(THICK * max(grey.shape) / 2)) + 1
+    longer: int = max(grey.shape)
+    return 2 * max(2, round(THICK * longer / 2)) + 1
 
 
 def _ground(grey: Grey) -> Grey:
