@@ -18,7 +18,7 @@ from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
 from sdxs.bench import architectures
-from sdxs.bench.measure import SPEEDUPS, measure, plain_diffusers, summary
+from sdxs.bench.measure import PLAIN, SPEEDUPS, measure, summary
 from sdxs.config import CHECKPOINTS, EMBEDDED, REAL_MODEL, known
 from sdxs.errors import InputError, PromptCutWarning, SDXSError
 from sdxs.model.hardware import choose_device
@@ -47,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="sdxs-") as folder:
             name = checkpoint(options.checkpoint, Path(folder))
-            for device in options.device or devices():
+            # the processor always, and a graphics card where there is one
+            for device in options.device or dict.fromkeys(("cpu", choose_device().type)):
                 result = bench(name, device, options) | {"checkpoint": options.checkpoint}
                 if not options.json:
                     print(table(result))
@@ -58,16 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def devices() -> list[str]:
-    """The processor always, and a graphics card where there is one."""
-    return list(dict.fromkeys(["cpu", choose_device().type]))
-
-
 def bench(name: str | Path, device: str, options: argparse.Namespace) -> dict[str, Any]:
     """Measure one device. Raises SDXSError."""
     styles = {"style": options.style} if options.style else None
     model = SDXS.load(name, styles=styles, safety=False, device=device, dtype=options.dtype)
-    plain = {} if options.no_plain else plain_diffusers(model)
+    plain = () if options.no_plain else PLAIN
     prompts = (known(model.checkpoint) or CHECKPOINTS[REAL_MODEL]).examples
     times = measure(model, plain, prompts, options.rounds, options.warmup)
     return summary(model, times, options.rounds) | ({"style": options.style} if styles else {})

@@ -26,21 +26,25 @@ from transformers import (
 )
 
 CROSS_DOWN, CROSS_UP = "CrossAttnDownBlock2D", "CrossAttnUpBlock2D"
-SDXS_512: dict[str, Any] = {
-    "sample_size": 64,
+DOWN: dict[str, Any] = {  # what a U-Net and its control have in common
     "block_out_channels": (320, 640, 1280),
     "layers_per_block": 1,
-    "mid_block_type": None,
     "down_block_types": ("DownBlock2D", CROSS_DOWN, CROSS_DOWN),
+}
+SDXS_512: dict[str, Any] = {
+    **DOWN,
+    "sample_size": 64,
+    "mid_block_type": None,
     "up_block_types": (CROSS_UP, CROSS_UP, "UpBlock2D"),
 }
+SD_15 = {"cross_attention_dim": 768, "attention_head_dim": 8}
 SD_21 = {
     "cross_attention_dim": 1024,
     "attention_head_dim": [5, 10, 20],
     "use_linear_projection": True,
 }
 UNETS: dict[str, dict[str, Any]] = {
-    "sdxs-512": {**SDXS_512, "cross_attention_dim": 768, "attention_head_dim": 8},
+    "sdxs-512": {**SDXS_512, **SD_15},
     "sdxs-512-paper": {**SDXS_512, **SD_21},
     "sdxs-512-0.9": {
         **SDXS_512,
@@ -84,13 +88,7 @@ TEXT_ENCODERS = {
     "sdxs-512-0.9": (OPENCLIP_H,),
     "sdxs-1024": (CLIP_L, OPENCLIP_BIGG),
 }
-CONTROL = {  # the published sketch control's
-    "block_out_channels": (320, 640, 1280),
-    "layers_per_block": 1,
-    "down_block_types": SDXS_512["down_block_types"],
-    "cross_attention_dim": 768,
-    "attention_head_dim": 8,
-}
+CONTROL = {**DOWN, **SD_15}  # the published sketch control's
 LARGE_DECODER = {  # Stable Diffusion's own
     "block_out_channels": (128, 256, 512, 512),
     "down_block_types": ("DownEncoderBlock2D",) * 4,
@@ -109,39 +107,35 @@ SCHEDULE = {
 }
 
 
-def write(name: str, folder: Path, seed: int = 0, dtype: torch.dtype = torch.float16) -> Path:
+def write(name: str, folder: Path) -> Path:
     """Save a checkpoint of an architecture with random weights; gigabytes for "sdxs-1024"."""
     from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline  # slow to import
 
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     tokenizer = byte_tokenizer()
     text = {
         "vocab_size": VOCABULARY,
         "max_position_embeddings": WINDOW,
-        **{
-            name: getattr(tokenizer, name)
-            for name in ("bos_token_id", "eos_token_id", "pad_token_id")
-        },
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
     }
     previous = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
+    torch.set_default_dtype(torch.float16)
     try:
         unet = UNet2DConditionModel(**UNETS[name])
-        encoders = [
-            cls(CLIPTextConfig(**text, **shape))
-            for cls, shape in zip(
-                (CLIPTextModel, CLIPTextModelWithProjection), TEXT_ENCODERS[name], strict=False
-            )
-        ]
+        first, *more = (CLIPTextConfig(**text, **shape) for shape in TEXT_ENCODERS[name])
+        encoder = CLIPTextModel(first)
+        second = CLIPTextModelWithProjection(*more) if more else None
         vae = AutoencoderTiny()
         large = AutoencoderKL(**LARGE_DECODER) if name in WITH_LARGE_DECODER else None
     finally:
         torch.set_default_dtype(previous)
-    parts = {"unet": unet, "vae": vae, "text_encoder": encoders[0], "tokenizer": tokenizer}
-    if len(encoders) == 2:
+    parts = {"unet": unet, "vae": vae, "text_encoder": encoder, "tokenizer": tokenizer}
+    if second:
         pipeline: Any = StableDiffusionXLPipeline(
             **parts,
-            text_encoder_2=encoders[1],
+            text_encoder_2=second,
             tokenizer_2=byte_tokenizer(),
             scheduler=EulerDiscreteScheduler(**SCHEDULE),
         )
@@ -153,31 +147,27 @@ def write(name: str, folder: Path, seed: int = 0, dtype: torch.dtype = torch.flo
             feature_extractor=None,
             requires_safety_checker=False,
         )
-    pipeline.to(dtype=dtype).save_pretrained(folder)
+    pipeline.to(dtype=torch.float16).save_pretrained(folder)
     if large:
         large.save_pretrained(folder / "vae_large")
     return folder
 
 
-def write_control(folder: Path, seed: int = 0, dtype: torch.dtype = torch.float16) -> Path:
+def write_control(folder: Path) -> Path:
     """Save a ControlNet for "sdxs-512" with random weights."""
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     network = ControlNetModel(**CONTROL)
     for name, parameter in network.named_parameters():
         if name.startswith("controlnet_"):  # zero at birth: nothing would be steered
             parameter.data.normal_(std=0.02)
-    network.to(dtype).save_pretrained(folder)
+    network.half().save_pretrained(folder)
     return folder
 
 
 def byte_tokenizer() -> CLIPTokenizer:
     """CLIP's tokenizer without its merges: every byte is a token."""
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokens = [
-        *letters,
-        *(letter + "</w>" for letter in letters),
-        "<|startoftext|>",
-        "<|endoftext|>",
-    ]
+    tokens = letters + [letter + "</w>" for letter in letters]
+    tokens += ["<|startoftext|>", "<|endoftext|>"]
     ids = {token: index for index, token in enumerate(tokens)}
     return CLIPTokenizer(vocab=ids, merges=[], model_max_length=WINDOW)

@@ -11,7 +11,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -22,16 +22,12 @@ from sdxs.model.schedule import seeded
 from sdxs.picture import encode, to_pictures
 from sdxs.pipeline import SDXS
 
-PLAIN = {"plain": torch.float32, "plain_bfloat16": torch.bfloat16}
+PLAIN = {"plain": torch.float32, "plain_bfloat16": torch.bfloat16}  # by diffusers, in which dtype
 SPEEDUPS = {"plain": "speedup", "plain_bfloat16": "speedup_bfloat16"}
 
 
-def plain_diffusers(model: SDXS) -> dict[str, Callable[[str, int], bytes]]:
-    """Prompt and seed to PNG bytes, by diffusers' own pipeline on the same device, per dtype."""
-    return {name: _plain(model, dtype) for name, dtype in PLAIN.items()}
-
-
-def _plain(model: SDXS, dtype: torch.dtype) -> Callable[[str, int], bytes]:
+def plain_diffusers(model: SDXS, dtype: torch.dtype) -> Callable[[str, int], bytes]:
+    """Prompt and seed to PNG bytes, by diffusers' own pipeline on the same device."""
     from diffusers import DiffusionPipeline
 
     unsafe = {"safety_checker": None, "requires_safety_checker": False}
@@ -82,17 +78,18 @@ def stages(model: SDXS, prompt: str, seed: int) -> dict[str, float]:
 
 def measure(
     model: SDXS,
-    plain: Mapping[str, Callable[[str, int], bytes]],
+    plain: Iterable[str],
     prompts: Sequence[str],
     rounds: int,
     warmup: int,
 ) -> dict[str, list[float]]:
-    """Seconds of each stage in each round; all sides take turns."""
+    """Seconds of each stage in each round; all sides take turns, `plain` ones of PLAIN, too."""
+    theirs = {name: plain_diffusers(model, PLAIN[name]) for name in plain}
     times: dict[str, list[float]] = {}
     for i in tqdm(range(warmup + rounds), desc="pictures", leave=False, disable=None):
         prompt = prompts[i % len(prompts)]
         spans = stages(model, prompt, i)
-        for name, generate in plain.items():
+        for name, generate in theirs.items():
             start = _now(model.device)
             generate(prompt, i)
             spans[name] = _now(model.device) - start

@@ -7,7 +7,6 @@ of the control acts. Means with their 95 % interval.
 """
 
 import random
-import sys
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +14,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from sdxs.checkpoint.find import weights_folder
 from sdxs.conditions import CONTROLS
 from sdxs.errors import InputError
 from sdxs.pipeline import SDXS
@@ -51,7 +49,7 @@ def recoloured(thing: Thing, rng: random.Random) -> Thing:
 @torch.no_grad()
 def measure(model: SDXS, control: str, count: int) -> dict[str, Any]:
     """All scores of a control that is loaded, on `count` scenes."""
-    judge, like = Evaluator.load(weights_folder("evaluator")), likeness(control)
+    judge, like = Evaluator.load(), likeness(control)
     scenes, rng = sample_scenes(count, SEED), random.Random(SEED)
     captions = [describe(scene, rng) for scene in scenes]
     others = [describe(contradicted(scene, rng), rng, drop=0.0) for scene in scenes]
@@ -113,4 +111,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -3,9 +3,6 @@
 Frechet distance to the renders, diversity, sharpness.
 """
 
-import sys
-
-from sdxs.checkpoint.find import weights_folder
 from sdxs.pipeline import SDXS
 from sdxs.storybook import command
 from sdxs.storybook.judges.distribution import measure
@@ -19,10 +16,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--count", type=int, default=5000, help="pictures (default: %(default)s)")
     options = parser.parse_args(arguments)
     model = SDXS.load(options.checkpoint)
-    judge = Evaluator.load(weights_folder("evaluator"))
+    judge = Evaluator.load()
     count = max(BATCH, options.count)
     command.line(model, **measure(by_model(model), judge, count, model.size[0]))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -6,7 +6,6 @@ What a person with pictures of their own style brings, for `sdxs.train.style`: t
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from tqdm import tqdm
@@ -52,4 +51,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

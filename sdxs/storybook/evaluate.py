@@ -5,11 +5,8 @@ accuracy the share of captions with every stated attribute seen; both with Wilso
 Chance is what a painter would score that never reads the caption but follows the odds of the world.
 """
 
-import sys
-
 from diffusers import AutoencoderTiny
 
-from sdxs.checkpoint.find import weights_folder
 from sdxs.pipeline import SDXS
 from sdxs.storybook import command
 from sdxs.storybook.judges.accuracy import of_renders, score
@@ -23,7 +20,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--count", **command.CAPTIONS)
     options = parser.parse_args(arguments)
     model = SDXS.load(options.checkpoint)
-    judge = Evaluator.load(weights_folder("evaluator"))
+    judge = Evaluator.load()
     vae = AutoencoderTiny.from_pretrained(model.source.folder / "vae").eval()
     limits = {
         name: round(of_renders(judge, options.count, model.size[0], through), 4)
@@ -31,8 +28,8 @@ def main(arguments: list[str] | None = None) -> None:
     }
     print("\nattribute accuracy of renders {renders:.1%}, after the autoencoder {ceiling:.1%}"
           .format(**limits))  # fmt: skip
-    command.line(model, **limits, **score(by_model(model), options.count))
+    command.line(model, **limits, **score(by_model(model), judge, options.count))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -4,9 +4,6 @@ The evaluator beside one that learns nothing, on things and colours: how much ea
 how often they agree.
 """
 
-import sys
-
-from sdxs.checkpoint.find import weights_folder
 from sdxs.pipeline import SDXS
 from sdxs.storybook import command
 from sdxs.storybook.judges.evaluator import Evaluator
@@ -22,7 +19,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--count", **command.CAPTIONS)
     options = parser.parse_args(arguments)
     model = SDXS.load(options.checkpoint)
-    judges = Evaluator.load(weights_folder("evaluator")), PixelJudge()
+    judges = Evaluator.load(), PixelJudge()
     scenes, captions = described(options.count, HELD_OUT_SEED, unseen="any")
     draw = by_renderer(scenes, model.size[0])
     scores = {"renders": compare(draw, *judges, captions, "renders")}
@@ -33,4 +30,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

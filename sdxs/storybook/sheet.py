@@ -6,7 +6,6 @@ each caption, a column for each style and strength; with both, a third row of ea
 `sketch=FOLDER` takes one that does not ship.
 """
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -102,4 +101,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -5,12 +5,10 @@ attribute and caption accuracy, and how much of what the same seed gives without
 its place (intersection over union of where things are). Shares with their 95 % interval.
 """
 
-import sys
 from typing import Any
 
 import torch
 
-from sdxs.checkpoint.find import weights_folder
 from sdxs.errors import InputError
 from sdxs.pipeline import SDXS
 from sdxs.storybook import command
@@ -27,7 +25,7 @@ def measure(model: SDXS, style: str, artist: str, count: int) -> dict[str, dict[
 
     artist: the one of ARTISTS that is to be recognised.
     """
-    judge = StyleJudge.load(weights_folder("evaluator") / "hands")
+    judge = StyleJudge.load()
     number, captions = 1 + list(ARTISTS).index(artist), frozen_captions()[:count]
     plain = [
         judge.all(pictures)[2] > 0 for _, pictures in painted(by_model(model), captions, "plain")
@@ -69,4 +67,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

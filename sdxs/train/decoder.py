@@ -24,7 +24,6 @@ from diffusers import AutoencoderTiny
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sdxs.checkpoint.find import weights_folder
 from sdxs.storybook.judges.accuracy import of_renders
 from sdxs.storybook.judges.evaluator import Evaluator
 from sdxs.storybook.world.scenes import sample_scenes
@@ -106,7 +105,7 @@ def compared(
     tiny: AutoencoderTiny, larger: AutoencoderTiny, resolution: int, held_out: int, rounds: int = 20
 ) -> dict[str, float]:
     """What the tiny decoder costs and saves: attribute accuracy of renders, times as fast."""
-    judge = Evaluator.load(weights_folder("evaluator"))
+    judge = Evaluator.load()
     ours, theirs = (of_renders(judge, held_out, resolution, vae) for vae in (tiny, larger))
     z = torch.randn(1, 4, resolution // FACTOR, resolution // FACTOR)
     seconds: dict[str, list[float]] = {"tiny": [], "larger": []}

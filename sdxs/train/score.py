@@ -9,7 +9,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sdxs.checkpoint.find import weights_folder
 from sdxs.storybook.judges import distribution
 from sdxs.storybook.judges.accuracy import score
 from sdxs.storybook.judges.evaluator import Evaluator
@@ -39,7 +38,7 @@ def measure(options: Options) -> dict[str, Any]:
     run = options.run
     usual = sampling(stage.read(run)["stage"])
     model, vae = Model.load(run), read_autoencoder(options.autoencoder).to(DEVICE)
-    judge = Evaluator.load(weights_folder("evaluator"))
+    judge = Evaluator.load()
     asked: dict[str, Any] = {
         "steps": options.steps or usual[0],
         "guidance": usual[1] if options.guidance is None else options.guidance,
@@ -55,7 +54,7 @@ def measure(options: Options) -> dict[str, Any]:
         if asked.items() <= found.items():
             return found
     paint = painter(model, vae, asked["steps"], asked["guidance"])
-    found = {**asked, **score(paint, options.count)}
+    found = {**asked, **score(paint, judge, options.count)}
     if options.pictures:
         found["distribution"] = distribution.measure(
             paint, judge, options.pictures, model.resolution

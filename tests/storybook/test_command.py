@@ -24,8 +24,7 @@ from sdxs.storybook import command, controlled, pixels, sheet, styled
 )
 def test_a_mistake_is_named(main, options, said, capsys, monkeypatch, tiny_checkpoint, tmp_path):
     if main is styled.main:
-        monkeypatch.setenv("SDXS_WEIGHTS", str(tmp_path))  # where no style lies
-        monkeypatch.setattr(find, "OWN_WEIGHTS", tmp_path)
+        monkeypatch.setattr(find, "OWN_WEIGHTS", tmp_path)  # where no style lies
         options = [*options, "--checkpoint", str(tiny_checkpoint)]
     try:
         assert main(options) == 2

@@ -76,7 +76,7 @@ def test_a_perfect_painter(control: str, monkeypatch: pytest.MonkeyPatch) -> Non
         asked.append([caption.text for caption in captions])
         return [[("colour", bool(picture.std() > 0))] for picture in pictures]
 
-    monkeypatch.setattr(Evaluator, "load", lambda _: lambda pictures: pictures)
+    monkeypatch.setattr(Evaluator, "load", lambda: lambda pictures: pictures)
     monkeypatch.setattr(controlled, "check", told)
 
     class Exact(DepthJudge):

@@ -13,7 +13,6 @@ from sdxs.storybook.judges.styles import StyleJudge
 def test_a_style_is_scored_by_strength(tiny_checkpoint, tiny_style, tmp_path, monkeypatch, capsys):
     torch.manual_seed(0)
     StyleJudge().save(tmp_path / "evaluator" / "hands")  # it has learnt nothing
-    monkeypatch.setenv("SDXS_WEIGHTS", str(tmp_path))
     monkeypatch.setattr(find, "OWN_WEIGHTS", tmp_path)
     shutil.copytree(tiny_style, tmp_path / "styles" / "anime")
     options = ["--checkpoint", str(tiny_checkpoint), "--style", "anime", "--count", "3"]

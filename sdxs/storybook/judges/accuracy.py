@@ -4,7 +4,6 @@ import torch
 from diffusers import AutoencoderTiny
 from torch import Tensor
 
-from sdxs.checkpoint.find import weights_folder
 from sdxs.storybook.judges.evaluator import Evaluator, Sight, check
 from sdxs.storybook.judges.painters import Painter, by_renderer, painted
 from sdxs.storybook.judges.tallies import chance, share, tally, wilson
@@ -52,9 +51,8 @@ def report(sight: Sight, captions: list[Caption]) -> dict[str, dict[str, float]]
     return table
 
 
-def score(paint: Painter, count: int) -> dict[str, dict[str, dict[str, float]]]:
-    """Both frozen caption files, `count` captions of each at the most. Raises CheckpointError."""
-    judge = Evaluator.load(weights_folder("evaluator"))
+def score(paint: Painter, judge: Evaluator, count: int) -> dict[str, dict[str, dict[str, float]]]:
+    """Both frozen caption files, `count` captions of each at the most."""
     out = {}
     for name in FROZEN:
         captions = frozen_captions(name)[:count]

@@ -7,7 +7,7 @@ its size are read off at that place. Relations follow from the places.
 """
 
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 import torch
 from safetensors import SafetensorError
@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sdxs.checkpoint.find import weights_folder
 from sdxs.errors import CheckpointError, one_line
 from sdxs.storybook.judges.tallies import Found
 from sdxs.storybook.world.captions import Caption
@@ -57,6 +58,8 @@ class Block(nn.Module):
 class Evaluator(nn.Module):
     """Pictures (B, 3, R, R) in [-1, 1], any R that 8 divides (trained at 128), to a `Sight`."""
 
+    PART: ClassVar = ""  # of the folder `evaluator` among the weights: where one ships
+
     def __init__(self) -> None:
         super().__init__()
         self.body = nn.Sequential(
@@ -78,14 +81,9 @@ class Evaluator(nn.Module):
         heat = self.attend(maps).flatten(2)  # (B, K, hw)
         weight = heat.softmax(-1)
         at = torch.einsum("bkp,bfp->bkf", weight, maps.flatten(2))  # (B, K, F)
-        h, w = maps.shape[2:]
-        y, x = torch.meshgrid(
-            (torch.arange(h, device=maps.device) + 0.5) / h,
-            (torch.arange(w, device=maps.device) + 0.5) / w,
-            indexing="ij",
-        )
-        place = torch.stack((x.flatten(), y.flatten()), 1)  # (hw, 2)
-        half = h // 2
+        y, x = ((torch.arange(side, device=maps.device) + 0.5) / side for side in maps.shape[2:])
+        place = torch.cartesian_prod(y, x).flip(1)  # (hw, 2)
+        half = len(y) // 2
         return Sight(
             present=heat.amax(-1),
             colour=self.colour(at),
@@ -103,9 +101,12 @@ class Evaluator(nn.Module):
         save_file(state | floats, folder / "model.safetensors")
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        """The network of `save`; CheckpointError if the folder does not hold exactly that."""
-        model = cls()
+    def load(cls, folder: Path | None = None) -> Self:
+        """The network of `save`, by default the one that ships.
+
+        CheckpointError if the folder does not hold exactly that.
+        """
+        model, folder = cls(), folder or weights_folder("evaluator") / cls.PART
         try:
             model.load_state_dict(load_file(folder / "model.safetensors"))
         except (OSError, RuntimeError, SafetensorError) as error:

@@ -21,12 +21,7 @@ Painter = Callable[[list[str], list[int]], Tensor]  # prompts, seeds -> (B, 3, R
 
 def by_model(model: SDXS, **options: Any) -> Painter:
     """A model, with options of its call that are the same for every prompt."""
-
-    def paint(prompts: list[str], seeds: list[int]) -> Tensor:
-        pictures: Tensor = model(prompts, seed=seeds, output_type="pt", **options)
-        return pictures
-
-    return paint
+    return lambda prompts, seeds: model(prompts, seed=seeds, output_type="pt", **options)
 
 
 def by_renderer(scenes: list[Scene], resolution: int) -> Painter:

@@ -22,6 +22,8 @@ PLAIN = 0  # the number of the renderer itself; those of ARTISTS follow
 class StyleJudge(Evaluator):
     """An evaluator that also says which artist drew, and where things are."""
 
+    PART = "hands"
+
     def __init__(self) -> None:
         super().__init__()
         self.hand = nn.Linear(FEATURES, 1 + len(ARTISTS))

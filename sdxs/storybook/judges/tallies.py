@@ -6,17 +6,8 @@ accuracy the share of captions with every stated attribute seen. Knows nothing o
 
 import math
 
+from sdxs.storybook.world import scenes
 from sdxs.storybook.world.captions import Caption
-from sdxs.storybook.world.scenes import (
-    COLOURS,
-    GROUNDS,
-    LAYOUT_ODDS,
-    PLACES,
-    SIZES,
-    SKIES,
-    THINGS,
-    THINGS_IN,
-)
 
 ATTRIBUTES = ("thing", "colour", "size", "place", "relation", "sky", "ground")
 ACCURACIES = ("attribute_accuracy", "caption_accuracy")
@@ -69,20 +60,20 @@ def chance(captions: list[Caption]) -> dict[str, float]:
 
     For colour, size, place and relation the named things are taken to be there.
     """
-    named = sum(LAYOUT_ODDS[name] * count for name, count in THINGS_IN.items())
-    side = LAYOUT_ODDS["side"] / (LAYOUT_ODDS["side"] + LAYOUT_ODDS["depth"])
+    named = sum(scenes.LAYOUT_ODDS[name] * count for name, count in scenes.THINGS_IN.items())
+    side = scenes.LAYOUT_ODDS["side"] / (scenes.LAYOUT_ODDS["side"] + scenes.LAYOUT_ODDS["depth"])
     half, rest = side / 2, (1 - side) / 2
     relations = {"left": half, "right": half, "front": rest, "behind": rest, "beside": side}
     every: dict[str, list[float]] = {name: [] for name in (*ATTRIBUTES, *ACCURACIES)}
     for caption in captions:
         luck = {
-            "thing": [named / len(THINGS)] * len(caption.things),
-            "colour": [1 / len(COLOURS) for thing in caption.things if thing.colour],
-            "size": [1 / len(SIZES) for thing in caption.things if thing.size],
-            "place": [1 / len(PLACES)] if caption.place else [],
+            "thing": [named / len(scenes.THINGS)] * len(caption.things),
+            "colour": [1 / len(scenes.COLOURS) for thing in caption.things if thing.colour],
+            "size": [1 / len(scenes.SIZES) for thing in caption.things if thing.size],
+            "place": [1 / len(scenes.PLACES)] if caption.place else [],
             "relation": [relations[caption.relation]] if caption.relation else [],
-            "sky": [1 / len(SKIES)] if caption.sky else [],
-            "ground": [1 / len(GROUNDS)] if caption.ground else [],
+            "sky": [1 / len(scenes.SKIES)] if caption.sky else [],
+            "ground": [1 / len(scenes.GROUNDS)] if caption.ground else [],
         }
         for name, values in luck.items():
             every[name] += values

@@ -4,7 +4,7 @@ Pure functions of batched tensors. x: (1, 1, 1, R) and y: (1, 1, R, 1) run from 
 `chance` (B, 1, 1, 1, K) holds uniform numbers for what no caption mentions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -38,9 +38,14 @@ def table(rows: Mapping[str, tuple[float, ...]], names: list[str], like: Tensor)
     return torch.tensor([rows[name] for name in names], device=like.device).view(-1, 3, 1, 1)
 
 
+def column(numbers: Iterable[float], like: Tensor) -> Tensor:
+    """A number for each picture. (B, 1, 1, 1)"""
+    return torch.tensor([*numbers], device=like.device).view(-1, 1, 1, 1)
+
+
 def flags(of: str, names: list[str], like: Tensor) -> Tensor:
     """1 where the name is `of`. (B, 1, 1, 1)"""
-    return torch.tensor([float(name == of) for name in names], device=like.device).view(-1, 1, 1, 1)
+    return column((float(name == of) for name in names), like)
 
 
 def mix(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
@@ -113,7 +118,7 @@ def draw(
         table({k: v[i] for k, v in GROUND.items()}, grounds, x) * tint for i in range(3)
     )
     depth = torch.zeros_like(away)
-    rise = torch.tensor([HILL_HEIGHT[g] for g in grounds], device=x.device).view(-1, 1, 1, 1)
+    rise = column((HILL_HEIGHT[ground] for ground in grounds), x)
     peaks = flags("snow", grounds, x)
     for row, share in ((1.0, 0.45), (0.55, 0.0)):
         wave = 0.5 + 0.30 * torch.sin(x * pick(5, 8) + pick(0, 6.28))

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sdxs.storybook.world import backdrop
+from sdxs.storybook.world.backdrop import column
 from sdxs.storybook.world.scenes import Scene, Thing
 from sdxs.storybook.world.things import DRAWINGS, Patch
 
@@ -50,7 +51,7 @@ def render(
     count, size = len(scenes), resolution
     line = (torch.arange(size, device=device) + 0.5) / size
     x, y = line.view(1, 1, 1, -1), line.view(1, 1, -1, 1)
-    horizon = torch.tensor([s.horizon for s in scenes], device=device).view(-1, 1, 1, 1)
+    horizon = column((s.horizon for s in scenes), x)
     chances = [random.Random(s.nuisance) for s in scenes]
     chance = torch.tensor([[r.random() for _ in range(backdrop.CHANCES)] for r in chances])
     skies, grounds = [s.sky for s in scenes], [s.ground for s in scenes]
@@ -107,25 +108,20 @@ def _draw_things(
         things = [thing for _, _, thing in members]
         lefts = [int(t.x * size) - side // 2 for t in things]
         tops = [int(t.y * size) - round(side * 0.88) for t in things]
-
-        def column(values: list[float]) -> Tensor:
-            return torch.tensor(values, device=device).view(-1, 1, 1, 1)
-
-        height = column([t.height * size for t in things])
-        right = column([left - t.x * size for left, t in zip(lefts, things, strict=True)])
-        up = column([t.y * size - top for top, t in zip(tops, things, strict=True)])
+        height = column((t.height * size for t in things), fine)
+        right = column((left - t.x * size for left, t in zip(lefts, things, strict=True)), fine)
+        up = column((t.y * size - top for top, t in zip(tops, things, strict=True)), fine)
         u, v = torch.broadcast_tensors(
             (fine.view(1, 1, 1, -1) + right) / height, (up - fine.view(1, 1, -1, 1)) / height
         )
         skies = [scenes[index].sky for index, _, _ in members]
-        colours = torch.tensor([PALETTE[t.colour] for t in things], device=device)
         patch = Patch(
             u=u,
             v=v,
             pixel=0.5 / height,
-            colour=colours[..., None, None],
-            dim=column([backdrop.THING_LIGHT[sky] for sky in skies]),
-            lamps=column([float(sky == "night") for sky in skies]),
+            colour=backdrop.table(PALETTE, [t.colour for t in things], fine),
+            dim=column((backdrop.THING_LIGHT[sky] for sky in skies), fine),
+            lamps=backdrop.flags("night", skies, fine),
             rgb=torch.zeros(len(things), 3, 2 * side, 2 * side, device=device),
             alpha=torch.zeros(len(things), 1, 2 * side, 2 * side, device=device),
         )

@@ -33,21 +33,9 @@ def build_tokenizer(seed: int = 0) -> CLIPTokenizer:
             show_progress=False,
         ),
     )
-    merges = _merges(learner)
+    merges = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
     # CLIP's order: bytes, bytes that end a word, merges, the two marks
     words = alphabet + [letter + "</w>" for letter in alphabet]
     words += [left + right for left, right in merges if left + right not in set(words)]
     vocab = {word: index for index, word in enumerate([*words, START, END])}
-    return CLIPTokenizer(
-        vocab=vocab,
-        merges=merges,
-        unk_token=END,
-        bos_token=START,
-        eos_token=END,
-        pad_token=END,
-        model_max_length=LENGTH,
-    )
-
-
-def _merges(learner: Tokenizer) -> list[tuple[str, str]]:
-    return [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
+    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=LENGTH)
