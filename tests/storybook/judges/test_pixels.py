@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from sdxs.storybook.judges import pixels
 from sdxs.storybook.judges.evaluator import Sight, check
+from sdxs.storybook.judges.painters import by_renderer
 from sdxs.storybook.judges.pixels import ASIDE, CAP, DOWN, GRID, UP, PixelJudge
 from sdxs.storybook.judges.tallies import tally
 from sdxs.storybook.world.captions import Caption, Stated, describe
@@ -137,20 +138,16 @@ def test_two_judges_agree_where_both_are_right(
 ) -> None:
     rng = random.Random(0)
     captions = [describe(scene, rng) for scene in SCENES[:4]]
+    draw = by_renderer(SCENES, 128)
 
-    def draw(prompts: list[str], seeds: list[int]) -> torch.Tensor:
-        return render([SCENES[seed] for seed in seeds]).picture
-
-    class Blind:
+    def blind(picture: torch.Tensor) -> Sight:
         """Sees none of the things."""
-
-        def __call__(self, picture: torch.Tensor) -> Sight:
-            sight = judge(picture)
-            return sight._replace(present=torch.full_like(sight.present, -9.0))
+        sight = judge(picture)
+        return sight._replace(present=torch.full_like(sight.present, -9.0))
 
     named = sum(len(caption.things) for caption in captions)
     same = pixels.compare(draw, judge, judge, captions, "renders")["thing"]
     assert same["agree"] == 1 and same["evaluator"] == same["pixels"] > 0.8 and same["n"] == named
-    apart = pixels.compare(draw, Blind(), judge, captions, "renders")["thing"]
+    apart = pixels.compare(draw, blind, judge, captions, "renders")["thing"]
     assert apart["evaluator"] == 0 and apart["agree"] == pytest.approx(1 - apart["pixels"])
     assert json.dumps(apart) and "agree" in capsys.readouterr().out
