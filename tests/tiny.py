@@ -16,11 +16,8 @@ WORDS = [
 
 def tiny_tokenizer() -> Any:
     """A CLIP tokenizer of single bytes and a few whole words."""
-    from tokenizers import pre_tokenizers
-    from transformers import CLIPTokenizer
+    from sdxs.bench.architectures import byte_tokenizer
 
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocab = letters + [letter + "</w>" for letter in letters]
     merges = []
     for word in WORDS:
         left = word[0] if len(word) > 1 else None
@@ -29,11 +26,7 @@ def tiny_tokenizer() -> Any:
             left = f"{left}{letter}"
         if left:
             merges.append((left, word[-1] + "</w>"))
-    merges = list(dict.fromkeys(merges))
-    vocab += list(dict.fromkeys(left + right for left, right in merges))
-    vocab += ["<|startoftext|>", "<|endoftext|>"]
-    ids = {token: index for index, token in enumerate(vocab)}
-    return CLIPTokenizer(vocab=ids, merges=merges, model_max_length=WINDOW)
+    return byte_tokenizer(list(dict.fromkeys(merges)), WINDOW)
 
 
 def tiny_scheduler(name: str = "ddpm", **settings: Any) -> Any:
@@ -78,27 +71,19 @@ def tiny_text_encoder(tokenizer: Any, width: int = 32, cls: Any = None, **settin
 
 TINY = {  # what the tiny U-Net and its controls have in common
     "block_out_channels": (16, 32, 32),
-    "layers_per_block": 1,
-    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
     "cross_attention_dim": 32,
     "attention_head_dim": 2,
     "norm_num_groups": 8,
 }
 
 
-def tiny_unet(**settings: Any) -> Any:
-    """The layout of SDXS-512 (DreamShaper's) unless settings say otherwise."""
+def tiny_unet(layout: str = "sdxs-512", **settings: Any) -> Any:
+    """A published layout, by default DreamShaper's, with fewer channels."""
     from diffusers import UNet2DConditionModel
 
-    return UNet2DConditionModel(
-        **{
-            **TINY,
-            "sample_size": 8,
-            "mid_block_type": None,
-            "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-            **settings,
-        }
-    )
+    from sdxs.bench.architectures import UNETS
+
+    return UNet2DConditionModel(**{**UNETS[layout], **TINY, "sample_size": 8, **settings})
 
 
 def tiny_networks(kind: str) -> dict[str, Any]:
@@ -115,26 +100,15 @@ def tiny_networks(kind: str) -> dict[str, Any]:
     if kind == "sd21":
         tokenizer.pad_token = "a"  # OpenCLIP pads with another token than the end
         return {
-            "unet": tiny_unet(
-                down_block_types=("CrossAttnDownBlock2D",) * 3,
-                up_block_types=("CrossAttnUpBlock2D",) * 3,
-                only_cross_attention=[True, False, False],
-                cross_attention_dim=64,
-                attention_head_dim=[2, 4, 4],
-                use_linear_projection=True,
-            ),
+            "unet": tiny_unet("sdxs-512-0.9", cross_attention_dim=64, attention_head_dim=[2, 4, 4]),
             "tokenizer": tokenizer,
             "text_encoder": tiny_text_encoder(tokenizer, 64, hidden_act="gelu"),
         }
     return {
         "unet": tiny_unet(
-            mid_block_type="UNetMidBlock2D",
-            layers_per_block=2,
-            transformer_layers_per_block=[1, 1, 2],
+            "sdxs-1024",
             cross_attention_dim=80,
             attention_head_dim=[1, 2, 4],
-            use_linear_projection=True,
-            addition_embed_type="text_time",
             addition_time_embed_dim=8,
             projection_class_embeddings_input_dim=24 + 6 * 8,
         ),
@@ -151,12 +125,9 @@ def build_checkpoint(
     folder: Path, scheduler: Any = None, *, seed: int = 0, large: bool = False, kind: str = "sd15"
 ) -> Path:
     """A random checkpoint, 64 px, of the kind "sd15", "sd21" or "sdxl"; written by diffusers."""
-    from diffusers import (
-        AutoencoderKL,
-        AutoencoderTiny,
-        StableDiffusionPipeline,
-        StableDiffusionXLPipeline,
-    )
+    from diffusers import AutoencoderKL, AutoencoderTiny
+
+    from sdxs.bench.architectures import assembled
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -173,18 +144,7 @@ def build_checkpoint(
         vae.decoder.layers[-1].weight.data.mul_(10)  # pictures with light and shade
         vae.decoder.layers[-1].bias.data.fill_(0.5)
     scheduled = copy.deepcopy(scheduler) or tiny_scheduler("ddim", prediction_type="v_prediction")
-    if kind == "sdxl":
-        pipeline = StableDiffusionXLPipeline(vae=vae, scheduler=scheduled, **networks)
-    else:
-        pipeline = StableDiffusionPipeline(
-            vae=vae,
-            scheduler=scheduled,
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-            **networks,
-        )
-    pipeline.save_pretrained(folder)
+    assembled(vae=vae, scheduler=scheduled, **networks).save_pretrained(folder)
     if scheduler is not None:  # the pipeline turns clipping off: keep what was asked for
         scheduler.save_pretrained(folder / "scheduler")
     if large:
@@ -196,15 +156,12 @@ def build_control(folder: Path, seed: int = 0, **settings: Any) -> Path:
     """A random ControlNet for the tiny checkpoint, with the layout of the published sketch one."""
     from diffusers import ControlNetModel
 
+    from sdxs.bench.architectures import CONTROL
+
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = ControlNetModel(
-            **{
-                **TINY,
-                "conditioning_embedding_out_channels": (8, 8, 16, 16),
-                **settings,
-            }
-        )
+        embedding = {"conditioning_embedding_out_channels": (8, 8, 16, 16)}
+        network = ControlNetModel(**{**CONTROL, **TINY, **embedding, **settings})
         for name, parameter in network.named_parameters():
             if "controlnet" in name:  # zero at birth: nothing would be steered
                 parameter.data.normal_(std=0.2)

@@ -5,6 +5,7 @@ the papers' (SDXS, arXiv 2403.16627, section 3.1; Segmind Vega, arXiv 2401.02677
 and those of the models they were distilled from. Imports nothing of ours.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from diffusers import (
     AutoencoderTiny,
     ControlNetModel,
     DEISMultistepScheduler,
+    DiffusionPipeline,
     EulerDiscreteScheduler,
     UNet2DConditionModel,
 )
@@ -109,8 +111,6 @@ SCHEDULE = {
 
 def write(name: str, folder: Path) -> Path:
     """Save a checkpoint of an architecture with random weights; gigabytes for "sdxs-1024"."""
-    from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline  # slow to import
-
     torch.manual_seed(0)
     tokenizer = byte_tokenizer()
     text = {
@@ -133,24 +133,22 @@ def write(name: str, folder: Path) -> Path:
         torch.set_default_dtype(previous)
     parts = {"unet": unet, "vae": vae, "text_encoder": encoder, "tokenizer": tokenizer}
     if second:
-        pipeline: Any = StableDiffusionXLPipeline(
-            **parts,
-            text_encoder_2=second,
-            tokenizer_2=byte_tokenizer(),
-            scheduler=EulerDiscreteScheduler(**SCHEDULE),
-        )
-    else:
-        pipeline = StableDiffusionPipeline(
-            **parts,
-            scheduler=DEISMultistepScheduler(**SCHEDULE),
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-        )
-    pipeline.to(dtype=torch.float16).save_pretrained(folder)
+        parts |= {"text_encoder_2": second, "tokenizer_2": byte_tokenizer()}
+    scheduler = (EulerDiscreteScheduler if second else DEISMultistepScheduler)(**SCHEDULE)
+    assembled(scheduler=scheduler, **parts).to(dtype=torch.float16).save_pretrained(folder)
     if large:
         large.save_pretrained(folder / "vae_large")
     return folder
+
+
+def assembled(**parts: Any) -> DiffusionPipeline:
+    """diffusers' pipeline of parts: SDXL's where there is a second text encoder, else SD's."""
+    from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline  # slow to import
+
+    if "text_encoder_2" in parts:
+        return StableDiffusionXLPipeline(**parts)
+    unsafe = {"safety_checker": None, "requires_safety_checker": False, "feature_extractor": None}
+    return StableDiffusionPipeline(**parts, **unsafe)
 
 
 def write_control(folder: Path) -> Path:
@@ -164,10 +162,11 @@ def write_control(folder: Path) -> Path:
     return folder
 
 
-def byte_tokenizer() -> CLIPTokenizer:
-    """CLIP's tokenizer without its merges: every byte is a token."""
+def byte_tokenizer(merges: Sequence[tuple[str, str]] = (), window: int = WINDOW) -> CLIPTokenizer:
+    """CLIP's tokenizer with few merges or none: then every byte is a token."""
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokens = letters + [letter + "</w>" for letter in letters]
+    tokens += dict.fromkeys(left + right for left, right in merges)
     tokens += ["<|startoftext|>", "<|endoftext|>"]
     ids = {token: index for index, token in enumerate(tokens)}
-    return CLIPTokenizer(vocab=ids, merges=[], model_max_length=WINDOW)
+    return CLIPTokenizer(vocab=ids, merges=list(merges), model_max_length=window)
