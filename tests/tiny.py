@@ -75,6 +75,12 @@ TINY = {  # what the tiny U-Net and its controls have in common
     "attention_head_dim": 2,
     "norm_num_groups": 8,
 }
+TINY_SDXL = {
+    "cross_attention_dim": 80,
+    "attention_head_dim": [1, 2, 4],
+    "addition_time_embed_dim": 8,
+    "projection_class_embeddings_input_dim": 24 + 6 * 8,
+}
 
 
 def tiny_unet(layout: str = "sdxs-512", **settings: Any) -> Any:
@@ -105,13 +111,7 @@ def tiny_networks(kind: str) -> dict[str, Any]:
             "text_encoder": tiny_text_encoder(tokenizer, 64, hidden_act="gelu"),
         }
     return {
-        "unet": tiny_unet(
-            "sdxs-1024",
-            cross_attention_dim=80,
-            attention_head_dim=[1, 2, 4],
-            addition_time_embed_dim=8,
-            projection_class_embeddings_input_dim=24 + 6 * 8,
-        ),
+        "unet": tiny_unet("sdxs-1024", **TINY_SDXL),
         "tokenizer": tokenizer,
         "tokenizer_2": tiny_tokenizer(),
         "text_encoder": tiny_text_encoder(tokenizer),

@@ -10,7 +10,7 @@ import pytest
 import torch
 from loras import UNET_TARGETS, make_lora
 from PIL import Image, ImageDraw, ImageOps
-from tiny import build_checkpoint, build_control
+from tiny import TINY_SDXL, build_checkpoint, build_control
 
 from sdxs import SDXS, CheckpointError, InputError
 from sdxs.conditions import from_drawing
@@ -112,12 +112,9 @@ def test_equals_diffusers_on_sdxl(tmp_path: Path) -> None:
         tmp_path / "sketch",
         layers_per_block=2,
         transformer_layers_per_block=[1, 1, 2],
-        cross_attention_dim=80,
-        attention_head_dim=[1, 2, 4],
         use_linear_projection=True,
         addition_embed_type="text_time",
-        addition_time_embed_dim=8,
-        projection_class_embeddings_input_dim=24 + 6 * 8,
+        **TINY_SDXL,
     )
     model = SDXS.load(checkpoint, controls={"it": str(sketch)}, device="cpu", dtype="float32")
     images = [drawing(1), drawing(2)]

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import AutoencoderTiny, StableDiffusionPipeline
+from diffusers import AutoencoderTiny
 
+from sdxs.bench.architectures import assembled
 from sdxs.train.parts import solver as solver_of_ours
 from sdxs.train.parts.lora import lora, save_style
 from sdxs.train.parts.models import build_scheduler
@@ -18,10 +19,9 @@ from sdxs.train.run import machine
 def test_sampling_is_that_of_diffusers(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """DPM-Solver++ (2M) with guidance, against StableDiffusionPipeline, in float32."""
     monkeypatch.setattr(machine, "fast", nullcontext)
-    pipeline = StableDiffusionPipeline(
+    pipeline = assembled(
         vae=AutoencoderTiny(latent_channels=4), text_encoder=model.text, tokenizer=model.tokenizer,
-        unet=model.unet, scheduler=model.solver, safety_checker=None, feature_extractor=None,
-        requires_safety_checker=False,
+        unet=model.unet, scheduler=model.solver,
     )  # fmt: skip
     pipeline.set_progress_bar_config(disable=True)
     noise = torch.randn(2, 4, 8, 8)
