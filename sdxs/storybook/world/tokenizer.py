@@ -11,7 +11,6 @@ from sdxs.storybook.world.scenes import sample_scenes
 
 LENGTH = 32  # tokens, the start and the end included
 VOCABULARY = 1024
-START, END = "<|startoftext|>", "<|endoftext|>"
 
 
 def build_tokenizer(seed: int = 0) -> CLIPTokenizer:
@@ -24,18 +23,17 @@ def build_tokenizer(seed: int = 0) -> CLIPTokenizer:
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    learner.train_from_iterator(
-        texts,
-        trainers.BpeTrainer(
-            vocab_size=VOCABULARY - 256 - 2,
-            initial_alphabet=alphabet,
-            end_of_word_suffix="</w>",
-            show_progress=False,
-        ),
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY - 256 - 2,
+        initial_alphabet=alphabet,
+        end_of_word_suffix="</w>",
+        show_progress=False,
     )
+    learner.train_from_iterator(texts, trainer)
     merges = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
     # CLIP's order: bytes, bytes that end a word, merges, the two marks
     words = alphabet + [letter + "</w>" for letter in alphabet]
     words += [left + right for left, right in merges if left + right not in set(words)]
-    vocab = {word: index for index, word in enumerate([*words, START, END])}
+    words += ["<|startoftext|>", "<|endoftext|>"]
+    vocab = {word: index for index, word in enumerate(words)}
     return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=LENGTH)
