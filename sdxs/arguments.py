@@ -142,7 +142,7 @@ def typed(value: Any) -> Any:
         return value
     text = value.strip()
     try:
-        whole = text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_SEED))
+        whole = text.isascii() and text.removeprefix("-").isdigit() and len(text) <= 20
         return int(text) if whole else float(text)
     except ValueError:
         return value

@@ -5,6 +5,7 @@ requests or pages, and needs no torch to encode or to read one.
 """
 
 import io
+import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -210,8 +211,11 @@ def encode(
 
 def facts(*, prompt: str, checkpoint: str, **asked: Any) -> dict[str, Any]:
     """What the file of a picture says of how it was made (`info` of `encode`): all that was asked
-    for, other pictures aside."""
+    for, other pictures aside, and files and folders by their names, not by where they lie."""
     said = {"prompt": prompt, **asked, "checkpoint": checkpoint, "software": "sdxs"}
+    for name in ("checkpoint", "style", "control"):
+        if name in said and os.path.exists(str(said[name])):
+            said[name] = Path(str(said[name])).name
     return {
         name: value
         for name, value in said.items()

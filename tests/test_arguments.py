@@ -53,6 +53,7 @@ def test_texts_that_are_no_seed(text: Any) -> None:
 
 
 def test_typed_scales() -> None:
+    assert repr(typed("-3")) == "-3"  # as an error then says it
     assert [arguments.scale("it", typed(x)) for x in (" 0.8", "2", 1, ".5")] == [0.8, 2, 1, 0.5]
     for wrong in ("nan", "much", "-1", "2.1", True, None, [], "inf"):
         with pytest.raises(InputError, match="it must be from 0 to 2"):

@@ -32,6 +32,7 @@ def test_a_picture(
     picture = Image.open(file)
     picture.load()
     assert picture.info["prompt"] == "a red house" and picture.info["seed"] == "7"
+    assert picture.info["checkpoint"] == tiny_checkpoint.name  # not where it lies
     model = SDXS.load(tiny_checkpoint, device="cpu", dtype="float32")
     assert picture.tobytes() == model("a red house", seed=7).tobytes()
 
