@@ -142,13 +142,19 @@ def matching_pull(
     return pull, matching.item()
 
 
-def descend(ours: Tensor, scores: Tensor, matching: Tensor, kappa: float, balance: Balance) -> None:
-    """Eq. 11: send both pulls back through the student's pictures `ours`."""
-    scores = scores / ours.numel()
+def together(scores: Tensor, matching: Tensor, kappa: float, balance: Balance) -> Tensor:
+    """Eq. 11: both pulls on the student's pictures (B, 4, h, w) as one, a gradient of a mean."""
+    scores = scores / scores.numel()
     balance.update(scores=scores.norm(), matching=matching.norm())
     strength = kappa * balance.ratio("scores", "matching")  # lambda_FM
+    return scores + strength * matching
+
+
+def descend(ours: Tensor, scores: Tensor, matching: Tensor, kappa: float, balance: Balance) -> None:
+    """Send both pulls back through the student's pictures `ours`."""
+    pull = together(scores, matching, kappa, balance)
     with short_attention():
-        ours.backward(scores + strength * matching)
+        ours.backward(pull)
 
 
 def update(optimizer: torch.optim.Optimizer, weights: Iterable[Tensor]) -> None:

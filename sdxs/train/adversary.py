@@ -1,0 +1,116 @@
+"""The adversarial half of distillation: a critic tells painted latents from encoded renders.
+
+DMD2 (arXiv 2405.14867, section 4.3) adds such a loss on real pictures to score distillation, so
+that the student is not held to what the multi-step model can do. Here the critic is small, sees
+latents and words, and begins from nothing; it is trained as in R3GAN (arXiv 2501.05441): a
+relativistic loss and gradient penalties on both sides. What the student is, is not its business.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sdxs.train import loop
+from sdxs.train.machine import placed, short_attention
+from sdxs.train.models import LATENT_CHANNELS
+
+NOISE = 0.1  # on real and painted latents alike, before the critic sees them
+PENALTY = 0.3  # weight of the mean squared gradients
+
+
+def relativistic(better: Tensor, worse: Tensor) -> Tensor:
+    """Loss that asks each of `better` (B,) to be above its partner in `worse` (R3GAN, eq. 1)."""
+    return F.softplus(worse - better).mean()
+
+
+def slope(logits: Tensor, seen: Tensor) -> Tensor:
+    """Mean squared gradient of logits (B,) by what was seen, (B, ...); can be differentiated."""
+    (gradient,) = torch.autograd.grad(logits.sum(), seen, create_graph=True)
+    return gradient.flatten(1).square().sum(1).mean()
+
+
+class Critic(nn.Module):
+    """How real latents (B, 4, h, w) look beside embeddings (B, L, D): logits (B,).
+
+    Five convolutions, two of which halve; before the last two the cells attend to the words.
+    """
+
+    def __init__(self, text_width: int, width: int = 96) -> None:
+        super().__init__()
+
+        def conv(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
+            return nn.Conv2d(inputs, outputs, 3, stride, 1)
+
+        wide = 2 * width
+        self.first = conv(LATENT_CHANNELS, width)
+        self.before = nn.ModuleList([conv(width, width), conv(width, wide, 2), conv(wide, wide)])
+        self.after = nn.ModuleList([conv(wide, wide, 2), conv(wide, wide)])
+        self.words = nn.Linear(text_width, wide)
+        self.said = nn.Linear(text_width, wide)
+        self.out = nn.Conv2d(wide, 1, 1)
+
+    def forward(self, latents: Tensor, context: Tensor) -> Tensor:
+        h = F.leaky_relu(self.first(latents), 0.2)
+        for layer in self.before:
+            h = residual(layer, h)
+        words = self.words(context)
+        cells = h.flatten(2).transpose(1, 2)  # (B, h w, C)
+        heard = F.scaled_dot_product_attention(cells, words, words)
+        h = h + heard.transpose(1, 2).reshape(h.shape)
+        for layer in self.after:
+            h = residual(layer, h)
+        fits = (h.mean((2, 3)) * self.said(context[:, -1])).mean(1)  # projection (1802.05637)
+        return self.out(h).flatten(1).mean(1) + fits
+
+
+def residual(layer: nn.Module, h: Tensor) -> Tensor:
+    """The layer beside the identity, where the shapes allow it."""
+    out = F.leaky_relu(layer(h), 0.2)
+    return h + out if out.shape == h.shape else out
+
+
+class Adversary:
+    """A critic in training, and what it asks of the student."""
+
+    def __init__(self, text_width: int, lr: float) -> None:
+        self.critic = placed(Critic(text_width))
+        self.optimizer = torch.optim.AdamW(
+            self.critic.parameters(), lr=lr, betas=(0.0, 0.99), weight_decay=0.0, fused=True
+        )
+
+    @property
+    def parts(self) -> Mapping[str, loop.Stateful]:
+        return {"critic": self.critic, "critic_optimizer": self.optimizer}
+
+    def follow(
+        self, real: Tensor, fake: Tensor, context: Tensor, generator: torch.Generator
+    ) -> dict[str, float]:
+        """One update of the critic on latents (B, 4, h, w) that share their captions."""
+        real, fake = (blurred(x, generator).requires_grad_() for x in (real, fake))
+        with short_attention():
+            ours, theirs = self.critic(real, context), self.critic(fake, context)
+            loss = relativistic(ours, theirs)
+            steep = slope(ours, real) + slope(theirs, fake)
+            self.optimizer.zero_grad(set_to_none=True)
+            (loss + PENALTY * steep).backward()
+        self.optimizer.step()
+        return {"critic": loss.item(), "slope": steep.item()}
+
+    def loss(
+        self, real: Tensor, fake: Tensor, context: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """The student's: that what it painted should look as real as what is."""
+        self.critic.requires_grad_(False)
+        with torch.no_grad():
+            wanted = self.critic(blurred(real, generator), context)
+        loss = relativistic(self.critic(blurred(fake, generator), context), wanted)
+        self.critic.requires_grad_(True)
+        return loss
+
+
+def blurred(x: Tensor, generator: torch.Generator) -> Tensor:
+    """With a little noise, so that the critic does not live on what is finer."""
+    noisy: Tensor = x + NOISE * torch.randn(x.shape, generator=generator).to(x.device)
+    return noisy
