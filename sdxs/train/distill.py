@@ -4,9 +4,9 @@ Scores: segmented score distillation (`sdxs.train.segmented`), some updates of t
 then one of the one-step model, half of whose batch are noises of pairs, for feature matching.
 Adversary: a critic to which encoded renders are the real pictures (`sdxs.train.adversary`). Reward:
 what a frozen reader finds missing of the caption (`sdxs.train.reward`). With scores the fresh half
-of the batch is theirs, else all of it. A keep term holds the latents near those of the U-Net that it began
-with, so that controls and styles made for that one stay valid. With a guard, a second reader, the
-best weights on held-out captions are left, not the last ones (`sdxs.train.best`).
+of the batch is theirs, else all of it. A keep term holds the latents near those of the U-Net that it
+began with, so that controls and styles made for that one stay valid. With a guard, a second reader,
+the best weights on held-out captions are left, not the last ones (`sdxs.train.best`).
 """
 
 import copy

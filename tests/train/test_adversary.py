@@ -1,0 +1,73 @@
+"""The critic and its losses: closed forms, signs, and that words have a part in it."""
+
+import math
+
+import pytest
+import torch
+
+from sdxs.train.adversary import Adversary, Critic, relativistic, slope
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_the_relativistic_loss_in_closed_form() -> None:
+    a, b = torch.tensor([2.0, 0.0]), torch.tensor([1.0, 3.0])
+    wanted = (math.log1p(math.exp(-1)) + math.log1p(math.exp(3))) / 2
+    assert relativistic(a, b).item() == pytest.approx(wanted)
+    assert relativistic(a, a).item() == pytest.approx(math.log(2))
+    assert relativistic(a + 5, b) < relativistic(a, b) < relativistic(a, b + 5)
+
+
+def test_the_slope_in_closed_form() -> None:
+    """Of logits w . x summed over places the gradient is w in each: |w|^2 times the places."""
+    x = torch.randn(5, 3, 4, 4, requires_grad=True)
+    w = torch.tensor([1.0, -2.0, 0.5], requires_grad=True)
+    steep = slope(torch.einsum("c,bchw->b", w, x), x)
+    assert steep.item() == pytest.approx(16 * 5.25)
+    steep.backward()  # by the weights: 2 w times the places
+    torch.testing.assert_close(w.grad, 32 * w.detach())
+
+
+def test_each_picture_is_judged_alone_and_by_its_words() -> None:
+    torch.manual_seed(0)
+    critic = Critic(16, width=8)
+    x, words = torch.randn(3, 4, 8, 8), torch.randn(3, 5, 16)
+    together = critic(x, words)
+    alone = torch.cat([critic(x[i : i + 1], words[i : i + 1]) for i in range(3)])
+    assert together.shape == (3,)
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(together, critic(x, words.roll(1, 0)), atol=1e-4)
+
+
+def test_it_learns_to_tell_apart_and_shows_the_way_to_what_is_real() -> None:
+    """Real latents have mean 1, painted ones 0: the student's gradient leads upwards."""
+    torch.manual_seed(0)
+    adversary, words = Adversary(16, 1e-3), torch.randn(8, 5, 16)
+
+    def both(step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        draw = generator(step)
+        return 1 + torch.randn(8, 4, 8, 8, generator=draw), torch.randn(8, 4, 8, 8, generator=draw)
+
+    first = adversary.follow(*both(0), words, generator(100))
+    for step in range(1, 40):
+        last = adversary.follow(*both(step), words, generator(100 + step))
+    assert first["critic"] == pytest.approx(math.log(2), abs=0.05)
+    assert last["critic"] < 0.4
+    real, fake = both(99)
+    fake.requires_grad_()
+    (pull,) = torch.autograd.grad(adversary.loss(real, fake, words, generator(7)), fake)
+    assert -pull.mean() > 0
+    assert all(weight.requires_grad for weight in adversary.critic.parameters())
+    better = adversary.loss(real, fake - 50 * pull, words, generator(7))
+    assert better < adversary.loss(real, fake, words, generator(7))
+
+
+def test_the_students_loss_leaves_the_critic_alone() -> None:
+    torch.manual_seed(0)
+    adversary = Adversary(16, 1e-3)
+    x = torch.randn(2, 4, 8, 8, requires_grad=True)
+    adversary.loss(torch.randn(2, 4, 8, 8), x, torch.randn(2, 5, 16), generator(0)).backward()
+    assert x.grad is not None
+    assert all(weight.grad is None for weight in adversary.critic.parameters())
