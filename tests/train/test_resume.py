@@ -39,6 +39,7 @@ from sdxs.train import (
     warmup,
 )
 from sdxs.train.autoencoder import build
+from sdxs.train.judged import Weights
 from sdxs.train.pairs import Pairs
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -308,28 +309,29 @@ def test_stages_of_latents_resume(given: Path, resumes, monkeypatch: pytest.Monk
         run, online_steps=2, online_first=1, online_lr=3e-4, guidance=None, fixed=False, **model,
         **FEW))  # fmt: skip
     seen = resumes("e", lambda run: reader.train(run, width=16, held_out=2, **SOME, **few))
-    judged = {"begin": first, "autoencoder": given / "v", "reader": seen, "guard": seen,
+    among = {"begin": first, "autoencoder": given / "v", "reader": seen, "guard": seen,
               "pictures": 8, "held_out": 2, "online_steps": 1, "online_first": 1,
               "online_lr": 3e-4, "guidance": None, "fixed": False, **FEW}  # fmt: skip
     every = {"adversary": 1.5, "reward": 1.0, "keep": 0.3}
     for name, given_weights, others in (
-        ("z", distill.Weights(scores=0, **every), {}),
-        ("u", distill.Weights(scores=1, **every), model),
-        ("k", distill.Weights(scores=0, adversary=1.0), {"reader": None, "guard": None}),
+        ("z", Weights(**every), {"scores": 0.0}),
+        ("u", Weights(**every), model),
+        ("k", Weights(adversary=1.0), {"scores": 0.0, "reader": None, "guard": None}),
     ):
         told = resumes(
             name,
-            lambda run, w=given_weights, o=others: distill.train(run, weights=w, **{**judged, **o}),
+            lambda run, w=given_weights, o=others: distill.train(run, judged=w, **{**among, **o}),
         )
         before, after = (load_file(run / "unet" / WEIGHTS) for run in (first, told))
         assert not any(torch.equal(before[name], after[name]) for name in before)
     for wrong, message in (
-        ({"weights": distill.Weights()}, "scores need --teacher and --pairs"),
-        ({"weights": distill.Weights(0, 1.0), "autoencoder": None}, "need --autoencoder"),
-        ({"weights": distill.Weights(0, 0, 1.0), "reader": None}, "needs --reader"),
+        ({"scores": 1.0}, "scores need --teacher and --pairs"),
+        ({"judged": Weights()}, "nothing to learn by"),
+        ({"judged": Weights(adversary=1.0), "autoencoder": None}, "need --autoencoder"),
+        ({"judged": Weights(reward=1.0), "reader": None}, "needs --reader"),
     ):
         with pytest.raises(loop.TrainingError, match=message):
-            distill.train(large.parent / "o", **{**judged, **wrong})
+            distill.train(large.parent / "o", **{**among, "scores": 0.0, **wrong})
     resumes("g", lambda run: texture.train(run, rank=2, gan=0.02, **model, **FEW))
     resumes("h", lambda run: decoder.train(
         run, pairs=made, painted_by=given / "v", hands=True, width=None, scale=8, gan=1.0,
