@@ -22,6 +22,7 @@ from sdxs.storybook.scenes import COLOURS, GROUNDS, SIZES, SKIES, THINGS
 from sdxs.train.models import LATENT_CHANNELS
 
 FEW = 1e-4  # keeps divisions by what is seen of a thing from zero
+LEAST = 1e-6  # share of a cell below which nothing is read
 RARE = 5.0  # a cell's logit of density is lowered by this: most cells hold the foot of nothing
 
 
@@ -54,13 +55,9 @@ class Reading(NamedTuple):
     @property
     def present(self) -> Tensor:
         """Logit of each kind in the cell that shows it most clearly, (B, K)."""
-        others = [torch.cat((self.kinds[:, :k], self.kinds[:, k + 1 :]), 1) for k in self.each]
-        against = torch.stack([logits.logsumexp(1) for logits in others], 1)
-        return (self.kinds[:, :-1] - against).amax((2, 3))
-
-    @property
-    def each(self) -> range:
-        return range(self.density.shape[1])
+        share = self.kinds.log_softmax(1)[:, :-1]
+        rest = (-share.expm1()).clamp(min=LEAST).log()
+        return (share - rest).amax((2, 3))
 
     @property
     def where(self) -> Tensor:
@@ -123,10 +120,15 @@ class Reader(nn.Module):
         self.near = nn.Sequential(nn.Conv2d(LATENT_CHANNELS, width, 3, 1, 1), Block(width))
         self.far = nn.Sequential(
             nn.Conv2d(width, 2 * width, 3, 2, 1), Block(2 * width), Block(2 * width),
-            Block(2 * width), nn.GroupNorm(8, 2 * width), nn.SiLU(),
+            nn.GroupNorm(8, 2 * width), nn.SiLU(),
         )  # fmt: skip
         self.both = nn.Sequential(
-            nn.Conv2d(3 * width, width, 3, 1, 1), Block(width), nn.GroupNorm(8, width), nn.SiLU()
+            nn.Conv2d(3 * width, width, 1),
+            nn.GroupNorm(8, width),
+            nn.SiLU(),
+            nn.Conv2d(width, width, 3, 1, 1),
+            nn.GroupNorm(8, width),
+            nn.SiLU(),
         )
         self.colours = nn.Sequential(nn.GroupNorm(8, width), nn.SiLU(),
                                      nn.Conv2d(width, len(COLOURS), 3, 1, 1))  # fmt: skip

@@ -22,6 +22,7 @@ from sdxs.train import (
     export,
     loop,
     pairs,
+    reader,
     score,
     stage,
     straighten,
@@ -34,6 +35,9 @@ from sdxs.train import (
 Plan = dict[str, dict[str, object]]  # command -> the options that are not its own defaults
 # At 128 pixels, eq. 5's 16 x 16 picture says too little, and the GAN paints what it likes.
 DECODER: dict[str, object] = {"scale": 1, "gan": 0.03, "width": 32, "lr": 2e-3}
+# The reader's guard is of another width, other data and another seed.
+GUARD: dict[str, object] = {"width": 48, "seed": 43}
+JUDGED: dict[str, object] = {"adversary": 1.5, "reward": 1, "keep": 0.2}
 FEW: dict[str, object] = {"steps": 2, "batch": 2, "pictures": 64, "resolution": 64}
 PLANS: dict[str, Plan] = {
     "toy": {  # the same way in a minute, for the tests; it learns nothing
@@ -46,7 +50,8 @@ PLANS: dict[str, Plan] = {
         "straighten": {"steps": 2, "batch": 2, "pictures": 64},
         "pairs": {"count": 64, "steps": 2},
         "warmup": {"steps": 2},
-        "distill": {"steps": 3, "online-first": 1},
+        "reader": {"steps": 2, "batch": 4, "pictures": 16, "resolution": 64, "held-out": 4},
+        "distill": {"steps": 3, "online-first": 1, "pictures": 64, "held-out": 2},
         "texture": {"steps": 2},
         "score": {"count": 4, "pictures": 3, "steps": 2},
     },
@@ -129,10 +134,18 @@ def stages(root: Path, plan: Plan, *, layout: str, straight: bool, ablations: bo
             other = add(f"encoder-{kind}", encoders.main, autoencoder=vae, kind=kind)
             add(f"warmup-{kind}", warmup.main, **from_pairs, encoder=other)
     begin = add("warmup", warmup.main, **from_pairs)
+    seen = add("reader", reader.main, autoencoder=vae)
+    guard = add("guard", reader.main, autoencoder=vae, **GUARD)
+    judges: dict[str, object] = {"autoencoder": vae, "reader": seen, "guard": guard}
     if ablations:
         add("warmup-texture", texture.main, **both, begin=begin)
         add("distill-fixed", distill.main, **both, begin=begin, fixed=True)
-    begin = add("distill", distill.main, **both, begin=begin)
+        add("distill-scores", distill.main, **both, begin=begin)
+        for left in ("adversary", "reward"):
+            one = {left: JUDGED[left], "keep": JUDGED["keep"]}
+            add(f"distill-{left}", distill.main, **both, begin=begin, **judges, **one)
+        add("distill-unscored", distill.main, begin=begin, **judges, scores=0, **JUDGED)
+    begin = add("distill", distill.main, **both, begin=begin, **judges, **JUDGED)
     add("texture", texture.main, **both, begin=begin)
     return out
 
@@ -146,6 +159,11 @@ def gates(name: str, root: Path, plan: Plan) -> Iterator[Gate]:
         yield Gate("share of attributes read off", result["right"], least=0.99)
     elif name in ("autoencoder", "decoder"):
         yield Gate("PSNR in things' boxes in dB", result["psnr_in_boxes"], least=30)
+    elif name in ("reader", "guard"):
+        yield Gate("share of attributes read off latents", result["right"], least=0.98)
+        yield Gate("of unseen pairs", result["unseen"], least=0.95)
+        yield Gate("share of pictures counted right", result["counted"], least=0.97)
+        yield Gate("of such with the same thing twice", result["counted_twins"], least=0.9)
     if name == "decoder":
         yield Gate("points of A that it costs", 100 * (result["a_larger"] - result["a"]), most=1)
         yield Gate("times faster than the larger", result["faster"], least=2)
