@@ -23,6 +23,7 @@ from sdxs.train import (
     decoder,
     depth,
     distill,
+    doubling,
     encoders,
     evaluator,
     loop,
@@ -333,6 +334,10 @@ def test_stages_of_latents_resume(given: Path, resumes, monkeypatch: pytest.Monk
         with pytest.raises(loop.TrainingError, match=message):
             distill.train(large.parent / "o", **{**among, "scores": 0.0, **wrong})
     resumes("g", lambda run: texture.train(run, rank=2, gan=0.02, **model, **FEW))
+    twice = resumes("2", lambda run: doubling.train(
+        run, model=first, width=8, gan=0.1, pictures=4, paintings=4, held_out=2,
+        **few), at=3)  # fmt: skip
+    assert stage.read(twice)["psnr_in_boxes"] > 0
     resumes("h", lambda run: decoder.train(
         run, pairs=made, painted_by=given / "v", hands=True, width=None, scale=8, gan=1.0,
         held_out=2, **SOME, **few))  # fmt: skip
