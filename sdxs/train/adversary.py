@@ -2,17 +2,20 @@
 
 DMD2 (arXiv 2405.14867, section 4.3) adds such a loss on real pictures to score distillation, so
 that the student is not held to what the multi-step model can do. Here the critic is small, sees
-latents and words, and begins from nothing; it is trained as in R3GAN (arXiv 2501.05441): a
-relativistic loss and gradient penalties on both sides. What the student is, is not its business.
+latents and words, and begins from nothing, or is a head on the features of the online model, as
+theirs; it is trained as in R3GAN (arXiv 2501.05441): a relativistic loss and gradient penalties on
+both sides. What the student is, is not its business.
 """
 
 from collections.abc import Mapping
 
 import torch
+from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sdxs.train import loop
+from sdxs.train.features import ALMOST_CLEAN, of_unet
 from sdxs.train.machine import placed, short_attention
 from sdxs.train.models import LATENT_CHANNELS
 
@@ -71,11 +74,43 @@ def residual(layer: nn.Module, h: Tensor) -> Tensor:
     return h + out if out.shape == h.shape else out
 
 
+class FeatureCritic(nn.Module):
+    """The same, by heads on the down blocks of a U-Net that is trained by others.
+
+    In DMD2 that is the online model, which the critic's loss trains along; here it trains the heads
+    alone, so that the scores stay what eq. 1 makes them.
+    """
+
+    def __init__(self, unet: UNet2DConditionModel, text_width: int, width: int = 96) -> None:
+        super().__init__()
+        self.others = (unet,)  # in a tuple it is no part of this module
+        sizes = unet.config["block_out_channels"]
+        self.heads = nn.ModuleList(
+            nn.Sequential(
+                nn.GroupNorm(8, size), nn.Conv2d(size, width, 3, 1, 1), nn.LeakyReLU(0.2),
+                nn.Conv2d(width, width, 3, 2, 1), nn.LeakyReLU(0.2),
+            )
+            for size in sizes
+        )  # fmt: skip
+        self.said = nn.ModuleList(nn.Linear(text_width, width) for _ in sizes)
+        self.out = nn.ModuleList(nn.Conv2d(width, 1, 1) for _ in sizes)
+
+    def forward(self, latents: Tensor, context: Tensor) -> Tensor:
+        t = torch.full((len(latents),), ALMOST_CLEAN, device=latents.device)
+        logits = []
+        features = of_unet(self.others[0], latents, t, context)
+        for head, said, out, feature in zip(self.heads, self.said, self.out, features, strict=True):
+            h = head(feature)
+            fits = (h.mean((2, 3)) * said(context[:, -1])).mean(1)
+            logits.append(out(h).flatten(1).mean(1) + fits)
+        return torch.stack(logits).mean(0)
+
+
 class Adversary:
     """A critic in training, and what it asks of the student."""
 
-    def __init__(self, text_width: int, lr: float) -> None:
-        self.critic = placed(Critic(text_width))
+    def __init__(self, critic: nn.Module, lr: float) -> None:
+        self.critic = placed(critic)
         self.optimizer = torch.optim.AdamW(
             self.critic.parameters(), lr=lr, betas=(0.0, 0.99), weight_decay=0.0, fused=True
         )
@@ -94,7 +129,7 @@ class Adversary:
             loss = relativistic(ours, theirs)
             steep = slope(ours, real) + slope(theirs, fake)
             self.optimizer.zero_grad(set_to_none=True)
-            (loss + PENALTY * steep).backward()
+            (loss + PENALTY * steep).backward(inputs=list(self.critic.parameters()))
         self.optimizer.step()
         return {"critic": loss.item(), "slope": steep.item()}
 

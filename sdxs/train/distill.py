@@ -32,6 +32,7 @@ from sdxs.train.segmented import ALPHA, ALPHAS, HOLD, KAPPA, Balance, Scores, ea
 from sdxs.train.solver import Model, one_step
 
 NOTHING = Weights()
+CRITICS = ("apart", "online")  # a network of its own, or heads on the online model's features
 LOOK = 250  # steps between two looks of the guard
 
 
@@ -54,6 +55,7 @@ def train(
     batch: int,
     lr: float,
     online_lr: float,
+    critic: str = "apart",
     critic_lr: float = 1.5e-4,
     guidance: float | None,
     fixed: bool,
@@ -64,11 +66,12 @@ def train(
     """Leave a one-step model in `run`.
 
     scores: their weight; they need `teacher` and `pairs`. judged: the weights of what needs
-    `autoencoder`, for renders, and `reader` (`sdxs.train.judged`). encoder: whose features are
-    matched, instead of the offline model's own. online_steps: updates of the online model before
-    each of the one-step model's; online_first: those before the first, which count as steps.
-    guidance: of the offline model, None for that of the pairs. fixed: hold alpha and kappa where
-    they start. held_out: captions of each kind for the guard. Raises TrainingError.
+    `autoencoder`, for renders, and `reader` (`sdxs.train.judged`). critic: one of CRITICS.
+    encoder: whose features are matched, instead of the offline model's own. online_steps: updates
+    of the online model before each of the one-step model's; online_first: those before the first,
+    which count as steps. guidance: of the offline model, None for that of the pairs. fixed: hold
+    alpha and kappa where they start. held_out: captions of each kind for the guard. Raises
+    TrainingError.
     """
     if not scores and not judged:
         raise loop.TrainingError("nothing to learn by: give --scores, --adversary or --reward")
@@ -78,6 +81,8 @@ def train(
         raise loop.TrainingError(
             f"{steps} steps are not enough: the first {online_first} are the online model's alone"
         )
+    if critic == "online" and not scores:
+        raise loop.TrainingError("a critic on the online model's features needs scores")
     online_first = online_first if scores else 0
     student = placed(UNet2DConditionModel.from_pretrained(begin / "unet"))
     model = Model.load(teacher if scores and teacher else begin)
@@ -117,6 +122,7 @@ def train(
         first = copy.deepcopy(student).eval().requires_grad_(False)
         judges = Judged(
             run, judged, autoencoder=autoencoder, reader=reader, side=side, pictures=pictures,
+            online=online if critic == "online" else None,
             before=lambda noise, context: one_step(first, noise, context, ALPHAS),
             text_width=model.text.config.hidden_size, critic_lr=critic_lr, seed=seed,
         )  # fmt: skip
@@ -233,6 +239,8 @@ def main(arguments: list[str] | None = None) -> None:
         add(f"--{name}", type=float, default=0.0, help=f"weight of {words}; 0 is off")
     add("--pictures", type=stage.positive, default=12000, help="renders that are real pictures")
     add("--held-out", type=stage.positive, default=150, help="captions of each kind for the guard")
+    add("--critic", choices=CRITICS, default="apart",
+        help="a network of its own, or heads on the features of the online model")  # fmt: skip
     add("--critic-lr", type=float, default=1.5e-4, help="learning rate of the critic")
     add("--online-steps", type=stage.positive, default=2,
         help="updates of the online model before each")  # fmt: skip

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderTiny
+from diffusers import AutoencoderTiny, UNet2DConditionModel
 from torch import Tensor
 from torch.nn import functional as F
 
 from sdxs.storybook.captions import Caption, as_typed, describe
 from sdxs.train import loop, reward
-from sdxs.train.adversary import Adversary
+from sdxs.train.adversary import Adversary, Critic, FeatureCritic
 from sdxs.train.latents import encode_scenes
 from sdxs.train.machine import DEVICE, fast, placed, short_attention
 from sdxs.train.models import FACTOR
@@ -55,7 +55,8 @@ class Judged:
     """The losses that are asked for; `parts` is what of them has state.
 
     autoencoder: encodes `pictures` renders, cached in `folder`. reader: of the reward, or None.
-    before: paints what is to be kept to, from noise and embeddings. Raises TrainingError.
+    online: on whose features the critic looks; None for one that stands apart. before: paints what
+    is to be kept to, from noise and embeddings. Raises TrainingError.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Judged:
         *,
         autoencoder: Path | None,
         reader: Path | None,
+        online: UNet2DConditionModel | None = None,
         before: Callable[[Tensor, Tensor], Tensor],
         side: int,
         text_width: int,
@@ -87,9 +89,10 @@ class Judged:
         self.parts: dict[str, loop.Stateful] = {}
         if weights.adversary:
             torch.manual_seed(seed)
-            self.adversary = Adversary(text_width, critic_lr)
+            critic = FeatureCritic(online, text_width) if online else Critic(text_width)
+            self.adversary = Adversary(critic, critic_lr)
             self.parts |= self.adversary.parts
-            self.settings["critic_lr"] = critic_lr
+            self.settings |= {"critic_lr": critic_lr, "critic": "online" if online else "apart"}
         if weights.reward and reader:
             self.reader = placed(Reader.load(reader / "reader"))
             self.settings["reader"] = loop.fingerprint(self.reader)

@@ -144,6 +144,8 @@ def stages(root: Path, plan: Plan, *, layout: str, straight: bool, ablations: bo
         for left in ("adversary", "reward"):
             one = {left: JUDGED[left], "keep": JUDGED["keep"]}
             add(f"distill-{left}", distill.main, **both, begin=begin, **judges, **one)
+        add("distill-online", distill.main, **both, begin=begin, **judges, **JUDGED,
+            critic="online")  # fmt: skip
         add("distill-unscored", distill.main, begin=begin, **judges, scores=0, **JUDGED)
     begin = add("distill", distill.main, **both, begin=begin, **judges, **JUDGED)
     add("texture", texture.main, **both, begin=begin)

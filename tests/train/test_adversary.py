@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from sdxs.train.adversary import Adversary, Critic, relativistic, slope
+from sdxs.train.adversary import Adversary, Critic, FeatureCritic, relativistic, slope
+from sdxs.train.models import PRESETS, build_unet
 
 
 def generator(seed: int) -> torch.Generator:
@@ -44,7 +45,7 @@ def test_each_picture_is_judged_alone_and_by_its_words() -> None:
 def test_it_learns_to_tell_apart_and_shows_the_way_to_what_is_real() -> None:
     """Real latents have mean 1, painted ones 0: the student's gradient leads upwards."""
     torch.manual_seed(0)
-    adversary, words = Adversary(16, 1e-3), torch.randn(8, 5, 16)
+    adversary, words = Adversary(Critic(16), 1e-3), torch.randn(8, 5, 16)
 
     def both(step: int) -> tuple[torch.Tensor, torch.Tensor]:
         draw = generator(step)
@@ -66,8 +67,25 @@ def test_it_learns_to_tell_apart_and_shows_the_way_to_what_is_real() -> None:
 
 def test_the_students_loss_leaves_the_critic_alone() -> None:
     torch.manual_seed(0)
-    adversary = Adversary(16, 1e-3)
+    adversary = Adversary(Critic(16), 1e-3)
     x = torch.randn(2, 4, 8, 8, requires_grad=True)
     adversary.loss(torch.randn(2, 4, 8, 8), x, torch.randn(2, 5, 16), generator(0)).backward()
     assert x.grad is not None
     assert all(weight.grad is None for weight in adversary.critic.parameters())
+
+
+def test_heads_on_a_unet_learn_and_leave_it_alone() -> None:
+    torch.manual_seed(0)
+    unet = build_unet(PRESETS["toy"], 64)
+    before = [weight.clone() for weight in unet.parameters()]
+    critic = FeatureCritic(unet, 32, width=8)
+    adversary, words = Adversary(critic, 3e-3), torch.randn(4, 5, 32)
+    names = {name.partition(".")[0] for name, _ in critic.named_parameters()}
+    assert names == {"heads", "said", "out"}
+    for step in range(12):
+        draw = generator(step)
+        x = torch.randn(4, 4, 8, 8, generator=draw)
+        told = adversary.follow(1 + x, -x, words, draw)
+    assert told["critic"] < math.log(2)
+    assert all(map(torch.equal, unet.parameters(), before))
+    assert all(weight.grad is None for weight in unet.parameters())

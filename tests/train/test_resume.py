@@ -317,6 +317,7 @@ def test_stages_of_latents_resume(given: Path, resumes, monkeypatch: pytest.Monk
     for name, given_weights, others in (
         ("z", Weights(**every), {"scores": 0.0}),
         ("u", Weights(**every), model),
+        ("o", Weights(adversary=1.0), {"critic": "online", "reader": None, **model}),
         ("k", Weights(adversary=1.0), {"scores": 0.0, "reader": None, "guard": None}),
     ):
         told = resumes(
@@ -327,6 +328,7 @@ def test_stages_of_latents_resume(given: Path, resumes, monkeypatch: pytest.Monk
         assert not any(torch.equal(before[name], after[name]) for name in before)
     for wrong, message in (
         ({"scores": 1.0}, "scores need --teacher and --pairs"),
+        ({"judged": Weights(adversary=1.0), "critic": "online"}, "needs scores"),
         ({"judged": Weights()}, "nothing to learn by"),
         ({"judged": Weights(adversary=1.0), "autoencoder": None}, "need --autoencoder"),
         ({"judged": Weights(reward=1.0), "reader": None}, "needs --reader"),
