@@ -41,12 +41,12 @@ from sdxs.train import loop, stage
 from sdxs.train.averaged import Averaged
 from sdxs.train.machine import DEVICE, fast, placed
 from sdxs.train.models import FACTOR
-from sdxs.train.reading import Reader, Reading
+from sdxs.train.reading import LEAST, Reader, Reading
 
 CHUNK = 32
 NOISE = 0.35  # the most noise on the latents, in their own units
 FOOT = 0.05  # deviation of the blob that marks where a thing touches the ground
-COUNTING = 2.0  # weight of the counts, and of the density of which they are sums
+COUNTING = 2.0  # weight of the counts
 SHARES = (0.6, 0.2, 0.2)  # of a batch: plain scenes, doubled things, scenes cut in two
 
 
@@ -268,7 +268,7 @@ def entropies(logits: Tensor, shares: Tensor) -> Tensor:
 
 
 def reading_loss(reading: Reading, true: Truth) -> Tensor:
-    """Cross entropies of all that a cell shows, and how far density and counts are off."""
+    """Cross entropies of all that a cell shows; for the density a Poisson's, and the counts' L1."""
     half = true.skies.shape[2] // 2
     mass = true.thing.sum()
     kinds = entropies(reading.kinds, true.kinds).mean()
@@ -282,8 +282,10 @@ def reading_loss(reading: Reading, true: Truth) -> Tensor:
         reading.present, (true.counts > 0).to(reading.present.dtype)
     )
     counts = F.smooth_l1_loss(reading.counts, true.counts, beta=0.2, reduction="none").sum(1).mean()
-    density = (reading.density - true.density).abs().sum((1, 2, 3)).mean()
-    return 4 * kinds + colours + sizes + sky + ground + present + COUNTING * (counts + density)
+    density = (reading.density - true.density * reading.density.clamp(min=LEAST).log()).sum(
+        (1, 2, 3)
+    )
+    return 4 * kinds + colours + sizes + sky + ground + present + COUNTING * counts + density.mean()
 
 
 @torch.no_grad()
