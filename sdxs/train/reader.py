@@ -4,262 +4,46 @@ It learns from encoded renders with noise on them, and from two kinds of faulty 
 two things of one kind, or else it could not count, and scenes cut in two by a line, with other
 colours, another sky or ground beyond it, or else it could not see that a thing is in two colours.
 The pairs of thing and colour that training never shows are shown to it neither.
+
+What is rewarded by it soon finds latents that please it and show nothing. So it also learns from
+latents that were changed to be misread (arXiv 1706.06083, in one step): what still pleases such a
+reader looks like what it reads (arXiv 1906.09453).
 """
 
 import dataclasses
-import json
 import math
 import random
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers import AutoencoderTiny
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 
-from sdxs.config import UNSEEN_PAIRS
 from sdxs.storybook.captions import describe
 from sdxs.storybook.evaluate import tally
 from sdxs.storybook.evaluator import check
-from sdxs.storybook.render import render
-from sdxs.storybook.scenes import (
-    COLOURS,
-    GROUNDS,
-    HELD_OUT_SEED,
-    SIZES,
-    SKIES,
-    THINGS,
-    Scene,
-    sample_scenes,
-)
+from sdxs.storybook.scenes import HELD_OUT_SEED, sample_scenes
 from sdxs.train import loop, stage
 from sdxs.train.averaged import Averaged
-from sdxs.train.machine import DEVICE, fast, placed
-from sdxs.train.models import FACTOR
+from sdxs.train.machine import DEVICE, fast, placed, short_attention
+from sdxs.train.marked import (
+    CHUNK,
+    Drawn,
+    Truth,
+    all_drawn,
+    doubled,
+    draw,
+    joined,
+    repainted,
+    truth,
+)
 from sdxs.train.reading import LEAST, Reader, Reading
 
-CHUNK = 32
 NOISE = 0.35  # the most noise on the latents, in their own units
-FOOT = 0.05  # deviation of the blob that marks where a thing touches the ground
 COUNTING = 2.0  # weight of the counts
 SHARES = (0.6, 0.2, 0.2)  # of a batch: plain scenes, doubled things, scenes cut in two
-
-
-def doubled(count: int, seed: int) -> list[Scene]:
-    """Scenes with two things of one kind, half of them of one colour, too."""
-    rng = random.Random(seed)
-    out: list[Scene] = []
-    for scene in sample_scenes(5 * count, seed):
-        if len(scene.things) == 2 and len(out) < count:
-            first, second = scene.things
-            colour = first.colour if rng.random() < 0.5 else second.colour
-            if (colour, first.kind) not in UNSEEN_PAIRS:
-                twin = dataclasses.replace(second, kind=first.kind, colour=colour)
-                out.append(dataclasses.replace(scene, things=(first, twin)))
-    return out
-
-
-def repainted(scene: Scene, rng: random.Random) -> Scene:
-    """The same scene with other colours, and now and then another sky or ground."""
-
-    def other(kind: str) -> str:
-        return rng.choice([c for c in COLOURS if (c, kind) not in UNSEEN_PAIRS])
-
-    things = tuple(
-        dataclasses.replace(thing, colour=other(thing.kind)) if rng.random() < 0.8 else thing
-        for thing in scene.things
-    )
-    sky = rng.choice(SKIES) if rng.random() < 0.4 else scene.sky
-    ground = rng.choice(GROUNDS) if rng.random() < 0.4 else scene.ground
-    return dataclasses.replace(scene, things=things, sky=sky, ground=ground)
-
-
-def cut(scene: Scene, rng: random.Random, size: int) -> Tensor:
-    """A mask (1, size, size): 1 on one side of a line through one of the things, 0 beyond."""
-    thing = rng.choice(scene.things)
-    x = thing.x + rng.uniform(-0.25, 0.25) * thing.height
-    y = thing.y - rng.uniform(0.25, 0.75) * thing.height
-    angle, soft = rng.uniform(0, 2 * math.pi), rng.uniform(0.01, 0.08)
-    line = (torch.arange(size) + 0.5) / size
-    across = (line[None, :] - x) * math.cos(angle) + (line[:, None] - y) * math.sin(angle)
-    return (across / soft + 0.5).clamp(0, 1)[None]
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """Encoded scenes and what is true of each cell.
-
-    latents (N, 4, h, w) float16; seen (N, 2, h, w) uint8, the share of a cell in which thing i is
-    seen, times 255; first (N, 1, h, w) uint8, the share on the scene's side of the cut, times 255.
-    kinds, colours, others, sizes (N, 2): of thing i, `others` beyond the cut; skies, grounds
-    (N, 2): before and beyond it. feet (N, 2, 3): x, y, and 1 where there is a thing i.
-    """
-
-    latents: Tensor
-    seen: Tensor
-    first: Tensor
-    kinds: Tensor
-    colours: Tensor
-    others: Tensor
-    sizes: Tensor
-    skies: Tensor
-    grounds: Tensor
-    feet: Tensor
-
-    def rows(self, count: int, generator: torch.Generator) -> "Drawn":
-        """Some of them, drawn at random."""
-        index = torch.randint(len(self.latents), (count,), generator=generator)
-        return Drawn(*(getattr(self, f.name)[index] for f in dataclasses.fields(self)))
-
-
-def joined(parts: list[Drawn]) -> Drawn:
-    names = [field.name for field in dataclasses.fields(Drawn)]
-    return Drawn(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
-
-
-@torch.no_grad()
-def draw(
-    vae: AutoencoderTiny,
-    scenes: list[Scene],
-    resolution: int,
-    beyond: list[Scene] | None = None,
-    rng: random.Random | None = None,
-) -> Drawn:
-    """Render and encode scenes, each cut in two where `beyond` says how it is on the other side."""
-    latents, seen, sides = [], [], []
-    encoder = placed(vae).encoder
-    for i in tqdm(range(0, len(scenes), CHUNK), desc="latents", dynamic_ncols=True, mininterval=2):
-        some = scenes[i : i + CHUNK]
-        drawn = render(some, resolution)
-        picture, side = drawn.picture, torch.ones(len(some), 1, resolution, resolution)
-        if beyond is not None and rng is not None:
-            side = torch.stack([cut(scene, rng, resolution) for scene in some])
-            picture = torch.lerp(render(beyond[i : i + CHUNK], resolution).picture, picture, side)
-        with fast():
-            z = encoder(picture.to(DEVICE, memory_format=torch.channels_last))
-        latents.append(z.cpu().contiguous().half())
-        seen.append(whole(F.avg_pool2d(drawn.seen, FACTOR)))
-        sides.append(whole(F.avg_pool2d(side, FACTOR)))
-    other = scenes if beyond is None else beyond
-
-    def of(scene: Scene, field: str, names: tuple[str, ...]) -> list[int]:
-        return [*(names.index(getattr(thing, field)) for thing in scene.things), 0][:2]
-
-    return Drawn(
-        latents=torch.cat(latents),
-        seen=torch.cat(seen),
-        first=torch.cat(sides),
-        kinds=torch.tensor([of(s, "kind", THINGS) for s in scenes]),
-        colours=torch.tensor([of(s, "colour", COLOURS) for s in scenes]),
-        others=torch.tensor([of(s, "colour", COLOURS) for s in other]),
-        sizes=torch.tensor([of(s, "size", SIZES) for s in scenes]),
-        skies=torch.tensor(
-            [[SKIES.index(a.sky), SKIES.index(b.sky)] for a, b in zip(scenes, other, strict=True)]
-        ),
-        grounds=torch.tensor(
-            [
-                [GROUNDS.index(a.ground), GROUNDS.index(b.ground)]
-                for a, b in zip(scenes, other, strict=True)
-            ]
-        ),
-        feet=torch.tensor(
-            [[*([t.x, t.y, 1.0] for t in s.things), [0.0, 0.0, 0.0]][:2] for s in scenes]
-        ),
-    )
-
-
-def whole(shares: Tensor) -> Tensor:
-    """Shares in [0, 1] as bytes."""
-    return (shares * 255).round().clamp(0, 255).byte()
-
-
-def all_drawn(
-    folder: Path, vae: AutoencoderTiny, pictures: int, seed: int, resolution: int
-) -> list[Drawn]:
-    """Plain scenes, doubled things, scenes cut in two; read from `folder` if made before."""
-    about: dict[str, Any] = {"pictures": pictures, "seed": seed, "resolution": resolution}
-    about["encoder"] = loop.fingerprint(vae.encoder)
-    path, note = folder / "drawn.safetensors", folder / "drawn.json"
-    names = [field.name for field in dataclasses.fields(Drawn)]
-    if note.exists() and json.loads(note.read_text()) == about:
-        data = load_file(path)
-        return [Drawn(*(data[f"{i}.{name}"] for name in names)) for i in range(len(SHARES))]
-    rng, faulty = random.Random(seed), max(1, pictures // 3)
-    cuts = sample_scenes(faulty, seed + 2)
-    parts = [
-        draw(vae, sample_scenes(pictures, seed), resolution),
-        draw(vae, doubled(faulty, seed + 1), resolution),
-        draw(vae, cuts, resolution, [repainted(scene, rng) for scene in cuts], rng),
-    ]
-    folder.mkdir(parents=True, exist_ok=True)
-    note.unlink(missing_ok=True)
-    save_file({f"{i}.{n}": getattr(p, n) for i, p in enumerate(parts) for n in names}, path)
-    with loop.replacing(note) as part:  # last: it says that the file is whole
-        part.write_text(json.dumps(about))
-    return parts
-
-
-@dataclass(frozen=True)
-class Truth:
-    """What a `Reading` should say; shares of classes per cell sum to 1 where they count.
-
-    kinds (B, K + 1, h, w), colours (B, 8, h, w), sizes (B, 2, h, w), skies (B, 3, h, w), grounds
-    (B, 4, h, w), density (B, K, h, w); thing (B, 1, h, w): the share of a cell that is of a thing;
-    present, counts (B, K).
-    """
-
-    kinds: Tensor
-    colours: Tensor
-    sizes: Tensor
-    skies: Tensor
-    grounds: Tensor
-    density: Tensor
-    thing: Tensor
-
-    @property
-    def counts(self) -> Tensor:
-        return self.density.sum((2, 3))
-
-
-def truth(drawn: Drawn) -> Truth:
-    """From scenes to cells."""
-    seen, first = drawn.seen.float() / 255, drawn.first.float() / 255
-    thing = seen.sum(1, keepdim=True)
-
-    def spread(values: Tensor, names: Tensor, count: int) -> Tensor:
-        """Values (B, 2, h, w), of thing 0 and 1 or of the two sides, to their classes."""
-        hot = F.one_hot(names, count).float()  # (B, 2, count)
-        return torch.einsum("bshw,bsc->bchw", values, hot)
-
-    def of_thing(values: Tensor) -> Tensor:
-        return values / thing.clamp(min=1e-3)
-
-    sides = torch.cat((first, 1 - first), 1)
-    kinds = spread(seen, drawn.kinds, len(THINGS))
-    colours = spread(seen * first, drawn.colours, len(COLOURS)) + spread(
-        seen * (1 - first), drawn.others, len(COLOURS)
-    )
-    h, w = seen.shape[2:]
-    x, y = (torch.arange(w) + 0.5) / w, (torch.arange(h) + 0.5) / h
-    at_x, at_y = drawn.feet[..., 0, None], drawn.feet[..., 1, None]
-    across = (-0.5 * ((x - at_x) / FOOT) ** 2).exp()
-    down = (-0.5 * ((y - at_y) / FOOT) ** 2).exp()
-    blob = down[..., :, None] * across[..., None, :]
-    blob = blob / blob.sum((2, 3), keepdim=True) * drawn.feet[..., 2, None, None]
-    return Truth(
-        kinds=torch.cat((kinds, (1 - thing).clamp(min=0)), 1),
-        colours=of_thing(colours),
-        sizes=of_thing(spread(seen, drawn.sizes, len(SIZES))),
-        skies=spread(sides, drawn.skies, len(SKIES)),
-        grounds=spread(sides, drawn.grounds, len(GROUNDS)),
-        density=spread(blob, drawn.kinds, len(THINGS)),
-        thing=thing,
-    )
 
 
 def entropies(logits: Tensor, shares: Tensor) -> Tensor:
@@ -286,6 +70,20 @@ def reading_loss(reading: Reading, true: Truth) -> Tensor:
         (1, 2, 3)
     )
     return 4 * kinds + colours + sizes + sky + ground + present + COUNTING * counts + density.mean()
+
+
+def misleading(
+    reader: Reader, z: Tensor, true: Truth, strength: float, generator: torch.Generator
+) -> Tensor:
+    """z (B, 4, h, w) changed to be misread, each by a root mean square of up to `strength`."""
+    leaf = z.detach().requires_grad_()
+    with fast():
+        reading = reader(leaf)
+    with short_attention():
+        (slope,) = torch.autograd.grad(reading_loss(reading, true), leaf)
+    size = slope.square().mean((1, 2, 3), keepdim=True).sqrt().clamp(min=1e-12)
+    far = strength * torch.rand(len(z), 1, 1, 1, generator=generator).to(z.device)
+    return (z + far * slope / size).detach()
 
 
 @torch.no_grad()
@@ -338,6 +136,7 @@ def train(
     *,
     autoencoder: Path,
     width: int,
+    robust: float,
     steps: int,
     batch: int,
     lr: float,
@@ -349,8 +148,9 @@ def train(
 ) -> None:
     """Leave a reader in `run`. Raises TrainingError.
 
-    autoencoder: whose latents it reads. pictures: plain scenes, a third of that of each faulty
-    kind. held_out: scenes to measure it on.
+    autoencoder: whose latents it reads. robust: how far latents are changed to be misread, 0 for
+    not. pictures: plain scenes, a third of that of each faulty kind. held_out: scenes to measure it
+    on.
     """
     vae = AutoencoderTiny.from_pretrained(autoencoder / "vae").eval().requires_grad_(False)
     began = time.monotonic()
@@ -368,16 +168,19 @@ def train(
         z = z + strength * torch.randn(z.shape, generator=generator)
         true = truth(some)
         true = Truth(*(getattr(true, f.name).to(DEVICE) for f in dataclasses.fields(true)))
+        z = z.to(DEVICE, memory_format=torch.channels_last)
+        if robust:
+            z = misleading(reader, z, true, robust, generator)
         with fast():
-            reading = reader(z.to(DEVICE, memory_format=torch.channels_last))
+            reading = reader(z)
         loss = reading_loss(reading, true)
         learner.update(loss, loop.cosine(index, steps))
         off = (reading.counts - true.counts).abs().sum(1).mean()
         return {"loss": loss.item(), "miscounted": off.item()}
 
     settings = {
-        "autoencoder": loop.fingerprint(vae), "width": width, "batch": batch, "lr": lr,
-        "pictures": pictures, "resolution": resolution,
+        "autoencoder": loop.fingerprint(vae), "width": width, "robust": robust, "batch": batch,
+        "lr": lr, "pictures": pictures, "resolution": resolution,
     }  # fmt: skip
     seconds = loop.run(
         run, {"reader": reader, **learner.parts}, step, steps=steps, seed=seed, settings=settings,
@@ -397,6 +200,8 @@ def main(arguments: list[str] | None = None) -> None:
     stage.needs(parser, "--autoencoder", "autoencoder", default="autoencoder",
                 words="whose latents it reads")  # fmt: skip
     parser.add_argument("--width", type=stage.positive, default=64, help="channels at full size")
+    parser.add_argument("--robust", type=float, default=0.3,
+                        help="how far latents are changed to be misread; 0 is not")  # fmt: skip
     parser.add_argument("--held-out", type=stage.positive, default=500, help="scenes to measure on")
     options = vars(parser.parse_args(arguments))
     train(options.pop("run"), **options)

@@ -23,6 +23,7 @@ from sdxs.train.models import LATENT_CHANNELS
 
 FEW = 1e-4  # keeps divisions by what is seen of a thing from zero
 LEAST = 1e-6  # share of a cell below which nothing is read
+FEWER = 3.0  # and by this at first
 RARE = 5.0  # a cell's logit of density is lowered by this: most cells hold the foot of nothing
 
 
@@ -134,6 +135,8 @@ class Reader(nn.Module):
                                      nn.Conv2d(width, len(COLOURS), 3, 1, 1))  # fmt: skip
         self.split = [kinds + 1, len(SIZES), len(SKIES), len(GROUNDS), kinds]
         self.out = nn.Conv2d(width, sum(self.split), 1)
+        with torch.no_grad():
+            self.out.bias[-kinds:] = -FEWER  # or it begins by counting seventeen things
 
     def forward(self, latents: Tensor) -> Reading:
         near = self.near(latents)

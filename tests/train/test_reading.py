@@ -9,14 +9,14 @@ from torch.nn import functional as F
 from sdxs.config import UNSEEN_PAIRS
 from sdxs.errors import CheckpointError
 from sdxs.storybook.scenes import COLOURS, GROUNDS, SIZES, SKIES, THINGS, sample_scenes
-from sdxs.train import reader
+from sdxs.train import marked, reader
 from sdxs.train.autoencoder import build
 from sdxs.train.reading import Reader, Reading, averaged
 
 SIDE = 8
 
 
-def ideal(true: reader.Truth) -> Reading:
+def ideal(true: marked.Truth) -> Reading:
     """The reading of one who knows."""
     return Reading(
         *(part.clamp(min=1e-6).log() for part in (true.kinds, true.colours, true.sizes)),
@@ -27,22 +27,22 @@ def ideal(true: reader.Truth) -> Reading:
 
 
 @pytest.fixture(scope="module")
-def drawn() -> list[reader.Drawn]:
+def drawn() -> list[marked.Drawn]:
     """Plain scenes, doubled things, scenes cut in two."""
     torch.manual_seed(0)
     vae = build(12).eval()
     rng = random.Random(0)
     cuts = sample_scenes(6, 3)
     return [
-        reader.draw(vae, sample_scenes(6, 1), 8 * SIDE),
-        reader.draw(vae, reader.doubled(6, 2), 8 * SIDE),
-        reader.draw(vae, cuts, 8 * SIDE, [reader.repainted(s, rng) for s in cuts], rng),
+        marked.draw(vae, sample_scenes(6, 1), 8 * SIDE),
+        marked.draw(vae, marked.doubled(6, 2), 8 * SIDE),
+        marked.draw(vae, cuts, 8 * SIDE, [marked.repainted(s, rng) for s in cuts], rng),
     ]
 
 
 def test_the_truth_of_scenes_read_back_is_the_scenes(drawn) -> None:
     scenes = sample_scenes(6, 1)
-    sight = ideal(reader.truth(drawn[0])).sight()
+    sight = ideal(marked.truth(drawn[0])).sight()
     for row, scene in enumerate(scenes):
         assert SKIES[sight.sky[row].argmax()] == scene.sky
         assert GROUNDS[sight.ground[row].argmax()] == scene.ground
@@ -58,25 +58,25 @@ def test_the_truth_of_scenes_read_back_is_the_scenes(drawn) -> None:
 
 
 def test_counts_are_of_things_and_two_of_a_kind_are_two(drawn) -> None:
-    for part, scenes in ((drawn[0], sample_scenes(6, 1)), (drawn[1], reader.doubled(6, 2))):
-        counts = ideal(reader.truth(part)).counts
+    for part, scenes in ((drawn[0], sample_scenes(6, 1)), (drawn[1], marked.doubled(6, 2))):
+        counts = ideal(marked.truth(part)).counts
         for row, scene in enumerate(scenes):
             for k, kind in enumerate(THINGS):
                 wanted = sum(thing.kind == kind for thing in scene.things)
                 assert counts[row, k].item() == pytest.approx(wanted, abs=1e-4)
-    assert (ideal(reader.truth(drawn[1])).counts.amax(1) > 1.99).all()
+    assert (ideal(marked.truth(drawn[1])).counts.amax(1) > 1.99).all()
 
 
 def test_faulty_scenes_keep_out_what_training_never_shows() -> None:
     rng = random.Random(1)
-    scenes = [*reader.doubled(200, 5), *(reader.repainted(s, rng) for s in sample_scenes(200, 6))]
+    scenes = [*marked.doubled(200, 5), *(marked.repainted(s, rng) for s in sample_scenes(200, 6))]
     assert len(scenes) == 400
     pairs = {(thing.colour, thing.kind) for scene in scenes for thing in scene.things}
     assert not pairs & UNSEEN_PAIRS and len(pairs) == len(THINGS) * len(COLOURS) - len(UNSEEN_PAIRS)
 
 
 def test_what_lies_beyond_a_cut_has_the_other_colour(drawn) -> None:
-    part, true = drawn[2], reader.truth(drawn[2])
+    part, true = drawn[2], marked.truth(drawn[2])
     assert 0.1 < part.first.float().mean() / 255 < 0.9
     first = part.first[:, 0].float() / 255
     for row in range(len(first)):
@@ -89,7 +89,7 @@ def test_what_lies_beyond_a_cut_has_the_other_colour(drawn) -> None:
 
 
 def test_the_truth_costs_no_more_than_its_own_entropy(drawn) -> None:
-    true = reader.truth(reader.joined(drawn))
+    true = marked.truth(marked.joined(drawn))
     best = reader.reading_loss(ideal(true), true)
     for name in Reading._fields:
         other = ideal(true)
@@ -131,6 +131,18 @@ def test_a_small_reader_learns_to_count() -> None:
     x, marks = batch(200)
     right = network(x).counts[:, 0].round() == marks.sum((1, 2))
     assert right.float().mean() > 0.9
+
+
+def test_misleading_latents_are_near_and_misread(drawn) -> None:
+    torch.manual_seed(0)
+    network, some = Reader(16), marked.joined(drawn)
+    z, true = some.latents.float(), marked.truth(some)
+    changed = reader.misleading(network, z, true, 0.3, torch.Generator().manual_seed(0))
+    far = (changed - z).square().mean((1, 2, 3)).sqrt()
+    assert (far < 0.3 + 1e-4).all() and far.max() > 0.2
+    before, after = (reader.reading_loss(network(x), true) for x in (z, changed))
+    assert after > before
+    assert all(weight.grad is None for weight in network.parameters())
 
 
 def test_it_is_saved_whole_and_loaded_frozen(tmp_path) -> None:

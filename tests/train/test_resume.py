@@ -309,7 +309,9 @@ def test_stages_of_latents_resume(given: Path, resumes, monkeypatch: pytest.Monk
     resumes("d", lambda run: distill.train(
         run, online_steps=2, online_first=1, online_lr=3e-4, guidance=None, fixed=False, **model,
         **FEW))  # fmt: skip
-    seen = resumes("e", lambda run: reader.train(run, width=16, held_out=2, **SOME, **few))
+    seen = resumes(
+        "e", lambda run: reader.train(run, width=16, robust=0.3, held_out=2, **SOME, **few)
+    )
     among = {"begin": first, "autoencoder": given / "v", "reader": seen, "guard": seen,
               "pictures": 8, "held_out": 2, "online_steps": 1, "online_first": 1,
               "online_lr": 3e-4, "guidance": None, "fixed": False, **FEW}  # fmt: skip
