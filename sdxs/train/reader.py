@@ -135,6 +135,7 @@ def train(
     run: Path,
     *,
     autoencoder: Path,
+    begin: Path | None = None,
     width: int,
     robust: float,
     steps: int,
@@ -148,9 +149,9 @@ def train(
 ) -> None:
     """Leave a reader in `run`. Raises TrainingError.
 
-    autoencoder: whose latents it reads. robust: how far latents are changed to be misread, 0 for
-    not. pictures: plain scenes, a third of that of each faulty kind. held_out: scenes to measure it
-    on.
+    autoencoder: whose latents it reads. begin: an earlier one to go on from. robust: how far
+    latents are changed to be misread, 0 for not. pictures: plain scenes, a third of that of each
+    faulty kind. held_out: scenes to measure it on.
     """
     vae = AutoencoderTiny.from_pretrained(autoencoder / "vae").eval().requires_grad_(False)
     began = time.monotonic()
@@ -158,6 +159,8 @@ def train(
     drawing = time.monotonic() - began
     torch.manual_seed(seed)
     reader = placed(Reader(width))
+    if begin is not None:
+        reader.load_state_dict(Reader.load(begin / "reader").state_dict())
     learner = Averaged(reader, lr, 0.998)
     counts = [max(1, round(share * batch)) for share in SHARES]
 
@@ -182,6 +185,8 @@ def train(
         "autoencoder": loop.fingerprint(vae), "width": width, "robust": robust, "batch": batch,
         "lr": lr, "pictures": pictures, "resolution": resolution,
     }  # fmt: skip
+    if begin is not None:
+        settings["begins_with"] = loop.fingerprint(reader)
     seconds = loop.run(
         run, {"reader": reader, **learner.parts}, step, steps=steps, seed=seed, settings=settings,
         title="reader", save_seconds=save_seconds,
@@ -199,6 +204,7 @@ def main(arguments: list[str] | None = None) -> None:
     )  # fmt: skip
     stage.needs(parser, "--autoencoder", "autoencoder", default="autoencoder",
                 words="whose latents it reads")  # fmt: skip
+    stage.needs(parser, "--begin", "reader", words="an earlier one to go on from")
     parser.add_argument("--width", type=stage.positive, default=64, help="channels at full size")
     parser.add_argument("--robust", type=float, default=0.3,
                         help="how far latents are changed to be misread; 0 is not")  # fmt: skip

@@ -23,8 +23,8 @@ from sdxs.train.models import LATENT_CHANNELS
 
 FEW = 1e-4  # keeps divisions by what is seen of a thing from zero
 LEAST = 1e-6  # share of a cell below which nothing is read
-FEWER = 3.0  # and by this at first
 RARE = 5.0  # a cell's logit of density is lowered by this: most cells hold the foot of nothing
+FEWER = 3.0  # and by this at first
 
 
 class Reading(NamedTuple):
