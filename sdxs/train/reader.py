@@ -206,7 +206,7 @@ def main(arguments: list[str] | None = None) -> None:
                 words="whose latents it reads")  # fmt: skip
     stage.needs(parser, "--begin", "reader", words="an earlier one to go on from")
     parser.add_argument("--width", type=stage.positive, default=64, help="channels at full size")
-    parser.add_argument("--robust", type=float, default=0.3,
+    parser.add_argument("--robust", type=float, default=0.0,
                         help="how far latents are changed to be misread; 0 is not")  # fmt: skip
     parser.add_argument("--held-out", type=stage.positive, default=500, help="scenes to measure on")
     options = vars(parser.parse_args(arguments))
