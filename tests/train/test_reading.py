@@ -11,7 +11,7 @@ from sdxs.errors import CheckpointError
 from sdxs.storybook.scenes import COLOURS, GROUNDS, SIZES, SKIES, THINGS, sample_scenes
 from sdxs.train import marked, reader
 from sdxs.train.autoencoder import build
-from sdxs.train.reading import Reader, Reading, averaged
+from sdxs.train.reading import LEAST, Reader, Reading, averaged
 
 SIDE = 8
 
@@ -126,7 +126,8 @@ def test_a_small_reader_learns_to_count() -> None:
         density = network(x).density[:, 0]
         loss = F.smooth_l1_loss(density.sum((1, 2)), marks.sum((1, 2)), beta=0.2)
         optimizer.zero_grad()
-        (loss + (density - marks).abs().sum((1, 2)).mean()).backward()
+        rate = density - marks * density.clamp(min=LEAST).log()
+        (loss + rate.sum((1, 2)).mean()).backward()
         optimizer.step()
     x, marks = batch(200)
     right = network(x).counts[:, 0].round() == marks.sum((1, 2))
