@@ -22,7 +22,7 @@ WORKING = 768  # pixels of the longer side at which a drawing is looked at
 THICK = 0.08  # of that side: what is wider is no line but a patch, and has an outline
 FAINT = 10  # of 255: what differs less from its ground is no line
 SPECK = 10  # pixels of what is too small to have been drawn
-LINE = 2.0  # pixels that a line is at least wide in a control picture
+LINE = 2.0  # pixels that a line is at least wide in a control image
 
 
 def from_drawing(picture: Image.Image, size: Size, *, polarity: str = "auto") -> Image.Image:
