@@ -27,9 +27,18 @@ def drawing(seed: int = 0, size: tuple[int, int] = (64, 64)) -> Image.Image:
     return picture
 
 
-@pytest.fixture
-def sketch(tiny_control: Path) -> Path:
-    return tiny_control
+IMAGES = [drawing(1), drawing(2)]
+
+
+def load(checkpoint: Path, **controls: Path) -> SDXS:
+    names = {name: str(folder) for name, folder in controls.items()}
+    return SDXS.load(checkpoint, controls=names, device="cpu", dtype="float32")
+
+
+def paint(model: SDXS, control: Any = None, image: Any = None, **options: Any) -> torch.Tensor:
+    """PROMPTS, led by one control and IMAGES where nothing else is said."""
+    led = {"control": control, "control_image": image or IMAGES} if control else {}
+    return model(**{"prompt": PROMPTS, "seed": SEEDS, "output_type": "pt", **led, **options})
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +46,7 @@ def model(
     tiny_checkpoint: Path, tiny_control: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> SDXS:
     other = build_control(tmp_path_factory.mktemp("control") / "canny", seed=9)
-    controls = {"sketch": str(tiny_control), "canny": str(other)}
-    return SDXS.load(tiny_checkpoint, controls=controls, device="cpu", dtype="float32")
+    return load(tiny_checkpoint, sketch=tiny_control, canny=other)
 
 
 def theirs(
@@ -61,7 +69,7 @@ def theirs(
     with torch.no_grad():
         latents = pipeline(
             PROMPTS,
-            image=[drawing(1), drawing(2)],
+            image=IMAGES,
             num_inference_steps=1,
             guidance_scale=1.0,
             generator=generator,
@@ -73,37 +81,28 @@ def theirs(
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.4])
-def test_equals_diffusers(model: SDXS, tiny_checkpoint: Path, sketch: Path, scale: float) -> None:
-    wanted = theirs(tiny_checkpoint, sketch, scale)
-    ours = model(
-        PROMPTS,
-        seed=SEEDS,
-        control="sketch",
-        control_image=[drawing(1), drawing(2)],
-        control_scale=scale,
-        output_type="pt",
-    )
-    assert (ours - wanted).abs().max() < 1e-4
-    plain = model(PROMPTS, seed=SEEDS, output_type="pt")
-    assert (ours - plain).abs().max() > 0.01
+def test_equals_diffusers(
+    model: SDXS, tiny_checkpoint: Path, tiny_control: Path, scale: float
+) -> None:
+    ours = paint(model, "sketch", control_scale=scale)
+    assert (ours - theirs(tiny_checkpoint, tiny_control, scale)).abs().max() < 1e-4
+    assert (ours - paint(model)).abs().max() > 0.01
 
 
 def test_a_control_and_a_style_equal_diffusers(
-    tiny_checkpoint: Path, sketch: Path, tmp_path: Path
+    tiny_checkpoint: Path, tiny_control: Path, tmp_path: Path
 ) -> None:
     from diffusers import UNet2DConditionModel
 
     unet = UNet2DConditionModel.from_pretrained(tiny_checkpoint / "unet")
     make_lora(unet, UNET_TARGETS).save_pretrained(tmp_path)
     model = SDXS.load(
-        tiny_checkpoint, controls={"sketch": str(sketch)}, styles={"ink": str(tmp_path)},
+        tiny_checkpoint, controls={"sketch": str(tiny_control)}, styles={"ink": str(tmp_path)},
         device="cpu", dtype="float32",
     )  # fmt: skip
-    images = [drawing(1), drawing(2)]
-    led = {"seed": SEEDS, "control": "sketch", "control_image": images, "output_type": "pt"}
-    ours = model(PROMPTS, style="ink", **led)
-    assert (ours - theirs(tiny_checkpoint, sketch, 1.0, tmp_path)).abs().max() < 1e-4
-    assert (ours - model(PROMPTS, **led)).abs().max() > 0.01
+    ours = paint(model, "sketch", style="ink")
+    assert (ours - theirs(tiny_checkpoint, tiny_control, 1.0, tmp_path)).abs().max() < 1e-4
+    assert (ours - paint(model, "sketch")).abs().max() > 0.01
 
 
 def test_equals_diffusers_on_sdxl(tmp_path: Path) -> None:
@@ -116,13 +115,11 @@ def test_equals_diffusers_on_sdxl(tmp_path: Path) -> None:
         addition_embed_type="text_time",
         **TINY_SDXL,
     )
-    model = SDXS.load(checkpoint, controls={"it": str(sketch)}, device="cpu", dtype="float32")
-    images = [drawing(1), drawing(2)]
-    ours = model(PROMPTS, seed=SEEDS, control="it", control_image=images, output_type="pt")
+    model = load(checkpoint, it=sketch)
+    ours = paint(model, "it")
     assert (ours - theirs(checkpoint, sketch, 1.0)).abs().max() < 1e-4
-    half = model(PROMPTS, seed=SEEDS, control=[None, "it"], control_image=[None, images[1]],
-                 output_type="pt")  # fmt: skip
-    plain = model(PROMPTS, seed=SEEDS, output_type="pt")
+    half = paint(model, [None, "it"], [None, IMAGES[1]])
+    plain = paint(model)
     assert (half[0] - plain[0]).abs().max() < 1e-4 > (half[1] - ours[1]).abs().max()
     assert (ours - plain).abs().max() > 0.01
 
@@ -142,48 +139,29 @@ def test_without_a_middle(tiny_checkpoint: Path, tmp_path: Path) -> None:
     network.mid_block = None
     network.register_to_config(mid_block_type=None)
     network.save_pretrained(tmp_path / "none")
-    model = SDXS.load(
-        tiny_checkpoint, controls={"none": str(tmp_path / "none")}, device="cpu", dtype="float32"
-    )
-    images = [drawing(1), drawing(2)]
-    ours = model(PROMPTS, seed=SEEDS, control="none", control_image=images, output_type="pt")
+    model = load(tiny_checkpoint, none=tmp_path / "none")
+    ours = paint(model, "none")
     assert (ours - wanted).abs().max() < 1e-4
-    assert (ours - model(PROMPTS, seed=SEEDS, output_type="pt")).abs().max() > 0.01
+    assert (ours - paint(model)).abs().max() > 0.01
 
 
 def test_without_strength_it_is_the_plain_picture(model: SDXS, tiny_model: SDXS) -> None:
-    plain = tiny_model(PROMPTS, seed=SEEDS, output_type="pt")
-    assert torch.equal(model(PROMPTS, seed=SEEDS, output_type="pt"), plain)
-    off = model(
-        PROMPTS,
-        seed=SEEDS,
-        control="sketch",
-        control_image=drawing(),
-        control_scale=0,
-        output_type="pt",
-    )
-    assert torch.equal(off, plain)
+    plain = paint(tiny_model)
+    assert torch.equal(paint(model), plain)
+    assert torch.equal(paint(model, "sketch", drawing(), control_scale=0), plain)
 
 
 def test_each_row_its_own(model: SDXS) -> None:
-    def paint(prompt: Any, seed: Any, *steer: Any) -> torch.Tensor:
-        control, image, scale = steer
-        return model(
-            prompt,
-            seed=seed,
-            control=control,
-            control_image=image,
-            control_scale=scale,
-            output_type="pt",
-        )
+    def rows(prompt: Any, seed: Any, control: Any, image: Any, scale: Any) -> torch.Tensor:
+        return paint(model, control, image, prompt=prompt, seed=seed, control_scale=scale)
 
     prompts = [*PROMPTS, "tree", "a green ball"]
     images = [drawing(1), None, drawing(3), drawing(4)]
     controls = ["sketch", None, "canny", "sketch"]
     scales = [1.0, 1.0, 0.5, 2.0]
-    batch = paint(prompts, range(4), controls, images, scales)
+    batch = rows(prompts, range(4), controls, images, scales)
     for row in range(4):
-        alone = paint(prompts[row], row, controls[row], images[row], scales[row])
+        alone = rows(prompts[row], row, controls[row], images[row], scales[row])
         assert (batch[row] - alone[0]).abs().max() < 1e-4
 
 
@@ -228,16 +206,15 @@ def test_a_control_of_another_model(
 ) -> None:
     folder = build_control(tmp_path / "other", **settings)
     with pytest.raises(CheckpointError, match=message):
-        SDXS.load(tiny_checkpoint, controls={"other": str(folder)}, dtype="float32")
+        load(tiny_checkpoint, other=folder)
 
 
-def test_a_damaged_control(tiny_checkpoint: Path, sketch: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "sketch"
-    shutil.copytree(sketch, folder)
+def test_a_damaged_control(tiny_checkpoint: Path, tiny_control: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_control, tmp_path / "sketch")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "_class_name": "os.system"}))
     with pytest.raises(CheckpointError, match=r"os\.system is not supported"):
-        SDXS.load(tiny_checkpoint, controls={"sketch": str(folder)}, dtype="float32")
+        load(tiny_checkpoint, sketch=folder)
 
 
 def test_a_drawing_becomes_a_control_picture(model: SDXS) -> None:

@@ -26,8 +26,11 @@ from sdxs.picture import to_pictures
 PROMPTS = ["a red house", "a big blue tree", "ball", "sunset"]
 
 
+Checked = Callable[[float], Path]
+
+
 @pytest.fixture
-def checked(edited: Callable[..., Path]) -> Callable[[float], Path]:
+def checked(edited: Callable[..., Path]) -> Checked:
     """`checked(share)`: a checkpoint whose own checker flags about that share of all pictures."""
 
     def make(share: float) -> Path:
@@ -36,11 +39,15 @@ def checked(edited: Callable[..., Path]) -> Callable[[float], Path]:
     return make
 
 
+def change(file: Path, settings: dict[str, Any]) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | settings))
+
+
 def load(folder: Path, **options: Any) -> SDXS:
     return SDXS.load(folder, device="cpu", dtype="float32", **options)
 
 
-def test_it_flags_what_diffusers_flags(checked: Callable[[float], Path]) -> None:
+def test_it_flags_what_diffusers_flags(checked: Checked) -> None:
     from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
@@ -56,9 +63,7 @@ def test_it_flags_what_diffusers_flags(checked: Callable[[float], Path]) -> None
     assert ours.flags(images) == [bool(flag) for flag in wanted]
 
 
-def test_what_is_flagged_is_blurred_on_every_path(
-    checked: Callable[[float], Path], tiny_model: SDXS
-) -> None:
+def test_what_is_flagged_is_blurred_on_every_path(checked: Checked, tiny_model: SDXS) -> None:
     model = load(checked(1))
     assert model.safety == "on"
     plain = tiny_model(PROMPTS, output_type="pt")
@@ -83,13 +88,13 @@ def test_a_hidden_picture_shows_nothing(tiny_model: SDXS) -> None:
     assert hide(images, [False] * 4) is images
 
 
-def test_harmless_pictures_stay(checked: Callable[[float], Path], tiny_model: SDXS) -> None:
+def test_harmless_pictures_stay(checked: Checked, tiny_model: SDXS) -> None:
     images = load(checked(0))(PROMPTS, output_type="pt")
     assert torch.equal(images, tiny_model(PROMPTS, output_type="pt"))
 
 
 def test_off_missing_and_needless(
-    checked: Callable[[float], Path], tiny_checkpoint: Path, caplog: pytest.LogCaptureFixture
+    checked: Checked, tiny_checkpoint: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "sdxs"):
         assert load(checked(1), safety=False).safety == "off"
@@ -103,9 +108,7 @@ def test_off_missing_and_needless(
 
 
 @pytest.mark.parametrize("file", ["safety_checker/config.json", "safety_checker/model.safetensors"])
-def test_a_damaged_checker(
-    file: str, checked: Callable[[float], Path], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_checker(file: str, checked: Checked, caplog: pytest.LogCaptureFixture) -> None:
     folder = checked(1)
     (folder / file).write_bytes(b"{}")
     with pytest.raises(CheckpointError, match=Path(file).name):
@@ -114,11 +117,10 @@ def test_a_damaged_checker(
     assert Path(file).name in caplog.text
 
 
-def test_the_published_layout(checked: Callable[[float], Path], tmp_path: Path) -> None:
+def test_the_published_layout(checked: Checked, tmp_path: Path) -> None:
     """One folder, the keys of older days, a preprocessor of the first ones."""
     folder = checked(0.5)
-    flat = tmp_path / "flat"
-    shutil.copytree(folder / "safety_checker", flat)
+    flat = shutil.copytree(folder / "safety_checker", tmp_path / "flat")
     weights = load_file(flat / "model.safetensors")
     save_file(
         {
@@ -155,16 +157,15 @@ def test_the_published_layout(checked: Callable[[float], Path], tmp_path: Path) 
     ],
 )
 def test_a_preprocessor_that_does_not_fit(
-    settings: dict[str, Any], message: str, checked: Callable[[float], Path]
+    settings: dict[str, Any], message: str, checked: Checked
 ) -> None:
     folder = checked(1)
-    file = folder / "feature_extractor" / "preprocessor_config.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | settings))
+    change(folder / "feature_extractor" / "preprocessor_config.json", settings)
     with pytest.raises(CheckpointError, match=message):
         load(folder, safety=True)
 
 
-def test_a_checker_for_endless_pictures(checked: Callable[[float], Path]) -> None:
+def test_a_checker_for_endless_pictures(checked: Checked) -> None:
     folder = checked(1)
     file = folder / "safety_checker" / "config.json"
     config = json.loads(file.read_text())
@@ -185,19 +186,16 @@ def test_each_blurred_picture_is_said_to_be() -> None:
     assert result.stderr.count("SafetyWarning: blurred") == 3
 
 
-def test_a_page_does_not_open_with_a_hidden_picture(
-    checked: Callable[[float], Path], tiny_model: SDXS
-) -> None:
+def test_a_page_does_not_open_with_a_hidden_picture(checked: Checked, tiny_model: SDXS) -> None:
     about = About(examples=("tree",))
     assert welcome_picture(load(checked(1)), about) is None
     assert welcome_picture(tiny_model, about) is not None
 
 
-def test_nothing_in_a_preprocessor_replaces_code(checked: Callable[[float], Path]) -> None:
+def test_nothing_in_a_preprocessor_replaces_code(checked: Checked) -> None:
     folder = checked(0)
-    file = folder / "feature_extractor" / "preprocessor_config.json"
     odd = {"_preprocess": "x", "preprocess": 1, "__class__": "y"}
-    file.write_text(json.dumps(json.loads(file.read_text()) | odd))
+    change(folder / "feature_extractor" / "preprocessor_config.json", odd)
     load(folder, safety=True)("tree")
 
 
