@@ -48,6 +48,11 @@ def inputs(rows: int = 4) -> tuple[torch.Tensor, ...]:
     )
 
 
+def toy(layout: str = "sdxs") -> torch.nn.Module:
+    torch.manual_seed(0)
+    return LAYOUTS[layout](PRESETS["toy"], SIDE).eval()
+
+
 def moved(control: torch.nn.Module) -> torch.nn.Module:
     for name, weight in control.named_parameters():
         if "controlnet" in name:
@@ -57,8 +62,7 @@ def moved(control: torch.nn.Module) -> torch.nn.Module:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_control_begins_as_the_encoder_and_steers_nothing(layout: str) -> None:
-    torch.manual_seed(0)
-    unet = LAYOUTS[layout](PRESETS["toy"], SIDE).eval()
+    unet = toy(layout)
     full = full_control(unet)
     x, t, context, pictures = inputs()
     with torch.no_grad():
@@ -75,8 +79,7 @@ def test_a_control_begins_as_the_encoder_and_steers_nothing(layout: str) -> None
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_of_guided_rows_those_without_text_are_not_steered(layout: str) -> None:
-    torch.manual_seed(0)
-    unet = LAYOUTS[layout](PRESETS["toy"], SIDE).eval()
+    unet = toy(layout)
     controlled = Controlled(unet, moved(full_control(unet)), inputs()[3])
     x, t, context, _ = inputs()
     with torch.no_grad():
@@ -90,9 +93,7 @@ def test_of_guided_rows_those_without_text_are_not_steered(layout: str) -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_slim_one_keeps_what_is_left(layout: str, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    full = moved(full_control(LAYOUTS[layout](PRESETS["toy"], SIDE)))
-    tiny = LAYOUTS["sdxs"](PRESETS["toy"], SIDE).eval()
+    full, tiny = moved(full_control(toy(layout))), toy()
     slim = slim_control(tiny, full)
     own, given = slim.state_dict(), full.state_dict()
     layers = full.config["layers_per_block"]
@@ -211,8 +212,7 @@ def test_depth_is_seen_by_the_network_that_was_given(tmp_path: Path) -> None:
 
 
 def test_a_control_of_another_model_is_refused(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    unet = LAYOUTS["sdxs"](PRESETS["toy"], SIDE)
+    unet = toy()
     stage.finish(tmp_path, "control", 0, control="canny", steers=loop.fingerprint(unet))
     assert kind_of(tmp_path, unet) == "canny"
     unet.conv_in.bias.data += 1
