@@ -14,12 +14,15 @@ from safetensors.torch import save_file
 from sdxs import SDXS, InputError
 
 
-def test_several_styles_in_one_batch(
-    tiny_checkpoint: Path, peft_folder: Path, unet_lora: Any, tmp_path: Path
-) -> None:
+@pytest.fixture
+def two_styles(tiny_checkpoint: Path, peft_folder: Path, unet_lora: Any, tmp_path: Path) -> SDXS:
     file = tmp_path / "ink.safetensors"
     save_file(kohya(unet_lora, "lora_unet_", 2), file)
-    model = load(tiny_checkpoint, anime=peft_folder, ink=file)
+    return load(tiny_checkpoint, anime=peft_folder, ink=file)
+
+
+def test_several_styles_in_one_batch(two_styles: SDXS) -> None:
+    model = two_styles
     assert model.styles == ("anime", "ink")
     asked = [("anime", 0.4), ("ink", 1.7), (None, 1.0), ("anime", 1.0)]
     styles, scales = [list(column) for column in zip(*asked, strict=True)]
@@ -37,12 +40,8 @@ def test_from_one_strength_to_another_and_back(tiny_checkpoint: Path, peft_folde
     assert torch.equal(strong, again) and not torch.equal(strong, weak)
 
 
-def test_threads_do_not_wear_each_others_styles(
-    tiny_checkpoint: Path, peft_folder: Path, unet_lora: Any, tmp_path: Path
-) -> None:
-    file = tmp_path / "ink.safetensors"
-    save_file(kohya(unet_lora, "lora_unet_", 2), file)
-    model = load(tiny_checkpoint, anime=peft_folder, ink=file)
+def test_threads_do_not_wear_each_others_styles(two_styles: SDXS) -> None:
+    model = two_styles
     styles = ["anime", None, "ink"]
 
     def paint(number: int) -> torch.Tensor:
