@@ -71,17 +71,15 @@ def test_a_saved_style_acts_as_it_was_trained(saved):
     assert (trained - plain).abs().max() > 1e-2
 
 
-def test_diffusers_reads_the_file(saved):
-    folder, trained, _ = saved
-    unet = toy()
+def with_diffusers(unet, folder):
     unet.load_lora_adapter(folder, weight_name=FILE, prefix="unet")
-    torch.testing.assert_close(seen(unet), trained, rtol=1e-4, atol=1e-5)
 
 
-def test_a_style_goes_into_the_weights(saved):
+@pytest.mark.parametrize("wear", [with_diffusers, merge_style])
+def test_diffusers_and_the_weights_take_the_file(wear, saved):
     folder, trained, _ = saved
     unet = toy()
-    merge_style(unet, folder)
+    wear(unet, folder)
     torch.testing.assert_close(seen(unet), trained, rtol=1e-4, atol=1e-5)
 
 
