@@ -15,6 +15,7 @@ from typing import Any
 from sdxs.errors import InputError, shown
 
 LARGEST_SEED = 2**63 - 1
+LONGEST_NUMBER = 20  # characters of a whole number as people type it, "-" and all
 LARGEST_BATCH = 256
 LARGEST_SIDE = 2048
 LARGEST_SCALE = 2.0
@@ -142,7 +143,7 @@ def typed(value: Any) -> Any:
         return value
     text = value.strip()
     try:
-        whole = text.isascii() and text.removeprefix("-").isdigit() and len(text) <= 20
+        whole = text.isascii() and text.removeprefix("-").isdigit() and len(text) <= LONGEST_NUMBER
         return int(text) if whole else float(text)
     except ValueError:
         return value

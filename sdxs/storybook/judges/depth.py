@@ -1,6 +1,6 @@
 """A second network that sees depth, to judge pictures by: it takes part in no training.
 
-Built otherwise than the one that makes control pictures (`sdxs.model.depth.DepthNetwork`): wide
+Built otherwise than the one that makes control images (`sdxs.model.depth.DepthNetwork`): wide
 depthwise convolutions at a quarter of the resolution, no skips. `sdxs.train.depth` trains both.
 """
 
