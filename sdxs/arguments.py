@@ -5,14 +5,14 @@ for a single value (`prompt`, `seed`, `scale`, `size`, `choice`, `typed`) are al
 and command lines, which know a mistake before they have a model. Knows nothing of networks.
 """
 
-import difflib
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from inspect import signature
 from typing import Any
 
-from sdxs.errors import InputError, shown
+from sdxs.errors import InputError, did_you_mean, shown
 
 LARGEST_SEED = 2**63 - 1
 LONGEST_NUMBER = 20  # characters of a whole number as people type it, "-" and all
@@ -105,13 +105,12 @@ def check(
     _refuse(unknown)
     prompts = _prompts(prompt)
     batch = len(prompts)
-    styles = [loaded("style", row, offer.styles) for row in _column("style", style, batch)]
-    style_scales = _scales("style_scale", style_scale, batch)
-    controls = [
-        loaded("control", row, offer.controls) for row in _column("control", control, batch)
-    ]
-    images = _column("control_image", control_image, batch)
-    control_scales = _scales("control_scale", control_scale, batch)
+    column = partial(_column, batch)
+    styles = column("style", style, partial(loaded, "style", known=offer.styles))
+    style_scales = column("style_scale", style_scale, partial(scale, "style_scale"))
+    controls = column("control", control, partial(loaded, "control", known=offer.controls))
+    images = column("control_image", control_image)
+    control_scales = column("control_scale", control_scale, partial(scale, "control_scale"))
     _followed(controls, images)
     choice("output_type", output_type, OUTPUT_TYPES)
     choice("decoder", decoder, DECODERS)
@@ -120,7 +119,8 @@ def check(
             f"{offer.checkpoint} has no {decoder} decoder (no folder vae_large): "
             f"leave decoder out, or use {offer.decoders[0]!r}"
         )
-    columns = (prompts, _seeds(seed, batch), styles, style_scales, controls, images, control_scales)
+    seeds = column("seed", seed, _seed)
+    columns = (prompts, seeds, styles, style_scales, controls, images, control_scales)
     sides = offer.sides(size) if latents is None else _latent_sides(latents, size, offer, batch)
     rows = tuple(Row(*row) for row in zip(*columns, strict=True))
     return Arguments(rows, sides, decoder, output_type, isinstance(prompt, str), latents)
@@ -132,8 +132,7 @@ def _refuse(unknown: Mapping[str, Any]) -> None:
         if name in KNOWN_ELSEWHERE:
             raise InputError(f"{name} is not an argument here: {KNOWN_ELSEWHERE[name]}")
         known = [p.name for p in signature(check).parameters.values() if p.kind is p.KEYWORD_ONLY]
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+        hint = did_you_mean(name, known).rstrip() or f"known are {', '.join(known)}"
         raise InputError(f"there is no argument {name!r}: {hint}")
 
 
@@ -174,6 +173,9 @@ def seed(value: Any) -> int:
             f"seed must be a whole number from 0 to {LARGEST_SEED}, not {shown(value)}"
         )
     return number
+
+
+_seed = seed  # where an argument is called like it
 
 
 def scale(name: str, value: Any) -> float:
@@ -226,21 +228,21 @@ def loaded(what: str, value: Any, known: Sequence[str]) -> str | None:
         return value
     if not known:
         raise InputError(f"{what} {shown(value)} is not loaded: SDXS.load(…, {what}s=[…]) does")
-    close = difflib.get_close_matches(value, known, n=1) if isinstance(value, str) else []
-    hint = f"did you mean {close[0]!r}? " if close else ""
+    hint = did_you_mean(value, known, repr)
     raise InputError(f"there is no {what} {shown(value)}: {hint}loaded: {', '.join(known)}")
 
 
-def _column(name: str, value: Any, batch: int) -> list[Any]:
-    """One value per picture: a scalar goes to each, a list must have the batch's length."""
-    if not _is_list(value):
-        return [value] * batch
-    if len(value) != batch:
+def _column(
+    batch: int, name: str, value: Any, check: Callable[[Any], Any] = lambda row: row
+) -> list[Any]:
+    """One checked value per picture: a scalar goes to each, a list must have the batch's length."""
+    rows = value if _is_list(value) else [value] * batch
+    if len(rows) != batch:
         raise InputError(
-            f"{name} has {len(value)} values for {batch} "
+            f"{name} has {len(rows)} values for {batch} "
             f"prompt{'s' if batch != 1 else ''}: give one for each, or a single one for all"
         )
-    return list(value)
+    return [check(row) for row in rows]
 
 
 def _prompts(value: Any) -> list[str]:
@@ -255,14 +257,6 @@ def _prompts(value: Any) -> list[str]:
             f"{len(rows)} prompts at once are too many: give at most {LARGEST_BATCH} in one call"
         )
     return [prompt(row) for row in rows]
-
-
-def _seeds(value: Any, batch: int) -> list[int]:
-    return [seed(row) for row in _column("seed", value, batch)]
-
-
-def _scales(name: str, value: Any, batch: int) -> list[float]:
-    return [scale(name, row) for row in _column(name, value, batch)]
 
 
 def _followed(controls: Sequence[str | None], images: Sequence[Any]) -> None:

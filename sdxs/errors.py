@@ -1,6 +1,9 @@
 """The errors that a user can meet. Each message is one line: it names the thing and the remedy."""
 
+import difflib
 import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 
 class SDXSError(Exception):
@@ -35,6 +38,26 @@ def one_line(thing: object, most: int = 200) -> str:
     text = "".join(letter if letter.isprintable() else " " for letter in str(thing)[: 10 * most])
     text = " ".join(text.split()) or type(thing).__name__
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def did_you_mean(name: object, known: Sequence[str], written: Callable[[str], str] = str) -> str:
+    """The known name that is nearest to a mistaken one, as a question; "" if none is near."""
+    close = difflib.get_close_matches(name, known, n=1) if isinstance(name, str) else []
+    return f"did you mean {written(close[0])}? " if close else ""
+
+
+@contextmanager
+def blaming(
+    problem: str, remedy: str = "", kinds: tuple[type[Exception], ...] = (Exception,)
+) -> Iterator[None]:
+    """Whatever libraries raise over foreign files becomes a CheckpointError: what the problem is,
+    what they say of it in brackets, and the remedy. kinds: of errors; others go on as they are."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except kinds as error:
+        raise CheckpointError(f"{problem} ({one_line(error)}){remedy}") from None
 
 
 def shown(value: object) -> str:

@@ -14,16 +14,9 @@ from transformers import CLIPConfig
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from sdxs.checkpoint.find import Source, find_safety_checker
-from sdxs.checkpoint.tensors import (
-    build,
-    check_numbers,
-    fill,
-    read_config,
-    read_json,
-    weights_file,
-)
+from sdxs.checkpoint.tensors import build, check_numbers, fill, read_config, read_json, weights_file
 from sdxs.config import EMBEDDED
-from sdxs.errors import CheckpointError, one_line
+from sdxs.errors import CheckpointError, blaming
 from sdxs.model.safety import SafetyChecker
 
 CHECKERS = {"StableDiffusionSafetyChecker": StableDiffusionSafetyChecker}
@@ -66,8 +59,7 @@ def load_safety_checker(
     folder: Path, preprocessor: Path, device: torch.device, dtype: torch.dtype
 ) -> SafetyChecker:
     """From the folders of the network and of its preprocessor. Raises CheckpointError."""
-    file = folder / "config.json"
-    config = read_config(file, CHECKERS)
+    file, config = read_config(folder, CHECKERS)
     network = build(lambda: StableDiffusionSafetyChecker(CLIPConfig.from_dict(config)), file)
     embeddings: Any = network.vision_model.embeddings
     if embeddings.num_positions > MOST_PATCHES:
@@ -83,11 +75,9 @@ def _load_processor(folder: Path, side: int) -> Any:
     file = folder / "preprocessor_config.json"
     settings = {key: value for key, value in read_json(file).items() if key in PROCESSOR_SETTINGS}
     check_numbers(settings, file, most=LARGEST_PICTURE)
-    try:
+    with blaming(f"{file} cannot be used"):
         processor = CLIPImageProcessorPil.from_dict(settings)
         trial = processor([Image.new("RGB", (16, 8))], return_tensors="pt").pixel_values
-    except Exception as error:  # foreign settings make the library raise anything
-        raise CheckpointError(f"{file} cannot be used ({one_line(error)})") from None
     if trial.shape != (1, 3, side, side) or not trial.isfinite().all():
         raise CheckpointError(f"{file} does not give the {side} x {side} pixels that are needed")
     return processor

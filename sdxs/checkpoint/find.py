@@ -5,25 +5,16 @@ without touching the network. Knows nothing of how files are fetched, that is `h
 in them.
 """
 
-import difflib
 import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from sdxs.checkpoint.files import (
-    ADAPTER_FILES,
-    CHECKER_FILES,
-    DEPTH_FILES,
-    HUB_FILES,
-    INDEX,
-    PEFT_CONFIG,
-    cached,
-)
+from sdxs.checkpoint import files
 from sdxs.checkpoint.hub import here, repository
 from sdxs.config import DEPTH_ANYTHING, EMBEDDED, REAL_MODEL, SAFETY_CHECKER, known
-from sdxs.errors import CheckpointError, InputError
+from sdxs.errors import CheckpointError, InputError, did_you_mean
 
 AUTO = "auto"
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -47,17 +38,17 @@ class Source:
     name: str
     folder: Path
     kind: Literal["named", "folder", "hub"]
-    reason: str
+    reason: str = "it was asked for"
     hint: str = ""
 
 
 def resolve(checkpoint: str | os.PathLike[str] = AUTO) -> Source:
-    """Find a checkpoint: "auto", a name under `weights/`, a folder, or a Hub id (`id@revision`).
+    """Find a checkpoint: "auto" (see `SDXS.load`), a name under `weights/`, a folder, or a Hub id
+    (`id@revision`).
 
     Names are looked up in `SDXS_WEIGHTS` and in this package's own repository, never in the
-    working directory. "auto" is `SDXS_CHECKPOINT` if set, else the real model if it is already in
-    the local Hub cache, else the embedded one; none of the last two touches the network. Raises
-    InputError for what is no name at all, CheckpointError for what cannot be found.
+    working directory. Raises InputError for what is no name at all, CheckpointError for what cannot
+    be found.
     """
     if isinstance(checkpoint, os.PathLike):
         return _folder(os.fspath(checkpoint))
@@ -71,7 +62,8 @@ def resolve(checkpoint: str | os.PathLike[str] = AUTO) -> Source:
     if _NAME.fullmatch(checkpoint):
         return _named(checkpoint)
     if (hub_id := _HUB_ID.fullmatch(checkpoint)) and not os.path.isdir(checkpoint):
-        return _from_hub(checkpoint, hub_id[1], hub_id[2])
+        folder = repository(checkpoint, hub_id[1], hub_id[2], files.HUB_FILES)
+        return Source(checkpoint, folder, "hub")
     return _folder(checkpoint)
 
 
@@ -79,7 +71,7 @@ def _auto() -> Source:
     asked = os.environ.get("SDXS_CHECKPOINT", "").strip()
     if asked and asked != AUTO:
         return replace(resolve(asked), reason="SDXS_CHECKPOINT asks for it")
-    if folder := cached(REAL_MODEL):
+    if folder := files.cached(REAL_MODEL):
         reason = "it is already in the Hugging Face cache of this machine"
         return Source(REAL_MODEL, folder, "hub", reason)
     reason = (
@@ -103,13 +95,11 @@ def _roots() -> list[Path]:
 def _named(name: str) -> Source:
     roots = _roots()
     for root in roots:
-        if os.path.isfile(root / name / INDEX):
+        if os.path.isfile(root / name / files.INDEX):
             return _ours(root / name)
-    names = sorted({path.parent.name for root in roots for path in root.glob(f"*/{INDEX}")})
-    close = difflib.get_close_matches(name, names, n=1)
-    did_you_mean = f"did you mean {close[0]}? " if close else ""
+    names = sorted({path.parent.name for root in roots for path in root.glob(f"*/{files.INDEX}")})
     raise CheckpointError(
-        f"no checkpoint is called {name!r}: {did_you_mean}"
+        f"no checkpoint is called {name!r}: {did_you_mean(name, names)}"
         f"known names: {', '.join(names) or 'none'}; looked in {', '.join(map(str, roots))}. "
         f"A folder is given as ./{name}, a Hub model as owner/name"
     )
@@ -117,22 +107,22 @@ def _named(name: str) -> Source:
 
 def _ours(folder: Path) -> Source:
     hint = REAL_MODEL_COMMAND if folder.name == EMBEDDED else ""
-    return Source(folder.name, folder, "named", "it was asked for", hint)
+    return Source(folder.name, folder, "named", hint=hint)
 
 
 def _folder(path: str) -> Source:
     folder = Path(os.path.expanduser(path))
     if not os.path.isdir(folder):
-        raise CheckpointError(f"there is no folder {path}: give a folder that holds {INDEX}")
-    if not os.path.isfile(folder / INDEX):
+        raise CheckpointError(f"there is no folder {path}: give a folder that holds {files.INDEX}")
+    if not os.path.isfile(folder / files.INDEX):
         what = "is a folder without"
-        if os.path.isfile(folder / PEFT_CONFIG):
+        if os.path.isfile(folder / files.PEFT_CONFIG):
             what = "is a LoRA, not a whole checkpoint: it lacks"
-        raise CheckpointError(f"{path} {what} {INDEX}: give one that diffusers' layout is in")
+        raise CheckpointError(f"{path} {what} {files.INDEX}: give one that diffusers' layout is in")
     folder = folder.resolve()
     if any(folder.parent == root.resolve() for root in _roots()):
         return _ours(folder)  # by its path or by its name: the same model
-    return Source(path, folder, "folder", "it was asked for")
+    return Source(path, folder, "folder")
 
 
 def find(what: str, source: str | os.PathLike[str], checkpoint: str) -> Path:
@@ -146,17 +136,14 @@ def find(what: str, source: str | os.PathLike[str], checkpoint: str) -> Path:
                 return root / what / name
         hub_id = _HUB_ID.fullmatch(name)
         if hub_id and not os.path.exists(name):
-            return repository(
-                name, hub_id[1], hub_id[2], ADAPTER_FILES[what], whatever_its_name=what == "styles"
-            )
+            wanted, any_name = files.ADAPTER_FILES[what], what == "styles"
+            return repository(name, hub_id[1], hub_id[2], wanted, whatever_its_name=any_name)
     path = Path(os.path.expanduser(source))
     if os.path.exists(path):
         return path
-    choices = [*names, *_shipped(what)]
-    close = difflib.get_close_matches(os.fspath(source), choices, n=1)
-    did_you_mean = f"did you mean {close[0]}? " if close else ""
+    asked, choices = os.fspath(source), [*names, *_shipped(what)]
     raise CheckpointError(
-        f"there is no {what.removesuffix('s')} {os.fspath(source)!r}: {did_you_mean}"
+        f"there is no {what.removesuffix('s')} {asked!r}: {did_you_mean(asked, choices)}"
         f"known for {checkpoint}: {', '.join(choices) or 'none'}; a file, a folder or a Hub id is "
         "taken too"
     )
@@ -183,7 +170,7 @@ def find_depth(checkpoint: str) -> Path:
     name = published.depth if published else DEPTH_ANYTHING
     if _NAME.fullmatch(name):
         return weights_folder(name)
-    return repository(name, name, None, DEPTH_FILES)
+    return repository(name, name, None, files.DEPTH_FILES)
 
 
 def find_safety_checker(source: Source, *, fetch: bool) -> tuple[Path, Path]:
@@ -195,18 +182,14 @@ def find_safety_checker(source: Source, *, fetch: bool) -> tuple[Path, Path]:
     own = source.folder / "safety_checker", source.folder / "feature_extractor"
     if any(own[0].glob("*.safetensors")) and os.path.isdir(own[1]):
         return own
-    paths = [here(SAFETY_CHECKER, file) for file in CHECKER_FILES]
+    paths = [here(SAFETY_CHECKER, file) for file in files.CHECKER_FILES]
     if all(paths):
         folder = Path(str(paths[0])).parent
     elif fetch:
-        folder = repository(SAFETY_CHECKER, SAFETY_CHECKER, None, CHECKER_FILES)
+        folder = repository(SAFETY_CHECKER, SAFETY_CHECKER, None, files.CHECKER_FILES)
     else:
         raise CheckpointError(
             f"{source.name} has no folder safety_checker, and {SAFETY_CHECKER} is not on this "
             f"machine: `hf download {SAFETY_CHECKER}` fetches it"
         )
     return folder, folder
-
-
-def _from_hub(name: str, hub_id: str, revision: str | None) -> Source:
-    return Source(name, repository(name, hub_id, revision, HUB_FILES), "hub", "it was asked for")

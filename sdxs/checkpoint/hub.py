@@ -9,7 +9,6 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +95,10 @@ def _download(
         {file.rfilename: file for file in about.siblings or []}, wanted, whatever_its_name
     )
     if not any(file.endswith(WEIGHTS) for file in files):
-        known_names = [pattern for pattern in wanted if pattern.endswith(WEIGHTS)]
+        names = [pattern for pattern in wanted if pattern.endswith(WEIGHTS)]
+        some = ", ".join(names[:4]) + (" …" if len(names) > 4 else "")
         raise CheckpointError(
-            f"{name} holds no file that is needed here, such as {_some(known_names)}: if it is "
+            f"{name} holds no file that is needed here, such as {some}: if it is "
             "called otherwise, download it and give its path"
         )
     news = [file for file in files.values() if not here(hub_id, file.rfilename, commit)]
@@ -199,10 +199,6 @@ def _needed(
         single = [name for name in files if name.endswith(WHOLE) and "/" not in name]
         out |= {name: files[name] for name in single if len(single) == 1}
     return out
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:4]) + (" …" if len(names) > 4 else "")
 
 
 def _sound(path: str, file: Any) -> bool:

@@ -12,31 +12,21 @@ from torch import nn
 
 from sdxs.errors import CheckpointError, one_line
 
-_PREFIXES = {  # how files call the networks -> how we do
-    "base_model.model.": "unet",
-    "unet.": "unet",
-    "lora_unet_": "unet",
-    "text_encoder.": "text_encoder",
-    "text_encoder_2.": "text_encoder_2",
-    "lora_te_": "text_encoder",
-    "lora_te1_": "text_encoder",
-    "lora_te2_": "text_encoder_2",
+_PREFIXES = {  # how we call the networks -> how files do
+    "unet": ("base_model.model.", "unet.", "lora_unet_"),
+    "text_encoder": ("text_encoder.", "lora_te_", "lora_te1_"),
+    "text_encoder_2": ("text_encoder_2.", "lora_te2_"),
 }
-_ENDS = {  # how files call the two matrices and the scale
-    ".lora_A.weight": "down",
-    ".lora_B.weight": "up",
-    ".lora_A.default.weight": "down",
-    ".lora_B.default.weight": "up",
-    ".lora_down.weight": "down",
-    ".lora_up.weight": "up",
-    ".lora.down.weight": "down",
-    ".lora.up.weight": "up",
-    "_lora.down.weight": "down",
-    "_lora.up.weight": "up",
-    ".lora_linear_layer.down.weight": "down",
-    ".lora_linear_layer.up.weight": "up",
-    ".alpha": "alpha",
+_PAIRS = {  # how files call the two matrices: the ends of "down" -> of "up"
+    ".lora_A.weight": ".lora_B.weight",
+    ".lora_A.default.weight": ".lora_B.default.weight",
+    ".lora_down.weight": ".lora_up.weight",
+    ".lora.down.weight": ".lora.up.weight",
+    "_lora.down.weight": "_lora.up.weight",
+    ".lora_linear_layer.down.weight": ".lora_linear_layer.up.weight",
 }
+# none of them is the end of another
+_ENDS = dict.fromkeys(_PAIRS, "down") | dict.fromkeys(_PAIRS.values(), "up") | {".alpha": "alpha"}
 
 
 def layer_names(network: nn.Module) -> dict[str, str]:
@@ -85,17 +75,15 @@ def _sgm(layer: str, depth: int) -> str:
         return _SGM_WHOLE[layer]
     found = re.fullmatch(r"(down|up)_blocks\.(\d+)\.(\w+)\.(\d+)\.(.+)", layer)
     if found:
-        side, block, kind, index, rest = found[1], int(found[2]), found[3], int(found[4]), found[5]
-        if side == "down":
-            if kind == "downsamplers":
-                return f"input_blocks.{(block + 1) * (depth + 1)}.0.op"
-            place = f"input_blocks.{1 + block * (depth + 1) + index}"
-        else:
-            if kind == "upsamplers":  # the last of its block, after an attention if there is one
-                index = depth
-            place = f"output_blocks.{block * (depth + 1) + index}"
-        if kind == "upsamplers":
-            return f"{place}.2.{rest}"
+        side, kind, rest = found[1], found[3], found[5]
+        first, index = int(found[2]) * (depth + 1), int(found[4])  # of the block, in it
+        if kind == "downsamplers":
+            return f"input_blocks.{first + depth + 1}.0.op"
+        if kind == "upsamplers":  # the last of its block, after an attention if there is one
+            return f"output_blocks.{first + depth}.2.{rest}"
+        place = f"input_blocks.{1 + first + index}"
+        if side == "up":
+            place = f"output_blocks.{first + index}"
         return f"{place}.{int(kind == 'attentions')}.{_SGM_LAYERS.get(rest, rest)}"
     found = re.fullmatch(r"mid_block\.(\w+)\.(\d+)\.(.+)", layer)
     if found:
@@ -106,17 +94,13 @@ def _sgm(layer: str, depth: int) -> str:
 
 def place(key: str, where: Mapping[str, dict[str, str]], path: Path) -> tuple[str, str, str]:
     """(network, layer, "down" | "up" | "alpha") of a key."""
-    name = key
-    network = "unet"
-    for prefix, called in _PREFIXES.items():
-        if key.startswith(prefix):
+    name, network = key, "unet"
+    for called, prefixes in _PREFIXES.items():
+        for prefix in filter(key.startswith, prefixes):  # one at the most
             name, network = key.removeprefix(prefix), called
-            break
-    for end, part in sorted(_ENDS.items(), key=lambda item: -len(item[0])):
-        if name.endswith(end):
-            layer = where.get(network, {}).get(name.removesuffix(end))
-            if layer is None:
-                break
+    for end, part in _ENDS.items():
+        layer = where.get(network, {}).get(name.removesuffix(end)) if name.endswith(end) else None
+        if layer is not None:
             return network, layer, part
     raise CheckpointError(
         f"{path}: {one_line(key, 120)} names no layer of this model: "

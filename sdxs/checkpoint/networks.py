@@ -35,41 +35,32 @@ USUAL_CONTROL = {  # what else a control may say
     "encoder_hid_dim": None,
     "encoder_hid_dim_type": None,
 }
-UNKNOWN_TO_SD = (  # settings of other kinds of U-Net, which ask for inputs that we do not have
-    "class_embed_type",
-    "encoder_hid_dim",
-    "time_cond_proj_dim",
-)
-OLD_ATTENTION = {  # AutoencoderKL files of 2022 -> today's names
-    "query": "to_q",
-    "key": "to_k",
-    "value": "to_v",
-    "proj_attn": "to_out.0",
-}
+# settings of other kinds of U-Net, which ask for inputs that we do not have
+UNKNOWN_TO_SD = ("class_embed_type", "encoder_hid_dim", "time_cond_proj_dim")
+# AutoencoderKL files of 2022 -> today's names
+OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 
 def load_unet(folder: Path, dtype: torch.dtype, *, sdxl: bool = False) -> UNet2DConditionModel:
     """The U-Net of a folder with `config.json` and its safetensors."""
-    config = read_config(folder / "config.json", UNETS)
+    file, config = read_config(folder, UNETS)
     addition, wanted = config.get("addition_embed_type"), "text_time" if sdxl else None
     if addition != wanted:
         raise CheckpointError(
-            f"{folder / 'config.json'}: addition_embed_type is "
-            f"{one_line(addition, 60)}, for a checkpoint of this kind it is {wanted}"
+            f"{file}: addition_embed_type is {one_line(addition, 60)}, "
+            f"for a checkpoint of this kind it is {wanted}"
         )
     for name in UNKNOWN_TO_SD:
         if config.get(name) is not None:
             raise CheckpointError(
-                f"{folder / 'config.json'}: a U-Net with {name} is not supported yet: leave such "
-                "a checkpoint to diffusers"
+                f"{file}: a U-Net with {name} is not supported yet: leave such a checkpoint to "
+                "diffusers"
             )
     sides = config.get("sample_size")
     sides = sides if isinstance(sides, list) else [sides, sides]
     if len(sides) != 2 or not all(type(side) is int and 0 < side <= MOST_LATENTS for side in sides):
-        raise CheckpointError(
-            f"{folder / 'config.json'} needs a sample_size, such as 64, of at most {MOST_LATENTS}"
-        )
-    unet = build(lambda: UNet2DConditionModel.from_config(config), folder / "config.json")
+        raise CheckpointError(f"{file} needs a sample_size, such as 64, of at most {MOST_LATENTS}")
+    unet = build(lambda: UNet2DConditionModel.from_config(config), file)
     return fill(unet, weights_file(folder, "diffusion_pytorch_model"), dtype)
 
 
@@ -84,10 +75,10 @@ def load_text_encoder(
         # files written before transformers 5
         return key.removeprefix("text_model.") if cls is CLIPTextModel else key
 
-    config = read_config(folder / "config.json", {cls.__name__: cls})
-    encoder = build(lambda: cls(CLIPTextConfig.from_dict(config)), folder / "config.json")
+    file, config = read_config(folder, {cls.__name__: cls})
+    encoder = build(lambda: cls(CLIPTextConfig.from_dict(config)), file)
     if type(encoder.config.eos_token_id) is not int:
-        raise CheckpointError(f"{folder / 'config.json'} needs an eos_token_id, a whole number")
+        raise CheckpointError(f"{file} needs an eos_token_id, a whole number")
     positions = torch.arange(encoder.config.max_position_embeddings).expand((1, -1))
     body = encoder if cls is CLIPTextModel else encoder.text_model
     body.embeddings.position_ids = positions  # a buffer that no file holds
@@ -95,25 +86,23 @@ def load_text_encoder(
 
 
 def load_decoder(folder: Path, dtype: torch.dtype, *, sdxl: bool = False) -> Decoder:
-    """The decoder of a folder with an AutoencoderTiny or an AutoencoderKL.
-
-    SDXL's own decoder overflows in float16: with `sdxl`, `force_upcast` makes it float32.
-    """
+    """The decoder of a folder with an AutoencoderTiny or an AutoencoderKL. SDXL's own overflows in
+    float16: with `sdxl`, `force_upcast` makes it float32."""
 
     def today(key: str) -> str | None:
         if ".attentions." in key:
             key = ".".join(OLD_ATTENTION.get(part, part) for part in key.split("."))
         return key
 
-    config = read_config(folder / "config.json", AUTOENCODERS)
+    file, config = read_config(folder, AUTOENCODERS)
     cls: Any = AUTOENCODERS[config["_class_name"]]
     if cls is AutoencoderTiny:
         config.pop("block_out_channels", None)  # diffusers writes it, then complains of it
-    vae = build(lambda: cls.from_config(config), folder / "config.json")
+    vae = build(lambda: cls.from_config(config), file)
     facts = vae.config
     scale = facts.get("scaling_factor")
     if type(scale) not in (int, float) or not 0 < scale < math.inf:
-        raise CheckpointError(f"{folder / 'config.json'} needs a scaling_factor, a positive number")
+        raise CheckpointError(f"{file} needs a scaling_factor, a positive number")
     if sdxl and dtype == torch.float16 and facts.get("force_upcast"):
         dtype = torch.float32
     fill(vae, weights_file(folder, "diffusion_pytorch_model"), dtype, today)
@@ -124,7 +113,7 @@ def load_decoder(folder: Path, dtype: torch.dtype, *, sdxl: bool = False) -> Dec
         factor = 2 ** (len(facts.block_out_channels) - 1)
     shift: float | Tensor = 0.0  # diffusers' pipelines of these kinds shift nothing
     if sdxl and facts.get("latents_mean") and facts.get("latents_std"):
-        scale, shift = _statistics(facts, folder / "config.json")
+        scale, shift = _statistics(facts, file)
     return Decoder(vae, scale, shift, dtype, factor, facts.latent_channels)
 
 
@@ -145,12 +134,8 @@ def _statistics(facts: Any, file: Path) -> tuple[Tensor, Tensor]:
 def load_control(
     folder: Path, dtype: torch.dtype, unet: UNet2DConditionModel, factor: int
 ) -> ControlNetModel:
-    """A ControlNet of a folder with `config.json` and its safetensors, checked against a U-Net.
-
-    factor: pixels per latent, along a side.
-    """
-    file = folder / "config.json"
-    config = read_config(file, CONTROLS)
+    """The ControlNet of a folder, checked against a U-Net; factor: pixels per latent, of a side."""
+    file, config = read_config(folder, CONTROLS)
     network = build(lambda: build_control(config), file)
     for name in SHARED:
         own, wanted = network.config[name], unet.config[name]

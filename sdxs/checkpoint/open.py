@@ -62,17 +62,16 @@ def open_checkpoint(
     device: torch.device,
     dtype: torch.dtype,
 ) -> Opened:
-    """Find a checkpoint and read it, all of it in `dtype`; see `SDXS.load` for the arguments.
+    """Find a checkpoint and read it, all of it in `dtype`, its safety checker onto `device`.
 
-    device: of the safety checker. Raises InputError and CheckpointError.
+    For the other arguments, and for what is raised, see `SDXS.load`.
     """
     if safety is not True and safety is not False and safety != "auto":
         raise InputError(f'safety must be True, False or "auto", not {safety!r}')
     wanted_styles, wanted_controls = named("styles", styles), named("controls", controls)
     source = resolve(checkpoint)
     log.info("loading %s", source.name)
-    parts = load_parts(source.folder, dtype)
-    networks = parts.networks
+    networks, readers, one_step = load_parts(source.folder, dtype)
     targets = {"unet": networks.unet, **networks.text_encoders}
     networks = replace(
         networks,
@@ -88,7 +87,7 @@ def open_checkpoint(
     offer = _offer(source.name, networks)
     words = read_words(source.folder)
     checker, state = open_checker(source, safety, device, dtype)
-    return Opened(source, networks, parts.readers, parts.one_step, offer, words, checker, state)
+    return Opened(source, networks, readers, one_step, offer, words, checker, state)
 
 
 def _found(what: str, wanted: Mapping[str, Any], source: Source) -> Iterator[tuple[str, Path]]:

@@ -5,22 +5,16 @@ Knows nothing of where the folder came from, of devices, or of how weights are s
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    CLIPTextConfig,
-    CLIPTextModel,
-    CLIPTextModelWithProjection,
-    CLIPTokenizer,
-)
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from sdxs.checkpoint.networks import load_decoder, load_text_encoder, load_unet
 from sdxs.checkpoint.scheduler import load_scheduler
 from sdxs.checkpoint.tensors import read_json
-from sdxs.errors import CheckpointError, one_line
+from sdxs.errors import CheckpointError, blaming, one_line
 from sdxs.model.engine import Decoder, Networks
 from sdxs.model.schedule import OneStep
 from sdxs.model.tokens import PromptReader, PromptReaders
@@ -33,17 +27,9 @@ PIPELINES: dict[str, dict[str, Any]] = {  # kind -> folder -> class of a text en
 DECODER_FOLDERS = {"tiny": "vae", "large": "vae_large"}
 
 
-@dataclass(frozen=True)
-class Parts:
-    """A checkpoint in memory, on the CPU, in one dtype."""
-
-    networks: Networks
-    readers: PromptReaders
-    one_step: OneStep
-
-
-def load_parts(folder: Path, dtype: torch.dtype) -> Parts:
-    """Read a checkpoint folder. Raises CheckpointError, one line that names file and remedy."""
+def load_parts(folder: Path, dtype: torch.dtype) -> tuple[Networks, PromptReaders, OneStep]:
+    """A checkpoint folder in memory, on the CPU, all of it in `dtype`. Raises CheckpointError, one
+    line that names file and remedy."""
     kind = _kind(folder / "model_index.json")
     unet = load_unet(folder / "unet", dtype, sdxl=kind == SDXL)
     encoders, readers = {}, []
@@ -58,7 +44,7 @@ def load_parts(folder: Path, dtype: torch.dtype) -> Parts:
         if name == "tiny" or os.path.isdir(folder / part)
     }
     _check_fit(folder, unet, encoders, readers, decoders)
-    return Parts(Networks(unet, encoders, decoders), PromptReaders(readers), one_step)
+    return Networks(unet, encoders, decoders), PromptReaders(readers), one_step
 
 
 def load_tokenizer(folder: Path, text_config: CLIPTextConfig) -> PromptReader:
@@ -71,13 +57,11 @@ def load_tokenizer(folder: Path, text_config: CLIPTextConfig) -> PromptReader:
             raise CheckpointError(
                 f"{file} is missing: a tokenizer is tokenizer.json, or vocab.json and merges.txt"
             )
-    try:
+    with blaming(f"{files[0]} cannot be read"):
         tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
         reader = PromptReader(tokenizer, text_config.max_position_embeddings)
         highest = max(tokenizer.get_vocab().values())
         reader.ids(["a"])
-    except Exception as error:  # foreign files make the library raise anything
-        raise CheckpointError(f"{files[0]} cannot be read ({one_line(error)})") from None
     if reader.length < 2:
         raise CheckpointError(f"{folder / 'tokenizer_config.json'}: model_max_length is below 2")
     if highest >= text_config.vocab_size:

@@ -10,7 +10,8 @@ import os
 import pickletools
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from sdxs.errors import CheckpointError, one_line
+from sdxs.errors import CheckpointError, blaming, one_line
 
 LARGEST_CONFIG = 4 * 2**20  # bytes; real ones are a few thousand
 LARGEST_NUMBER = 10**6  # in a config; more would only fill the memory
@@ -62,20 +63,22 @@ def read_json(file: Path) -> dict[str, Any]:
     return content
 
 
-def read_config(file: Path, known: dict[str, Any]) -> dict[str, Any]:
-    """A config whose class is one of `known`. transformers and diffusers name it differently."""
-    config = read_json(file)
-    name = config.get("_class_name")
-    if name is None and isinstance(config.get("architectures"), list):
-        name = next(iter(config["architectures"]), None)
-    if not isinstance(name, str) or name not in known:
+def read_config(
+    folder: Path, known: dict[str, Any], name: str = "config.json"
+) -> tuple[Path, dict[str, Any]]:
+    """The file of a config and what it says, its class being one of `known`."""
+    file = folder / name
+    config = read_json(file)  # transformers and diffusers name the class differently
+    cls = config.get("_class_name")
+    if cls is None and isinstance(config.get("architectures"), list):
+        cls = next(iter(config["architectures"]), None)
+    if not isinstance(cls, str) or cls not in known:
         raise CheckpointError(
-            f"{file}: the class {one_line(name, 60)} is not supported: "
+            f"{file}: the class {one_line(cls, 60)} is not supported: "
             f"{', '.join(known)} {'is' if len(known) == 1 else 'are'}"
         )
     check_numbers(config, file)
-    numbers: dict[str, Any] = _numbers_alone(config)
-    return numbers
+    return file, _numbers_alone(config)
 
 
 def _numbers_alone(config: Any) -> Any:
@@ -110,12 +113,8 @@ def check_numbers(config: Any, file: Path, name: str = "", most: int = LARGEST_N
 
 def build(make: Callable[[], Any], file: Path) -> Any:
     """A network without numbers: its parameters have a shape and no memory."""
-    try:
-        with torch.device("meta"):
-            return make()
-    except Exception as error:  # foreign settings make the libraries raise anything
-        problem = f"no network can be built from it ({one_line(error)})"
-        raise CheckpointError(f"{file}: {problem}") from None
+    with blaming(f"{file}: no network can be built from it"), torch.device("meta"):
+        return make()
 
 
 def weights_file(folder: Path, stem: str) -> Path:
@@ -132,20 +131,24 @@ def weights_file(folder: Path, stem: str) -> Path:
 
 def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """All tensors of a safetensors file, still in the file, and the notes in its header."""
-    try:
-        with safe_open(file, framework="pt") as stored:
-            notes = stored.metadata() or {}
-            return {key: stored.get_tensor(key) for key in stored.keys()}, notes  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            f"{file} is damaged or no safetensors file ({one_line(error)}): fetch it again"
-        ) from None
+    with _opened(file) as stored:
+        notes = stored.metadata() or {}
+        return {key: stored.get_tensor(key) for key in stored.keys()}, notes  # noqa: SIM118
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    """A safetensors file to read from. Raises CheckpointError where that fails."""
+    kinds = (SafetensorError, OSError, ValueError, RuntimeError)
+    damaged = blaming(f"{file} is damaged or no safetensors file", ": fetch it again", kinds)
+    with damaged, safe_open(file, framework="pt") as stored:
+        yield stored
 
 
 def read_pickle(file: Path) -> dict[str, Tensor]:
     """The tensors of a file of `torch.save`, read without running anything in it."""
     problem = f"{file} holds more than named tensors: save it as safetensors"
-    try:
+    with blaming(f"{file} is damaged or holds more than tensors", ": save it as safetensors"):
         with zipfile.ZipFile(file) as archive:
             if any(item.compress_type != zipfile.ZIP_STORED for item in archive.infolist()):
                 raise CheckpointError(f"{file} is compressed, as torch never saves: not read")
@@ -153,13 +156,6 @@ def read_pickle(file: Path) -> dict[str, Tensor]:
             if not all(_only_tensors(archive.read(name)) for name in pickles):
                 raise CheckpointError(problem)
         content = torch.load(file, map_location="cpu", weights_only=True)
-    except CheckpointError:
-        raise
-    except Exception as error:  # a foreign pickle makes the library raise anything
-        raise CheckpointError(
-            f"{file} is damaged or holds more than tensors ({one_line(error)}): "
-            "save it as safetensors"
-        ) from None
     if not isinstance(content, dict) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
     ):
@@ -199,39 +195,33 @@ def fill(
     """
     wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     places: dict[str, str] = {}  # in the network -> in the file
-    try:
-        with safe_open(file, framework="pt") as stored:
-            for key in stored.keys():  # noqa: SIM118, not a dict
-                name = today(key)
-                if name is None:
-                    continue
-                if name not in wanted or name in places:
-                    known = one_line(key, 60)
-                    raise CheckpointError(f"{file}: {known} is surplus: weights of another network")
-                part = stored.get_slice(key)
-                if tuple(part.get_shape()) != wanted[name]:
-                    raise CheckpointError(
-                        f"{file}: {key} has the shape {tuple(part.get_shape())}, "
-                        f"config.json makes it {wanted[name]}"
-                    )
-                if part.get_dtype() not in FLOATS:
-                    raise CheckpointError(
-                        f"{file}: {key} is stored as {part.get_dtype()}, which is not supported: "
-                        f"{', '.join(FLOATS)} are"
-                    )
-                places[name] = key
-            if missing := sorted(wanted.keys() - places.keys()):
-                more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    with _opened(file) as stored:
+        for key in stored.keys():  # noqa: SIM118, not a dict
+            name = today(key)
+            if name is None:
+                continue
+            if name not in wanted or name in places:
+                known = one_line(key, 60)
+                raise CheckpointError(f"{file}: {known} is surplus: weights of another network")
+            part = stored.get_slice(key)
+            if tuple(part.get_shape()) != wanted[name]:
                 raise CheckpointError(
-                    f"{file}: {missing[0]}{more} missing: the file is incomplete, fetch it again"
+                    f"{file}: {key} has the shape {tuple(part.get_shape())}, "
+                    f"config.json makes it {wanted[name]}"
                 )
-            found = {  # only now are numbers read; copies, to let go of the file
-                name: stored.get_tensor(key).to(dtype, copy=True) for name, key in places.items()
-            }
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            f"{file} is damaged or no safetensors file ({one_line(error)}): fetch it again"
-        ) from None
+            if part.get_dtype() not in FLOATS:
+                raise CheckpointError(
+                    f"{file}: {key} is stored as {part.get_dtype()}, which is not supported: "
+                    f"{', '.join(FLOATS)} are"
+                )
+            places[name] = key
+        if missing := sorted(wanted.keys() - places.keys()):
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise CheckpointError(
+                f"{file}: {missing[0]}{more} missing: the file is incomplete, fetch it again"
+            )
+        # only now are numbers read; copies, to let go of the file
+        found = {name: stored.get_tensor(key).to(dtype, copy=True) for name, key in places.items()}
     network.load_state_dict(found, assign=True)
     for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
         if tensor.is_meta:

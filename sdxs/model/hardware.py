@@ -18,12 +18,12 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     known = 'known are "auto", "cuda", "cuda:1", "mps" and "cpu"'
-    if not isinstance(device, str | torch.device):
-        raise InputError(f"there is no device {device!r}: {known}")
     try:
-        chosen = torch.device(device)
+        chosen = torch.device(device) if isinstance(device, str | torch.device) else None
     except RuntimeError:
-        raise InputError(f"there is no device {device!r}: {known}") from None
+        chosen = None
+    if chosen is None:
+        raise InputError(f"there is no device {device!r}: {known}")
     if chosen.type not in DEVICES:
         raise InputError(f"device {device!r} is not supported: {known}")
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():

@@ -21,10 +21,8 @@ from sdxs.storybook.world.captions import frozen_captions
 
 @torch.no_grad()
 def measure(model: SDXS, style: str, artist: str, count: int) -> dict[str, dict[str, Any]]:
-    """Scores of a loaded style by strength, on the first `count` frozen captions.
-
-    artist: the one of ARTISTS that is to be recognised.
-    """
+    """Scores of a loaded style, which is to be recognised as the artist's, on the first `count`
+    frozen captions, by strength."""
     judge = StyleJudge.load()
     number, captions = 1 + list(ARTISTS).index(artist), frozen_captions()[:count]
     plain = [

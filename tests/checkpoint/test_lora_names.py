@@ -8,6 +8,13 @@ from safetensors.torch import save_file
 from tiny import build_checkpoint
 
 from checkpoint.test_lora_file import close_to_diffusers, with_diffusers
+from sdxs.checkpoint.lora_names import _ENDS, _PREFIXES
+
+
+def test_a_key_is_read_in_one_way_alone() -> None:
+    prefixes = [prefix for names in _PREFIXES.values() for prefix in names]
+    assert not [(a, b) for a in prefixes for b in prefixes if a != b and a.startswith(b)]
+    assert not [(a, b) for a in _ENDS for b in _ENDS if a != b and a.endswith(b)]
 
 
 def test_diffusers_files_of_2023(tiny_checkpoint: Path, tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def load(checkpoint: Path) -> SDXS:
 
 def test_five_hundred(sound: dict[str, Path], tmp_path: Path) -> None:
     canary = tmp_path / "canary"
-    parts = load_parts(sound["sd15"], torch.float32).networks
+    parts, _, _ = load_parts(sound["sd15"], torch.float32)
     networks = {"unet": parts.unet, **parts.text_encoders}
     kinds: list[tuple[list[Mutation], list[str], Callable[[Path], Any]]] = [
         (MUTATIONS, ["sd15", "sdxl"], load),
@@ -116,7 +116,7 @@ def test_large_files_are_not_read_in_vain(sound: dict[str, Path], tmp_path: Path
     """A U-Net in float16 and a style, of 100 MB each, of which the last thing is wrong."""
     from diffusers import UNet2DConditionModel
 
-    networks = {"unet": load_parts(sound["sd15"], torch.float32).networks.unet}
+    networks = {"unet": load_parts(sound["sd15"], torch.float32)[0].unet}
     read_style(sound["style"], networks)  # warm
     problems: list[str] = []
 

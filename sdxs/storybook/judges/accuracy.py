@@ -21,10 +21,9 @@ def look(paint: Painter, judge: Evaluator, captions: list[Caption], title: str) 
 def of_renders(
     judge: Evaluator, count: int, resolution: int, vae: AutoencoderTiny | None = None
 ) -> float:
-    """Attribute accuracy of true pictures, of scenes that no stage trains on; sent through `vae`
-    if there is one.
+    """Attribute accuracy of true pictures, of scenes that no stage trains on.
 
-    Without it this is what the judge itself gets right, with it the most a model can reach.
+    It is what the judge itself gets right; sent through `vae`, the most that a model can reach.
     """
     scenes, captions = described(count, HELD_OUT_SEED, unseen="any")
     draw = by_renderer(scenes, resolution)

@@ -39,19 +39,14 @@ class DepthJudge(ModelMixin, ConfigMixin):
         for block in self.blocks:
             h = h + block(h)
         fine = F.pixel_shuffle(self.last(h), 4)
-        nearness: Tensor = fine[..., : pictures.shape[2], : pictures.shape[3]].sigmoid()
-        return nearness
+        return fine[..., : pictures.shape[2], : pictures.shape[3]].sigmoid()
 
     @classmethod
     def load(cls, folder: Path) -> "DepthJudge":
         """Raises CheckpointError."""
-        file = folder / "config.json"
-        config = read_config(file, {cls.__name__: cls})
-        judge: DepthJudge = fill(
-            build(lambda: cls.from_config(config), file),
-            weights_file(folder, "diffusion_pytorch_model"), torch.float32,
-        )  # fmt: skip
-        return judge
+        file, config = read_config(folder, {cls.__name__: cls})
+        judge = build(lambda: cls.from_config(config), file)
+        return fill(judge, weights_file(folder, "diffusion_pytorch_model"), torch.float32)
 
 
 def agreement(seen: Tensor, wanted: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sdxs.checkpoint.find import weights_folder
-from sdxs.errors import CheckpointError, one_line
+from sdxs.errors import blaming
 from sdxs.storybook.judges.tallies import Found
 from sdxs.storybook.world.captions import Caption
 from sdxs.storybook.world.scenes import COLOURS, GROUNDS, PLACE_X, SIZES, SKIES, THINGS
@@ -102,15 +102,11 @@ class Evaluator(nn.Module):
 
     @classmethod
     def load(cls, folder: Path | None = None) -> Self:
-        """The network of `save`, by default the one that ships.
-
-        CheckpointError if the folder does not hold exactly that.
-        """
+        """The network of `save`, by default the one that ships; CheckpointError for another."""
         model, folder = cls(), folder or weights_folder("evaluator") / cls.PART
-        try:
+        kinds = (OSError, RuntimeError, SafetensorError)
+        with blaming(f"no evaluator in {folder}", kinds=kinds):
             model.load_state_dict(load_file(folder / "model.safetensors"))
-        except (OSError, RuntimeError, SafetensorError) as error:
-            raise CheckpointError(f"no evaluator in {folder} ({one_line(error)})") from None
         return model.float().eval()
 
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from sdxs.storybook.judges.evaluator import FEATURES, Evaluator, Sight, check
 from sdxs.storybook.judges.painters import BATCH
-from sdxs.storybook.judges.tallies import Found, tally
+from sdxs.storybook.judges.tallies import Found, rounded, tally
 from sdxs.storybook.world.artists import ARTISTS, redraw
 from sdxs.storybook.world.captions import Caption, described
 from sdxs.storybook.world.render import Render, render
@@ -67,13 +67,10 @@ def of_artists(judge: StyleJudge, count: int, resolution: int) -> dict[str, floa
         )
         results, recognised, overlap = compare(judge, drawn, number)
         right, stated = tally(results)["attribute_accuracy"]
-        scores = {
-            "attribute_accuracy": right / stated,
-            "artist": recognised / count,
-            "iou": overlap / count,
-        }
-        found |= {f"{name}_{key}": round(value, 4) for key, value in scores.items()}
-    return found
+        found[f"{name}_attribute_accuracy"] = right / stated
+        found[f"{name}_artist"] = recognised / count
+        found[f"{name}_iou"] = overlap / count
+    return rounded(found)
 
 
 def _seen(drawn: Render) -> Tensor:

@@ -60,10 +60,8 @@ class Scene:
 
 
 def sample_scene(rng: random.Random, *, unseen: str = "never") -> Scene:
-    """Draw one scene. `unseen`: "never" (training), "always" (composition test), "any" (judges).
-
-    With "always" one of the things has a colour that training never shows on it.
-    """
+    """Draw one scene. `unseen`: "never" (training), "any" (judges), or "always" (composition test):
+    one of the things has a colour that training never shows on it."""
     layout = rng.choices(list(LAYOUT_ODDS), list(LAYOUT_ODDS.values()))[0]
     pairs = [_sample_pair(rng, "", unseen)]  # (colour, kind)
     if THINGS_IN[layout] == 2:

@@ -51,5 +51,4 @@ def sketch(picture: NDArray[np.uint8], rng: random.Random) -> NDArray[np.uint8]:
             simple = simple[: -max(1, len(simple) // 8)]
         pen = max(1, round(width * (0.8 + 0.4 * chance[2])))
         cv2.polylines(page, [simple.round().astype(np.int32)], False, 255, pen, cv2.LINE_AA)
-    drawn: NDArray[np.uint8] = cv2.resize(page, (wide, high), interpolation=cv2.INTER_AREA)
-    return drawn
+    return cv2.resize(page, (wide, high), interpolation=cv2.INTER_AREA)

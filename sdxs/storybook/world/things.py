@@ -215,9 +215,8 @@ def flower(p: Patch) -> None:
     p.paint(box(u, v - 0.25, 0.032, 0.27), leaf, 0.95 - 3 * u)
     for side in (-1, 1):
         a, b = side * u - 0.15, v - 0.16
-        p.paint(
-            ellipse(0.86 * a + 0.5 * b, -0.5 * a + 0.86 * b, 0.15, 0.065), leaf, 1.0 - 0.1 * side
-        )
+        blade = ellipse(0.86 * a + 0.5 * b, -0.5 * a + 0.86 * b, 0.15, 0.065)
+        p.paint(blade, leaf, 1.0 - 0.1 * side)
     a, b = u, v - 0.69
     radius, angle = (a * a + b * b).sqrt(), torch.atan2(a, b)
     sector = 2 * math.pi / 6
