@@ -1,9 +1,10 @@
 """Control images: what a control is to follow, made of a drawing or of a photo.
 
 Each function takes a Pillow picture of any size and mode, also one that is not decoded yet, and
-gives an RGB one of the model's size, (width, height) in pixels, bright on black. Each raises
-InputError for what is no picture, is damaged, animated, too small, too narrow or far too large, and
-NothingToFollow, which is one, for a picture without anything to follow.
+gives an RGB one of the model's size, (width, height) in pixels, bright on black; of a photo it is
+the middle that has this shape. Each raises InputError for what is no picture, is damaged, animated,
+too small, too narrow or far too large, and NothingToFollow, which is one, for a picture without
+anything to follow.
 
 `CONDITIONS` is the table that choosers, command line and tests read: a new condition is a function
 and a row. Pure functions; a network that sees depth is passed in.
@@ -29,10 +30,7 @@ CANNY = (100, 200)  # the usual thresholds
 
 
 def from_photo(picture: Image.Image, size: Size) -> Image.Image:
-    """The outlines of what a photo shows, as a hand would draw them, white on black.
-
-    Of the middle of the photo that has the shape of `size`.
-    """
+    """The outlines of what a photo shows, as a hand would draw them, white on black."""
     width, height = size
     colours = np.asarray(_crop(picture, (2 * width, 2 * height)))
     smooth = cv2.bilateralFilter(colours, 7, 40, 5)
@@ -47,10 +45,8 @@ def from_photo(picture: Image.Image, size: Size) -> Image.Image:
 def canny(
     picture: Image.Image, size: Size, *, low: float = CANNY[0], high: float = CANNY[1]
 ) -> Image.Image:
-    """The edges of a photo by OpenCV's Canny, thresholds 0 to 1000, one pixel wide, white on black.
-
-    Of the middle of the photo that has the shape of `size`. Raises InputError for other thresholds.
-    """
+    """The edges of a photo by OpenCV's Canny, one pixel wide, white on black. low, high: thresholds
+    from 0 to 1000; others are an InputError."""
     for name, value in (("low", low), ("high", high)):
         if not isinstance(value, float | int) or not 0 <= value <= 1000:
             raise InputError(f"canny's {name} threshold is a number from 0 to 1000, not {value!r}")
@@ -63,8 +59,8 @@ def canny(
 def depth(picture: Image.Image, size: Size, *, network: Depths) -> Image.Image:
     """How near everything in a photo is, white the nearest, black the farthest.
 
-    Of the middle of the photo that has the shape of `size`. network: sees it, on any scale, since
-    the picture is made to fill its range; what it sees as flat comes out grey.
+    network: sees it, on any scale, since the picture is made to fill its range; what it sees as
+    flat comes out grey.
     """
     cropped = _crop(picture, size)
     if np.ptp(np.asarray(cropped), axis=(0, 1)).max() < FAINT:
@@ -94,10 +90,8 @@ def _some(page: NDArray[np.float32], size: Size, what: str) -> NDArray[np.float3
 
 @dataclass(frozen=True)
 class Option:
-    """What a condition can be told: `name` in Python, `--flag` on the command line.
-
-    help: for people. choices: its values; it is a number if there are none.
-    """
+    """What a condition can be told: `name` in Python, `--flag` on the command line. It is one of
+    `choices`, or a number if there are none."""
 
     name: str
     flag: str
@@ -136,10 +130,7 @@ CONTROLS = tuple(name for name, row in CONDITIONS.items() if row.control == name
 def condition(
     name: str, picture: Image.Image, size: Size, *, network: Depths, **options: Any
 ) -> Image.Image:
-    """The control image that a row of the table makes of a drawing or a photo. Raises InputError.
-
-    network: sees depth, if the row asks for it. options: the row's.
-    """
+    """The control image that a row of the table makes, told its own options. Raises InputError."""
     row = CONDITIONS[choice("condition", name, tuple(CONDITIONS))]
     known = [option.name for option in row.options]
     for option in options:

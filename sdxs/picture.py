@@ -116,10 +116,7 @@ def is_blank(picture: Image.Image) -> bool:
 
 
 def smaller(picture: Image.Image, side: int) -> Image.Image:
-    """A picture whose longer side is far above `side` averaged down by a whole number, else itself.
-
-    The longer side stays at `side` or above it.
-    """
+    """A picture averaged down by a whole number; its longer side stays at `side` or above it."""
     factor = max(picture.size) // side
     if factor < 2 or min(picture.size) < 2 * factor:
         return picture

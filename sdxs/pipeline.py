@@ -153,10 +153,8 @@ class SDXS:
 
     @torch.no_grad()
     def encode(self, prompts: list[str], styles: StyleScales = NO_STYLES) -> Words:
-        """Prompts to embeddings: states (B, L, D) and, for the SDXL kind, pooled (B, P).
-
-        `styles`: the LoRA scale of every prompt, (B,), by style.
-        """
+        """Prompts to embeddings: states (B, L, D) and, for the SDXL kind, pooled (B, P). `styles`:
+        the LoRA scale of every prompt, (B,), by style."""
         return self._engine.encode(self._readers.ids(prompts), styles)
 
     def noise(

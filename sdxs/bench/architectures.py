@@ -9,23 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
-from diffusers import (
-    AutoencoderKL,
-    AutoencoderTiny,
-    ControlNetModel,
-    DEISMultistepScheduler,
-    DiffusionPipeline,
-    EulerDiscreteScheduler,
-    UNet2DConditionModel,
-)
 from tokenizers import pre_tokenizers
-from transformers import (
-    CLIPTextConfig,
-    CLIPTextModel,
-    CLIPTextModelWithProjection,
-    CLIPTokenizer,
-)
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 CROSS_DOWN, CROSS_UP = "CrossAttnDownBlock2D", "CrossAttnUpBlock2D"
 DOWN: dict[str, Any] = {  # what a U-Net and its control have in common
@@ -123,38 +110,37 @@ def write(name: str, folder: Path) -> Path:
     previous = torch.get_default_dtype()
     torch.set_default_dtype(torch.float16)
     try:
-        unet = UNet2DConditionModel(**UNETS[name])
+        unet = diffusers.UNet2DConditionModel(**UNETS[name])
         first, *more = (CLIPTextConfig(**text, **shape) for shape in TEXT_ENCODERS[name])
         encoder = CLIPTextModel(first)
         second = CLIPTextModelWithProjection(*more) if more else None
-        vae = AutoencoderTiny()
-        large = AutoencoderKL(**LARGE_DECODER) if name in WITH_LARGE_DECODER else None
+        vae = diffusers.AutoencoderTiny()
+        large = diffusers.AutoencoderKL(**LARGE_DECODER) if name in WITH_LARGE_DECODER else None
     finally:
         torch.set_default_dtype(previous)
     parts = {"unet": unet, "vae": vae, "text_encoder": encoder, "tokenizer": tokenizer}
     if second:
         parts |= {"text_encoder_2": second, "tokenizer_2": byte_tokenizer()}
-    scheduler = (EulerDiscreteScheduler if second else DEISMultistepScheduler)(**SCHEDULE)
-    assembled(scheduler=scheduler, **parts).to(dtype=torch.float16).save_pretrained(folder)
+    kind = diffusers.EulerDiscreteScheduler if second else diffusers.DEISMultistepScheduler
+    pipeline = assembled(scheduler=kind(**SCHEDULE), **parts)
+    pipeline.to(dtype=torch.float16).save_pretrained(folder)
     if large:
         large.save_pretrained(folder / "vae_large")
     return folder
 
 
-def assembled(**parts: Any) -> DiffusionPipeline:
+def assembled(**parts: Any) -> diffusers.DiffusionPipeline:
     """diffusers' pipeline of parts: SDXL's where there is a second text encoder, else SD's."""
-    from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline  # slow to import
-
     if "text_encoder_2" in parts:
-        return StableDiffusionXLPipeline(**parts)
+        return diffusers.StableDiffusionXLPipeline(**parts)
     unsafe = {"safety_checker": None, "requires_safety_checker": False, "feature_extractor": None}
-    return StableDiffusionPipeline(**parts, **unsafe)
+    return diffusers.StableDiffusionPipeline(**parts, **unsafe)
 
 
 def write_control(folder: Path) -> Path:
     """Save a ControlNet for "sdxs-512" with random weights."""
     torch.manual_seed(0)
-    network = ControlNetModel(**CONTROL)
+    network = diffusers.ControlNetModel(**CONTROL)
     for name, parameter in network.named_parameters():
         if name.startswith("controlnet_"):  # zero at birth: nothing would be steered
             parameter.data.normal_(std=0.02)

@@ -77,11 +77,7 @@ def stages(model: SDXS, prompt: str, seed: int) -> dict[str, float]:
 
 
 def measure(
-    model: SDXS,
-    plain: Iterable[str],
-    prompts: Sequence[str],
-    rounds: int,
-    warmup: int,
+    model: SDXS, plain: Iterable[str], prompts: Sequence[str], rounds: int, warmup: int
 ) -> dict[str, list[float]]:
     """Seconds of each stage in each round; all sides take turns, `plain` ones of PLAIN, too."""
     theirs = {name: plain_diffusers(model, PLAIN[name]) for name in plain}

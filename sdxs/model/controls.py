@@ -47,10 +47,8 @@ class Control:
 
 
 def controls_of(batch: Sequence[Row], size: tuple[int, int]) -> list[Control]:
-    """One for each control in use, for pictures of (width, height) in pixels.
-
-    A row of scale 0 is as if it had none. Raises InputError, see `control_image`.
-    """
+    """One for each control in use at a scale above 0, for pictures of (width, height) in pixels.
+    Raises InputError, see `control_image`."""
     used = {i: row.control for i, row in enumerate(batch) if row.control and row.control_scale}
     out = []
     for name in dict.fromkeys(used.values()):

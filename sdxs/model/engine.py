@@ -70,12 +70,7 @@ class Engine(Protocol):
         """Embeddings from token ids (B, L), one tensor for each text encoder."""
 
     def predict(
-        self,
-        x: Tensor,
-        t: Tensor,
-        words: Words,
-        styles: StyleScales,
-        controls: Sequence[Control],
+        self, x: Tensor, t: Tensor, words: Words, styles: StyleScales, controls: Sequence[Control]
     ) -> Tensor:
         """The U-Net's prediction (B, C, h, w), float32, from x of that shape, and t () or (B,).
 
@@ -84,10 +79,7 @@ class Engine(Protocol):
         """
 
     def decode(self, latents: Tensor, decoder: str) -> Tensor:
-        """Images (B, 3, H, W), float32, nominally [-1, 1], not clamped, from latents (B, C, h, w).
-
-        decoder: a name of the networks' `decoders`.
-        """
+        """Images (B, 3, H, W), float32, nominally [-1, 1], unclamped, from latents (B, C, h, w)."""
 
 
 class EagerEngine:
@@ -95,13 +87,11 @@ class EagerEngine:
 
     def __init__(self, networks: Networks, device: torch.device, dtype: torch.dtype) -> None:
         layout: Any = {"memory_format": torch.channels_last}
-        networks.unet.to(device, **layout)
+        decoders = [decoder.network for decoder in networks.decoders.values()]
+        for network in (networks.unet, *decoders, *networks.controls.values()):
+            network.to(device, **layout)
         for network in networks.text_encoders.values():
             network.to(device)
-        for decoder in networks.decoders.values():
-            decoder.network.to(device, **layout)
-        for network in networks.controls.values():
-            network.to(device, **layout)
         self.networks = networks
         self._place: Any = {"device": device, "dtype": dtype}
         self._styled: dict[str, Any] = {
@@ -118,12 +108,7 @@ class EagerEngine:
 
     @torch.no_grad()
     def predict(
-        self,
-        x: Tensor,
-        t: Tensor,
-        words: Words,
-        styles: StyleScales,
-        controls: Sequence[Control],
+        self, x: Tensor, t: Tensor, words: Words, styles: StyleScales, controls: Sequence[Control]
     ) -> Tensor:
         x = x.to(**self._place, memory_format=torch.channels_last)
         added = self._added(x, words)

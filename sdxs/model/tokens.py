@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from sdxs.arguments import encodable
@@ -20,10 +20,8 @@ LONGEST_TOKEN = 64  # characters; text beyond this many per place of the window 
 
 
 class PromptReader:
-    """A CLIP tokenizer (`transformers.CLIPTokenizer`) and the window of a text encoder.
-
-    `length` is the smaller of what the tokenizer's config and the encoder's positions allow.
-    """
+    """A CLIP tokenizer (`transformers.CLIPTokenizer`) and the window of a text encoder: `length` is
+    the smaller of what the tokenizer's config and the encoder's positions allow."""
 
     def __init__(self, tokenizer: Any, positions: int) -> None:
         self.length = min(int(tokenizer.model_max_length), positions)
@@ -36,7 +34,7 @@ class PromptReader:
         """(B, L) token ids: start, as many tokens as fit, end, padding."""
         rows = []
         for prompt in prompts:
-            ids = self._encode(self._readable(prompt)).ids
+            ids = self._tokenizer.encode(self._readable(prompt)).ids
             if len(ids) > self.length:
                 ids = ids[: self.length - 1] + ids[-1:]
             rows.append(ids + [self._pad] * (self.length - len(ids)))
@@ -48,7 +46,7 @@ class PromptReader:
         readable = self._readable(prompt)
         if not text.startswith(readable):  # white space was shortened to read on
             text = squeeze(text)
-        encoding = self._encode(readable)
+        encoding = self._tokenizer.encode(readable)
         if len(encoding.ids) <= self.length:
             return text[len(readable) :].strip()
         first = lost = self.length - 1  # the place that the end mark takes
@@ -63,9 +61,6 @@ class PromptReader:
         most = LONGEST_TOKEN * self.length
         text = encodable(prompt)
         return text if len(text) <= most else squeeze(text)[:most]
-
-    def _encode(self, text: str) -> Encoding:
-        return self._tokenizer.encode(text)
 
 
 class PromptReaders:
