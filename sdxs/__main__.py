@@ -21,6 +21,7 @@ from sdxs.arguments import LARGEST_BATCH
 from sdxs.conditions import CONDITIONS
 from sdxs.errors import InputError, SDXSError
 from sdxs.page import options as table
+from sdxs.page.serve import CHECKPOINT_HELP, fail
 from sdxs.picture import SUFFIXES, encode, facts, read_picture
 
 OF_CONDITIONS = {option.flag: option for row in CONDITIONS.values() for option in row.options}
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         given = asked(options)
         files = output_files(options.output, given["seed"], options.count)
-        paint(options, given, files, *condition(options, given, files))
+        paint(options, given, files)
     except SDXSError as error:
         return fail(str(error))
     except KeyboardInterrupt:
@@ -67,17 +68,9 @@ def asked(options: argparse.Namespace) -> dict[str, Any]:
     return given
 
 
-def paint(
-    options: argparse.Namespace,
-    given: dict[str, Any],
-    files: list[Path],
-    kind: str,
-    how: dict[str, Any],
-) -> None:
-    """Load the model, make the pictures, write the files.
-
-    kind, how: the condition that makes the control image, and its options.
-    """
+def paint(options: argparse.Namespace, given: dict[str, Any], files: list[Path]) -> None:
+    """Load the model, make the pictures, write the files. Raises InputError."""
+    kind, how = condition(options, given, files)
     from sdxs.pipeline import SDXS  # seconds of torch: only once the rest is known to be right
 
     seeds = list(range(given["seed"], given["seed"] + options.count))
@@ -120,10 +113,7 @@ def paint(
 def condition(
     options: argparse.Namespace, given: dict[str, Any], files: list[Path]
 ) -> tuple[str, dict[str, Any]]:
-    """How the control image is made, and with which options. Raises InputError.
-
-    files: that will be written.
-    """
+    """The condition that makes the control image, or READY, and its options. Raises InputError."""
     control = given.get("control", "")
     name = Path(control.partition("@")[0]).name
     own = re.split(r"[^a-z]", name.lower())[-1]  # sdxs-512-sketch
@@ -174,9 +164,7 @@ def parser() -> argparse.ArgumentParser:
         help=f"{', '.join(SUFFIXES)} (default: %(default)s)")  # fmt: skip
     add("--count", type=int, default=1, metavar="N",
         help="so many pictures, with this seed and the next ones")  # fmt: skip
-    add("--checkpoint", default="auto", metavar="NAME",
-        help="a name under weights/ (storybook), a folder, or a Hugging Face id; default: "
-        "SDXS_CHECKPOINT, else the best one already on this machine")  # fmt: skip
+    add("--checkpoint", default="auto", metavar="NAME", help=CHECKPOINT_HELP)
     add("--no-safety", action="store_true", help="keep pictures as they come, unchecked")
     add("--device", default="auto", help="cuda, mps or cpu (default: the best there is)")
     add("--dtype", default="auto", help="float32, float16 or bfloat16 (default: the device's best)")
@@ -229,11 +217,6 @@ def write(file: Path, picture: Image, info: dict[str, Any] | None = None) -> Non
 
 def tell(line: str) -> None:
     print(f"sdxs: {line}", file=sys.stderr, flush=True)
-
-
-def fail(message: str) -> int:
-    tell(" ".join(message.split()))
-    return 2
 
 
 if __name__ == "__main__":

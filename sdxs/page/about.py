@@ -51,10 +51,8 @@ class About:
 
     @classmethod
     def of(cls, model: Any, page: str = "") -> "About":
-        """The facts that a loaded model tells about itself, and what we know of its checkpoint.
-
-        page: its name for `make run PAGE=…`, empty for the text page.
-        """
+        """What a loaded model tells about itself, and what we know of its checkpoint. page: its
+        name for `make run PAGE=…`, empty for the text page."""
         published = known(model.checkpoint)
         width, height = model.size
         hint = model.source.hint
@@ -98,10 +96,8 @@ class About:
 
 
 def welcome_picture(generate: Callable[..., Image.Image], about: About) -> Image.Image | None:
-    """The picture of the first example, or None where the safety checker hides it.
-
-    Also warms the model up, so that the first visitor does not wait for it.
-    """
+    """The first example's picture, None where the safety checker hides it. Warms the model up, too:
+    the first visitor does not wait for that."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", SafetyWarning)
         try:

@@ -81,10 +81,10 @@ class Answers:
         condition: Callable[[str, Image.Image], Image.Image] | None = None,
     ) -> None:
         self._generate = generate
-        self._about = about or About()
+        self.about = about or About()
         self._condition = condition
         self._turns = Turns()
-        self.rows = options.shown(self._about, "canvas" if condition else "text")
+        self.rows = options.shown(self.about, "canvas" if condition else "text")
 
     async def paint(self, request: Any) -> Answer:
         """Answer the page: the encoded picture, its milliseconds, a note; never an exception."""
@@ -116,16 +116,16 @@ class Answers:
     async def make(self, request: Mapping[str, Any], format: str = "jpeg") -> Made:
         """Make one picture file. Raises InputError for what makes no sense, Crowded, and whatever
         `generate` raises."""
-        given = options.checked(self.rows, self._about, request)
+        given = options.checked(self.rows, self.about, request)
         return await self._turns.take(partial(self._make, given, format))
 
     def _make(self, given: dict[str, Any], format: str) -> Made:
         start = time.perf_counter()
-        pattern = self._about.templates[given["template"]] if "template" in given else "{prompt}"
+        pattern = self.about.templates[given["template"]] if "template" in given else "{prompt}"
         prompt = pattern.replace("{prompt}", given["prompt"])
         given, hint = self._followed(given)
         told = options.keywords(given)
-        checkpoint, condition = self._about.checkpoint, given.get("condition")
+        checkpoint, condition = self.about.checkpoint, given.get("condition")
         info = facts(prompt=prompt, checkpoint=checkpoint, condition=condition, **told)
         with warnings.catch_warnings(record=True) as caught:  # safe: one at a time has the turn
             warnings.simplefilter("always", PromptCutWarning)
@@ -158,7 +158,7 @@ class Answers:
         drawing = read_drawing(given["drawing"]) if "drawing" in given else None
         if drawing is None or is_blank(drawing):
             return alone, ALONE
-        way = given.get("condition") or self._about.conditions[0]
+        way = given.get("condition") or self.about.conditions[0]
         try:
             image = self._condition(way, drawing)
         except NothingToFollow as error:

@@ -44,10 +44,8 @@ APPS = {  # the name of the page -> what is particular about it
 
 
 def make_page(name: str, options: argparse.Namespace) -> "Page":
-    """Load the model that the options of `serve.parser` ask for, and put it on a page.
-
-    Raises StartError where it lacks what the page needs, and whatever `SDXS.load` raises.
-    """
+    """The model that the options of `serve.parser` ask for, on a page. Raises StartError where it
+    lacks what the page needs, and whatever `SDXS.load` raises."""
     from sdxs.page.ui import sketch_page, text_page
 
     app = APPS[name]

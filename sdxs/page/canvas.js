@@ -116,9 +116,8 @@ window.sdxsCanvas = (() => {
       if (tool) choose("tool", tool);
       if (brush) choose("brush", brush);
     });
-    own("undo").addEventListener("click", () => leave(page.undo));
-    own("redo").addEventListener("click", () => leave(page.redo));
-    own("clear").addEventListener("click", () => leave(page.clear));
+    for (const step of ["undo", "redo", "clear"])
+      own(step).addEventListener("click", () => leave(page[step]));
     own("keep").addEventListener("click", () => listener.save(canvas.toDataURL("image/png"), "drawing.png"));
 
     // Pictures from elsewhere: chosen, dropped, pasted; the newest counts
@@ -228,7 +227,9 @@ window.sdxsCanvas = (() => {
       const next = video.requestVideoFrameCallback?.bind(video) ?? requestAnimationFrame;
       const frame = () => {
         if (mine !== asked) return;
-        page.show(sized(video), { cover: true, mirror });
+        // as a picture: a video's own width and height are those of its element
+        Object.assign(video, { width: video.videoWidth, height: video.videoHeight });
+        page.show(video, { cover: true, mirror });
         next(frame);
       };
       frame();
@@ -236,13 +237,6 @@ window.sdxsCanvas = (() => {
 
     button.addEventListener("click", () => (button.getAttribute("aria-pressed") === "true" ? stop() : start()));
     return { stop };
-  }
-
-  // A video as a picture: its own width and height are those of its element.
-  function sized(video) {
-    video.width = video.videoWidth;
-    video.height = video.videoHeight;
-    return video;
   }
 
   // Why there is no camera.

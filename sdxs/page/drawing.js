@@ -101,9 +101,7 @@ window.sdxsDrawing = (() => {
       line = stroke(context, tool, point, wide);
       changed();
     }
-    function drag(point, wide) {
-      line?.move(point, wide);
-    }
+    const drag = (point, wide) => line?.move(point, wide);
     function lift() {
       if (!line) return;
       line = null;

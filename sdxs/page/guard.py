@@ -6,16 +6,10 @@ both are closed here for every route at once. Knows nothing of pages or models.
 
 from urllib.parse import unquote
 
-from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LARGEST_BODY = 16 * 2**20  # bytes; a drawing of 8 MB in base64 fits
-
-
-def guard() -> Middleware:
-    """For FastAPI's `middleware` list."""
-    return Middleware(Guard)
 
 
 class BodyTooLarge(Exception):
@@ -23,7 +17,7 @@ class BodyTooLarge(Exception):
 
 
 class Guard:
-    """ASGI middleware, see the module."""
+    """ASGI middleware for all routes, see the module."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

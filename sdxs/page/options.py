@@ -52,10 +52,8 @@ class Switch:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of a few names, {name: what people read}; the first one at the start.
-
-    known: the names that any model may have; () where that depends on the model.
-    """
+    """One of a few names, {name: what people read}; the first one at the start. known: those that
+    any model may have; () where that depends on the model."""
 
     names: Callable[[About], Mapping[str, str]]
     known: tuple[str, ...] = ()
@@ -116,10 +114,6 @@ def _prompt(name: str, value: Any) -> str:
     return text
 
 
-def _seed(name: str, value: Any) -> int:
-    return arguments.seed(typed(value))
-
-
 def _scale(name: str, value: Any) -> float:
     return arguments.scale(name, typed(value))
 
@@ -135,10 +129,6 @@ def _sides(name: str, value: Any) -> int | tuple[int, int]:
     return sides[0] if len(sides) == 1 else (sides[0], sides[1])
 
 
-def _switched(name: str, value: Any) -> bool:
-    return value is True
-
-
 def _or_none(names: Iterable[str]) -> dict[str, str]:
     found = {name: name for name in names}
     return {"": "none", **found} if found else {}
@@ -151,8 +141,8 @@ OPTIONS: tuple[Option, ...] = (
         required=True, help="what to paint, in quotes",
     ),
     Option(
-        "seed", "Seed", Text(rolls=True), "seed", _seed, "seed",
-        start=FIRST_SEED, required=True, help="0 to 2**63 - 1", metavar="N",
+        "seed", "Seed", Text(rolls=True), "seed", lambda _, value: arguments.seed(typed(value)),
+        keyword="seed", start=FIRST_SEED, required=True, help="0 to 2**63 - 1", metavar="N",
     ),
     Option(
         "size", "Size", Text(), "nowhere", _sides, "size",
@@ -181,7 +171,7 @@ OPTIONS: tuple[Option, ...] = (
         needs="style", start=1, help="0 to 2", metavar="X",
     ),
     Option(
-        "compare", "Compare with and without", Switch(), "more", _switched,
+        "compare", "Compare with and without", Switch(), "more", lambda _, value: value is True,
         needs="style", start=False, programs=False,
     ),
     Option("template", "Template", Choice(lambda about: _or_none(about.templates)), "more"),

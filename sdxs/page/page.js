@@ -38,18 +38,13 @@ window.sdxs = (() => {
     if (!told) say(answer.note ?? "", answer.kind ?? "");
     if (!answer.picture) return;
     shown = request;
-    stage.picture.src = answer.picture; // the old picture stays until the new one is ready
+    for (const name of ["picture", "control", "plain"]) // an old one stays until the new one is ready
+      if (stage[name] && answer[name]) stage[name].src = answer[name];
     stage.picture.alt = request.prompt;
     stage.took.textContent = `${Math.round(answer.ms)} ms`;
     stage.save.disabled = false;
-    if (stage.control) {
-      stage.control.parentElement.hidden = !answer.control;
-      if (answer.control) stage.control.src = answer.control;
-    }
-    if (stage.plain) {
-      stage.plain.parentElement.toggleAttribute("data-compares", Boolean(answer.plain));
-      if (answer.plain) stage.plain.src = answer.plain;
-    }
+    stage.control?.parentElement.toggleAttribute("hidden", !answer.control);
+    stage.plain?.parentElement.toggleAttribute("data-compares", Boolean(answer.plain));
   }
 
   async function work() {

@@ -18,6 +18,10 @@ from typing import Any
 from sdxs.errors import SDXSError
 
 PORT = 7860
+CHECKPOINT_HELP = (  # of `python -m sdxs`, too
+    "a name under weights/ (storybook), a folder, or a Hugging Face id; default: SDXS_CHECKPOINT, "
+    "else the best one already on this machine"
+)
 OTHER_FOLDER = "set TMPDIR (temporary files) or HF_HOME (models) to a folder that you may write to"
 
 
@@ -57,35 +61,20 @@ def parser(doc: str | None = None) -> argparse.ArgumentParser:
         description=doc,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    options.add_argument(
-        "--checkpoint",
-        default="auto",
-        help="a name under weights/ (storybook), a folder, or a Hugging Face id; "
-        "default: SDXS_CHECKPOINT, else the best one already on this machine",
-    )
-    options.add_argument("--host", default=host, help="address to listen on (default: %(default)s)")
-    options.add_argument(
-        "--port", type=port_number, default=port, help="port to listen on (default: %(default)s)"
-    )
-    options.add_argument(
-        "--styles", type=names, metavar="NAME,…",
+    add = options.add_argument
+    add("--checkpoint", default="auto", help=CHECKPOINT_HELP)
+    add("--host", default=host, help="address to listen on (default: %(default)s)")
+    add("--port", type=port_number, default=port, help="port to listen on (default: %(default)s)")
+    add("--styles", type=names, metavar="NAME,…",
         help="LoRA styles to choose from: names known for the checkpoint, files, folders, Hub ids; "
-        "NAME=SOURCE calls one as you like, all takes what there is",
-    )  # fmt: skip
-    options.add_argument(
-        "--controls", type=names, metavar="NAME,…",
+        "NAME=SOURCE calls one as you like, all takes what there is")  # fmt: skip
+    add("--controls", type=names, metavar="NAME,…",
         help="ControlNets to load: names known for the checkpoint, folders, Hub ids; "
-        "sketch=FOLDER says what one follows, all takes what there is",
-    )  # fmt: skip
-    options.add_argument(
-        "--public",
-        action="store_true",
+        "sketch=FOLDER says what one follows, all takes what there is")  # fmt: skip
+    add("--public", action="store_true",
         help="strangers will see the page: refuse to start without a safety checker "
-        "(always so on a Hugging Face Space)",
-    )
-    options.add_argument(
-        "--no-safety", action="store_true", help="show pictures as they come, unchecked"
-    )
+        "(always so on a Hugging Face Space)")  # fmt: skip
+    add("--no-safety", action="store_true", help="show pictures as they come, unchecked")
     return options
 
 
@@ -149,5 +138,6 @@ def serve(page: Any, host: str, port: int) -> None:
 
 
 def fail(message: str) -> int:
+    """Say what went wrong, in one line, and give the exit status of a user's mistake."""
     print(f"sdxs: {' '.join(message.split())}", file=sys.stderr)
     return 2

@@ -14,62 +14,55 @@ from typing import Any
 import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 from PIL import Image
+from starlette.middleware import Middleware
 
 from sdxs.errors import SDXSError
 from sdxs.page import theme, widgets
 from sdxs.page.about import About
 from sdxs.page.answers import Answers, sentence
-from sdxs.page.guard import guard
+from sdxs.page.guard import Guard
 from sdxs.page.options import Picture, Place
 from sdxs.page.widgets import FILES, Field
 
 
 class Page(gr.Blocks):
-    """Blocks that launch with our look, and with the limits that a public page needs.
+    """Blocks that launch with our look, and with the limits that a public page needs. starts: what
+    options are at first, by field, where it is not what their rows say."""
 
-    starts: what options are at first, by field, where it is not what their rows say.
-    """
-
-    def __init__(self, answers: Answers, about: About, *scripts: str, **starts: str) -> None:
+    def __init__(self, answers: Answers, *scripts: str, **starts: str) -> None:
         super().__init__(title="SDXS", analytics_enabled=False, delete_cache=(600, 1800))
         self.queue(max_size=64, default_concurrency_limit=4)
-        self._answers, self._about, self._starts = answers, about, starts
-        self._scripts = scripts
+        self._answers, self._scripts, self._starts = answers, scripts, starts
         self._fields: dict[str, Field] = {}
 
     def launch(self, *arguments: Any, **options: Any) -> Any:
         ours: dict[str, Any] = {
-            "theme": look(),
+            "theme": gr.themes.Base(**theme.BASE).set(**theme.SET),
             "head": "".join(map(widgets.script, self._scripts)),
             "css_paths": [FILES / "page.css"],
             "footer_links": ["api"],
-            "app_kwargs": {"middleware": [guard()]},
+            "app_kwargs": {"middleware": [Middleware(Guard)]},
             "max_file_size": "8mb",
             "state_session_capacity": 1000,
             "allowed_paths": [],
-            "run_history": False,
-            "enable_monitoring": False,
-            "mcp_server": False,
-            "pwa": False,
-            "share": False,
-            "ssr_mode": False,
         }
-        return super().launch(*arguments, **(ours | options))
+        off = ("run_history", "enable_monitoring", "mcp_server", "pwa", "share", "ssr_mode")
+        return super().launch(*arguments, **(dict.fromkeys(off, False) | ours | options))
 
     def offer(self, place: Place) -> None:
         """Make the widgets of the options that have their place here."""
         for row in self._answers.rows:
             if row.place == place:
                 start = self._starts.get(row.field)
-                self._fields[row.field] = widgets.widget(row, self._about, start)
+                self._fields[row.field] = widgets.widget(row, self._answers.about, start)
 
     def suggest(self, look: str) -> None:
         """Texts to click, which go to the prompt: "examples", or the "words" that a model knows."""
-        prompt = self._fields["prompt"]
+        about, prompt = self._answers.about, self._fields["prompt"]
         if look == "examples":
-            widgets.chips(look, "Try", {"": self._about.examples}, prompt, "sdxs.choose")
+            widgets.chips(look, "Try", {"": about.examples}, prompt, "sdxs.choose")
         else:
-            widgets.chips(look, "Words it knows", self._about.words, prompt, "sdxs.append")
+            widgets.chips(look, "Words it knows", about.words, prompt, "sdxs.append")
 
     def listen(self) -> None:
         """Whatever changes asks for a picture: a request is the fields' values by their names."""
@@ -118,27 +111,24 @@ def text_page(
 ) -> Page:
     """A page on which the picture follows the typing.
 
-    `generate(prompt, seed=...)` makes a picture; it is also given the keywords of other options
-    that the visitor chose, see `options`, of those that `about` offers. What an SDXSError or a
-    warning of ours says is shown to the visitor. `welcome` is the picture of the first example with
-    seed 0, shown until the visitor types. `style` is the one that is chosen at first, and that
-    `welcome` wears.
+    `generate(prompt, seed=...)` makes a picture, see `Answers`; what an SDXSError or a warning of
+    ours says is shown to the visitor. `welcome` is the picture of the first example with seed 0,
+    shown until the visitor types. `style` is the one that is chosen at first, and that it wears.
     """
-    about = about or About()
     answers = Answers(generate, about)
-    page = Page(answers, about, "page.js", style=style)
+    page = Page(answers, "page.js", style=style)
     with page:
         widgets.head("Type, and the picture follows.")
         with gr.Row(elem_id="sdxs-columns"):
             with gr.Column(elem_id="sdxs-left", min_width=300):
                 page.offer("prompt")
-                widgets.stage(answers, about, welcome, style)
+                widgets.stage(answers, welcome, style)
                 page.suggest("examples")
             with gr.Column(elem_id="sdxs-right", min_width=300):
                 page.offer("seed")
                 page.offer("more")
                 page.suggest("words")
-                widgets.facts(about)
+                widgets.facts(answers.about)
         page.listen()
     return page
 
@@ -151,13 +141,12 @@ def sketch_page(
 ) -> Page:
     """A page on which the picture follows the stroke.
 
-    `condition(name, picture)` makes of what is on the canvas what a control follows, for a name of
-    `about.conditions`; `generate` is then given it as `control_image=...`, with `control=...` and
-    `control_scale=...`, and nothing of these while the canvas is blank. For the rest see
-    `text_page`.
+    `condition(name, picture)`, see `Answers`, makes of the canvas what a control follows. Then
+    `generate` is given it as `control_image=...`, with `control=...` and `control_scale=...`, and
+    nothing of these while the canvas is blank. For the rest see `text_page`.
     """
     answers = Answers(generate, about, condition)
-    page = Page(answers, about, "page.js", "drawing.js", "canvas.js", prompt=about.examples[0])
+    page = Page(answers, "page.js", "drawing.js", "canvas.js", prompt=about.examples[0])
     with page:
         widgets.head("Draw, and the picture follows.")
         page.offer("prompt")
@@ -165,7 +154,7 @@ def sketch_page(
             with gr.Column(elem_id="sdxs-left", min_width=300):
                 page.offer("canvas")
             with gr.Column(elem_id="sdxs-right", min_width=300):
-                widgets.stage(answers, about)
+                widgets.stage(answers)
         with gr.Row(elem_id="sdxs-below"):
             with gr.Column(min_width=300):
                 for place in ("followed", "strength", "seed", "more"):
@@ -176,8 +165,3 @@ def sketch_page(
                 page.suggest("words")
         page.listen()
     return page
-
-
-def look() -> gr.themes.Base:
-    """The theme of `theme.py`."""
-    return gr.themes.Base(**theme.BASE).set(**theme.SET)

@@ -27,38 +27,33 @@ def widget(row: Option, about: About, start: Any = None) -> Field:
     """An option's widget, at the place where it is made; its value is the option's in a request."""
     name = f"sdxs-{row.field.replace('_', '-')}"
     start = row.start if start is None else start
+    named: dict[str, Any] = {"label": row.label, "elem_id": name}
     match row.widget:
         case Prompt():
+            example = about.examples[0] if about.examples else None
+            as_typed = gr.InputHTMLAttributes(autocomplete="off", spellcheck=False)
             return gr.Textbox(
-                start or "",
-                label=row.label,
-                show_label=False,
-                placeholder=about.examples[0] if about.examples else None,
-                elem_id=name,
-                autofocus=True,
-                max_lines=4,
-                html_attributes=gr.InputHTMLAttributes(autocomplete="off", spellcheck=False),
-            )
+                start or "", placeholder=example, show_label=False, autofocus=True, max_lines=4,
+                html_attributes=as_typed, **named,
+            )  # fmt: skip
         case Text(rolls=True):
             with gr.Row(elem_id=f"{name}-row"):
-                text = gr.Textbox(str(start), label=row.label, elem_id=name, max_lines=1, scale=3)
-                gr.Button("Another", elem_id="sdxs-dice", min_width=130).click(
-                    None, None, text, js="sdxs.roll"
-                )
+                text = gr.Textbox(str(start), max_lines=1, scale=3, **named)
+                dice = gr.Button("Another", elem_id="sdxs-dice", min_width=130)
+            dice.click(None, None, text, js="sdxs.roll")
             return text
         case Slider(low, high, step):
-            return gr.Slider(low, high, start, step=step, label=row.label, elem_id=name)
+            return gr.Slider(low, high, start, step=step, **named)
         case Switch():
-            return gr.Checkbox(start, label=row.label, elem_id=name)
+            return gr.Checkbox(start, **named)
         case Choice():
             names = row.names(about)
             options = [(label, name) for name, label in names.items()]
-            start = next(iter(names)) if start is None else start
-            return gr.Radio(options, value=start, label=row.label, elem_id=name)
+            return gr.Radio(options, value=next(iter(names)) if start is None else start, **named)
         case Picture():
             canvas(about)
             return gr.Textbox("", label=row.label, visible=False)  # the canvas, for programs
-    return gr.Textbox(start, label=row.label, elem_id=name, max_lines=1)
+    return gr.Textbox(start, max_lines=1, **named)
 
 
 def own(template: str, value: Any = None, **props: Any) -> gr.HTML:
@@ -76,13 +71,9 @@ def facts(about: About) -> None:
     gr.HTML(about.html(), elem_id="sdxs-about", apply_default_css=False)
 
 
-def stage(
-    answers: Answers, about: About, welcome: Image.Image | None = None, style: str = ""
-) -> None:
-    """The picture, the line above it, and what is below, see page.js.
-
-    welcome: the picture of the first example with the first seed, in this style.
-    """
+def stage(answers: Answers, welcome: Image.Image | None = None, style: str = "") -> None:
+    """The picture, the line above it, and what is below, see page.js. welcome: the picture of the
+    first example with the first seed, in this style."""
 
     async def paint(request: Any) -> Answer:
         return await answers.paint(request)
@@ -90,6 +81,7 @@ def stage(
     async def download(request: Any) -> Answer:
         return await answers.download(request)
 
+    about = answers.about
     first: dict[str, Any] = {"note": BLANK}
     if welcome is not None:
         first |= {
@@ -127,10 +119,8 @@ def canvas(about: About) -> None:
 def chips(
     look: str, title: str, groups: Mapping[str, Sequence[str]], prompt: Field, js: str
 ) -> None:
-    """Texts to click, in groups with a heading each, if there are any.
-
-    js: of a text and the prompt, the prompt that a click on the text leads to.
-    """
+    """Texts to click, in groups with a heading each, if there are any. js: of a text and the
+    prompt, the prompt that a click on the text leads to."""
     if not any(groups.values()):
         return
     texts = own(
