@@ -1,6 +1,7 @@
 """What goes wrong with the files of checkpoints, styles and controls, each at random.
 
-A mutation takes chance, a folder, which it spoils, and a file that no code in it may make.
+A mutation takes chance, a folder, which it spoils, and a file that no code in it may make. Of the
+files that it may spoil it takes one that the folder has.
 """
 
 import json
@@ -11,15 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from edits import config, weights
 from safetensors.torch import load_file, save_file
 
+STYLE, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
 WEIGHTS = [
+    STYLE,
     "unet/diffusion_pytorch_model.safetensors",
     "text_encoder/model.safetensors",
     "text_encoder_2/model.safetensors",
     "vae/diffusion_pytorch_model.safetensors",
     "vae_large/diffusion_pytorch_model.safetensors",
     "safety_checker/model.safetensors",
+    "diffusion_pytorch_model.safetensors",  # a control's
 ]
 CONFIGS = {  # file -> settings without which nothing can be built, or of which the type counts
     "unet/config.json": [
@@ -37,7 +42,9 @@ CONFIGS = {  # file -> settings without which nothing can be built, or of which 
     "scheduler/scheduler_config.json": ["num_train_timesteps", "beta_schedule", "_class_name"],
     "safety_checker/config.json": ["vision_config", "architectures"],
     "feature_extractor/preprocessor_config.json": ["size", "crop_size", "image_std"],
+    "config.json": ["block_out_channels", "_class_name", "conditioning_embedding_out_channels"],
 }  # fmt: skip
+TEXTS = ["model_index.json", "tokenizer/tokenizer.json", SETTINGS]
 WRONG: list[Any] = [
     {}, [], "many", -1, 10**12, 1e308, [10**9] * 3, "../../etc/passwd", {"a": {"b": []}}, True,
 ]  # fmt: skip
@@ -61,28 +68,21 @@ def one_of(rng: random.Random, folder: Path, names: Iterable[str]) -> Path:
 
 
 def missing_key(rng: random.Random, folder: Path, canary: Path) -> None:
-    file = one_of(rng, folder, WEIGHTS)
-    weights = load_file(file)
-    for key in rng.sample(sorted(weights), rng.randint(1, 3)):
-        del weights[key]
-    save_file(weights, file)
+    with weights(one_of(rng, folder, WEIGHTS)) as tensors:
+        for key in rng.sample(sorted(tensors), rng.randint(1, 3)):
+            del tensors[key]
 
 
 def wrong_shape(rng: random.Random, folder: Path, canary: Path) -> None:
-    file = one_of(rng, folder, WEIGHTS)
-    weights = load_file(file)
-    key = rng.choice(sorted(weights))
-    weights[key] = torch.zeros(*weights[key].shape, rng.randint(2, 3))
-    save_file(weights, file)
+    with weights(one_of(rng, folder, WEIGHTS)) as tensors:
+        key = rng.choice(sorted(tensors))
+        tensors[key] = torch.zeros(*tensors[key].shape, rng.randint(2, 3))
 
 
 def surplus_key(rng: random.Random, folder: Path, canary: Path) -> None:
-    file = one_of(rng, folder, WEIGHTS)
-    weights = load_file(file)
-    weights[rng.choice(["../x", "__class__", "a" * 5000, "\n\r\x1b[31m", "unet.conv"])] = (
-        torch.zeros(1)
-    )
-    save_file(weights, file)
+    name = rng.choice(["../x", "__class__", "a" * 5000, "\n\r\x1b[31m", "unet.conv"])
+    with weights(one_of(rng, folder, WEIGHTS)) as tensors:
+        tensors[name] = torch.zeros(1)
 
 
 def truncated(rng: random.Random, folder: Path, canary: Path) -> None:
@@ -102,9 +102,8 @@ def overlapping(rng: random.Random, folder: Path, canary: Path) -> None:
     about, data = header(file)
     keys = [key for key in about if key != "__metadata__"]
     one, two = rng.sample(keys, 2)
-    about[one]["data_offsets"] = rng.choice(
-        [about[two]["data_offsets"], [0, 2**40], [8, 4], [-4, 4]]
-    )
+    theirs = about[two]["data_offsets"]
+    about[one]["data_offsets"] = rng.choice([theirs, [0, 2**40], [8, 4], [-4, 4]])
     with_header(file, about, data)
 
 
@@ -119,21 +118,19 @@ def wrong_header(rng: random.Random, folder: Path, canary: Path) -> None:
 
 def wrong_json(rng: random.Random, folder: Path, canary: Path) -> None:
     file = one_of(rng, folder, CONFIGS)
-    config = json.loads(file.read_text())
-    config[rng.choice(CONFIGS[str(file.relative_to(folder))])] = rng.choice(WRONG)
-    file.write_text(json.dumps(config))
+    with config(file) as settings:
+        settings[rng.choice(CONFIGS[str(file.relative_to(folder))])] = rng.choice(WRONG)
 
 
 def no_json(rng: random.Random, folder: Path, canary: Path) -> None:
-    file = one_of(rng, folder, [*CONFIGS, "model_index.json", "tokenizer/tokenizer.json"])
+    file = one_of(rng, folder, [*CONFIGS, *TEXTS])
     texts = ["", "[" * 100_000, "\x00", "null", "[]", '"x"', "{" * 9, b"\xff\xfe>\xd8"]
     text = rng.choice(texts)
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
 
 
 def gone(rng: random.Random, folder: Path, canary: Path) -> None:
-    file = one_of(rng, folder, [*WEIGHTS, *CONFIGS, "model_index.json", "tokenizer/tokenizer.json"])
-    file.unlink()
+    one_of(rng, folder, [*WEIGHTS, *CONFIGS, *TEXTS]).unlink()
 
 
 def path_tricks(rng: random.Random, folder: Path, canary: Path) -> None:
@@ -152,16 +149,15 @@ def a_pickle(rng: random.Random, folder: Path, canary: Path) -> None:
 
 def endless_pictures(rng: random.Random, folder: Path, canary: Path) -> None:
     """A safety checker or a tokenizer of sizes that nobody has."""
-    file = folder / "safety_checker/config.json"
-    config = json.loads(file.read_text())
-    config["vision_config"] |= {"image_size": rng.choice([12_000, 10**6]), "patch_size": 1}
-    file.write_text(json.dumps(config))
+    with config(folder / "safety_checker/config.json") as settings:
+        size = rng.choice([12_000, 10**6])
+        settings["vision_config"] |= {"image_size": size, "patch_size": 1}
 
 
 def odd_tokenizer(rng: random.Random, folder: Path, canary: Path) -> None:
-    file = folder / "tokenizer/tokenizer_config.json"
-    odd = rng.choice([{"pad_token": None}, {"model_max_length": -5}, {"model_max_length": "x"}])
-    file.write_text(json.dumps(json.loads(file.read_text()) | odd))
+    odd = [("pad_token", None), ("model_max_length", -5), ("model_max_length", "x")]
+    with config(folder / "tokenizer/tokenizer_config.json") as settings:
+        settings.update([rng.choice(odd)])
 
 
 def a_module(rng: random.Random, folder: Path, canary: Path) -> None:
@@ -169,15 +165,75 @@ def a_module(rng: random.Random, folder: Path, canary: Path) -> None:
     code = f"open({str(canary)!r}, 'w')"
     for name in ("pipeline.py", "unet/custom.py", "custom.py"):
         (folder / name).write_text(code)
-    index = json.loads((folder / "model_index.json").read_text())
-    index |= rng.choice(
-        [
-            {"_class_name": ["pipeline", "MyPipeline"]},
-            {"_class_name": "pipeline.MyPipeline"},
-            {"_class_name": "../pipeline"},
-        ]
-    )
-    (folder / "model_index.json").write_text(json.dumps(index))
+    names = [["pipeline", "MyPipeline"], "pipeline.MyPipeline", "../pipeline"]
+    with config(folder / "model_index.json") as index:
+        index["_class_name"] = rng.choice(names)
+
+
+def style_without_a_key(rng: random.Random, folder: Path, canary: Path) -> None:
+    with weights(folder / STYLE) as tensors:
+        del tensors[rng.choice(sorted(tensors))]
+
+
+def style_of_another_shape(rng: random.Random, folder: Path, canary: Path) -> None:
+    with weights(folder / STYLE) as tensors:
+        key = rng.choice(sorted(tensors))
+        shape = rng.choice([(), (0,), (4,), (3, 5), (1, 1, 1, 1), (*tensors[key].shape, 2)])
+        tensors[key] = torch.zeros(shape)
+
+
+def style_of_odd_numbers(rng: random.Random, folder: Path, canary: Path) -> None:
+    with weights(folder / STYLE) as tensors:
+        key = rng.choice(sorted(tensors))
+        odd = [tensors[key] * torch.nan, tensors[key] / 0, tensors[key].to(torch.complex64)]
+        tensors[key] = rng.choice(odd).contiguous()
+
+
+def style_with_an_odd_key(rng: random.Random, folder: Path, canary: Path) -> None:
+    name = rng.choice(["../x", "__class__", "x" * 5000, "base_model.model.a\n\x1b[31m", ""])
+    with weights(folder / STYLE) as tensors:
+        tensors[name + rng.choice(["", ".lora_A.weight", ".alpha"])] = torch.zeros(4, 4)
+
+
+def style_settings(rng: random.Random, folder: Path, canary: Path) -> None:
+    wrong: list[tuple[str, Any]] = [
+        ("lora_alpha", "much"), ("lora_alpha", {}), ("lora_alpha", True), ("use_dora", True),
+        ("peft_type", "LOHA"), ("peft_type", {}), ("bias", "all"), ("modules_to_save", ["x"]),
+        ("alpha_pattern", ["x"]), ("alpha_pattern", {"(a+)+$": 1}), ("lora_alpha", 1e308),
+        ("r", 8), ("rank_pattern", {"to_q": 3}), ("init_lora_weights", "pissa_niter_4"),
+    ]  # fmt: skip
+    with config(folder / SETTINGS) as settings:
+        settings.update([rng.choice(wrong)])
+
+
+def style_as_a_pickle(rng: random.Random, folder: Path, canary: Path) -> None:
+    (folder / STYLE).unlink()
+    file = folder / STYLE.replace(".safetensors", ".bin")
+    torch.save({"base_model.model.conv_in.lora_A.weight": Canary(canary)}, file)
+    if rng.random() < 0.5:
+        content = file.read_bytes()
+        file.write_bytes(content[: rng.randint(0, len(content) - 1)])
+
+
+def style_that_claims_to_be_large(rng: random.Random, folder: Path, canary: Path) -> None:
+    (folder / STYLE).unlink()
+    key = "base_model.model.conv_in.lora_A.weight"
+    odd = rng.choice([Endless(), torch.zeros(10**6, device="meta"), torch.zeros(1).expand(10**9)])
+    torch.save({key: odd}, folder / STYLE.replace(".safetensors", ".bin"))
+
+
+def style_with_odd_notes(rng: random.Random, folder: Path, canary: Path) -> None:
+    """diffusers' settings, in the header of its file."""
+    (folder / SETTINGS).unlink()
+    odd = ["", "[]", '{"unet.lora_alpha": "x"}', '{"unet": 3}', "[" * 100_000, '{"a.b": {}}']
+    tensors = load_file(folder / STYLE)
+    (folder / STYLE).unlink()
+    file = folder / "pytorch_lora_weights.safetensors"
+    save_file(tensors, file, metadata={"lora_adapter_metadata": rng.choice(odd)})
+
+
+def style_without_settings(rng: random.Random, folder: Path, canary: Path) -> None:
+    (folder / SETTINGS).unlink()
 
 
 class Canary:
@@ -188,7 +244,18 @@ class Canary:
         return open, (str(self.path), "w")
 
 
+class Endless:
+    def __reduce__(self) -> Any:
+        return bytearray, (10**9,)
+
+
 MUTATIONS: list[Mutation] = [
     missing_key, wrong_shape, surplus_key, truncated, bloated, overlapping, wrong_header,
     wrong_json, no_json, gone, path_tricks, a_pickle, endless_pictures, odd_tokenizer, a_module,
 ]  # fmt: skip
+STYLE_MUTATIONS: list[Mutation] = [
+    style_without_a_key, style_of_another_shape, style_of_odd_numbers, style_with_an_odd_key,
+    truncated, bloated, style_settings, no_json, style_as_a_pickle, style_that_claims_to_be_large,
+    style_with_odd_notes, style_without_settings,
+]  # fmt: skip
+CONTROL_MUTATIONS: list[Mutation] = [wrong_json, missing_key, wrong_shape]

@@ -1,6 +1,5 @@
 """Five hundred malformed checkpoints and styles: one line each, quickly, and nothing is run."""
 
-import json
 import random
 import shutil
 import sys
@@ -13,10 +12,10 @@ from typing import Any
 
 import pytest
 import torch
-from lora_mutations import CONTROL_MUTATIONS, STYLE, STYLE_MUTATIONS
+from edits import config, weights
 from loras import UNET_TARGETS, make_lora
-from mutations import MUTATIONS, WEIGHTS, Mutation
-from safetensors.torch import load_file, save_file
+from mutations import CONTROL_MUTATIONS, MUTATIONS, STYLE, STYLE_MUTATIONS, Mutation
+from safetensors.torch import save_file
 from tiny import build_checkpoint, build_control, build_safety_checker
 
 from sdxs import SDXS, CheckpointError
@@ -76,14 +75,11 @@ def test_five_hundred(sound: dict[str, Path], tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     parts, _, _ = load_parts(sound["sd15"], torch.float32)
     networks = {"unet": parts.unet, **parts.text_encoders}
+    controlled = partial(load_control, dtype=torch.float32, unet=parts.unet, factor=8)
     kinds: list[tuple[list[Mutation], list[str], Callable[[Path], Any]]] = [
         (MUTATIONS, ["sd15", "sdxl"], load),
         (STYLE_MUTATIONS, ["style"], lambda folder: read_style(folder, networks)),
-        (
-            CONTROL_MUTATIONS,
-            ["control"],
-            partial(load_control, dtype=torch.float32, unet=parts.unet, factor=8),
-        ),
+        (CONTROL_MUTATIONS, ["control"], controlled),
     ]
     for _, names, read in kinds:
         for name in names:
@@ -91,8 +87,9 @@ def test_five_hundred(sound: dict[str, Path], tmp_path: Path) -> None:
     problems: list[str] = []
     for number in range(COUNT):
         rng = random.Random(number)
-        mutation = rng.choice([one for mutations, _, _ in kinds for one in mutations])
-        names, read = next(rest for mutations, *rest in kinds if mutation in mutations)
+        mutation, names, read = rng.choice(
+            [(one, *rest) for mutations, *rest in kinds for one in mutations]
+        )
         folder = tmp_path / "it"
         shutil.copytree(sound[rng.choice(names)], folder)
         mutation(rng, folder, canary)
@@ -122,30 +119,28 @@ def test_large_files_are_not_read_in_vain(sound: dict[str, Path], tmp_path: Path
 
     folder = tmp_path / "large"
     shutil.copytree(sound["sd15"], folder)
-    config = json.loads((folder / "unet/config.json").read_text())
-    config |= {"block_out_channels": [128, 512, 512]}
-    with torch.device("meta"):
-        shapes = UNet2DConditionModel.from_config(config).state_dict()
-    weights = {key: torch.zeros(meta.shape, dtype=torch.float16) for key, meta in shapes.items()}
-    del weights[max(weights)]
-    (folder / "unet/config.json").write_text(json.dumps(config))
-    save_file(weights, folder / WEIGHTS[0])
-    size = (folder / WEIGHTS[0]).stat().st_size
-    del weights
+    with config(folder / "unet/config.json") as settings, torch.device("meta"):
+        settings["block_out_channels"] = [128, 512, 512]
+        shapes = UNet2DConditionModel.from_config(settings).state_dict()
+    whole = {key: torch.zeros(meta.shape, dtype=torch.float16) for key, meta in shapes.items()}
+    del whole[max(whole)]
+    file = folder / "unet/diffusion_pytorch_model.safetensors"
+    save_file(whole, file)
+    size = file.stat().st_size
+    del whole
     with bounded(size, problems, "unet"), pytest.raises(CheckpointError, match="missing"):
         load(folder)
 
     style = tmp_path / "style"
     shutil.copytree(sound["style"], style)
-    weights = load_file(style / STYLE)
-    for key, tensor in weights.items():
-        repeats = [8000 // tensor.shape[0] if "lora_A" in key else 1, 1, 1, 1]
-        repeats[1] = 1 if "lora_A" in key else 8000 // tensor.shape[1]
-        weights[key] = tensor.repeat(repeats[: tensor.ndim]).half()
-    weights[max(weights)][-1] = torch.nan
-    save_file(weights, style / STYLE)
+    with weights(style / STYLE) as tensors:
+        for key, tensor in tensors.items():
+            repeats = [8000 // tensor.shape[0] if "lora_A" in key else 1, 1, 1, 1]
+            repeats[1] = 1 if "lora_A" in key else 8000 // tensor.shape[1]
+            tensors[key] = tensor.repeat(repeats[: tensor.ndim]).half()
+        tensors[max(tensors)][-1] = torch.nan
     large = (style / STYLE).stat().st_size
-    del weights
+    del tensors, tensor
     with bounded(large, problems, "style"), pytest.raises(CheckpointError, match="not finite"):
         read_style(style, networks)
     assert not problems and min(size, large) > 50e6, (problems, size, large)
