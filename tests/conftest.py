@@ -1,15 +1,16 @@
 """What tests share: no connection to the outside, and a tiny checkpoint, control and style."""
 
-import json
+import shutil
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from edits import config
 from huggingface_hub import constants
-from tiny import build_checkpoint, build_control
+from tiny import build_checkpoint, build_control, load
 
 torch.set_num_threads(1)
 
@@ -32,6 +33,20 @@ def no_outside(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture
+def ran(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """`ran(main, *arguments)`: exit status, what was printed, what was complained of."""
+
+    def run(main: Callable[[list[str]], int | None], *arguments: object) -> tuple[int, str, str]:
+        try:
+            status = main([str(argument) for argument in arguments])
+        except SystemExit as stop:  # argparse
+            status = stop.code
+        return status or 0, *capsys.readouterr()
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny seeded checkpoint: 64 px, v-prediction, both decoders."""
@@ -47,7 +62,6 @@ def tiny_control(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_style(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a style for the tiny checkpoint, as the training leaves one."""
-    import torch
     from diffusers import UNet2DConditionModel
 
     from sdxs.train.parts.lora import lora, save_style
@@ -64,10 +78,9 @@ def tiny_style(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="session")
 def unet_lora(tiny_checkpoint: Path) -> Any:
     """A U-Net for the tiny checkpoint, with a LoRA of PEFT's."""
-    from diffusers import UNet2DConditionModel
-    from loras import UNET_TARGETS, make_lora
+    from loras import lora_of_unet
 
-    return make_lora(UNet2DConditionModel.from_pretrained(tiny_checkpoint / "unet"), UNET_TARGETS)
+    return lora_of_unet(tiny_checkpoint)
 
 
 @pytest.fixture(scope="session")
@@ -80,23 +93,25 @@ def peft_folder(unet_lora: Any, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture(scope="session")
 def tiny_model(tiny_checkpoint: Path) -> Any:
-    from sdxs import SDXS
+    return load(tiny_checkpoint)
 
-    return SDXS.load(tiny_checkpoint, device="cpu", dtype="float32")
+
+@pytest.fixture(scope="session")
+def led_model(tiny_checkpoint: Path, peft_folder: Path, tiny_control: Path) -> Any:
+    """The same with a style "anime" and a control "sketch"."""
+    led = {"styles": {"anime": peft_folder}, "controls": {"sketch": tiny_control}}
+    return load(tiny_checkpoint, **led)
 
 
 @pytest.fixture
-def edited(tiny_checkpoint: Path, tmp_path: Path) -> Iterator[Callable[..., Path]]:
+def edited(tiny_checkpoint: Path, tmp_path: Path) -> Callable[..., Path]:
     """`edited("unet/config.json", sample_size=3)`: a copy of the checkpoint with other settings."""
-    import shutil
-
-    folder = tmp_path / "edited"
-    shutil.copytree(tiny_checkpoint, folder)
+    folder = shutil.copytree(tiny_checkpoint, tmp_path / "edited")
 
     def edit(file: str | None = None, **settings: Any) -> Path:
         if file:
-            config = json.loads((folder / file).read_text())
-            (folder / file).write_text(json.dumps(config | settings))
+            with config(folder / file) as kept:
+                kept |= settings
         return folder
 
-    yield edit
+    return edit

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import re
-import subprocess
 import sys
 import threading
 import time
@@ -21,9 +20,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import torch
 from safetensors.torch import load_file
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.programs import Done, run
+
 COMMIT = "c0ffee" + "0" * 34
 LARGE = (".safetensors", ".bin")
 
@@ -64,12 +65,6 @@ def serve(repositories: dict[str, Path], token: str = "") -> Iterator[Hub]:
         def log_message(self, *_: Any) -> None:
             pass
 
-        def do_HEAD(self) -> None:
-            self.answer()
-
-        def do_GET(self) -> None:
-            self.answer()
-
         def answer(self) -> None:
             path = unquote(urlsplit(self.path).path)
             hub.requests.append((self.command, path, dict(self.headers)))
@@ -89,28 +84,26 @@ def serve(repositories: dict[str, Path], token: str = "") -> Iterator[Hub]:
                 return self.file(found[1], found[2])
             self.refuse(404, "RepoNotFound")
 
+        do_HEAD = do_GET = answer
+
         def about(self, repository: str, revision: str) -> None:
             if repository not in repositories:
                 return self.refuse(404, "RepoNotFound")
             if revision not in hub.refs and revision != COMMIT:
                 return self.refuse(404, "RevisionNotFound")
             siblings = []
-            for name, file in files(repositories[repository]).items():
-                about = {"rfilename": name, "size": file.stat().st_size, "blobId": checksum(file)}
+            for name, size, check in stated(repositories[repository]):
+                siblings.append({"rfilename": name, "size": size, "blobId": check})
                 if name.endswith(LARGE):
-                    lfs = {"sha256": checksum(file), "size": about["size"], "pointerSize": 134}
-                    about["lfs"] = lfs
-                siblings.append(about)
+                    siblings[-1]["lfs"] = {"sha256": check, "size": size, "pointerSize": 134}
             self.json({"id": repository, "sha": COMMIT, "siblings": siblings})
 
         def tree(self, repository: str) -> None:
             entries = []
-            for name, file in files(repositories[repository]).items():
-                entry: dict[str, Any] = {"type": "file", "path": name, "size": file.stat().st_size}
-                entry["oid"] = checksum(file)
+            for name, size, check in stated(repositories[repository]):
+                entries.append({"type": "file", "path": name, "size": size, "oid": check})
                 if name.endswith(LARGE):
-                    entry["lfs"] = {"oid": entry["oid"], "size": entry["size"], "pointerSize": 134}
-                entries.append(entry)
+                    entries[-1]["lfs"] = {"oid": check, "size": size, "pointerSize": 134}
             self.json(entries)
 
         def place(self, repository: str, name: str) -> None:
@@ -120,56 +113,45 @@ def serve(repositories: dict[str, Path], token: str = "") -> Iterator[Hub]:
                 return self.refuse(404, "EntryNotFound")
             if not name.endswith(LARGE):
                 return self.file(repository, name)
-            self.send_response(302)
-            self.send_header("Location", f"{hub.url}/cdn/{repository}/{name}")
-            self.send_header("X-Linked-ETag", f'"{checksum(file)}"')
-            self.send_header("X-Linked-Size", str(file.stat().st_size))
-            self.send_header("X-Repo-Commit", COMMIT)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            self.head(302, 0, {
+                "Location": f"{hub.url}/cdn/{repository}/{name}",
+                "X-Linked-ETag": f'"{checksum(file)}"',
+                "X-Linked-Size": file.stat().st_size,
+                "X-Repo-Commit": COMMIT,
+            })  # fmt: skip
 
         def file(self, repository: str, name: str) -> None:
             file = files(repositories[repository])[name]
             content = bytearray(file.read_bytes())
-            etag = checksum(file)
-            start = 0
-            if found := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")):
-                start = int(found[1])
-            self.send_response(206 if start else 200)
-            self.send_header("ETag", f'"{etag}"')
-            self.send_header("X-Repo-Commit", COMMIT)
-            self.send_header("X-Linked-Size", str(len(content)))
-            self.send_header("Accept-Ranges", "bytes")
-            self.send_header("Content-Length", str(len(content) - start))
+            found = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+            start, size = int(found[1]) if found else 0, len(content)
+            about = {"X-Linked-Size": size, "Accept-Ranges": "bytes", "X-Repo-Commit": COMMIT}
             if start:
-                self.send_header(
-                    "Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}"
-                )
-            self.end_headers()
+                about["Content-Range"] = f"bytes {start}-{size - 1}/{size}"
+            about["ETag"] = f'"{checksum(file)}"'
+            self.head(206 if start else 200, size - start, about)
             if self.command == "HEAD":
                 return
             base = name.rsplit("/", 1)[-1]
             if (place := next_of(hub.faults.flip, base)) is not None:
                 content[place] ^= 0xFF
-            if (most := next_of(hub.faults.cut, base)) is not None:
-                self.wfile.write(content[start : start + most])
+            most = next_of(hub.faults.cut, base)
+            if most is not None:
                 self.close_connection = True
-                return
-            self.wfile.write(content[start:])
+            self.wfile.write(content[start : size if most is None else start + most])
 
         def json(self, content: Any) -> None:
             body = json.dumps(content).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
+            self.head(200, len(body), {"Content-Type": "application/json"})
             self.wfile.write(body)
 
         def refuse(self, status: int, code: str) -> None:
+            self.head(status, 0, {"X-Error-Code": code} if code else {})
+
+        def head(self, status: int, length: int, about: dict[str, Any]) -> None:
             self.send_response(status)
-            if code:
-                self.send_header("X-Error-Code", code)
-            self.send_header("Content-Length", "0")
+            for name, value in {"Content-Length": length, **about}.items():
+                self.send_header(name, str(value))
             self.end_headers()
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -185,9 +167,13 @@ def serve(repositories: dict[str, Path], token: str = "") -> Iterator[Hub]:
 
 
 def files(folder: Path) -> dict[str, Path]:
-    return {
-        str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()
-    }
+    found = filter(Path.is_file, sorted(folder.rglob("*")))
+    return {str(path.relative_to(folder)): path for path in found}
+
+
+def stated(folder: Path) -> list[tuple[str, int, str]]:
+    """Name, size and checksum of each file, as the Hub says them."""
+    return [(name, file.stat().st_size, checksum(file)) for name, file in files(folder).items()]
 
 
 def next_of(faults: dict[str, list[int]], name: str) -> int | None:
@@ -208,9 +194,15 @@ def checksum(file: Path) -> str:
     return hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()
 
 
+def as_a_pickle(style: Path) -> None:
+    """Of the older kind that the published styles are."""
+    weights = style / "adapter_model.safetensors"
+    torch.save(load_file(weights), weights.with_suffix(".bin"))
+    weights.unlink()
+
+
 def write_style(folder: Path) -> None:
     """A random style for "sdxs-512" as the anime one is published: PEFT's, rank 64, a pickle."""
-    import torch
     from diffusers import UNet2DConditionModel
     from peft import LoraConfig, get_peft_model
 
@@ -220,9 +212,18 @@ def write_style(folder: Path) -> None:
     targets = ["to_q", "to_k", "to_v", "to_out.0"]
     lora = LoraConfig(r=64, lora_alpha=64, target_modules=targets, init_lora_weights=False)
     get_peft_model(UNet2DConditionModel(**UNETS["sdxs-512"]), lora).save_pretrained(folder)
-    weights = folder / "adapter_model.safetensors"
-    torch.save(load_file(weights), weights.with_suffix(".bin"))
-    weights.unlink()
+    as_a_pickle(folder)
+
+
+def environment(standin: Hub, home: Path, **more: str) -> dict[str, str]:
+    own = ("HF_", "HUGGING")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+    kept |= dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1")
+    return {**kept, "HF_ENDPOINT": standin.url, "HF_HOME": str(home), **more}
+
+
+def python(standin: Hub, home: Path, code: str, *arguments: str, **more: str) -> Done:
+    return run(sys.executable, "-c", code, *arguments, env=environment(standin, home, **more))
 
 
 def main() -> None:
@@ -261,26 +262,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-
-
-def environment(standin: Hub, home: Path, **more: str) -> dict[str, str]:
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))
-    }
-    for name in ("no_proxy", "NO_PROXY"):
-        kept[name] = "127.0.0.1"
-    return {**kept, "HF_ENDPOINT": standin.url, "HF_HOME": str(home), **more}
-
-
-def python(
-    standin: Hub, home: Path, code: str, *arguments: str, **more: str
-) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        cwd=ROOT,
-        env=environment(standin, home, **more),
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )

@@ -6,31 +6,39 @@ from typing import Any
 
 import torch
 
-from sdxs import SDXS
-
 PROMPTS = ["a red house", "a big blue tree"]
 UNET_TARGETS = ["to_q", "to_k", "to_v", "to_out.0", "conv1", "proj_in", "time_emb_proj", "conv_in"]
 
 
 def make_lora(
-    network: Any,
-    targets: list[str],
-    *,
-    rank: int = 4,
-    alpha: float = 8,
-    std: float = 0.2,
-    **settings: Any,
+    network: Any, targets: list[str], *, alpha: float = 8, std: float = 0.2, **settings: Any
 ) -> Any:
     """A PEFT model of a network, with both matrices random."""
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(5)
-    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, **settings)
+    config = LoraConfig(r=4, lora_alpha=alpha, target_modules=targets, **settings)
     model = get_peft_model(network, config)
     for name, parameter in model.named_parameters():
         if "lora_" in name:
             parameter.data.normal_(std=std)
     return model
+
+
+def lora_of_unet(checkpoint: Path, targets: list[str] = UNET_TARGETS, **settings: Any) -> Any:
+    """The same of a checkpoint's U-Net."""
+    from diffusers import UNet2DConditionModel
+
+    unet = UNet2DConditionModel.from_pretrained(checkpoint / "unet")
+    return make_lora(unet, targets, **settings)
+
+
+def lora_of_text(checkpoint: Path, targets: list[str], **settings: Any) -> Any:
+    """And of its text encoder."""
+    from transformers import CLIPTextModel
+
+    encoder = CLIPTextModel.from_pretrained(checkpoint / "text_encoder")
+    return make_lora(encoder, targets, **settings)
 
 
 def kohya(
@@ -46,12 +54,6 @@ def kohya(
         out[f"{name}.lora_{'down' if rest[0] == 'A' else 'up'}.weight"] = tensor
         out[f"{name}.alpha"] = torch.tensor(alpha)
     return out
-
-
-def load(checkpoint: Path, **styles: Path) -> SDXS:
-    return SDXS.load(
-        checkpoint, styles={k: str(v) for k, v in styles.items()}, device="cpu", dtype="float32"
-    )
 
 
 def close(ours: torch.Tensor, theirs: torch.Tensor) -> None:

@@ -17,14 +17,9 @@ from safetensors.torch import load_file, save_file
 
 STYLE, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
 WEIGHTS = [
-    STYLE,
-    "unet/diffusion_pytorch_model.safetensors",
-    "text_encoder/model.safetensors",
-    "text_encoder_2/model.safetensors",
-    "vae/diffusion_pytorch_model.safetensors",
-    "vae_large/diffusion_pytorch_model.safetensors",
-    "safety_checker/model.safetensors",
-    "diffusion_pytorch_model.safetensors",  # a control's
+    *(f"{part}/diffusion_pytorch_model.safetensors" for part in ("unet", "vae", "vae_large")),
+    *(f"{part}/model.safetensors" for part in ("text_encoder", "text_encoder_2", "safety_checker")),
+    *(STYLE, "diffusion_pytorch_model.safetensors"),  # of a style, of a control
 ]
 CONFIGS = {  # file -> settings without which nothing can be built, or of which the type counts
     "unet/config.json": [

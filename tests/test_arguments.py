@@ -10,18 +10,18 @@ from PIL import Image
 from sdxs import SDXS, InputError, arguments
 from sdxs.arguments import Arguments, Offer, Row, check, typed
 
+PICTURE = Image.new("RGB", (8, 8))
 OFFER = Offer("it", (64, 64), 32, ("tiny",), ("anime", "ink"), ("sketch",))
 
 
 def test_rows() -> None:
-    picture = Image.new("RGB", (8, 8))
     asked = check(
         OFFER, ["a \ud83e", "b"], seed=[3, 4], style=["ink", None], style_scale=0.5,
-        control=[None, "sketch"], control_image=[None, picture], size=(96, 64),
+        control=[None, "sketch"], control_image=[None, PICTURE], size=(96, 64),
     )  # fmt: skip
     assert asked.rows == (
         Row("a ?", 3, "ink", 0.5),
-        Row("b", 4, None, 0.5, "sketch", picture, 1.0),
+        Row("b", 4, None, 0.5, "sketch", PICTURE, 1.0),
     )
     assert (asked.size, asked.decoder, asked.single) == ((96, 64), "tiny", False)
     assert check(OFFER, "a") == Arguments((Row("a"),), (64, 64), "tiny", "pil", True)
@@ -66,7 +66,7 @@ WRONG: dict[str, tuple[Any, dict[str, Any], str]] = {
     "no prompts": ([], {}, "empty list"),
     "blank in a list": (["tree", " "], {}, "empty"),
     "a number": (3, {}, "string"),
-    "a picture": ([Image.new("RGB", (8, 8))], {}, "string"),
+    "a picture": ([PICTURE], {}, "string"),
     "bytes": (b"tree", {}, "string"),
     "too many": (["tree"] * 257, {}, "256"),
     "negative seed": ("tree", {"seed": -1}, "seed"),
@@ -116,3 +116,27 @@ def test_a_wrong_request_is_explained(name: str, tiny_model: SDXS) -> None:
         tiny_model(prompt, **options)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 250
     assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"style": "anine"}, "did you mean 'anime'"),
+        ({"style": 3}, "there is no style 3"),
+        ({"style": ["anime"]}, "style has 1 values for 2 prompts"),
+        ({"style": "anime", "style_scale": -1}, "style_scale must be from 0 to 2"),
+        ({"style": "anime", "style_scale": float("nan")}, "style_scale must be"),
+        ({"style": "anime", "style_scale": "much"}, "style_scale must be"),
+        ({"control": "sketsh", "control_image": PICTURE}, "did you mean 'sketch'"),
+        ({"control": "sketch"}, "needs a picture to follow"),
+        ({"control_image": PICTURE}, "has no effect without control"),
+        ({"control": "sketch", "control_image": "a.png"}, "must be a Pillow picture, not str"),
+        ({"control": "sketch", "control_image": PICTURE, "control_scale": 3}, "from 0 to 2"),
+        ({"control": "sketch", "control_image": [PICTURE] * 3}, "3 values for 2 prompts"),
+    ],
+)
+def test_a_style_or_control_that_is_not_there(
+    wrong: dict[str, Any], message: str, led_model: SDXS
+) -> None:
+    with pytest.raises(InputError, match=message):
+        led_model(["a red house", "a big blue tree"], **wrong)

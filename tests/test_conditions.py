@@ -36,6 +36,28 @@ def photo(size: tuple[int, int] = (300, 300)) -> Image.Image:
     return page.filter(ImageFilter.GaussianBlur(1)) if min(size) > 100 else page
 
 
+@pytest.fixture(params=CONDITIONS)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def in_mode(picture: Image.Image, mode: str, **options: Any) -> Image.Image:
+    if mode == "I;16":
+        return Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
+    return picture.convert(mode, **options)
+
+
+def saved(picture: Image.Image, format: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, format, **options)
+    return file.getvalue()
+
+
+def opened(file: bytes) -> Image.Image:
+    """As Pillow opens it: nothing is decoded yet."""
+    return Image.open(io.BytesIO(file))
+
+
 def far(picture: Image.Image) -> Any:
     """A stand-in that sees depth: what is darker is nearer."""
     return 255 - np.asarray(picture.convert("L"), np.float32)
@@ -62,24 +84,16 @@ def overlap(a: Any, b: Any, reach: int = 2) -> float:
     return float(min(parts))
 
 
-@pytest.mark.parametrize("name", CONDITIONS)
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "La", "P", "RGB", "RGBA", "I;16", "CMYK"])
 def test_every_mode(name: str, mode: str) -> None:
     source = drawn() if name == "sketch" else photo()
-    if mode == "I;16":
-        given = Image.fromarray(np.asarray(source.convert("L")).astype(np.uint16) * 257)
-    elif mode == "La":
-        given = source.convert("LA").convert(mode)
-    else:
-        given = source.convert(mode)
-    ours = make(name, given)
+    ours = make(name, in_mode(source.convert("LA") if mode == "La" else source, mode))
     assert ours.mode == "RGB" and ours.size == SIZE
     assert lines(ours).any() and not lines(ours).all()
     if mode not in ("1", "P"):  # those lose too much
         assert overlap(lines(ours), lines(make(name, source.convert("L")))) > 0.9
 
 
-@pytest.mark.parametrize("name", CONDITIONS)
 @pytest.mark.parametrize("size", [(8, 8), (9, 400), (3000, 900), (3000, 2000)])
 def test_every_size(name: str, size: tuple[int, int]) -> None:
     source = drawn(size, width=max(1, size[0] // 60)) if name == "sketch" else photo(size)
@@ -91,7 +105,6 @@ def test_every_size(name: str, size: tuple[int, int]) -> None:
     assert make(name, source, (64, 64)).size == (64, 64)
 
 
-@pytest.mark.parametrize("name", CONDITIONS)
 def test_the_source_stays_as_it_is(name: str) -> None:
     source = drawn()
     before = source.tobytes()
@@ -127,9 +140,8 @@ def test_any_shape_is_cropped(width: int) -> None:
 def test_a_photo_is_cropped_to_its_middle() -> None:
     wide = Image.new("RGB", (600, 100), "white")
     wide.paste(photo((100, 100)), (250, 0))
-    assert (
-        overlap(lines(canny(wide, (100, 100))), lines(canny(photo((100, 100)), (100, 100)))) > 0.9
-    )
+    ours, middle = (lines(canny(picture, (100, 100))) for picture in (wide, photo((100, 100))))
+    assert overlap(ours, middle) > 0.9
 
 
 def test_depth_fills_its_range() -> None:
@@ -139,7 +151,6 @@ def test_depth_fills_its_range() -> None:
     assert (np.asarray(flat) == 128).all()
 
 
-@pytest.mark.parametrize("name", CONDITIONS)
 @pytest.mark.parametrize("ground", ["white", "black", "#808080"])
 def test_a_blank_picture(name: str, ground: str) -> None:
     for source in (Image.new("RGB", (300, 200), ground), Image.new("RGBA", (300, 200))):
@@ -147,41 +158,29 @@ def test_a_blank_picture(name: str, ground: str) -> None:
             make(name, source)
 
 
-def opened(picture: Image.Image, format: str, **options: Any) -> Image.Image:
-    """As Pillow opens it: nothing is decoded yet."""
-    file = io.BytesIO()
-    picture.save(file, format, **options)
-    return Image.open(file)
-
-
-@pytest.mark.parametrize("name", CONDITIONS)
 def test_what_is_opened_stands_upright(name: str) -> None:
     source = drawn() if name == "sketch" else photo((300, 200))
     exif = Image.Exif()
     exif[0x0112] = 6
     turned = source.transpose(Image.Transpose.ROTATE_90)  # as the camera was held
-    ours = make(name, opened(turned, "PNG", exif=exif))
+    ours = make(name, opened(saved(turned, "PNG", exif=exif)))
     assert ours.tobytes() == make(name, source).tobytes()
 
 
-@pytest.mark.parametrize("name", CONDITIONS)
 def test_what_is_opened_may_be_bad(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    noise = io.BytesIO()
-    Image.effect_noise((64, 64), 90).save(noise, "PNG")
-    truncated = Image.open(io.BytesIO(noise.getvalue()[:2000]))
+    noise = saved(Image.effect_noise((64, 64), 90), "PNG")
     with pytest.raises(InputError, match="cannot be read"):
-        make(name, truncated)
-    moving = opened(drawn(), "GIF", save_all=True, append_images=[drawn(ink="red")])
+        make(name, opened(noise[:2000]))
+    moving = opened(saved(drawn(), "GIF", save_all=True, append_images=[drawn(ink="red")]))
     with pytest.raises(InputError, match="animated"):
         make(name, moving)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)  # Pillow's own warning
-    huge = opened(Image.new("1", (12_000, 12_000)), "PNG")
+    huge = opened(saved(Image.new("1", (12_000, 12_000)), "PNG"))
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: pytest.fail("decoded"))
     with pytest.raises(InputError, match="too large"):
         make(name, huge)
 
 
-@pytest.mark.parametrize("name", CONDITIONS)
 @pytest.mark.parametrize(
     "bad",
     [Image.new("RGB", (1, 1)), Image.new("L", (500, 3)), Image.new("L", (9000, 9)), "drawing.png"],

@@ -83,9 +83,8 @@ def test_at_no_strength_the_picture_is_the_plain_one(control):
 def test_a_style_shows_the_more_the_stronger(style):
     model = SDXS.load("storybook", styles=style)
     scores = list(measure_style(model, style, style, 32).values())
-    shares, right = (
-        [row[name]["share"] for row in scores] for name in ("recognised", "attribute_accuracy")
-    )
+    names = ("recognised", "attribute_accuracy")
+    shares, right = ([row[name]["share"] for row in scores] for name in names)
     assert shares == sorted(shares) and shares[0] <= 0.05 and shares[-1] >= 0.9
     assert right[-1] >= right[0] - 0.1
     assert scores[0]["iou"] == 1 and scores[-1]["iou"] >= 0.6

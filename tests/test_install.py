@@ -3,7 +3,6 @@
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -12,19 +11,16 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageChops
+from programs import ROOT, Done, free_port
+from programs import run as ended
 
 from sdxs import SDXS
 
-ROOT = Path(__file__).resolve().parents[1]
 LEFT_OUT = (".*", "runs", "build", "dist", "*.egg-info", "__pycache__")
 
 
-Done = subprocess.CompletedProcess[str]
-
-
 def run(*command: object, cwd: Path) -> Done:
-    words = list(map(str, command))
-    done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=False)
+    done = ended(*command, cwd=cwd)
     assert done.returncode == 0, done.stderr
     return done
 
@@ -99,9 +95,7 @@ def test_the_notebook_runs_top_to_bottom(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.embedded
 def test_the_page_starts_and_stops(programs: Path, tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    url = f"http://127.0.0.1:{free_port()}"
     command = [str(programs / "sdxs-page"), "--port", url.rpartition(":")[2]]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as page:
         try:

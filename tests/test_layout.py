@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
+from programs import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 CODE = (".py", ".js", ".css", ".html")
 NAME = re.compile(r"[\w.-]+(?:/|\.(?:py|jsonl|js|css|html|md|toml|txt|in)\b)|LICENSE|Makefile")
 UNDRAWN = re.compile(r"\..*|.*\.egg-info|PKG-INFO|setup.cfg|build|dist|runs|__pycache__")

@@ -1,58 +1,47 @@
 """The command line, as a person uses it and misuses it."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
-from model.test_controls import build_control, drawing
 from PIL import Image, ImageOps
+from tiny import build_control, drawing, load
 
+from sdxs import SDXS
 from sdxs.__main__ import main
 
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """Exit status, what was printed, what was complained of."""
-    try:
-        status = main([str(argument) for argument in arguments])
-    except SystemExit as stop:  # argparse
-        status = int(stop.code or 0)
-    printed = capsys.readouterr()
-    return status, printed.out, printed.err
+Run = Callable[..., tuple[int, str, str]]
 
 
-def test_a_picture(
-    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from sdxs import SDXS
+@pytest.fixture
+def run(ran: Run) -> Run:
+    return partial(ran, main)
 
+
+def test_a_picture(tiny_checkpoint: Path, tiny_model: SDXS, tmp_path: Path, run: Run) -> None:
     options = ["--device", "cpu", "--dtype", "float32", "--checkpoint", tiny_checkpoint]
     file = tmp_path / "red.png"
-    status, out, err = run(capsys, "a red house", "--seed", 7, "--output", file, *options)
+    status, out, err = run("a red house", "--seed", 7, "--output", file, *options)
     assert (status, out) == (0, f"{file}  64 x 64  seed 7\n")
     assert str(tiny_checkpoint) in err and "float32" in err
     picture = Image.open(file)
     picture.load()
     assert picture.info["prompt"] == "a red house" and picture.info["seed"] == "7"
     assert picture.info["checkpoint"] == tiny_checkpoint.name  # not where it lies
-    model = SDXS.load(tiny_checkpoint, device="cpu", dtype="float32")
-    assert picture.tobytes() == model("a red house", seed=7).tobytes()
+    assert picture.tobytes() == tiny_model("a red house", seed=7).tobytes()
 
     many = ["--count", 2, "--size", "96x64", "--decoder", "large", "--output", tmp_path / "b.jpg"]
-    status, out, err = run(capsys, "word " * 40, *many, *options)
+    status, out, err = run("word " * 40, *many, *options)
     assert status == 0 and "warning: the prompt is longer" in err
     assert sorted(path.name for path in tmp_path.glob("b*")) == ["b-0.jpg", "b-1.jpg"]
     assert Image.open(tmp_path / "b-1.jpg").size == (96, 64)
 
 
-def test_a_control(
-    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from sdxs import SDXS
-
+def test_a_control(tiny_checkpoint: Path, tmp_path: Path, run: Run) -> None:
     control = build_control(tmp_path / "sketch")
     unnamed = build_control(tmp_path / "control")
-    model = SDXS.load(
-        tiny_checkpoint, controls={"sketch": str(control)}, device="cpu", dtype="float32"
-    )
+    model = load(tiny_checkpoint, controls={"sketch": control})
     ink = ImageOps.invert(drawing(1, (300, 200)))
     file, used = tmp_path / "drawing.png", tmp_path / "used.png"
     ink.save(file)
@@ -60,7 +49,7 @@ def test_a_control(
     options += ["--control", control, "--control-image", file, "--output", tmp_path / "tree.png"]
 
     def painted(*more: object) -> Image.Image:
-        assert run(capsys, "tree", *options, *more)[0] == 0
+        assert run("tree", *options, *more)[0] == 0
         with Image.open(tmp_path / "tree.png") as picture:
             return picture.convert("RGB")
 
@@ -86,20 +75,18 @@ def test_a_control(
         (["--save-control", tmp_path / "tree.png"], "name the same file"),
         (["--control-image", tmp_path / "none.png"], "there is no file"),
     ]:
-        status, _, err = run(capsys, "tree", *options, *more)
+        status, _, err = run("tree", *options, *more)
         assert status == 2 and message in err.splitlines()[-1], more
     for option, value, missing in [
         ("--condition", "canny", "--control"),
         ("--control-scale", 0.5, "--control-image"),
         ("--style-scale", 0.5, "--style"),
     ]:
-        status, _, err = run(capsys, "tree", option, value, "--output", tmp_path / "x.png")
+        status, _, err = run("tree", option, value, "--output", tmp_path / "x.png")
         assert status == 2 and f"{missing} is missing" in err
 
 
-def test_mistakes(
-    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_mistakes(tiny_checkpoint: Path, tmp_path: Path, run: Run) -> None:
     (tmp_path / "folder.png").mkdir()
     tiny = ["--checkpoint", tiny_checkpoint, "--output", tmp_path / "x.png"]
     for arguments, message in [
@@ -118,20 +105,20 @@ def test_mistakes(
         (["tree", "--count", 300, *tiny], "from 1 to 256"),
         (["tree", *tiny, "--output", tmp_path / f"{'x' * 300}.png"], "cannot write"),
     ]:
-        status, out, err = run(capsys, *arguments)
+        status, out, err = run(*arguments)
         assert (status, out) == (2, ""), arguments
         last = err.splitlines()[-1]
         assert message in last and "Traceback" not in err, arguments
     for arguments in (["tree", "--seed", "x"], ["tree", "--size", "big"], [], ["a", "b"]):
-        assert run(capsys, *arguments)[0] == 2
+        assert run(*arguments)[0] == 2
     assert not (tmp_path / "x.png").exists()
 
 
 def test_a_place_that_may_not_be_written(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.access", lambda *_: False)
-    status, _, err = run(capsys, "tree", "--output", tmp_path / "x.png")
+    status, _, err = run("tree", "--output", tmp_path / "x.png")
     assert status == 2 and "no permission" in err and err.count("\n") == 1
 
 
@@ -139,9 +126,9 @@ def test_a_place_that_may_not_be_written(
     ("called", "name"), [("/bin/sdxs", "sdxs"), ("/sdxs/__main__.py", "python -m sdxs")]
 )
 def test_help_and_its_examples_say_how_it_was_called(
-    called: str, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    called: str, name: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.argv", [called])
-    status, out, _ = run(capsys, "--help")
+    status, out, _ = run("--help")
     assert status == 0 and "--seed" in out and "examples:" in out
     assert out.startswith(f"usage: {name} [-h]") and f'  {name} "a red house' in out

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageFile
+from test_conditions import in_mode, saved
 
 from sdxs import InputError, SDXSError
 from sdxs.picture import (
@@ -71,18 +72,6 @@ def test_a_png_knows_how_it_was_made(picture: Image.Image) -> None:
     read = Image.open(io.BytesIO(encode(picture, "png", info=info)))
     read.load()
     assert read.info["prompt"] == "a fôx 🦊 ?" and read.info["seed"] == "7"
-
-
-def saved(picture: Image.Image, format: str, **options: Any) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, format, **options)
-    return file.getvalue()
-
-
-def in_mode(picture: Image.Image, mode: str, **options: Any) -> Image.Image:
-    if mode == "I;16":
-        return Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
-    return picture.convert(mode, **options)
 
 
 def png_header(width: int, height: int) -> bytes:

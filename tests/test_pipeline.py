@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny import build_checkpoint, seeded_prompts, tiny_scheduler
+from theirs import decoded, one_step, painted, pipeline_of
+from tiny import build_checkpoint, load, seeded_prompts, tiny_scheduler
 
 from sdxs import SDXS, InputError, PromptCutWarning
+from sdxs.model.schedule import seeded
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The configuration file of this scheduler:FutureWarning"),
@@ -40,34 +42,11 @@ SCHEDULERS = {  # name, kind first -> settings
 }
 
 
-def generators(seeds: list[int]) -> list[torch.Generator]:
-    return [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-
-
 def reference(folder: Path, scheduler: Any) -> Any:
     """diffusers' pipeline over a checkpoint, with the scheduler as it was saved."""
-    from diffusers import StableDiffusionPipeline
-
-    pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
-    pipeline.set_progress_bar_config(disable=True)
+    pipeline = pipeline_of(folder, safety_checker=None)
     pipeline.scheduler = copy.deepcopy(scheduler)  # the pipeline itself turns clipping off
     return pipeline
-
-
-def paint(pipeline: Any, prompts: list[str], seeds: list[int], **options: Any) -> Any:
-    return pipeline(
-        prompts,
-        num_inference_steps=1,
-        guidance_scale=1.0,
-        generator=generators(seeds),
-        **options,
-    ).images
-
-
-@torch.no_grad()
-def decoded(pipeline: Any, latents: torch.Tensor) -> torch.Tensor:
-    """The decoder's own output, which diffusers' pipeline clamps."""
-    return pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
@@ -76,8 +55,8 @@ def test_equals_diffusers(name: str, tmp_path: Path) -> None:
     folder = build_checkpoint(tmp_path / "checkpoint", scheduler)
     saved = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
     assert saved.get("clip_sample", False) == ("clipped" in name)
-    theirs, ours = reference(folder, scheduler), SDXS.load(folder, device="cpu", dtype="float32")
-    latents = paint(theirs, PROMPTS, SEEDS, output_type="latent")
+    theirs, ours = reference(folder, scheduler), load(folder)
+    latents = one_step(theirs, PROMPTS, SEEDS, output_type="latent")
     wanted = decoded(theirs, latents)
 
     images = ours(PROMPTS, seed=SEEDS, output_type="pt")
@@ -90,39 +69,36 @@ def test_equals_diffusers(name: str, tmp_path: Path) -> None:
         assert (alone[0] - wanted[row]).abs().max() < 1e-4
 
     words = ours.encode(PROMPTS)
-    draws = generators(SEEDS)
+    draws = seeded(SEEDS)
     clean = ours.denoise(ours.noise(draws, ours.size), words, draws)
     torch.testing.assert_close(clean, latents, rtol=1e-4, atol=1e-4)
 
-    for ours_, theirs_ in zip(
-        ours(PROMPTS, seed=SEEDS), paint(theirs, PROMPTS, SEEDS), strict=True
-    ):
+    pictures = one_step(theirs, PROMPTS, SEEDS)
+    for ours_, theirs_ in zip(ours(PROMPTS, seed=SEEDS), pictures, strict=True):
         difference = np.asarray(ours_).astype(int) - np.asarray(theirs_).astype(int)
         assert ours_.mode == "RGB" and abs(difference).max() <= 1
 
 
-@pytest.mark.parametrize("kind", ["sd21", "sdxl"])
-def test_other_kinds_equal_diffusers(kind: str, tmp_path: Path) -> None:
-    from diffusers import DiffusionPipeline
-
+@pytest.mark.parametrize("kind", ["sd15", "sd21", "sdxl"])
+def test_kinds_and_sizes_equal_diffusers(kind: str, tmp_path: Path) -> None:
     folder = build_checkpoint(tmp_path / kind, kind=kind)
-    theirs = DiffusionPipeline.from_pretrained(folder)
-    theirs.set_progress_bar_config(disable=True)
-    ours = SDXS.load(folder, device="cpu", dtype="float32")
+    theirs = pipeline_of(folder)
+    ours = load(folder)
     for size in ((64, 64), (96, 64)):
-        latents = paint(theirs, PROMPTS, SEEDS, width=size[0], height=size[1], output_type="latent")
-        wanted = decoded(theirs, latents)
+        wanted = painted(theirs, PROMPTS, SEEDS, width=size[0], height=size[1])
         images = ours(PROMPTS, seed=SEEDS, size=size, output_type="pt")
+        assert images.shape == (3, 3, size[1], size[0])
         assert (images - wanted).abs().max() < 1e-4 and wanted.std() > 0.1
     alone = ours(PROMPTS[1], seed=SEEDS[1], size=(96, 64), output_type="pt")
     assert (alone[0] - images[1]).abs().max() < 1e-4
+    assert ours("a red house", size=96).size == (96, 96)
 
 
 def test_large_decoder_equals_diffusers(tiny_checkpoint: Path, tiny_model: SDXS) -> None:
     from diffusers import AutoencoderKL
 
     vae = AutoencoderKL.from_pretrained(tiny_checkpoint / "vae_large")
-    noise = tiny_model.noise(generators([5]), tiny_model.size)
+    noise = tiny_model.noise(seeded([5]), tiny_model.size)
     clean = tiny_model.denoise(noise, tiny_model.encode(["a red house"]))
     with torch.no_grad():
         wanted = vae.decode(clean / vae.config.scaling_factor).sample
@@ -132,22 +108,13 @@ def test_large_decoder_equals_diffusers(tiny_checkpoint: Path, tiny_model: SDXS)
     assert (tiny_model("a red house", seed=5, output_type="pt") - images).abs().max() > 0.01
 
 
-def test_other_sizes_equal_diffusers(tiny_checkpoint: Path, tiny_model: SDXS) -> None:
-    theirs = reference(tiny_checkpoint, tiny_scheduler("ddim", prediction_type="v_prediction"))
-    wanted = paint(theirs, ["a red house"], [3], width=96, height=64, output_type="latent")
-    images = tiny_model("a red house", seed=3, size=(96, 64), output_type="pt")
-    assert images.shape == (1, 3, 64, 96)
-    assert (images - decoded(theirs, wanted)).abs().max() < 1e-4
-    assert tiny_model("a red house", size=96).size == (96, 96)
-
-
 def test_noise_is_the_seeds_own(tiny_model: SDXS) -> None:
     wanted = torch.randn(4, 8, 8, generator=torch.Generator("cpu").manual_seed(11))
-    noise = tiny_model.noise(generators([5, 11]), (64, 64))
+    noise = tiny_model.noise(seeded([5, 11]), (64, 64))
     assert torch.equal(noise[1], wanted) and noise.dtype == torch.float32
-    seeded = tiny_model("a red house", seed=11, output_type="pt")
+    ours = tiny_model("a red house", seed=11, output_type="pt")
     given = tiny_model("a red house", latents=wanted[None], output_type="pt")
-    assert torch.equal(seeded, given)
+    assert torch.equal(ours, given)
 
 
 def test_latents_bring_their_size(tiny_model: SDXS) -> None:
@@ -167,9 +134,8 @@ def test_a_row_does_not_depend_on_its_batch(tiny_model: SDXS) -> None:
 
 def test_one_unet_call_for_a_batch(tiny_model: SDXS) -> None:
     calls: list[int] = []
-    hook = tiny_model._engine.networks.unet.register_forward_pre_hook(
-        lambda _, inputs: calls.append(len(inputs[0]))
-    )
+    unet = tiny_model._engine.networks.unet
+    hook = unet.register_forward_pre_hook(lambda _, inputs: calls.append(len(inputs[0])))
     tiny_model(PROMPTS, seed=SEEDS)
     assert calls == [3]
     hook.remove()
@@ -195,7 +161,7 @@ def test_the_same_seed_for_each(tiny_model: SDXS) -> None:
 def test_threads_do_not_meet(tmp_path: Path) -> None:
     """A scheduler that draws, long and short prompts: each thread gets what it gets alone."""
     scheduler = tiny_scheduler("ddpm", clip_sample=False, variance_type="fixed_large")
-    model = SDXS.load(build_checkpoint(tmp_path / "it", scheduler), device="cpu", dtype="float32")
+    model = load(build_checkpoint(tmp_path / "it", scheduler))
     prompts = seeded_prompts(8)
     alone = [model(prompt, seed=i, output_type="pt") for i, prompt in enumerate(prompts)]
     with ThreadPoolExecutor(4) as pool:
@@ -245,7 +211,7 @@ def test_unusual_text_paints(tiny_model: SDXS) -> None:
 
 
 def test_a_missing_decoder_is_explained(tmp_path: Path) -> None:
-    model = SDXS.load(build_checkpoint(tmp_path / "it"), device="cpu", dtype="float32")
+    model = load(build_checkpoint(tmp_path / "it"))
     assert model.decoders == ("tiny",)
     with pytest.raises(InputError, match="no large decoder"):
         model("tree", decoder="large")
@@ -277,9 +243,8 @@ def test_a_wrong_load_is_explained(
 
 
 def test_dtype_and_device_by_name(tiny_checkpoint: Path) -> None:
-    model = SDXS.load(
-        str(tiny_checkpoint), device=torch.device("cpu"), dtype="torch.float32", safety=False
-    )
+    place = {"device": torch.device("cpu"), "dtype": "torch.float32"}
+    model = SDXS.load(str(tiny_checkpoint), **place, safety=False)
     assert model.dtype == torch.float32 and model.checkpoint == str(tiny_checkpoint)
     assert str(tiny_checkpoint) in repr(model)
     assert SDXS.load(tiny_checkpoint, engine="eager", styles=[], controls={}).dtype

@@ -6,9 +6,12 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image, ImageDraw
 
 WINDOW = 16  # tokens, the start and the end included
+SPECIAL = ("bos", "eos", "pad")
 WORDS = [
     "a", "red", "green", "blue", "house", "tree", "ball", "at", "sunset", "night", "and", "big"
 ]  # fmt: skip
@@ -51,22 +54,10 @@ def tiny_scheduler(name: str = "ddpm", **settings: Any) -> Any:
 def tiny_text_encoder(tokenizer: Any, width: int = 32, cls: Any = None, **settings: Any) -> Any:
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    return (cls or CLIPTextModel)(
-        CLIPTextConfig(
-            **{
-                "vocab_size": len(tokenizer),
-                "hidden_size": width,
-                "intermediate_size": 2 * width,
-                "num_hidden_layers": 2,
-                "num_attention_heads": 2,
-                "max_position_embeddings": WINDOW,
-                "bos_token_id": tokenizer.bos_token_id,
-                "eos_token_id": tokenizer.eos_token_id,
-                "pad_token_id": tokenizer.pad_token_id,
-                **settings,
-            }
-        )
-    )
+    special = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in SPECIAL}
+    sizes = {"hidden_size": width, "intermediate_size": 2 * width, "vocab_size": len(tokenizer)}
+    layers = {"num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": WINDOW}
+    return (cls or CLIPTextModel)(CLIPTextConfig(**sizes, **layers, **special, **settings))
 
 
 TINY = {  # what the tiny U-Net and its controls have in common
@@ -98,11 +89,8 @@ def tiny_networks(kind: str) -> dict[str, Any]:
 
     tokenizer = tiny_tokenizer()
     if kind == "sd15":
-        return {
-            "unet": tiny_unet(),
-            "tokenizer": tokenizer,
-            "text_encoder": tiny_text_encoder(tokenizer),
-        }
+        encoder = tiny_text_encoder(tokenizer)
+        return {"unet": tiny_unet(), "tokenizer": tokenizer, "text_encoder": encoder}
     if kind == "sd21":
         tokenizer.pad_token = "a"  # OpenCLIP pads with another token than the end
         return {
@@ -132,15 +120,9 @@ def build_checkpoint(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         networks = tiny_networks(kind)
-        vae = AutoencoderTiny(
-            encoder_block_out_channels=(8, 8, 8, 8), decoder_block_out_channels=(8, 8, 8, 8)
-        )
-        vae_large = AutoencoderKL(
-            block_out_channels=(8, 8, 8, 8),
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-            norm_num_groups=4,
-        )
+        widths, types = (8,) * 4, (("DownEncoderBlock2D",) * 4, ("UpDecoderBlock2D",) * 4)
+        vae = AutoencoderTiny(encoder_block_out_channels=widths, decoder_block_out_channels=widths)
+        vae_large = AutoencoderKL(3, 3, *types, block_out_channels=widths, norm_num_groups=4)
         vae.decoder.layers[-1].weight.data.mul_(10)  # pictures with light and shade
         vae.decoder.layers[-1].bias.data.fill_(0.5)
     scheduled = copy.deepcopy(scheduler) or tiny_scheduler("ddim", prediction_type="v_prediction")
@@ -169,6 +151,25 @@ def build_control(folder: Path, seed: int = 0, **settings: Any) -> Path:
     return folder
 
 
+def load(checkpoint: Path, **options: Any) -> Any:
+    """A model on the processor in float32; styles and controls may be {name: folder}."""
+    from sdxs import SDXS
+
+    for kind in options.keys() & {"styles", "controls"}:
+        if isinstance(options[kind], dict):
+            options[kind] = {name: str(folder) for name, folder in options[kind].items()}
+    return SDXS.load(checkpoint, **{"device": "cpu", "dtype": "float32", **options})
+
+
+def drawing(seed: int = 0, size: tuple[int, int] = (64, 64)) -> Image.Image:
+    """A white line that wanders over a black page, as controls see a drawing."""
+    rng = np.random.default_rng(seed)
+    picture = Image.new("RGB", size)
+    points = [tuple(point) for point in rng.integers(0, min(size), (6, 2)).tolist()]
+    ImageDraw.Draw(picture).line(points, fill="white", width=3)
+    return picture
+
+
 def seeded_prompts(count: int, seed: int = 0) -> list[str]:
     rng = random.Random(seed)
     return [" ".join(rng.choices(WORDS, k=5)) for _ in range(count)]
@@ -176,11 +177,9 @@ def seeded_prompts(count: int, seed: int = 0) -> list[str]:
 
 def noisy_images(count: int, seed: int = 0) -> torch.Tensor:
     """Images (count, 3, 64, 64) in [-1, 1], no two of the same colour or contrast."""
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.rand(count, 3, 64, 64, generator=generator) * 2 - 1
-    strength, colour = (
-        torch.rand(count, side, 1, 1, generator=generator) * 2 - 1 for side in (1, 3)
-    )
+    chance = torch.Generator().manual_seed(seed)
+    noise = torch.rand(count, 3, 64, 64, generator=chance) * 2 - 1
+    strength, colour = (torch.rand(count, n, 1, 1, generator=chance) * 2 - 1 for n in (1, 3))
     return (strength * noise + colour).clamp(-1, 1)
 
 

@@ -1,28 +1,20 @@
 """The architectures have the published numbers of parameters, and paint at full size."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import hub
 import pytest
+import theirs
 import torch
-from diffusers import (
-    AutoencoderKL,
-    AutoencoderTiny,
-    ControlNetModel,
-    DiffusionPipeline,
-    StableDiffusionControlNetPipeline,
-    UNet2DConditionModel,
-)
 from peft import PeftModel
 from PIL import Image, ImageDraw
+from programs import run
 
 from sdxs.bench.architectures import NAMES, UNETS, WITH_LARGE_DECODER, write, write_control
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def parameters(network: Any) -> int:
@@ -40,13 +32,13 @@ def parameters(network: Any) -> int:
 )
 def test_parameter_counts(name: str, millions: float, digits: int) -> None:
     with torch.device("meta"):
-        unet = UNet2DConditionModel(**UNETS[name])
+        unet = diffusers.UNet2DConditionModel(**UNETS[name])
     assert round(parameters(unet) / 1e6, digits) == millions
 
 
 def test_the_tiny_decoder() -> None:
     with torch.device("meta"):
-        decoder = AutoencoderTiny().decoder
+        decoder = diffusers.AutoencoderTiny().decoder
     assert parameters(decoder) == 1_222_531
 
 
@@ -74,9 +66,8 @@ def painted(
 ) -> torch.Tensor:
     """Our picture (1, 3, H, W) from a process of its own, whose time and memory are printed."""
     out = folder.parent / "picture.pt"
-    command = [sys.executable, "-c", PAINT, str(folder), str(out)]
-    command += [json.dumps(loaded), json.dumps(asked)]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    asks = json.dumps(loaded), json.dumps(asked)
+    result = run(sys.executable, "-c", PAINT, folder, out, *asks)
     assert result.returncode == 0, result.stderr
     with capsys.disabled():
         print(f"\n{' '.join([folder.name, *loaded, *asked])}: {result.stdout.strip()}")
@@ -86,17 +77,7 @@ def painted(
 def close_to_theirs(ours: torch.Tensor, pipeline: Any, **asked: Any) -> None:
     """Both in float32, same seed: 1e-4 of the largest number."""
     pipeline.set_progress_bar_config(disable=True)
-    pipeline.to(torch.float32)
-    with torch.no_grad():
-        latents = pipeline(
-            "a fox in the snow",
-            num_inference_steps=1,
-            guidance_scale=1.0,
-            generator=torch.Generator("cpu").manual_seed(3),
-            output_type="latent",
-            **asked,
-        ).images
-        wanted = pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample
+    wanted = theirs.painted(pipeline.to(torch.float32), "a fox in the snow", [3], **asked)
     assert (ours - wanted).abs().max() <= 1e-4 * wanted.abs().max()
 
 
@@ -107,11 +88,11 @@ def test_a_picture_at_full_size(
 ) -> None:
     folder = write(name, tmp_path / name)
     ours = painted(folder, capsys, {})
-    close_to_theirs(ours, DiffusionPipeline.from_pretrained(folder))
+    close_to_theirs(ours, diffusers.DiffusionPipeline.from_pretrained(folder))
     if name in WITH_LARGE_DECODER:
         large = painted(folder, capsys, {}, decoder="large")
-        vae = AutoencoderKL.from_pretrained(folder / "vae_large")
-        pipeline = DiffusionPipeline.from_pretrained(folder, vae=vae)
+        vae = diffusers.AutoencoderKL.from_pretrained(folder / "vae_large")
+        pipeline = diffusers.DiffusionPipeline.from_pretrained(folder, vae=vae)
         close_to_theirs(large, pipeline)
 
 
@@ -124,7 +105,7 @@ def test_a_style_and_a_control_at_full_size(
 
     hub.write_style(tmp_path / "anime")
     ours = painted(folder, capsys, {"styles": {"it": str(tmp_path / "anime")}}, style="it")
-    pipeline = DiffusionPipeline.from_pretrained(folder)
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(folder)
     pipeline.unet = PeftModel.from_pretrained(pipeline.unet, tmp_path / "anime")
     close_to_theirs(ours, pipeline)
     assert not torch.allclose(ours, plain, atol=0.01)
@@ -135,8 +116,8 @@ def test_a_style_and_a_control_at_full_size(
     drawing.save(tmp_path / "drawing.png")
     asked = {"control": "it", "control_image": str(tmp_path / "drawing.png")}
     ours = painted(folder, capsys, {"controls": {"it": str(control)}}, **asked)
-    pipeline = StableDiffusionControlNetPipeline.from_pretrained(
-        folder, controlnet=ControlNetModel.from_pretrained(control)
+    pipeline = diffusers.StableDiffusionControlNetPipeline.from_pretrained(
+        folder, controlnet=diffusers.ControlNetModel.from_pretrained(control)
     )
     close_to_theirs(ours, pipeline, image=drawing)
     assert not torch.allclose(ours, plain, atol=0.01)

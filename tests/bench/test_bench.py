@@ -14,11 +14,12 @@ STYLED = {"styled", "restyled"}
 
 
 @pytest.mark.filterwarnings("ignore::sdxs.PromptCutWarning")
-def test_it_ends_in_json(tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--checkpoint", str(tiny_checkpoint), "--rounds", "2", "--warmup", "1"]
-    assert main([*options, "--device", "cpu", "--dtype", "float32"]) == 0
-    *table, last = capsys.readouterr().out.splitlines()
+def test_it_ends_in_json(tiny_checkpoint: Path, ran: Any) -> None:
+    options = ["--checkpoint", tiny_checkpoint, "--rounds", "2", "--warmup", "1"]
+    status, told, _ = ran(main, *options, "--device", "cpu", "--dtype", "float32")
+    *table, last = told.splitlines()
     result = json.loads(last)
+    assert status == 0
     stages = STAGES.keys() - STYLED
     assert set(result["ms"]) == stages and result["rounds"] == 2
     assert all(0 < ms["median"] <= ms["p95"] for ms in result["ms"].values())
@@ -29,7 +30,7 @@ def test_it_ends_in_json(tiny_checkpoint: Path, capsys: pytest.CaptureFixture[st
 
 @pytest.mark.filterwarnings("ignore::sdxs.PromptCutWarning")
 def test_a_style_is_measured_beside_the_plain_picture(
-    tiny_checkpoint: Path, tiny_style: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+    tiny_checkpoint: Path, tiny_style: Path, ran: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worn, paint = [], SDXS.__call__
 
@@ -38,18 +39,17 @@ def test_a_style_is_measured_beside_the_plain_picture(
         return paint(model, prompt, **options)
 
     monkeypatch.setattr(SDXS, "__call__", noted)
-    options = ["--checkpoint", str(tiny_checkpoint), "--rounds", "1", "--warmup", "1", "--no-plain"]
-    assert main([*options, "--device", "cpu", "--style", str(tiny_style)]) == 0
-    result = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert result["ms"].keys() >= STYLED and result["style"] == str(tiny_style)
+    options = ["--checkpoint", tiny_checkpoint, "--rounds", "1", "--warmup", "1", "--no-plain"]
+    status, told, _ = ran(main, *options, "--device", "cpu", "--style", tiny_style)
+    result = json.loads(told.splitlines()[-1])
+    assert status == 0 and result["ms"].keys() >= STYLED and result["style"] == str(tiny_style)
     assert worn == 2 * [(None, 1.0), ("style", 1.0), ("style", 1.0), ("style", 0.5)]
 
 
-def test_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--checkpoint", "nonsense"]) == 2
-    assert capsys.readouterr().err.startswith("sdxs: no checkpoint is called")
-    with pytest.raises(SystemExit):
-        main(["--rounds", "0"])
+def test_mistakes(ran: Any) -> None:
+    status, _, said = ran(main, "--checkpoint", "nonsense")
+    assert status == 2 and said.startswith("sdxs: no checkpoint is called")
+    assert ran(main, "--rounds", "0")[0] == 2
 
 
 def test_percentile() -> None:

@@ -15,16 +15,10 @@ from sdxs.checkpoint import find
 from sdxs.config import EMBEDDED, REAL_MODEL
 
 NEEDED = [
-    "model_index.json",
-    "unet/config.json",
-    "unet/diffusion_pytorch_model.safetensors",
-    "vae/config.json",
-    "vae/diffusion_pytorch_model.safetensors",
-    "text_encoder/config.json",
-    "text_encoder/model.safetensors",
-    "scheduler/scheduler_config.json",
-    "tokenizer/vocab.json",
-    "tokenizer/merges.txt",
+    *(f"{part}/config.json" for part in ("unet", "vae", "text_encoder")),
+    *(f"{part}/diffusion_pytorch_model.safetensors" for part in ("unet", "vae")),
+    *("text_encoder/model.safetensors", "tokenizer/vocab.json", "tokenizer/merges.txt"),
+    *("model_index.json", "scheduler/scheduler_config.json"),
 ]
 
 
@@ -130,14 +124,14 @@ def test_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_no_checkpoint(tmp_path: Path) -> None:
-    (tmp_path / "lora").mkdir()
-    with pytest.raises(CheckpointError, match=r"without model_index\.json"):
-        find.resolve(tmp_path / "lora")
-    (tmp_path / "lora" / "adapter_config.json").write_text("{}")
-    with pytest.raises(CheckpointError, match="is a LoRA"):
-        find.resolve(tmp_path / "lora")
-    with pytest.raises(CheckpointError, match="no folder"):
-        find.resolve(tmp_path / "none")
+    (tmp_path / "empty").mkdir()
+    for folder, why in (
+        (make(tmp_path / "lora", ["adapter_config.json"]), "is a LoRA"),
+        (tmp_path / "empty", r"without model_index\.json"),
+        (tmp_path / "none", "no folder"),
+    ):
+        with pytest.raises(CheckpointError, match=why):
+            find.resolve(folder)
     for nothing in ("", "  ", "a\0b", None, 3):
         with pytest.raises(InputError, match="checkpoint must be"):
             find.resolve(nothing)  # type: ignore[arg-type]
@@ -211,10 +205,8 @@ def test_all_controls_are_the_published_and_the_shipped_ones(monkeypatch, tmp_pa
         (tmp_path / "controls" / name).mkdir(parents=True)
     monkeypatch.setenv("SDXS_WEIGHTS", str(tmp_path))
     monkeypatch.setattr(find, "OWN_WEIGHTS", tmp_path)
-    assert find.all_of("controls", find.Source("storybook", tmp_path, "named", "")) == [
-        "canny",
-        "sketch",
-    ]
+    storybook = find.Source("storybook", tmp_path, "named", "")
+    assert find.all_of("controls", storybook) == ["canny", "sketch"]
     hub = find.Source(f"{REAL_MODEL}@main", tmp_path, "hub", "")
     assert find.all_of("controls", hub) == ["sketch"]  # what ships was trained for another
     assert find.all_of("styles", find.Source("./mine", tmp_path, "folder", "")) == []

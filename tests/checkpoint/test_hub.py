@@ -6,24 +6,21 @@ Each fetch is a process of its own: the client reads its environment when it is 
 import json
 import re
 import shutil
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hub
 import pytest
 import torch
-from hub import COMMIT, ROOT, Hub, environment, python
-from loras import UNET_TARGETS, make_lora
-from model.test_controls import build_control, drawing
-from page.test_serve import free_port
+from hub import COMMIT, Hub, python
+from loras import lora_of_unet
 from PIL import Image
+from programs import Done, free_port, running
 from safetensors.torch import load_file, save_file
-from tiny import build_checkpoint, build_safety_checker
+from tiny import build_checkpoint, build_control, build_safety_checker, drawing, load
 
-from sdxs import SDXS
 from sdxs.config import REAL_MODEL, SAFETY_CHECKER
 
 ID = "owner/name"
@@ -44,6 +41,7 @@ except SDXSError as error:
     sys.exit(f"refused: {error}")
 """
 
+FIND = "import sys; from sdxs.checkpoint.find import find; print(find('styles', sys.argv[1], ''))"
 CALLS = """
 import json, sys
 from sdxs.__main__ import main
@@ -51,7 +49,7 @@ for line in json.loads(sys.argv[1]):
     print("exit status", main(line), file=sys.stderr)
 """
 
-Fetch = Callable[..., subprocess.CompletedProcess]
+Fetch = Callable[..., Done]
 
 
 @pytest.fixture(scope="module")
@@ -73,18 +71,18 @@ def standin(repository: Path) -> Iterator[Hub]:
 
 @pytest.fixture
 def fetch(standin: Hub, tmp_path: Path) -> Fetch:
-    def run(checkpoint: str = ID, *arguments: str, **more: str) -> subprocess.CompletedProcess:
+    def run(checkpoint: str = ID, *arguments: str, **more: str) -> Done:
         return python(standin, tmp_path / "home", FETCH, checkpoint, *arguments, **more)
 
     return run
 
 
-def got(result: subprocess.CompletedProcess) -> Path:
+def got(result: Done) -> Path:
     assert result.returncode == 0, result.stderr
     return Path(result.stdout.strip())
 
 
-def refused(result: subprocess.CompletedProcess, *words: str) -> None:
+def refused(result: Done, *words: str) -> None:
     assert result.returncode == 1 and "Traceback" not in result.stderr, result.stderr
     last = result.stderr.strip().splitlines()[-1]
     assert last.startswith("refused: ")
@@ -114,24 +112,19 @@ def test_only_what_is_needed_and_only_once(
 
 
 def test_half_precision_alone(tmp_path: Path, repository: Path) -> None:
-    folder = tmp_path / "half"
-    shutil.copytree(repository, folder)
+    folder = shutil.copytree(repository, tmp_path / "half")
     half = {key: tensor.half() for key, tensor in load_file(folder / UNET).items()}
     (folder / UNET).unlink()
     save_file(half, folder / UNET.replace(".safetensors", ".fp16.safetensors"))
     with hub.serve({ID: folder}) as standin:
         result = python(standin, tmp_path / "home", FETCH, ID)
-    model = SDXS.load(got(result), safety=False, device="cpu", dtype="float32")
-    assert model("tree").size == (64, 64)
+    assert load(got(result), safety=False)("tree").size == (64, 64)
 
 
-def test_a_pinned_revision(fetch: Fetch, standin: Hub) -> None:
+def test_a_pinned_revision_and_names_that_are_not_there(fetch: Fetch, standin: Hub) -> None:
     assert got(fetch(f"{ID}@v1")).name == COMMIT
     assert any(path.endswith("/revision/v1") for _, path, _ in standin.requests)
     refused(fetch(f"{ID}@v7"), f"{ID}@v7", "no revision v7")
-
-
-def test_names_that_are_not_there(fetch: Fetch) -> None:
     refused(fetch("owner/nothing"), "owner/nothing", "is not on the Hugging Face Hub")
 
 
@@ -157,17 +150,23 @@ def test_a_line_that_breaks_once(fetch: Fetch, standin: Hub, repository: Path) -
     assert (folder / file).read_bytes() == (repository / file).read_bytes()
 
 
-def test_a_line_that_is_dead(fetch: Fetch, standin: Hub) -> None:
-    standin.faults.cut["model.safetensors"] = [1000] * 20
-    refused(fetch(), ID, "try again")
-    standin.faults.cut.clear()
-    got(fetch())
-
-
-def test_a_slow_line(fetch: Fetch, standin: Hub) -> None:
-    standin.faults.slow["model.safetensors"] = 1.5
-    refused(fetch(HF_HUB_DOWNLOAD_TIMEOUT="1", HF_HUB_ETAG_TIMEOUT="1"), ID, "try again")
-    standin.faults.slow.clear()
+@pytest.mark.parametrize(
+    ("fault", "name", "what"),
+    [
+        ("cut", "model.safetensors", [1000] * 20),  # a line that is dead
+        ("slow", "model.safetensors", 1.5),
+        ("status", "model_index.json", 500),
+    ],
+)
+def test_what_fails_can_be_tried_again(
+    fault: str, name: str, what: Any, fetch: Fetch, standin: Hub
+) -> None:
+    faults, patience = getattr(standin.faults, fault), {}
+    if fault == "slow":
+        patience = dict.fromkeys(("HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT"), "1")
+    faults[name] = what
+    refused(fetch(**patience), ID, "try again")
+    faults.clear()
     got(fetch())
 
 
@@ -203,24 +202,14 @@ def test_a_style_of_any_name(repository: Path, tmp_path: Path) -> None:
         (folder / "README.md").write_text("a style")
         for name in names:
             save_file({"x": torch.zeros(1)}, folder / f"{name}.safetensors")
-    code = (
-        "import sys; from sdxs.checkpoint.find import find; print(find('styles', sys.argv[1], ''))"
-    )
     with hub.serve({"a/one": one, "a/two": two, "a/none": none}) as standin:
 
-        def run(name: str) -> subprocess.CompletedProcess:
-            return python(standin, tmp_path / "home", code, name)
+        def run(name: str) -> Done:
+            return python(standin, tmp_path / "home", FIND, name)
 
         assert (got(run("a/one")) / "ink.safetensors").is_file()
         for name in ("a/two", "a/none"):
             assert f"{name} holds no file that is needed here" in run(name).stderr
-
-
-def test_a_server_in_trouble(fetch: Fetch, standin: Hub) -> None:
-    standin.faults.status["model_index.json"] = 500
-    refused(fetch(), ID, "try again")
-    standin.faults.status.clear()
-    got(fetch())
 
 
 def test_a_full_disk_is_reported_before(fetch: Fetch, standin: Hub) -> None:
@@ -232,14 +221,9 @@ def test_a_full_disk_is_reported_before(fetch: Fetch, standin: Hub) -> None:
 @pytest.fixture(scope="module")
 def published(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """All repositories of the published model, by name, with their layouts; tiny and random."""
-    from diffusers import UNet2DConditionModel
-
     root = tmp_path_factory.mktemp("published")
-    lora = make_lora(UNet2DConditionModel.from_pretrained(repository / "unet"), UNET_TARGETS)
-    lora.save_pretrained(root / "anime")
-    weights = root / "anime" / "adapter_model.safetensors"
-    torch.save(load_file(weights), weights.with_suffix(".bin"))  # as published: a pickle
-    weights.unlink()
+    lora_of_unet(repository).save_pretrained(root / "anime")
+    hub.as_a_pickle(root / "anime")
     checker = build_safety_checker(root / "checker", share=1)
     shutil.copy(checker / "feature_extractor/preprocessor_config.json", checker / "safety_checker")
     return {
@@ -252,23 +236,13 @@ def published(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
 
 def test_from_the_cold_to_the_page(published: dict[str, Path], tmp_path: Path) -> None:
     names = ["--checkpoint", REAL_MODEL, "--styles", "anime", "--controls", "sketch"]
-    port = free_port()
-    log = tmp_path / "log"
+    port, log = free_port(), tmp_path / "log"
+    command = ["app.py", "--public", "--port", port, *names]
     with hub.serve(published) as standin, log.open("w") as errors:
-        app = subprocess.Popen(
-            [sys.executable, "app.py", "--public", "--port", port, *names],
-            cwd=ROOT,
-            env=environment(standin, tmp_path / "home"),
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        )
-        try:
-            assert app.stdout and f":{port}/" in app.stdout.readline(), log.read_text()
+        environment = hub.environment(standin, tmp_path / "home")
+        with running(*command, env=environment, log=errors) as said:
+            assert f":{port}/" in said, log.read_text()
             page = urllib.request.urlopen(f"http://127.0.0.1:{port}/config", timeout=100).read()
-        finally:
-            app.terminate()
-            app.communicate(timeout=100)
     for name in published:
         assert f"fetching {name}" in log.read_text() and f"{name}: 100%" in log.read_text()
     assert b"anime" in page and b"A safety checker looks at every picture" in page
@@ -280,13 +254,8 @@ def test_the_real_names_with_style_control_and_checker(
     """From the cold to the picture, by the command line."""
     drawing().save(tmp_path / "drawing.png")
     steer = ["--control", "sketch", "--control-image", str(tmp_path / "drawing.png")]
-    calls = [
-        [],
-        ["--no-safety"],
-        ["--no-safety", "--style", "anime"],
-        ["--no-safety", "--style", "anime", *steer],
-        ["--style", "anine"],
-    ]
+    plain, worn = ["--no-safety"], ["--no-safety", "--style", "anime"]
+    calls = [[], plain, worn, [*worn, *steer], ["--style", "anine"]]
     pictures = [str(tmp_path / f"{number}.png") for number in range(len(calls))]
     start = ["a red house", "--checkpoint", REAL_MODEL, "--output"]
     lines = [[*start, file, *options] for file, options in zip(pictures, calls, strict=True)]

@@ -1,47 +1,54 @@
 """Style files: each layout gives the picture that its own library gives; bad files, an error."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from loras import PROMPTS, UNET_TARGETS, close, kohya, load, make_lora
+from loras import PROMPTS, close, kohya, lora_of_text, lora_of_unet
+from mutations import Canary, Endless
 from safetensors.torch import load_file, save_file
+from theirs import painted, pipeline_of
+from tiny import load
 
 from sdxs import SDXS, CheckpointError
 from sdxs.checkpoint.find import weights_folder
 from sdxs.storybook.world.artists import ARTISTS
 
+ODD_PICKLE = "more than named tensors|an unusual way"
+
 
 def with_diffusers(checkpoint: Path, change: Any) -> torch.Tensor:
     """Pictures of diffusers' pipeline after `change(pipeline)`."""
-    from diffusers import DiffusionPipeline
-
-    pipeline = DiffusionPipeline.from_pretrained(checkpoint, dtype=torch.float32)
-    pipeline.set_progress_bar_config(disable=True)
+    pipeline = pipeline_of(checkpoint, dtype=torch.float32)
     change(pipeline)
-    seeds = [torch.Generator("cpu").manual_seed(seed) for seed in (1, 2)]
-    with torch.no_grad():
-        latents = pipeline(
-            PROMPTS,
-            num_inference_steps=1,
-            guidance_scale=1.0,
-            generator=seeds,
-            output_type="latent",
-        ).images
-        return pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample
+    return painted(pipeline, PROMPTS, (1, 2))
 
 
-def test_a_peft_folder(tiny_checkpoint: Path, peft_folder: Path, tiny_model: SDXS) -> None:
+def with_peft(checkpoint: Path, folder: Path) -> torch.Tensor:
+    """The same after PEFT put a style into its U-Net."""
     from peft import PeftModel
 
     def change(pipeline: Any) -> None:
-        pipeline.unet = PeftModel.from_pretrained(pipeline.unet, peft_folder)
+        pipeline.unet = PeftModel.from_pretrained(pipeline.unet, folder)
 
-    model = load(tiny_checkpoint, anime=peft_folder)
+    return with_diffusers(checkpoint, change)
+
+
+def close_to_diffusers(checkpoint: Path, file: Path, apart: float = 0.01) -> None:
+    """A style file's pictures are those of diffusers, and at least so far from plain ones."""
+    model = load(checkpoint, styles={"soft": file})
+    wanted = with_diffusers(checkpoint, lambda pipeline: pipeline.load_lora_weights(file))
+    close(model(PROMPTS, seed=[1, 2], style="soft", output_type="pt"), wanted)
+    assert (model(PROMPTS, seed=[1, 2], output_type="pt") - wanted).abs().max() > apart
+
+
+def test_a_peft_folder(tiny_checkpoint: Path, peft_folder: Path, tiny_model: SDXS) -> None:
+    model = load(tiny_checkpoint, styles={"anime": peft_folder})
     styled = model(PROMPTS, seed=[1, 2], style="anime", output_type="pt")
-    close(styled, with_diffusers(tiny_checkpoint, change))
+    close(styled, with_peft(tiny_checkpoint, peft_folder))
     plain = tiny_model(PROMPTS, seed=[1, 2], output_type="pt")
     assert (styled - plain).abs().max() > 0.01
     assert torch.equal(model(PROMPTS, seed=[1, 2], output_type="pt"), plain)
@@ -56,86 +63,54 @@ def test_a_peft_folder(tiny_checkpoint: Path, peft_folder: Path, tiny_model: SDX
 
 
 def test_the_pickled_adapter(tiny_checkpoint: Path, peft_folder: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "anime"
-    folder.mkdir()
-    (folder / "adapter_config.json").write_bytes((peft_folder / "adapter_config.json").read_bytes())
+    shutil.copy(peft_folder / "adapter_config.json", tmp_path)
     weights = load_file(peft_folder / "adapter_model.safetensors")
-    torch.save(weights, folder / "adapter_model.bin")
-    ours = load(tiny_checkpoint, anime=folder)(PROMPTS, style="anime", output_type="pt")
-    theirs = load(tiny_checkpoint, anime=peft_folder)(PROMPTS, style="anime", output_type="pt")
+    torch.save(weights, tmp_path / "adapter_model.bin")
+    ours, theirs = (
+        load(tiny_checkpoint, styles={"it": folder})(PROMPTS, style="it", output_type="pt")
+        for folder in (tmp_path, peft_folder)
+    )
     assert torch.equal(ours, theirs)
 
 
-def test_a_pickle_with_code_in_it(tiny_checkpoint: Path, peft_folder: Path, tmp_path: Path) -> None:
-    class Canary:
-        def __reduce__(self) -> Any:
-            return open, (str(tmp_path / "ran"), "w")
-
-    folder = tmp_path / "anime"
-    folder.mkdir()
-    (folder / "adapter_config.json").write_bytes((peft_folder / "adapter_config.json").read_bytes())
-    torch.save({"x": Canary()}, folder / "adapter_model.bin")
-    with pytest.raises(CheckpointError, match="more than named tensors"):
-        load(tiny_checkpoint, anime=folder)
-    assert not (tmp_path / "ran").exists()
-
-
-@pytest.mark.parametrize("kind", ["bytes", "elsewhere", "shared"])
-def test_a_small_pickle_that_claims_to_be_large(
-    kind: str, tiny_checkpoint: Path, unet_lora: Any, tmp_path: Path
+@pytest.mark.parametrize("kind", ["code", "bytes", "elsewhere", "shared"])
+def test_a_pickle_with_code_in_it_or_that_claims_to_be_large(
+    kind: str, tiny_checkpoint: Path, unet_lora: Any, peft_folder: Path, tmp_path: Path
 ) -> None:
-    class Many:
-        def __reduce__(self) -> Any:
-            return bytearray, (10**9,)
-
-    shapes = {
-        key: tensor.shape for key, tensor in unet_lora.state_dict().items() if ".lora_" in key
-    }
+    whole = unet_lora.state_dict().items()
+    shapes = {key: part.shape for key, part in whole if ".lora_" in key}
     one = torch.zeros(max(shape.numel() for shape in shapes.values()))
     content: dict[str, dict[str, Any]] = {
-        "bytes": {"x": Many()},
+        "code": {"x": Canary(tmp_path / "ran")},
+        "bytes": {"x": Endless()},
         "elsewhere": {key: torch.zeros(shape, device="meta") for key, shape in shapes.items()},
         "shared": {key: one[: shape.numel()].view(shape) for key, shape in shapes.items()},
     }
     file = tmp_path / "adapter_model.bin"
     torch.save(content[kind], file)
-    with pytest.raises(CheckpointError, match=r"more than named tensors|an unusual way"):
-        load(tiny_checkpoint, anime=file)
+    shutil.copy(peft_folder / "adapter_config.json", tmp_path)
+    usual = {"code": "more than named tensors"}
+    for path in (file, tmp_path):
+        with pytest.raises(CheckpointError, match=usual.get(kind, ODD_PICKLE)):
+            load(tiny_checkpoint, styles={"anime": path})
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_diffusers_file(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+    from diffusers import StableDiffusionPipeline
     from diffusers.utils import convert_state_dict_to_diffusers
     from peft import get_peft_model_state_dict
-    from transformers import CLIPTextModel
 
     def layers(model: Any) -> dict[str, torch.Tensor]:
         state = convert_state_dict_to_diffusers(get_peft_model_state_dict(model))
         return {key.removeprefix("base_model.model."): tensor for key, tensor in state.items()}
 
-    unet = make_lora(
-        UNet2DConditionModel.from_pretrained(tiny_checkpoint / "unet"), ["to_q", "to_v"], alpha=4
-    )
-    text = make_lora(
-        CLIPTextModel.from_pretrained(tiny_checkpoint / "text_encoder"), ["q_proj"], alpha=4
-    )
     StableDiffusionPipeline.save_lora_weights(
         tmp_path,
-        unet_lora_layers=layers(unet),
-        text_encoder_lora_layers=layers(text),
+        unet_lora_layers=layers(lora_of_unet(tiny_checkpoint, ["to_q", "to_v"], alpha=4)),
+        text_encoder_lora_layers=layers(lora_of_text(tiny_checkpoint, ["q_proj"], alpha=4)),
     )
-    model = load(tiny_checkpoint, soft=tmp_path / "pytorch_lora_weights.safetensors")
-    wanted = with_diffusers(tiny_checkpoint, lambda pipeline: pipeline.load_lora_weights(tmp_path))
-    close(model(PROMPTS, seed=[1, 2], style="soft", output_type="pt"), wanted)
-
-
-def close_to_diffusers(checkpoint: Path, file: Path) -> SDXS:
-    """Check a style file's pictures against those of diffusers; the model that has it."""
-    model = load(checkpoint, soft=file)
-    wanted = with_diffusers(checkpoint, lambda pipeline: pipeline.load_lora_weights(file))
-    close(model(PROMPTS, seed=[1, 2], style="soft", output_type="pt"), wanted)
-    assert (model(PROMPTS, seed=[1, 2], output_type="pt") - wanted).abs().max() > 0.01
-    return model
+    close_to_diffusers(tiny_checkpoint, tmp_path / "pytorch_lora_weights.safetensors")
 
 
 @pytest.mark.embedded
@@ -150,37 +125,27 @@ def test_those_that_ship(style: str) -> None:
 def test_what_diffusers_notes_in_its_file(
     settings: dict[str, Any], tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
-    from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+    from diffusers import StableDiffusionPipeline
     from peft import get_peft_model_state_dict
 
-    plain = UNet2DConditionModel.from_pretrained(tiny_checkpoint / "unet")
-    unet = make_lora(plain, UNET_TARGETS, **settings)
+    unet = lora_of_unet(tiny_checkpoint, **settings)
     weights = get_peft_model_state_dict(unet).items()
     StableDiffusionPipeline.save_lora_weights(
         tmp_path,
         unet_lora_layers={key.removeprefix("base_model.model."): part for key, part in weights},
         unet_lora_adapter_metadata=unet.peft_config["default"].to_dict(),
     )
-    file = tmp_path / "pytorch_lora_weights.safetensors"
-    close_to_diffusers(tiny_checkpoint, file)
+    close_to_diffusers(tiny_checkpoint, tmp_path / "pytorch_lora_weights.safetensors")
 
 
 @pytest.mark.parametrize("settings", [{"use_rslora": True}, {"alpha_pattern": {"to_v": 1}}])
 def test_what_peft_notes_beside_its_file(
     settings: dict[str, Any], tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
-    from diffusers import UNet2DConditionModel
-    from peft import PeftModel
-
-    plain = UNet2DConditionModel.from_pretrained(tiny_checkpoint / "unet")
-    make_lora(plain, UNET_TARGETS, **settings).save_pretrained(tmp_path)
-
-    def change(pipeline: Any) -> None:
-        pipeline.unet = PeftModel.from_pretrained(pipeline.unet, tmp_path)
-
-    wanted = with_diffusers(tiny_checkpoint, change)
+    lora_of_unet(tiny_checkpoint, **settings).save_pretrained(tmp_path)
+    wanted = with_peft(tiny_checkpoint, tmp_path)
     for path in (tmp_path, tmp_path / "adapter_model.safetensors"):  # settings lie beside it
-        model = load(tiny_checkpoint, soft=path)
+        model = load(tiny_checkpoint, styles={"soft": path})
         close(model(PROMPTS, seed=[1, 2], style="soft", output_type="pt"), wanted)
 
 
@@ -191,12 +156,9 @@ def test_a_style_of_another_model(
     weights = load_file(peft_folder / "adapter_model.safetensors")
     config = json.loads((peft_folder / "adapter_config.json").read_text())
     key = next(key for key in weights if key.endswith("lora_A.weight"))
+    stray = {"base_model.model.elsewhere.lora_A.weight": torch.zeros(4, 4)}
     cases: list[tuple[dict[str, torch.Tensor], dict[str, Any], str]] = [
-        (
-            {**weights, "base_model.model.elsewhere.lora_A.weight": torch.zeros(4, 4)},
-            {},
-            "no layer of",
-        ),
+        ({**weights, **stray}, {}, "no layer of"),
         ({**weights, key: torch.zeros(4, 3)}, {}, "made for another model"),
         ({k: v for k, v in weights.items() if k != key}, {}, "one of its two matrices"),
         ({**weights, key: weights[key] * torch.nan}, {}, "not finite"),
@@ -218,12 +180,12 @@ def test_a_style_of_another_model(
         save_file(tensors, folder / "adapter_model.safetensors")
         (folder / "adapter_config.json").write_text(json.dumps(config | settings))
         with pytest.raises(CheckpointError, match=message) as caught:
-            load(tiny_checkpoint, other=folder)
+            load(tiny_checkpoint, styles={"other": folder})
         assert str(folder) in str(caught.value) and "\n" not in str(caught.value)
     whole = (peft_folder / "adapter_model.safetensors").read_bytes()
     (folder / "adapter_model.safetensors").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(CheckpointError, match=r"adapter_model\.safetensors is damaged"):
-        load(tiny_checkpoint, other=folder)
+        load(tiny_checkpoint, styles={"other": folder})
     assert torch.equal(tiny_model(PROMPTS, output_type="pt"), before)  # what was loaded before
 
 
@@ -242,14 +204,13 @@ def test_an_alpha_that_is_missing(
         file = tmp_path / "ink.safetensors"
         save_file(weights, file)
         with pytest.raises(CheckpointError, match=message):
-            load(tiny_checkpoint, ink=file)
+            load(tiny_checkpoint, styles={"ink": file})
     for name in ("my.safetensors", "adapter_model.safetensors"):
-        alone = tmp_path / name
-        alone.write_bytes((peft_folder / "adapter_model.safetensors").read_bytes())
+        alone = shutil.copy(peft_folder / "adapter_model.safetensors", tmp_path / name)
         with pytest.raises(CheckpointError, match=r"there is no .*adapter_config\.json"):
-            load(tiny_checkpoint, ink=alone)
+            load(tiny_checkpoint, styles={"ink": alone})
     config = json.loads((peft_folder / "adapter_config.json").read_text())
     del config["lora_alpha"]
     (tmp_path / "adapter_config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match="lora_alpha, which says how strong"):
-        load(tiny_checkpoint, ink=alone)
+        load(tiny_checkpoint, styles={"ink": alone})

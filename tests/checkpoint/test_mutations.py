@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import torch
 from edits import config, weights
-from loras import UNET_TARGETS, make_lora
+from loras import lora_of_unet
 from mutations import CONTROL_MUTATIONS, MUTATIONS, STYLE, STYLE_MUTATIONS, Mutation
 from safetensors.torch import save_file
-from tiny import build_checkpoint, build_control, build_safety_checker
+from tiny import build_checkpoint, build_control, build_safety_checker, load
 
-from sdxs import SDXS, CheckpointError
+from sdxs import CheckpointError
 from sdxs.checkpoint.lora_file import read_style
 from sdxs.checkpoint.networks import load_control
 from sdxs.checkpoint.parts import load_parts
@@ -29,26 +29,19 @@ COUNT = 500
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Checkpoints, a style and a control before anything was done to them."""
-    from diffusers import UNet2DConditionModel
-
     root = tmp_path_factory.mktemp("sound")
     for kind in ("sd15", "sdxl"):
         folder = build_checkpoint(root / kind, kind=kind, large=kind == "sd15")
         build_safety_checker(folder, share=0)
-    unet = UNet2DConditionModel.from_pretrained(root / "sd15" / "unet")
-    make_lora(unet, UNET_TARGETS).save_pretrained(root / "style")
+    lora_of_unet(root / "sd15").save_pretrained(root / "style")
     build_control(root / "control")
     return {folder.name: folder for folder in root.iterdir()}
 
 
 def memory(name: str) -> int:
-    """Bytes of this process: "VmRSS" now, "VmHWM" at most since `forget_peak`."""
+    """Bytes of this process: "VmRSS" now, "VmHWM" at most since it was told to forget."""
     status = Path("/proc/self/status").read_text()
     return next(int(line.split()[1]) for line in status.splitlines() if name in line) * 1024
-
-
-def forget_peak() -> None:
-    Path("/proc/self/clear_refs").write_text("5")
 
 
 @contextmanager
@@ -56,7 +49,7 @@ def bounded(size: int, problems: list[str], name: str) -> Iterator[None]:
     """Two seconds and 50 MB beyond the file's size, not more. Memory is seen on Linux alone."""
     linux = sys.platform == "linux"
     if linux:
-        forget_peak()
+        Path("/proc/self/clear_refs").write_text("5")  # forgets the peak
         before = memory("VmRSS")
     start = time.process_time()  # the machine may be busy with something else
     yield
@@ -67,17 +60,14 @@ def bounded(size: int, problems: list[str], name: str) -> Iterator[None]:
         problems.append(f"{name}: {grown / 1e6:.0f} MB for {size / 1e6:.0f}")
 
 
-def load(checkpoint: Path) -> SDXS:
-    return SDXS.load(checkpoint, safety=True, device="cpu", dtype="float32")
-
-
 def test_five_hundred(sound: dict[str, Path], tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     parts, _, _ = load_parts(sound["sd15"], torch.float32)
     networks = {"unet": parts.unet, **parts.text_encoders}
+    whole = partial(load, safety=True)
     controlled = partial(load_control, dtype=torch.float32, unet=parts.unet, factor=8)
     kinds: list[tuple[list[Mutation], list[str], Callable[[Path], Any]]] = [
-        (MUTATIONS, ["sd15", "sdxl"], load),
+        (MUTATIONS, ["sd15", "sdxl"], whole),
         (STYLE_MUTATIONS, ["style"], lambda folder: read_style(folder, networks)),
         (CONTROL_MUTATIONS, ["control"], controlled),
     ]
@@ -85,11 +75,10 @@ def test_five_hundred(sound: dict[str, Path], tmp_path: Path) -> None:
         for name in names:
             read(sound[name])  # it would load, and all is warm
     problems: list[str] = []
+    every = [(mutation, *rest) for mutations, *rest in kinds for mutation in mutations]
     for number in range(COUNT):
         rng = random.Random(number)
-        mutation, names, read = rng.choice(
-            [(one, *rest) for mutations, *rest in kinds for one in mutations]
-        )
+        mutation, names, read = rng.choice(every)
         folder = tmp_path / "it"
         shutil.copytree(sound[rng.choice(names)], folder)
         mutation(rng, folder, canary)
@@ -129,7 +118,7 @@ def test_large_files_are_not_read_in_vain(sound: dict[str, Path], tmp_path: Path
     size = file.stat().st_size
     del whole
     with bounded(size, problems, "unet"), pytest.raises(CheckpointError, match="missing"):
-        load(folder)
+        load(folder, safety=True)
 
     style = tmp_path / "style"
     shutil.copytree(sound["style"], style)

@@ -1,15 +1,15 @@
 """A checkpoint is loaded exactly as stored, or refused in one line that names file and remedy."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from edits import config
 from safetensors.torch import load_file, save_file
-from tiny import build_checkpoint, tiny_scheduler
+from tiny import build_checkpoint, load, tiny_scheduler
 
 from sdxs import SDXS, CheckpointError
 
@@ -20,57 +20,39 @@ TEXT = "text_encoder/model.safetensors"
 
 def refused(folder: Path, message: str) -> None:
     with pytest.raises(CheckpointError, match=message) as caught:
-        SDXS.load(folder, device="cpu", dtype="float32")
+        load(folder)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
     assert str(folder) in str(caught.value)
 
 
-def change(file: Path, edit: Callable[[dict[str, torch.Tensor]], object]) -> None:
-    weights = load_file(file)
-    edit(weights)
-    save_file(weights, file)
-
-
 def pictures(folder: Path) -> torch.Tensor:
-    model = SDXS.load(folder, device="cpu", dtype="float32")
-    return model("a red house", seed=1, output_type="pt")
+    return load(folder)("a red house", seed=1, output_type="pt")
 
 
 @pytest.mark.parametrize(
     "file",
     [
-        "model_index.json",
-        "unet/config.json",
-        UNET,
-        "text_encoder/config.json",
-        TEXT,
-        "vae/config.json",
-        "vae/diffusion_pytorch_model.safetensors",
-        "vae_large/config.json",
-        "vae_large/diffusion_pytorch_model.safetensors",
-        "scheduler/scheduler_config.json",
-        "tokenizer/tokenizer.json",
+        *("model_index.json", "scheduler/scheduler_config.json", "tokenizer/tokenizer.json", TEXT),
+        *(f"{part}/config.json" for part in ("unet", "text_encoder", "vae", "vae_large")),
+        *(f"{part}/diffusion_pytorch_model.safetensors" for part in ("unet", "vae", "vae_large")),
     ],
 )
 def test_a_missing_or_foreign_file(file: str, edited: Edit) -> None:
     path = edited() / file
     whole = path.read_bytes()
     named = f"{Path(file).name}.*"
-    path.write_bytes(whole[: len(whole) // 2])
-    refused(edited(), named)
-    path.write_bytes(b"")
-    refused(edited(), named)
-    path.write_bytes(b"\x00\xff<html>" * 20)
-    refused(edited(), named)
+    for spoiled in (whole[: len(whole) // 2], b"", b"\x00\xff<html>" * 20):
+        path.write_bytes(spoiled)
+        refused(edited(), named)
     path.unlink()
     refused(edited(), f"{path.stem}|{path.parent}")
 
 
 def test_words(edited: Edit) -> None:
-    assert SDXS.load(edited(), device="cpu", dtype="float32").words == {}
+    assert load(edited()).words == {}
     file = edited() / "words.json"
     file.write_text('{"things": ["ball", "house"]}')
-    assert SDXS.load(edited(), device="cpu", dtype="float32").words == {"things": ["ball", "house"]}
+    assert load(edited()).words == {"things": ["ball", "house"]}
     for wrong in ("[]", '{"things": "ball"}', '{"things": [1]}', "{"):
         file.write_text(wrong)
         refused(edited(), "words.json")
@@ -79,18 +61,15 @@ def test_words(edited: Edit) -> None:
 @pytest.mark.parametrize(("file", "key"), [(UNET, "conv_in.bias"), (TEXT, "final_layer_norm.bias")])
 def test_the_exact_set_of_weights(file: str, key: str, edited: Edit) -> None:
     path = edited() / file
-    kept = path.read_bytes()
-    change(path, lambda weights: weights.pop(key))
-    refused(edited(), f"{path.name}: {key} missing")
-    path.write_bytes(kept)
-    change(path, lambda weights: weights.update(other=torch.zeros(1)))
-    refused(edited(), f"{path.name}: other is surplus")
-    path.write_bytes(kept)
-    change(path, lambda weights: weights.update({key: torch.zeros(3)}))
-    refused(edited(), rf"{path.name}: {key} has the shape \(3,\)")
-    path.write_bytes(kept)
-    change(path, lambda weights: weights.update({key: weights[key].int()}))
-    refused(edited(), f"{path.name}: {key} is stored as I32")
+    whole = load_file(path)
+    for spoiled, said in (
+        ({name: whole[name] for name in whole if name != key}, f"{key} missing"),
+        ({**whole, "other": torch.zeros(1)}, "other is surplus"),
+        ({**whole, key: torch.zeros(3)}, rf"{key} has the shape \(3,\)"),
+        ({**whole, key: whole[key].int()}, f"{key} is stored as I32"),
+    ):
+        save_file(spoiled, path)
+        refused(edited(), f"{path.name}: {said}")
 
 
 def test_pickles_are_not_read(edited: Edit) -> None:
@@ -153,24 +132,23 @@ def test_a_scheduler_that_cannot_do_one_step(tmp_path: Path) -> None:
 def test_a_text_encoder_of_older_days(edited: Edit, tiny_checkpoint: Path) -> None:
     """Keys below `text_model.`, and positions stored as weights."""
     path = edited() / TEXT
-    weights = {f"text_model.{key}": tensor for key, tensor in load_file(path).items()}
-    weights["text_model.embeddings.position_ids"] = torch.arange(16)[None]
-    save_file(weights, path)
+    old = {f"text_model.{key}": tensor for key, tensor in load_file(path).items()}
+    save_file({**old, "text_model.embeddings.position_ids": torch.arange(16)[None]}, path)
     assert torch.equal(pictures(edited()), pictures(tiny_checkpoint))
 
 
 def test_an_autoencoder_of_older_days(edited: Edit, tiny_checkpoint: Path) -> None:
     path = edited() / "vae_large/diffusion_pytorch_model.safetensors"
     old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
-    weights = load_file(path)
+    whole = load_file(path)
     renamed = {}
-    for key, tensor in weights.items():
-        for new_name, old_name in old.items():
-            key = key.replace(f".{new_name}.", f".{old_name}.")
-        renamed[key] = tensor
-    assert renamed.keys() != weights.keys()
+    for key, tensor in whole.items():
+        layer, _, kind = key.rpartition(".")
+        name = next((name for name in old if layer.endswith(f".{name}")), "")
+        renamed[f"{layer.removesuffix(name)}{old.get(name, '')}.{kind}"] = tensor
+    assert renamed.keys() != whole.keys()
     save_file(renamed, path)
-    assert SDXS.load(edited(), device="cpu", dtype="float32").decoders == ("tiny", "large")
+    assert load(edited()).decoders == ("tiny", "large")
 
 
 def test_a_tokenizer_of_two_files(edited: Edit, tiny_checkpoint: Path) -> None:
@@ -188,45 +166,32 @@ def test_a_tokenizer_of_two_files(edited: Edit, tiny_checkpoint: Path) -> None:
 def test_a_window_that_nobody_stated(edited: Edit) -> None:
     """A tokenizer without model_max_length says 1e30: the encoder's positions count."""
     folder = edited()
-    path = folder / "tokenizer" / "tokenizer_config.json"
-    config = json.loads(path.read_text())
-    config.pop("model_max_length")
-    path.write_text(json.dumps(config))
-    model = SDXS.load(folder, device="cpu", dtype="float32")
-    assert model.encode(["tree"]).states.shape == (1, 16, 32)
+    with config(folder / "tokenizer/tokenizer_config.json") as settings:
+        settings.pop("model_max_length")
+    assert load(folder).encode(["tree"]).states.shape == (1, 16, 32)
 
 
 def test_a_tokenizer_beyond_the_embedding(edited: Edit) -> None:
-    folder = edited()
-    path = folder / "tokenizer" / "tokenizer_config.json"
-    config = json.loads(path.read_text())
-    path.write_text(json.dumps({**config, "pad_token": "<|nothing|>"}))
+    folder = edited("tokenizer/tokenizer_config.json", pad_token="<|nothing|>")
     refused(folder, "do not belong together")
 
 
 def test_nothing_in_a_folder_is_run(edited: Edit, tmp_path: Path) -> None:
     folder = edited("tokenizer/tokenizer_config.json", auto_map={"AutoTokenizer": "x.X"})
     (folder / "unet" / "custom.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
-    index = json.loads((folder / "model_index.json").read_text())
-    index |= {"unet": ["custom", "UNet2DConditionModel"], "_class_name": ["custom", "X"]}
-    (folder / "model_index.json").write_text(json.dumps(index))
-    refused(folder, "not supported")
+    custom = {"unet": ["custom", "UNet2DConditionModel"], "_class_name": ["custom", "X"]}
+    refused(edited("model_index.json", **custom), "not supported")
     assert not (tmp_path / "ran").exists()
 
 
-def test_the_file_may_go_after_loading(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "gone"
-    shutil.copytree(tiny_checkpoint, folder)
-    model = SDXS.load(folder, device="cpu", dtype="float32")
-    (folder / UNET).write_bytes(b"")
+def test_the_file_may_go_after_loading(edited: Edit) -> None:
+    model = load(edited())
+    (edited() / UNET).write_bytes(b"")
     assert model("tree", seed=1).size == (64, 64)
 
 
 def test_a_config_does_not_choose_code(edited: Edit, tiny_model: SDXS) -> None:
     """transformers would fetch an attention kernel of that name."""
-    folder = edited()
-    path = folder / "text_encoder" / "config.json"
     odd = {"attn_implementation": "owner/kernel", "_attn_implementation": "owner/kernel"}
-    path.write_text(json.dumps(json.loads(path.read_text()) | odd))
-    model = SDXS.load(folder, device="cpu", dtype="float32")
+    model = load(edited("text_encoder/config.json", **odd))
     assert torch.equal(model("tree", output_type="pt"), tiny_model("tree", output_type="pt"))

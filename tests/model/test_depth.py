@@ -1,6 +1,5 @@
 """Networks that see depth: our own kind, and Depth Anything as transformers computes it."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from edits import config
 from PIL import Image
+from tiny import build_control, load
 
-from model.test_controls import build_control
-from sdxs import SDXS, CheckpointError
+from sdxs import CheckpointError
 from sdxs.checkpoint.depth import load_depth
 from sdxs.model.depth import DepthEstimator, DepthNetwork
 
@@ -82,23 +82,21 @@ def test_a_model_sees_depth(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: 
     build_depth(tmp_path / "weights/depth")
     shutil.copytree(tiny_checkpoint, tmp_path / "weights/storybook")
     monkeypatch.setenv("SDXS_WEIGHTS", str(tmp_path / "weights"))
-    options = {"device": "cpu", "dtype": "float32"}
-    model = SDXS.load("storybook", controls={"near": str(control)}, **options)
+    model = load("storybook", controls={"near": control})
     seen = model.condition("depth", noise((90, 70)))
     assert seen.size == model.size and seen.getextrema()[0] == (0, 255)
     assert model("tree", control="near", control_image=seen).size == model.size
     (tmp_path / "weights/depth/config.json").unlink()  # it was loaded once, and is kept
     assert model.condition("depth", noise((90, 70))).tobytes() == seen.tobytes()
     with pytest.raises(CheckpointError, match=r"config\.json is missing"):
-        SDXS.load("storybook", **options).condition("depth", noise((90, 70)))
+        load("storybook").condition("depth", noise((90, 70)))
 
 
 def test_other_checkpoints_ask_the_hub(tiny_checkpoint: Path, monkeypatch: Any) -> None:
     asked = []
-    monkeypatch.setattr(
-        "sdxs.checkpoint.find.repository", lambda name, *_: asked.append(name) or Path("none")
-    )
-    model = SDXS.load(tiny_checkpoint, device="cpu", dtype="float32")
+    asks = "sdxs.checkpoint.find.repository"
+    monkeypatch.setattr(asks, lambda name, *_: asked.append(name) or Path("none"))
+    model = load(tiny_checkpoint)
     with pytest.raises(CheckpointError, match="config"):
         model.condition("depth", noise((90, 70)))
     assert asked == ["depth-anything/Depth-Anything-V2-Small-hf"]
@@ -107,15 +105,15 @@ def test_other_checkpoints_ask_the_hub(tiny_checkpoint: Path, monkeypatch: Any) 
 def test_damaged_ones(anything: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"config\.json is missing"):
         load_depth(tmp_path, CPU)
-    folder = build_depth(tmp_path / "own")
-    config = json.loads((folder / "config.json").read_text())
     for change, message in [
         ({"widths": [8, 8, 24]}, "shape"),
         ({"widths": [10**7, 8]}, "widths"),
         ({"widths": "wide"}, "no network can be built"),
         ({"_class_name": "os.system"}, "no network of this kind"),
     ]:
-        (folder / "config.json").write_text(json.dumps({**config, **change}))
+        folder = build_depth(tmp_path / "own")
+        with config(folder / "config.json") as settings:
+            settings |= change
         with pytest.raises(CheckpointError, match=message):
             load_depth(folder, CPU)
     assert isinstance(load_depth(anything, CPU), DepthEstimator)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from tiny import drawing
 from torch import nn
 
-from model.test_controls import drawing
 from sdxs import SDXS, InputError
 from sdxs.checkpoint.open import Opened, open_checkpoint
 from sdxs.model import engine

@@ -3,7 +3,6 @@
 import json
 import logging
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from edits import config
 from PIL import Image
+from programs import run
 from safetensors.torch import load_file, save_file
-from tiny import build_safety_checker, noisy_images
+from tiny import build_safety_checker, load, noisy_images
 
 from sdxs import SDXS, CheckpointError, InputError, SafetyWarning
 from sdxs.checkpoint.checker import load_safety_checker
@@ -24,7 +25,7 @@ from sdxs.page.answers import Answers
 from sdxs.picture import to_pictures
 
 PROMPTS = ["a red house", "a big blue tree", "ball", "sunset"]
-
+PREPROCESSOR = "feature_extractor/preprocessor_config.json"
 
 Checked = Callable[[float], Path]
 
@@ -37,14 +38,6 @@ def checked(edited: Callable[..., Path]) -> Checked:
         return build_safety_checker(edited(), share)
 
     return make
-
-
-def change(file: Path, settings: dict[str, Any]) -> None:
-    file.write_text(json.dumps(json.loads(file.read_text()) | settings))
-
-
-def load(folder: Path, **options: Any) -> SDXS:
-    return SDXS.load(folder, device="cpu", dtype="float32", **options)
 
 
 def test_it_flags_what_diffusers_flags(checked: Checked) -> None:
@@ -121,15 +114,12 @@ def test_the_published_layout(checked: Checked, tmp_path: Path) -> None:
     """One folder, the keys of older days, a preprocessor of the first ones."""
     folder = checked(0.5)
     flat = shutil.copytree(folder / "safety_checker", tmp_path / "flat")
-    weights = load_file(flat / "model.safetensors")
-    save_file(
-        {
-            **{key.replace("vision_model.", "vision_model.vision_model.", 1): tensor
-               for key, tensor in weights.items()},
-            "vision_model.vision_model.embeddings.position_ids": torch.arange(5)[None],
-        },
-        flat / "model.safetensors",
-    )  # fmt: skip
+    old = {
+        key.replace("vision_model.", "vision_model.vision_model.", 1): tensor
+        for key, tensor in load_file(flat / "model.safetensors").items()
+    }
+    old["vision_model.vision_model.embeddings.position_ids"] = torch.arange(5)[None]
+    save_file(old, flat / "model.safetensors")
     settings = {
         "crop_size": 32, "do_center_crop": True, "do_convert_rgb": True, "do_normalize": True,
         "do_resize": True, "feature_extractor_type": "CLIPFeatureExtractor",
@@ -138,13 +128,13 @@ def test_the_published_layout(checked: Checked, tmp_path: Path) -> None:
     }  # fmt: skip
     (flat / "preprocessor_config.json").write_text(json.dumps(settings))
     images = noisy_images(16, seed=2)
-    device, dtype = torch.device("cpu"), torch.float32
-    old = load_safety_checker(flat, flat, device, dtype)
-    new = load_safety_checker(
-        folder / "safety_checker", folder / "feature_extractor", device, dtype
+    new = folder / "safety_checker", folder / "feature_extractor"
+    first, last = (
+        load_safety_checker(*places, torch.device("cpu"), torch.float32).flags(images)
+        for places in ((flat, flat), new)
     )
-    assert old.flags(images) == new.flags(images)
-    assert 0 < sum(new.flags(images)) < 16
+    assert first == last
+    assert 0 < sum(last) < 16
 
 
 @pytest.mark.parametrize(
@@ -160,30 +150,23 @@ def test_a_preprocessor_that_does_not_fit(
     settings: dict[str, Any], message: str, checked: Checked
 ) -> None:
     folder = checked(1)
-    change(folder / "feature_extractor" / "preprocessor_config.json", settings)
+    with config(folder / PREPROCESSOR) as kept:
+        kept |= settings
     with pytest.raises(CheckpointError, match=message):
         load(folder, safety=True)
 
 
 def test_a_checker_for_endless_pictures(checked: Checked) -> None:
     folder = checked(1)
-    file = folder / "safety_checker" / "config.json"
-    config = json.loads(file.read_text())
-    config["vision_config"] |= {"image_size": 12_000, "patch_size": 1}
-    file.write_text(json.dumps(config))
+    with config(folder / "safety_checker/config.json") as settings:
+        settings["vision_config"] |= {"image_size": 12_000, "patch_size": 1}
     with pytest.raises(CheckpointError, match="image_size is beyond any real network"):
         load(folder, safety=True)
 
 
 def test_each_blurred_picture_is_said_to_be() -> None:
-    code = (
-        "import warnings; from sdxs import SafetyWarning\n"
-        "for _ in range(3): warnings.warn('blurred', SafetyWarning)"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert result.stderr.count("SafetyWarning: blurred") == 3
+    code = "import warnings, sdxs\nfor _ in range(3): warnings.warn('blurred', sdxs.SafetyWarning)"
+    assert run(sys.executable, "-c", code).stderr.count("SafetyWarning: blurred") == 3
 
 
 def test_a_page_does_not_open_with_a_hidden_picture(checked: Checked, tiny_model: SDXS) -> None:
@@ -194,8 +177,8 @@ def test_a_page_does_not_open_with_a_hidden_picture(checked: Checked, tiny_model
 
 def test_nothing_in_a_preprocessor_replaces_code(checked: Checked) -> None:
     folder = checked(0)
-    odd = {"_preprocess": "x", "preprocess": 1, "__class__": "y"}
-    change(folder / "feature_extractor" / "preprocessor_config.json", odd)
+    with config(folder / PREPROCESSOR) as settings:
+        settings |= {"_preprocess": "x", "preprocess": 1, "__class__": "y"}
     load(folder, safety=True)("tree")
 
 

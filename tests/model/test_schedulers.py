@@ -11,6 +11,7 @@ from typing import Any
 import diffusers
 import pytest
 import torch
+from theirs import decoded, one_step, pipeline_of
 
 from sdxs import SDXS, CheckpointError
 from sdxs.checkpoint.open import Opened, open_checkpoint
@@ -62,11 +63,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def pipeline(tiny_checkpoint: Path) -> Any:
-    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(
-        tiny_checkpoint, safety_checker=None
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
+    return pipeline_of(tiny_checkpoint, safety_checker=None)
 
 
 @pytest.fixture(scope="module")
@@ -76,16 +73,9 @@ def opened(tiny_checkpoint: Path) -> Opened:
 
 def theirs(pipeline: Any, folder: Path, name: str) -> torch.Tensor | None:
     """diffusers' latents of one step; None where it cannot, or not in one."""
-    generators = [torch.Generator("cpu").manual_seed(seed) for seed in SEEDS]
     try:
         pipeline.scheduler = getattr(diffusers, name).from_pretrained(folder)
-        latents = pipeline(
-            PROMPTS,
-            num_inference_steps=1,
-            guidance_scale=1.0,
-            generator=generators,
-            output_type="latent",
-        ).images
+        latents = one_step(pipeline, PROMPTS, SEEDS, output_type="latent")
     except Exception:  # of any kind: it cannot
         return None
     one = len(pipeline.scheduler.timesteps) == 1
@@ -113,9 +103,8 @@ def test_as_diffusers_or_not_at_all(
         return
     opened = dataclasses.replace(opened, one_step=load_scheduler(tmp_path, 4))
     model = SDXS(opened, "eager", CPU, torch.float32)
-    with torch.no_grad():
-        pictures = pipeline.vae.decode(wanted / pipeline.vae.config.scaling_factor).sample
-    assert (model(PROMPTS, seed=SEEDS, output_type="pt") - pictures).abs().max() < 1e-4
+    pictures = model(PROMPTS, seed=SEEDS, output_type="pt")
+    assert (pictures - decoded(pipeline, wanted)).abs().max() < 1e-4
 
 
 def test_the_common_ones_can(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Ids as diffusers makes them, and the words that do not fit."""
 
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tiny import WINDOW, seeded_prompts, tiny_tokenizer
@@ -29,10 +29,8 @@ PROMPTS = [
 
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_ids_are_those_of_diffusers(prompt: str, reader: PromptReader) -> None:
-    theirs = tiny_tokenizer()(
-        [prompt], padding="max_length", max_length=WINDOW, truncation=True, return_tensors="pt"
-    )
-    assert reader.ids([prompt]).tolist() == theirs.input_ids.tolist()
+    usual = {"padding": "max_length", "max_length": WINDOW, "truncation": True}
+    assert reader.ids([prompt]).tolist() == tiny_tokenizer()([prompt], **usual).input_ids
 
 
 def test_what_fits_is_not_cut(reader: PromptReader) -> None:
@@ -61,22 +59,16 @@ def test_threads(reader: PromptReader) -> None:
     """The library's own call fails with "Already borrowed" here."""
     prompts = seeded_prompts(200)
     wanted = reader.ids(prompts).tolist()
-    wrong: list[object] = []
 
-    def work() -> None:
-        try:
-            for prompt, ids in zip(prompts, wanted, strict=True):
-                if reader.ids([prompt]).tolist() != [ids] or reader.cut_off(prompt):
-                    wrong.append(prompt)
-        except Exception as error:
-            wrong.append(error)
+    def wrong(_: int) -> list[str]:
+        return [
+            prompt
+            for prompt, ids in zip(prompts, wanted, strict=True)
+            if reader.ids([prompt]).tolist() != [ids] or reader.cut_off(prompt)
+        ]
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
+    with ThreadPoolExecutor(4) as pool:
+        assert not any(pool.map(wrong, range(4)))
 
 
 def test_the_window_is_the_smaller_one() -> None:

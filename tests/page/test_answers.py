@@ -99,9 +99,6 @@ def test_a_template_holds_the_prompt():
         asyncio.run(own.make({**request, "template": "land"}))
 
 
-# Styles
-
-
 def styled(prompt: str, *, seed: int, **worn: Any) -> Image.Image:
     """A grey that says how much of a style it wears."""
     return Image.new("L", (16, 16), round(100 * worn.get("style_scale", 0)) if worn else 7)
@@ -140,9 +137,6 @@ def test_with_and_without_a_style():
     request = {**PLAIN, "compare": True, "style": "anime"}
     assert "file" in asyncio.run(own.download(request))
     assert "plain" not in paint(own, request, compare="yes")
-
-
-# The record
 
 
 def test_the_script_reads_all_that_an_answer_may_say_and_nothing_else():

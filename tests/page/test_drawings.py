@@ -72,9 +72,8 @@ def test_a_picture_without_anything_to_follow_says_why():
 
     answer = paint(canvas(nothing), DRAWN)
     assert answer["picture"] and answer["kind"] == "hint" and asked == [{}]
-    assert answer["note"] == (
-        "There are no edges to follow in the picture; this is the prompt alone."
-    )
+    alone = "There are no edges to follow in the picture; this is the prompt alone."
+    assert answer["note"] == alone
 
 
 def test_what_is_drawn_may_show_in_its_alpha_or_in_16_bits_alone():

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from gradio_client import Client
 from PIL import Image
+from programs import served
 
 from sdxs import __main__ as command
 from sdxs.errors import InputError
@@ -78,7 +79,7 @@ def pages(painter: Painter) -> dict[str, Page]:
     }
 
 
-def test_a_row_is_all_that_a_new_option_needs(monkeypatch, tmp_path: Path, capsys):
+def test_a_row_is_all_that_a_new_option_needs(monkeypatch, tmp_path: Path, ran):
     monkeypatch.setattr(options, "OPTIONS", (*OPTIONS, MOOD))
     painter = Painter()
     for name, page in pages(painter).items():
@@ -86,21 +87,15 @@ def test_a_row_is_all_that_a_new_option_needs(monkeypatch, tmp_path: Path, capsy
         assert [(one.minimum, one.maximum, one.value) for one in made] == [(0, 9, 3)], name
         scripts = [event.js for event in page.fns.values() if event.js and "changed" in event.js]
         assert scripts and all('"mood"' in script for script in scripts), name
-        page.launch(server_name="127.0.0.1", quiet=True, prevent_thread_lock=True)
-        try:
-            client = Client(page.local_url, verbose=False)
+        with served(page) as address:
+            client = Client(address, verbose=False)
             client.predict("a", 1, mood=7, api_name="/generate")
             assert painter.told["merriness"] == 8, name
             endpoint = client.view_api(return_format="dict")["named_endpoints"]["/generate"]
             assert endpoint["parameters"][-1]["parameter_name"] == "mood", name
-        finally:
-            page.close()
 
-    with pytest.raises(SystemExit):
-        command.main(["--help"])
-    assert re.search(
-        r"--merriness .*how merry, 0 to 9\s+\(default: 3\)", capsys.readouterr().out, re.S
-    )
+    _, told, _ = ran(command.main, "--help")
+    assert re.search(r"--merriness .*how merry, 0 to 9\s+\(default: 3\)", told, re.S)
     monkeypatch.setattr("sdxs.pipeline.SDXS", painter)
     file = tmp_path / "a.png"
     arguments = ["a", "--checkpoint", "x", "--output", str(file)]

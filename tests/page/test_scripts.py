@@ -2,10 +2,10 @@
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+from programs import run
 
 TESTS = Path(__file__).parent
 
@@ -16,7 +16,5 @@ def test_script(script):
     if not node and not os.environ.get("CI"):
         pytest.skip("no node on this machine")
     assert node, "no node on this machine: apt-get install nodejs"
-    run = subprocess.run(
-        [node, "--test", script], capture_output=True, text=True, timeout=300, check=False
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
+    done = run(node, "--test", script)
+    assert done.returncode == 0, done.stdout + done.stderr

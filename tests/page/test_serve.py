@@ -3,67 +3,41 @@
 import os
 import re
 import socket
-import subprocess
 import sys
 import urllib.request
-from pathlib import Path
 
 import pytest
-from diffusers import UNet2DConditionModel
-from loras import make_lora
+from loras import lora_of_unet
+from programs import Done, free_port, run, running
 
 from sdxs.page import __main__ as pages
 from sdxs.page import serve
 from sdxs.page.serve import check_address, parser
 
-ROOT = Path(__file__).resolve().parents[2]
 SKETCH, ANIME = "app_sketch.py", "app_anime.py"
 
 
-def app(
-    *arguments: str, program: str = "app.py", **environment: str
-) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, *program.split(), *arguments],
-        cwd=ROOT,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+def app(*arguments: object, program: str = "app.py", **environment: str) -> Done:
+    return run(sys.executable, *program.split(), *arguments, env=os.environ | environment)
 
 
-def complains(result: subprocess.CompletedProcess, *words: str) -> None:
+def complains(result: Done, *words: str) -> None:
+    assert result.returncode == 2 and "Traceback" not in result.stderr, result.stderr
     last = result.stderr.strip().splitlines()[-1]
-    assert result.returncode == 2, result.stderr
-    assert "Traceback" not in result.stderr
-    for word in words:
-        assert word in last
+    assert all(word in last for word in words), last
 
 
-@pytest.fixture
-def taken():
+def test_a_port_in_use():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        yield listener.getsockname()[1]
-
-
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
-
-
-def test_a_port_in_use(taken):
-    complains(app("--port", str(taken)), f"port {taken} is in use", "--port")
+        taken = listener.getsockname()[1]
+        complains(app("--port", taken), f"port {taken} is in use", "--port")
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "abc", "-1", "7860.5"])
-def test_a_bad_port(port):
-    with pytest.raises(SystemExit, match="2"):
-        pages.main([f"--port={port}"])
+def test_a_bad_port(port, ran):
+    assert ran(pages.main, f"--port={port}")[0] == 2
 
 
 @pytest.mark.parametrize("host", ["203.0.113.9", "a..b", "x" * 70 + ".example"])
@@ -71,25 +45,19 @@ def test_a_bad_host(host):
     complains(app("--host", host, "--port", free_port()), host, "--host")
 
 
-def test_a_page_that_there_is_not(capsys):
-    with pytest.raises(SystemExit, match="2"):
-        pages.main(["poster"])
-    assert "'text', 'anime', 'sketch'" in capsys.readouterr().err
+def test_a_page_that_there_is_not(ran):
+    status, _, said = ran(pages.main, "poster")
+    assert status == 2 and "'text', 'anime', 'sketch'" in said
 
 
-def test_a_missing_checkpoint():
-    complains(app("--checkpoint", "nosuch", "--port", free_port()), "nosuch", "known names")
-
-
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
-def test_no_permission_for_temporary_files(tmp_path):
-    tmp_path.chmod(0o500)
-    result = app("--port", free_port(), GRADIO_TEMP_DIR=str(tmp_path / "none"))
-    complains(result, str(tmp_path), "GRADIO_TEMP_DIR")
-
-
-def test_an_unusable_folder_for_temporary_files(tmp_path):
-    (tmp_path / "file").write_text("not a folder")
+@pytest.mark.parametrize("why", ["no permission", "no folder"])
+def test_no_place_for_temporary_files(why, tmp_path):
+    if why == "no permission":
+        if os.name == "nt" or os.geteuid() == 0:
+            pytest.skip("root may write everywhere")
+        tmp_path.chmod(0o500)
+    else:
+        (tmp_path / "file").write_text("not a folder")
     result = app("--port", free_port(), GRADIO_TEMP_DIR=str(tmp_path / "file" / "below"))
     complains(result, str(tmp_path), "GRADIO_TEMP_DIR")
 
@@ -105,8 +73,8 @@ def test_help_is_for_people(program):
 
 
 def test_hosts_by_place(monkeypatch):
-    monkeypatch.delenv("GRADIO_SERVER_NAME", raising=False)
-    monkeypatch.delenv("SPACE_ID", raising=False)
+    for name in ("GRADIO_SERVER_NAME", "SPACE_ID"):
+        monkeypatch.delenv(name, raising=False)
     assert parser().parse_args([]).host == "127.0.0.1"
     monkeypatch.setenv("SPACE_ID", "someone/sdxs")
     assert parser().parse_args([]).host == "0.0.0.0"
@@ -124,36 +92,35 @@ def test_hosts_by_place(monkeypatch):
         (["--no-safety"], "someone/sdxs", None),
     ],
 )
-def test_who_needs_the_safety_checker(arguments, space, safety, monkeypatch, capsys):
+def test_who_needs_the_safety_checker(arguments, space, safety, monkeypatch, ran):
     """None: the app refuses to start."""
     monkeypatch.setenv("SPACE_ID", space)
     monkeypatch.setattr(serve, "serve", lambda *_: None)
     asked = []
     monkeypatch.setattr(pages, "make_page", lambda _, options: asked.append(options.safety))
-    status = pages.main(["--port", free_port(), *arguments])
+    status, _, told = ran(pages.main, "--port", free_port(), *arguments)
     assert (status, asked) == ((2, []) if safety is None else (0, [safety]))
-    told = "a public page needs the safety checker" in capsys.readouterr().err
-    assert told == (safety is None)
+    assert ("a public page needs the safety checker" in told) == (safety is None)
 
 
 def test_a_public_page_without_a_safety_checker(tiny_checkpoint, tmp_path):
-    result = app(
-        "--public", "--checkpoint", str(tiny_checkpoint), "--port", free_port(),
-        HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path),
-    )  # fmt: skip
-    complains(
-        result, "no safety checker for", "it was asked for", "stable-diffusion-safety-checker"
-    )
+    options = ["--public", "--checkpoint", tiny_checkpoint, "--port", free_port()]
+    result = app(*options, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path))
+    words = "no safety checker for", "it was asked for", "stable-diffusion-safety-checker"
+    complains(result, *words)
 
 
-def test_a_page_of_styles_without_one(tiny_checkpoint):
-    result = app("--checkpoint", str(tiny_checkpoint), "--port", free_port(), program=ANIME)
-    complains(result, "no style to choose", "--styles NAME")
-
-
-def test_a_canvas_without_a_control(tiny_checkpoint):
-    result = app("--checkpoint", str(tiny_checkpoint), "--port", free_port(), program=SKETCH)
-    complains(result, "no control to draw for", "--controls sketch=")
+@pytest.mark.parametrize(
+    ("program", "checkpoint", "words"),
+    [
+        ("app.py", "nosuch", ("nosuch", "known names")),
+        (ANIME, "", ("no style to choose", "--styles NAME")),
+        (SKETCH, "", ("no control to draw for", "--controls sketch=")),
+    ],
+)
+def test_what_is_missing(program, checkpoint, words, tiny_checkpoint):
+    options = ["--checkpoint", checkpoint or tiny_checkpoint, "--port", free_port()]
+    complains(app(*options, program=program), *words)
 
 
 @pytest.mark.parametrize(
@@ -173,27 +140,14 @@ def test_names_of_styles_and_controls(text, named):
 @pytest.mark.parametrize("program", ["app.py", SKETCH, ANIME])
 def test_the_app_serves_its_page(tiny_checkpoint, tiny_control, tmp_path, program):
     port = free_port()
-    command = [sys.executable, program, "--checkpoint", str(tiny_checkpoint), "--port", port]
+    command = [program, "--checkpoint", tiny_checkpoint, "--port", port]
     if program == SKETCH:
         command += ["--controls", f"sketch={tiny_control}"]
     if program == ANIME:
-        unet = UNet2DConditionModel.from_pretrained(tiny_checkpoint / "unet")
-        make_lora(unet, ["to_q"]).save_pretrained(tmp_path / "ink")
+        lora_of_unet(tiny_checkpoint, ["to_q"]).save_pretrained(tmp_path / "ink")
         command += ["--styles", f"ink={tmp_path / 'ink'}"]
-    environment = os.environ | {"TMPDIR": str(tmp_path)}
-    server = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        said = server.stdout.readline()
-        assert re.search(rf"http://127\.0\.0\.1:{port}/", said), server.stderr.read()
+    env, log = os.environ | {"TMPDIR": str(tmp_path)}, tmp_path / "log"
+    with log.open("w") as errors, running(*command, env=env, log=errors) as said:
+        assert re.search(rf"http://127\.0\.0\.1:{port}/", said), log.read_text()
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
             assert answer.status == 200
-    finally:
-        server.terminate()
-        server.communicate(timeout=100)

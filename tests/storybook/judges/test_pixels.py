@@ -125,9 +125,8 @@ def test_the_convolution_sums_the_gain_without_its_cap() -> None:
 
     grid, strange, left = blocks(3, GRID, GRID), blocks(1, GRID, GRID), blocks(1, GRID, GRID)
     colour, alpha = blocks(3, UP + DOWN, 2 * ASIDE), blocks(1, UP + DOWN, 2 * ASIDE).round()
-    summed = F.conv2d(
-        pixels.evidence(grid, strange, left), pixels.kernels(torch.cat((colour * alpha, alpha), 1))
-    )
+    kernels = pixels.kernels(torch.cat((colour * alpha, alpha), 1))
+    summed = F.conv2d(pixels.evidence(grid, strange, left), kernels)
     part = (..., slice(6, 6 + UP + DOWN), slice(4, 4 + 2 * ASIDE))
     gains = alpha * left[part] * (strange[part] - pixels.misfit(grid[part], colour)[:, None])
     assert 4 * summed[0, 0, 3, 2].item() == pytest.approx(gains.sum().item(), rel=1e-4)

@@ -7,19 +7,13 @@ from sdxs.checkpoint.find import weights_folder
 from sdxs.checkpoint.open import read_words
 from sdxs.config import CHECKPOINTS
 from sdxs.storybook.judges.evaluator import relation
-from sdxs.storybook.world.captions import (
-    FROZEN,
-    as_typed,
-    described,
-    frozen_captions,
-    write_frozen,
-)
+from sdxs.storybook.world import captions
 from sdxs.storybook.world.tokenizer import LENGTH, build_tokenizer
 from sdxs.storybook.world.words import UNSEEN_PAIRS, WORDS, phrases
 
 
 def test_captions_state_what_the_scene_holds():
-    for scene, caption in zip(*described(500, seed=6), strict=True):
+    for scene, caption in zip(*captions.described(500, seed=6), strict=True):
         assert caption.sky in (None, scene.sky) and caption.ground in (None, scene.ground)
         held = {t.kind: t for t in scene.things}
         assert {t.kind for t in caption.things} == set(held)
@@ -35,23 +29,23 @@ def test_captions_state_what_the_scene_holds():
 
 
 def test_every_phrase_of_the_vocabulary_occurs_in_captions():
-    text = "\n".join(caption.text for caption in described(3000, seed=7)[1])
+    text = "\n".join(caption.text for caption in captions.described(3000, seed=7)[1])
     for entries in WORDS.values():
         for said in entries.values():
             assert all(re.search(rf"\b{phrase}\b", text) for phrase in said)
 
 
 def test_the_frozen_files_hold_a_thousand_captions_of_seen_pairs_and_others_apart():
-    assert [len(frozen_captions(name)) for name in ("seen", "unseen")] == [1000, 250]
-    for name in FROZEN:
-        for caption in frozen_captions(name):
+    assert [len(captions.frozen_captions(name)) for name in ("seen", "unseen")] == [1000, 250]
+    for name in captions.FROZEN:
+        for caption in captions.frozen_captions(name):
             pairs = {(t.colour, t.kind) for t in caption.things}
             assert bool(pairs & UNSEEN_PAIRS) is (name == "unseen")
 
 
 def test_the_frozen_files_can_be_made_again(tmp_path):
-    for path, count, seed, unseen in FROZEN.values():
-        write_frozen(tmp_path / path.name, count, seed, unseen)
+    for path, count, seed, unseen in captions.FROZEN.values():
+        captions.write_frozen(tmp_path / path.name, count, seed, unseen)
         assert (tmp_path / path.name).read_text() == path.read_text()
 
 
@@ -69,7 +63,7 @@ def test_examples_shown_to_people_avoid_the_unseen_pairs():
 def test_the_tokenizer_is_the_same_each_time_and_holds_every_caption():
     tokenizer = build_tokenizer()
     assert tokenizer.get_vocab() == build_tokenizer().get_vocab()
-    longest = max(len(tokenizer(c.text).input_ids) for c in frozen_captions())
+    longest = max(len(tokenizer(c.text).input_ids) for c in captions.frozen_captions())
     assert longest <= LENGTH - 4
     for word in ("house", "mushroom", "sunset"):
         assert len(tokenizer.tokenize(word)) == 1
@@ -78,7 +72,6 @@ def test_the_tokenizer_is_the_same_each_time_and_holds_every_caption():
 
 def test_as_typed_changes_few_captions():
     rng = random.Random(1)
-    changed = sum(
-        as_typed("a red house at night", rng) != "a red house at night" for _ in range(2000)
-    )
+    plain = "a red house at night"
+    changed = sum(captions.as_typed(plain, rng) != plain for _ in range(2000))
     assert 0.05 < changed / 2000 < 0.2

@@ -1,0 +1,47 @@
+"""Programs and pages: started, asked, and stopped again."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+Done = subprocess.CompletedProcess[str]
+
+
+def run(*command: object, cwd: Path = ROOT, env: Mapping[str, str] = os.environ) -> Done:
+    """What a command said, at its end."""
+    words = list(map(str, command))
+    return subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+@contextmanager
+def running(*command: object, env: Mapping[str, str], log: Any) -> Iterator[str]:
+    """The first line that a page's program says, which then runs until the end of the block."""
+    words, pipe = [sys.executable, *map(str, command)], subprocess.PIPE
+    with subprocess.Popen(words, cwd=ROOT, env=env, stdout=pipe, stderr=log, text=True) as program:
+        try:
+            yield program.stdout.readline()
+        finally:
+            program.terminate()
+            program.communicate(timeout=100)
+
+
+@contextmanager
+def served(page: Any) -> Iterator[str]:
+    """The address of a page, while it is served from this process."""
+    page.launch(server_name="127.0.0.1", server_port=None, quiet=True, prevent_thread_lock=True)
+    try:
+        yield page.local_url
+    finally:
+        page.close()
