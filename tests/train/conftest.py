@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import DPMSolverMultistepScheduler
+from diffusers import AutoencoderTiny, DPMSolverMultistepScheduler, UNet2DConditionModel
 
 from sdxs.storybook.world.tokenizer import build_tokenizer
 from sdxs.train import text
@@ -24,12 +24,25 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def unet() -> UNet2DConditionModel:
+    """A toy U-Net; what is drawn at random afterwards is the same each time, too."""
+    torch.manual_seed(0)
+    return build_unet(PRESETS["toy"], 64).eval()
+
+
+@pytest.fixture
+def vae() -> AutoencoderTiny:
+    """The smallest autoencoder, likewise."""
+    torch.manual_seed(0)
+    return build(12).eval()
+
+
+@pytest.fixture
 def model() -> Model:
     """A toy multi-step model."""
     torch.manual_seed(0)
     tokenizer = build_tokenizer()
     text_encoder = build_text_encoder(PRESETS["toy"], tokenizer).eval()
-    solver = DPMSolverMultistepScheduler.from_config(
-        build_scheduler().config, algorithm_type="dpmsolver++", solver_order=2
-    )
+    second = {"algorithm_type": "dpmsolver++", "solver_order": 2}
+    solver = DPMSolverMultistepScheduler.from_config(build_scheduler().config, **second)
     return Model(build_unet(PRESETS["toy"], 64).eval(), text_encoder, tokenizer, solver)

@@ -16,15 +16,8 @@ from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import sample_scenes
 from sdxs.storybook.world.sketches import sketch, to_bytes
 from sdxs.train import autoencoder
+from sdxs.train.parts import controlled
 from sdxs.train.parts.control_images import control_images, depth_network, extractor
-from sdxs.train.parts.controlled import (
-    Controlled,
-    control_input,
-    full_control,
-    kind_of,
-    read_control,
-    slim_control,
-)
 from sdxs.train.parts.models import LAYOUTS, PRESETS
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import predict
@@ -63,14 +56,15 @@ def moved(control: torch.nn.Module) -> torch.nn.Module:
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_control_begins_as_the_encoder_and_steers_nothing(layout: str) -> None:
     unet = toy(layout)
-    full = full_control(unet)
+    full = controlled.full_control(unet)
     x, t, context, pictures = inputs()
     with torch.no_grad():
         plain = predict(unet, x, t, context)
-        assert torch.equal(predict(Controlled(unet, full, pictures), x, t, context), plain)
+        unled = predict(controlled.Controlled(unet, full, pictures), x, t, context)
+        assert torch.equal(unled, plain)
         ours = full(x, t, context, torch.zeros_like(pictures), return_dict=False)[0]
         assert all(part.abs().max() == 0 for part in ours)
-        steered = predict(Controlled(unet, moved(full), pictures), x, t, context)
+        steered = predict(controlled.Controlled(unet, moved(full), pictures), x, t, context)
     assert (steered - plain).abs().max() > 1e-3
     own, theirs = full.state_dict(), unet.state_dict()
     shared = [name for name in own if name.startswith(("conv_in", "down_blocks", "mid_block"))]
@@ -80,12 +74,12 @@ def test_a_control_begins_as_the_encoder_and_steers_nothing(layout: str) -> None
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_of_guided_rows_those_without_text_are_not_steered(layout: str) -> None:
     unet = toy(layout)
-    controlled = Controlled(unet, moved(full_control(unet)), inputs()[3])
+    steered = controlled.Controlled(unet, moved(controlled.full_control(unet)), inputs()[3])
     x, t, context, _ = inputs()
     with torch.no_grad():
-        once, plain = predict(controlled, x, t, context), predict(unet, x, t, context)
-        twice = predict(controlled, x.repeat(2, 1, 1, 1), t.repeat(2), context.repeat(2, 1, 1))
-        same = predict(controlled, x.repeat(2, 1, 1, 1), t[0], context.repeat(2, 1, 1))[0]
+        once, plain = predict(steered, x, t, context), predict(unet, x, t, context)
+        twice = predict(steered, x.repeat(2, 1, 1, 1), t.repeat(2), context.repeat(2, 1, 1))
+        same = predict(steered, x.repeat(2, 1, 1, 1), t[0], context.repeat(2, 1, 1))[0]
     assert (once - plain).abs().max() > 0.05
     assert (twice - torch.cat((once, plain))).abs().max() < 0.02  # products are in bfloat16
     assert (same - once[0]).abs().max() < 0.02
@@ -93,8 +87,8 @@ def test_of_guided_rows_those_without_text_are_not_steered(layout: str) -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_slim_one_keeps_what_is_left(layout: str, tmp_path: Path) -> None:
-    full, tiny = moved(full_control(toy(layout))), toy()
-    slim = slim_control(tiny, full)
+    full, tiny = moved(controlled.full_control(toy(layout))), toy()
+    slim = controlled.slim_control(tiny, full)
     own, given = slim.state_dict(), full.state_dict()
     layers = full.config["layers_per_block"]
     pairs = {  # places of the sums that go to the U-Net: conv_in, three resnets, two halvings
@@ -116,17 +110,17 @@ def test_the_slim_one_keeps_what_is_left(layout: str, tmp_path: Path) -> None:
     count = sum(weight.numel() for weight in slim.parameters())
     assert count < sum(weight.numel() for weight in full.parameters())
     slim.save_pretrained(tmp_path / "control")
-    again = read_control(tmp_path).state_dict()
+    again = controlled.read_control(tmp_path).state_dict()
     assert all(torch.equal(again[name], weight) for name, weight in own.items())
     x, t, context, pictures = inputs()
     with torch.no_grad():
-        assert predict(Controlled(tiny, slim, pictures), x, t, context).isfinite().all()
+        assert predict(controlled.Controlled(tiny, slim, pictures), x, t, context).isfinite().all()
 
 
 def test_a_slim_control_for_the_embedded_model_can_ship() -> None:
     with torch.device("meta"):
         unet = LAYOUTS["sdxs"](PRESETS["s"], 128)
-        slim = slim_control(unet, full_control(unet))
+        slim = controlled.slim_control(unet, controlled.full_control(unet))
     assert 2 * sum(weight.numel() for weight in slim.parameters()) < 6e6
 
 
@@ -165,15 +159,13 @@ def test_a_sketch_is_loose_but_lies_on_the_contours() -> None:
 
 
 @pytest.mark.parametrize("control", [name for name in CONTROLS if name != "depth"])
-def test_control_images_are_made_once(control: str, tmp_path: Path, monkeypatch) -> None:
-    torch.manual_seed(0)
-    vae, latents = autoencoder.build(12), torch.randn(3, 4, 8, 8)
+def test_control_images_are_made_once(control: str, tmp_path: Path, monkeypatch, vae) -> None:
+    latents = torch.randn(3, 4, 8, 8)
     made = control_images(tmp_path, control, latents, vae, 1)
     assert made.images.shape == (3, SIDE, SIDE) and made.images.dtype == torch.uint8
     assert made.by == "" and made.seconds > 0
-    monkeypatch.setattr(
-        "sdxs.train.parts.control_images.extractor", lambda *_: pytest.fail("made again")
-    )
+    extracts = "sdxs.train.parts.control_images.extractor"
+    monkeypatch.setattr(extracts, lambda *_: pytest.fail("made again"))
     again = control_images(tmp_path, control, latents, vae, 1)
     assert torch.equal(made.images, again.images)
     other = autoencoder.build(12)
@@ -185,8 +177,8 @@ def test_control_images_are_made_once(control: str, tmp_path: Path, monkeypatch)
             control_images(tmp_path, *changed)
 
 
-def test_depth_is_seen_by_the_network_that_was_given(tmp_path: Path) -> None:
-    vae, latents = autoencoder.build(12), torch.randn(2, 4, 8, 8)
+def test_depth_is_seen_by_the_network_that_was_given(tmp_path: Path, vae) -> None:
+    latents = torch.randn(2, 4, 8, 8)
     vae.decoder.layers[-1].weight.data *= 100  # no blank pictures
     made = []
     for seed in (1, 2):
@@ -199,30 +191,30 @@ def test_depth_is_seen_by_the_network_that_was_given(tmp_path: Path) -> None:
     assert made[0].by != made[1].by and not torch.equal(made[0].images, made[1].images)
     (tmp_path / "full").mkdir()
     stage.finish(tmp_path / "full", "control", 0, drawn_by=made[1].by)
-    assert (
-        depth_network("depth", folder, tmp_path / "full") and depth_network("canny", None) is None
-    )
-    with pytest.raises(loop.TrainingError, match="made with another network"):
-        depth_network("depth", tmp_path / "depth-1", tmp_path / "full")
+    assert depth_network("depth", folder, tmp_path / "full")
+    assert depth_network("canny", None) is None
     stage.finish(folder, "depth", 0, kind="judge")
-    with pytest.raises(loop.TrainingError, match="is a judge"):
-        depth_network("depth", folder)
-    with pytest.raises(loop.TrainingError, match="needs --depth"):
-        depth_network("depth", None)
+    for given, why in (
+        ((tmp_path / "depth-1", tmp_path / "full"), "made with another network"),
+        ((folder,), "is a judge"),
+        ((None,), "needs --depth"),
+    ):
+        with pytest.raises(loop.TrainingError, match=why):
+            depth_network("depth", *given)
 
 
 def test_a_control_of_another_model_is_refused(tmp_path: Path) -> None:
     unet = toy()
     stage.finish(tmp_path, "control", 0, control="canny", steers=loop.fingerprint(unet))
-    assert kind_of(tmp_path, unet) == "canny"
+    assert controlled.kind_of(tmp_path, unet) == "canny"
     unet.conv_in.bias.data += 1
     with pytest.raises(loop.TrainingError, match="made for another model"):
-        kind_of(tmp_path, unet)
+        controlled.kind_of(tmp_path, unet)
 
 
 def test_what_a_control_reads() -> None:
     grey = torch.arange(2 * 4 * 4, dtype=torch.uint8).view(2, 4, 4) * 8
-    ours = control_input(grey)
+    ours = controlled.control_input(grey)
     assert ours.shape == (2, 3, 4, 4) and ours.min() >= 0 and ours.max() <= 1
     assert torch.equal(ours[:, 0] * 255, grey.float()) and torch.equal(ours[:, 0], ours[:, 2])
 

@@ -1,5 +1,6 @@
-"""The tiny decoder: eq. 5 against scikit-image, and what its discriminator looks at."""
+"""The autoencoder and its tiny decoder: eq. 5 against scikit-image, and the discriminator."""
 
+import numpy as np
 import pytest
 import torch
 from skimage.measure import block_reduce
@@ -12,9 +13,7 @@ from sdxs.train.decoder import build as build_tiny
 def test_the_coarse_loss_agrees_with_scikit_image() -> None:
     generator = torch.Generator().manual_seed(0)
     ours, target = torch.randn(2, 2, 3, 16, 16, generator=generator).double()
-    small = [
-        block_reduce(x.numpy(), (1, 1, 8, 8), lambda a, axis: a.mean(axis)) for x in (ours, target)
-    ]
+    small = [block_reduce(x.numpy(), (1, 1, 8, 8), np.mean) for x in (ours, target)]
     assert coarse_l1(ours, target, 8).item() == pytest.approx(abs(small[0] - small[1]).mean())
 
 
@@ -25,43 +24,40 @@ def test_detail_finer_than_the_scale_costs_nothing() -> None:
     assert coarse_l1(flat + 0.5, flat, 8) == 0.5
 
 
-def test_the_tiny_one_keeps_the_encoder_and_has_a_smaller_decoder() -> None:
-    torch.manual_seed(0)
-    larger = build(12).eval()
-    tiny = build_tiny(larger, 8).eval()
+def test_the_autoencoder_is_eight_times_smaller(vae):
+    z = vae.encode(torch.zeros(1, 3, 64, 64)).latents
+    assert z.shape == (1, 4, 8, 8)
+
+
+def test_the_tiny_one_keeps_the_encoder_and_has_a_smaller_decoder(vae) -> None:
+    tiny = build_tiny(vae, 8).eval()
     x = torch.rand(1, 3, 32, 32) * 2 - 1
     with torch.no_grad():
-        z = larger.encode(x).latents
+        z = vae.encode(x).latents
         assert torch.equal(tiny.encode(x).latents, z)
         assert tiny.decode(z).sample.shape == x.shape
-    weights = [sum(p.numel() for p in vae.decoder.parameters()) for vae in (tiny, larger)]
+    weights = [sum(p.numel() for p in one.decoder.parameters()) for one in (tiny, vae)]
     assert weights[0] < 0.5 * weights[1]
 
 
-def test_the_larger_one_may_learn_on_itself() -> None:
-    torch.manual_seed(0)
-    larger = build(12).eval().requires_grad_(False)
-    own = build_tiny(larger, None)
+def test_the_larger_one_may_learn_on_itself(vae) -> None:
+    own = build_tiny(vae.requires_grad_(False), None)
     z = torch.randn(1, 4, 4, 4)
-    assert torch.equal(own.decoder(z), larger.decoder(z))
+    assert torch.equal(own.decoder(z), vae.decoder(z))
     assert all(weight.requires_grad for weight in own.decoder.parameters())
     torch.nn.init.zeros_(own.decoder.layers[0].weight)
-    assert larger.decoder.layers[0].weight.any()
+    assert vae.decoder.layers[0].weight.any()
 
 
 @pytest.mark.parametrize("painted", [0, 2, 3])
-def test_what_painted_latents_show_another_decoder_may_say(painted: int) -> None:
-    torch.manual_seed(0)
-    larger, painter = build(12).eval(), build(12).eval()
-    z = torch.randn(3, 4, 4, 4)
+def test_what_painted_latents_show_another_decoder_may_say(painted: int, vae) -> None:
+    painter, z = build(12).eval(), torch.randn(3, 4, 4, 4)
     with torch.no_grad():
-        wanted = [
-            (painter if row < painted else larger).decoder(z[row : row + 1]) for row in range(3)
-        ]
-    found = shown(z, painted, painter, larger)
-    torch.testing.assert_close(found, torch.cat(wanted), atol=0.05, rtol=0)  # of bfloat16
-    with torch.no_grad():
-        apart = (larger.decoder(z) - painter.decoder(z)).abs().amax((1, 2, 3))
+        theirs, own = painter.decoder(z), vae.decoder(z)
+    found = shown(z, painted, painter, vae)
+    wanted = torch.cat((theirs[:painted], own[painted:]))
+    torch.testing.assert_close(found, wanted, atol=0.05, rtol=0)  # of bfloat16
+    apart = (own - theirs).abs().amax((1, 2, 3))
     assert apart.min() > 0.1  # so that the other one's would not pass
 
 

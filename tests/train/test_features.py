@@ -12,9 +12,7 @@ from sdxs.train.parts.models import PRESETS, build_unet
 from sdxs.train.run import machine
 
 
-def test_encoder_features_are_what_the_unet_computes_itself():
-    torch.manual_seed(0)
-    unet = build_unet(PRESETS["toy"], 64).eval()
+def test_encoder_features_are_what_the_unet_computes_itself(unet):
     seen = []
     hooks = [
         block.register_forward_hook(lambda _, __, out: seen.append(out[1][0]))
@@ -50,10 +48,8 @@ def test_encoders_are_kept_and_see_what_differs(kind: str, tmp_path: Path) -> No
     assert not any(weight.requires_grad for weight in encoder.parameters())
 
 
-def test_the_unet_is_its_own_encoder_when_none_is_given() -> None:
+def test_the_unet_is_its_own_encoder_when_none_is_given(unet) -> None:
     """Almost without noise, and told the caption."""
-    torch.manual_seed(0)
-    unet = build_unet(PRESETS["toy"], 64).eval()
     x, words = torch.randn(2, 4, 8, 8), torch.randn(2, 5, 32)
     tap = Tap(unet, ["down_blocks.2.attentions.0"])
     with torch.no_grad():

@@ -1,7 +1,7 @@
 """Figures of runs: read from what they logged, painted by what they left."""
 
-import builtins
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,19 +32,12 @@ def test_clouds_stand_side_by_side(tmp_path: Path) -> None:
 
 
 def test_without_matplotlib_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def missing(name: str, *rest: object) -> object:
-        if name.startswith("matplotlib"):
-            raise ImportError(name)
-        return real(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", missing)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(TrainingError, match=r"pip install -e"):
         plots.plots()
 
 
-def test_a_table_of_what_stages_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_of_what_stages_left(tmp_path: Path, ran) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     stage.finish(tmp_path / "one", "autoencoder", 1800, psnr=32.5, seed=4, steps=10)
@@ -54,15 +47,13 @@ def test_a_table_of_what_stages_left(tmp_path: Path, capsys: pytest.CaptureFixtu
     score = {"seen": both, "unseen": both}
     score |= {"distribution": {"frechet": 1.25, "diversity": 2.5, "sharpness": 0.02, "n": 5000}}
     (tmp_path / "two/score.json").write_text(json.dumps(score))
-    capsys.readouterr()
-    figures.main(["table", str(tmp_path / "one"), f"SSD={tmp_path / 'two'}"])
-    rows = [row.strip("| ").split(" | ") for row in capsys.readouterr().out.splitlines()]
+    _, told, _ = ran(figures.main, "table", tmp_path / "one", f"SSD={tmp_path / 'two'}")
+    rows = [row.strip("| ").split(" | ") for row in told[told.index("|") :].splitlines()]
     assert rows[2][:5] == ["one", "autoencoder", "4", "10", "0.50"]
     assert rows[2][-1].endswith("psnr 32.5")
     shown = "67.4 (63.2 to 70.0)"
     assert rows[3][:11] == [
         "SSD", "distill", "6", "2400", "1.50", shown, shown, shown, "1.25", "2.5", "0.02"
     ]  # fmt: skip
-    with pytest.raises(SystemExit, match="2"):
-        figures.main(["table", str(tmp_path)])
-    assert "has no result.json" in capsys.readouterr().err
+    status, _, said = ran(figures.main, "table", tmp_path)
+    assert status == 2 and "has no result.json" in said

@@ -15,6 +15,8 @@ from sdxs.train.parts import folder as folders
 from sdxs.train.parts.folder import read_folder
 from sdxs.train.run.loop import TrainingError
 
+NO_TEXT = b'{"file_name": "a.png", "text": null}'
+
 
 def test_captions_lie_in_one_file_or_beside_the_pictures(tmp_path):
     wide = Image.new("RGB", (64, 32), "red")
@@ -59,11 +61,7 @@ def test_crops_of_a_picture_stay_within_its_middle(tmp_path):
         ({"a.png": b"no", "a.txt": b"x"}, InputError, "a.png is not a PNG"),
         ({"a.png": b"", "metadata.jsonl": b"{}"}, TrainingError, "line 1: it must be"),
         ({"a.png": b"", "metadata.jsonl": b"\n[]"}, TrainingError, "line 2: it must be"),
-        (
-            {"a.png": b"", "metadata.jsonl": b'{"file_name": "a.png", "text": null}'},
-            TrainingError,
-            "line 1: it must be",
-        ),
+        ({"a.png": b"", "metadata.jsonl": NO_TEXT}, TrainingError, "line 1: it must be"),
         ({"a.png": b"", "a.txt": b" \n"}, TrainingError, "the caption of a.png is empty"),
     ],
 )
@@ -76,16 +74,16 @@ def test_what_is_wrong_with_a_folder_is_named(tmp_path, files, error, why):
         read_folder(tmp_path / "none", 16)
 
 
-def test_an_artist_draws_a_folder(tmp_path, capsys):
-    assert draw.main([str(tmp_path / "new"), "--artist", "anime", "--count", "5"]) == 0
+def test_an_artist_draws_a_folder(tmp_path, ran):
+    assert ran(draw.main, tmp_path / "new", "--artist", "anime", "--count", "5")[0] == 0
     rows = [json.loads(row) for row in (tmp_path / "new/metadata.jsonl").read_text().splitlines()]
     assert [row["file_name"] for row in rows] == [f"{number:05d}.png" for number in range(5)]
     assert not {row["text"] for row in rows} & {caption.text for caption in frozen_captions()}
-    assert draw.main([str(tmp_path / "plain"), "--count", "5"]) == 0
+    assert ran(draw.main, tmp_path / "plain", "--count", "5")[0] == 0
     ours, plain = (
         np.asarray(read_picture(tmp_path / folder / "00000.png"), dtype=float)
         for folder in ("new", "plain")
     )
     assert ours.shape == (128, 128, 3) and np.abs(ours - plain).mean() > 10
-    assert draw.main([str(tmp_path / "new")]) == 2
-    assert "is there already" in capsys.readouterr().err
+    status, _, said = ran(draw.main, tmp_path / "new")
+    assert status == 2 and "is there already" in said

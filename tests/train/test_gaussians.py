@@ -20,9 +20,8 @@ def test_denoising_is_the_score_of_the_mixture(level: int) -> None:
     (score,) = torch.autograd.grad(log_p.sum(), x)
     wanted = (x + (1 - a2) * score) / a2.sqrt()
     t = torch.full((64,), level)
-    torch.testing.assert_close(
-        gaussians.denoise(x.detach(), t), wanted.detach(), rtol=1e-4, atol=1e-4
-    )
+    ours = gaussians.denoise(x.detach(), t)
+    torch.testing.assert_close(ours, wanted.detach(), rtol=1e-4, atol=1e-4)
 
 
 def test_the_mixture_has_unit_variance_and_measures_as_itself() -> None:

@@ -6,7 +6,7 @@ from diffusers import UNet2DConditionModel
 from torch.nn import functional as F
 
 from sdxs.train.parts.growth import grow
-from sdxs.train.parts.models import PRESETS, build_large_unet, build_unet
+from sdxs.train.parts.models import PRESETS, build_large_unet
 from sdxs.train.run.loop import TrainingError
 from sdxs.train.teacher import begin_with
 
@@ -16,25 +16,19 @@ T = torch.tensor([5, 500, 999])
 WORDS = torch.randn(3, 7, 32, generator=GIVEN)
 
 
-@pytest.fixture
-def tiny() -> UNet2DConditionModel:
-    torch.manual_seed(0)
-    return build_unet(PRESETS["toy"], 64).eval()
-
-
-def test_the_grown_one_computes_the_same(tiny: UNet2DConditionModel) -> None:
+def test_the_grown_one_computes_the_same(unet: UNet2DConditionModel) -> None:
     large = build_large_unet(PRESETS["toy"], 64).eval()
     before = large(X, T, WORDS).sample
-    grow(tiny, large)
-    wanted = tiny(X, T, WORDS).sample
+    grow(unet, large)
+    wanted = unet(X, T, WORDS).sample
     assert (before - wanted).abs().max() > 0.1
     torch.testing.assert_close(large(X, T, WORDS).sample, wanted, atol=1e-5, rtol=0)
 
 
-def test_every_new_block_learns(tiny: UNet2DConditionModel) -> None:
+def test_every_new_block_learns(unet: UNet2DConditionModel) -> None:
     """The lowest stage and the middle wait for one step, until they are no longer ignored."""
     large = build_large_unet(PRESETS["toy"], 64)
-    grow(tiny, large)
+    grow(unet, large)
     optimizer = torch.optim.SGD(large.parameters(), 1e-2)
     for _ in range(3):
         optimizer.zero_grad()
@@ -46,10 +40,10 @@ def test_every_new_block_learns(tiny: UNet2DConditionModel) -> None:
             assert weight.grad.abs().max() > 0, name
 
 
-def test_only_a_tiny_one_of_the_same_width_grows(tiny: UNet2DConditionModel, tmp_path) -> None:
-    tiny.save_pretrained(tmp_path / "unet")
+def test_only_a_tiny_one_of_the_same_width_grows(unet: UNet2DConditionModel, tmp_path) -> None:
+    unet.save_pretrained(tmp_path / "unet")
     large = build_large_unet(PRESETS["toy"], 64)
     begin_with(large, tmp_path)
-    torch.testing.assert_close(large(X, T, WORDS).sample, tiny(X, T, WORDS).sample)
+    torch.testing.assert_close(large(X, T, WORDS).sample, unet(X, T, WORDS).sample)
     with pytest.raises(TrainingError, match="other layers"):
         begin_with(build_large_unet(PRESETS["xs"], 64), tmp_path)

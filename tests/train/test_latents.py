@@ -1,4 +1,4 @@
-"""The latents' captions and what is seen where."""
+"""What is painted once and read again: latents with what is seen where, and pairs."""
 
 import pytest
 import torch
@@ -6,15 +6,13 @@ from torch.nn import functional as F
 
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import THINGS, sample_scenes
-from sdxs.storybook.world.words import WORDS
+from sdxs.storybook.world.words import UNSEEN_PAIRS, WORDS
 from sdxs.train.autoencoder import build
-from sdxs.train.parts import latents
+from sdxs.train.parts import latents, pairs
 from sdxs.train.run import loop
 
 
-def test_a_batch_keeps_latents_captions_and_masks_together(tmp_path):
-    torch.manual_seed(0)
-    vae = build(12).eval()
+def test_a_batch_keeps_latents_captions_and_masks_together(tmp_path, vae):
     data = latents.encode_scenes(tmp_path, vae, 24, 5, 64)
     x, texts, seen = data.batch(40, loop.chance(0, 0))
     kinds = seen.split(latents.LABELS, 1)[0]
@@ -32,17 +30,14 @@ def test_a_batch_keeps_latents_captions_and_masks_together(tmp_path):
     assert 60 < texts.count("") < 140
 
 
-def test_latents_are_encoded_once_while_the_encoder_stays(tmp_path, monkeypatch):
-    torch.manual_seed(0)
-    vae = build(12).eval()
+def test_latents_are_encoded_once_while_the_encoder_stays(tmp_path, vae):
     first = latents.encode_scenes(tmp_path, vae, 3, 5, 64)
     with torch.no_grad():
         vae.decoder.layers[0].weight += 1  # no latent depends on it
     before = (tmp_path / "latents.safetensors").stat().st_mtime_ns
     again = latents.encode_scenes(tmp_path, vae, 3, 5, 64)
-    assert torch.equal(first.latents, again.latents) and again.seconds == pytest.approx(
-        first.seconds, abs=0.1
-    )
+    assert torch.equal(first.latents, again.latents)
+    assert again.seconds == pytest.approx(first.seconds, abs=0.1)
     assert (tmp_path / "latents.safetensors").stat().st_mtime_ns == before
     other = build(12).eval()
     assert not torch.equal(latents.encode_scenes(tmp_path, other, 3, 5, 64).latents, first.latents)
@@ -52,9 +47,8 @@ def test_shares_say_what_is_seen_where():
     scenes = sample_scenes(12, 3)
     drawn = render(scenes, 64)
     seen = F.avg_pool2d(drawn.seen, 16)  # (12, 2, 4, 4)
-    kinds = torch.tensor(
-        [[THINGS.index(t.kind) for t in (*s.things, s.things[0])][:2] for s in scenes]
-    )
+    slots = ((*scene.things, scene.things[0])[:2] for scene in scenes)
+    kinds = torch.tensor([[THINGS.index(thing.kind) for thing in things] for things in slots])
     whole = latents.shares(seen, kinds, len(THINGS))
     assert whole.shape == (12, len(THINGS) + 1, 4, 4)
     assert torch.allclose(whole.sum(1), torch.ones(12, 4, 4), atol=1e-5)
@@ -63,3 +57,12 @@ def test_shares_say_what_is_seen_where():
         assert {i for i in range(len(THINGS)) if whole[row, i].sum() > 0} == named
         for slot, thing in enumerate(scene.things):
             assert torch.allclose(whole[row, THINGS.index(thing.kind)], seen[row, slot], atol=1e-6)
+
+
+def test_pairs_are_made_again_bit_for_bit_and_never_of_unseen_colours(tmp_path):
+    assert pairs.prompts_of(3, 7) == pairs.prompts_of(3, 7) != pairs.prompts_of(3, 8)
+    texts = "\n".join(text for chunk in range(40) for text in pairs.prompts_of(3, chunk))
+    for colour, kind in UNSEEN_PAIRS:
+        assert not [w for w in WORDS["things"][kind] if f"{colour} {w}" in texts]
+    with pytest.raises(loop.TrainingError, match=r"run python -m sdxs\.train\.pairs"):
+        pairs.Pairs(tmp_path)

@@ -79,11 +79,9 @@ def test_steps_may_change_while_nothing_depends_on_how_many_there_are(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_with_its_name(tmp_path):
+    about = {"steps": 1, "seed": 1, "settings": {}, "title": "t"}
     with pytest.raises(loop.TrainingError, match="loss is nan at step 0"):
-        loop.run(
-            tmp_path, {}, lambda i, g: {"loss": float("nan")}, steps=1, seed=1, settings={},
-            title="t",
-        )  # fmt: skip
+        loop.run(tmp_path, {}, lambda i, g: {"loss": float("nan")}, **about)
 
 
 MOMENTS, STEPS = 20, 80  # it is killed at; of the whole run
@@ -132,37 +130,37 @@ def test_killed_at_twenty_moments_it_ends_in_the_same_weights_bit_for_bit(
         process.start()
         return process
 
+    def to_its_end(run: Path) -> None:
+        process = start(run)
+        process.join(300)
+        assert process.exitcode == 0
+
     first = context.Process(target=os.getpid)  # waits for the server's imports
     first.start()
     first.join(300)
     began = time.monotonic()
-    process = start(whole)
-    process.join(300)
-    assert process.exitcode == 0
+    to_its_end(whole)
     a_step = loop.load_state(whole)["seconds"] / STEPS
     starting = time.monotonic() - began - a_step * STEPS
     for moment in range(MOMENTS):
         before = newest(killed)
-        if moment % 4 == 0:  # in the midst of saving; at first, of the note that latents are whole
-            process = start(killed, KILLERS[moment // 4 - 1] if moment else ("os.replace", 1))
-        elif moment % 4 == 1:  # at any moment, mostly of its start
-            process = start(killed)
+        killer = KILLERS[moment // 4 - 1] if moment else ("os.replace", 1)
+        # in the midst of saving; at first, of the note that latents are whole
+        process = start(killed, None if moment % 4 else killer)
+        if moment % 4 == 1:  # at any moment, mostly of its start
             time.sleep(rng.uniform(0.1, 1) * starting)
-            os.kill(process.pid, signal.SIGKILL)
-        else:  # once it got further
-            process = start(killed)
+        elif moment % 4:  # once it got further
             deadline = time.monotonic() + 120
             while newest(killed) <= before and time.monotonic() < deadline:
                 time.sleep(0.005)
             time.sleep(rng.uniform(0, 1.5 * a_step))
+        if moment % 4:
             os.kill(process.pid, signal.SIGKILL)
         process.join(120)
         assert process.exitcode == -signal.SIGKILL, "it should not have ended by itself"
         assert newest(killed) >= before
     assert 0 < newest(killed) < STEPS and not (killed / "result.json").exists()
-    process = start(killed)
-    process.join(300)
-    assert process.exitcode == 0
+    to_its_end(killed)
     for part in ("unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"):
         ours, wanted = load_file(killed / part), load_file(whole / part)
         assert ours.keys() == wanted.keys()

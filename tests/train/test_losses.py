@@ -3,11 +3,20 @@
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import uniform_filter
 from scipy.stats import entropy
 from skimage import metrics
 
+from sdxs.train.autoencoder import roughness
 from sdxs.train.parts.latents import LABELS
-from sdxs.train.parts.losses import hinge, segmentation, ssim, steepness, unmasked
+from sdxs.train.parts.losses import (
+    hinge,
+    reconstruction_loss,
+    segmentation,
+    ssim,
+    steepness,
+    unmasked,
+)
 
 
 def test_ssim_of_a_thing_with_itself_is_one_and_less_with_another():
@@ -58,3 +67,20 @@ def test_steepness_in_closed_form():
     w = torch.tensor([1.0, -2.0, 0.5])
     logits = torch.einsum("c,bchw->bhw", w, x)
     assert steepness([logits], [x]).item() == pytest.approx(16 * w.square().sum().item())
+
+
+def test_reconstruction_loss_is_zero_only_on_the_target():
+    x = torch.rand(1, 3, 16, 16)
+    assert reconstruction_loss(x, x) == 0
+    assert reconstruction_loss(x + 0.1, x) > 0.09
+
+
+def test_roughness_agrees_with_scipys_uniform_filter():
+    z = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0)).double()
+
+    def mean_of_nine(x):
+        return uniform_filter(x, (0, 0, 3, 3), mode="constant")
+
+    around = mean_of_nine(z.numpy()) / mean_of_nine(np.ones(z.shape))  # at the edge, of fewer
+    wanted = np.square(z.numpy() - around).mean()
+    assert roughness(z).item() == pytest.approx(wanted, rel=1e-9)

@@ -95,9 +95,7 @@ def test_stages_of_pictures_resume(resumes: Resumes) -> None:
     refused("--keep-latents needs --begin", autoencoder, vae / "k", **keep)
     kept = resumes("k", autoencoder, begin=vae, **keep)
     before, after = weights(vae, "vae"), weights(kept, "vae")
-    moved = {
-        name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])
-    }
+    moved = {key.partition(".")[0] for key in before if not torch.equal(before[key], after[key])}
     assert moved == {"decoder"}
     artists = resumes("h", autoencoder, begin=vae, artists=2, **keep)
     before, after = weights(vae, "vae"), weights(artists, "vae")
@@ -165,12 +163,9 @@ def test_stages_of_latents_resume(
     narrow = resumes("n", control, control="sketch", **{**more, "teacher": tiny})
     turns = {"teacher": tiny, "full": narrow, "student": first, "pairs": made, "begin": slim,
              "warmup": 2, **vae, **TURNS, "lr": 0.1}  # fmt: skip
-    unlike = [
-        weights(
-            train(steer, tmp_path / f"rho-{rho}", **{**turns, "rho": rho, "steps": 2}), "control"
-        )
-        for rho in (0.0, 1.0)
-    ]
+    runs = {rho: {**turns, "rho": rho, "steps": 2} for rho in (0.0, 1.0)}
+    steered = [train(steer, tmp_path / f"rho-{rho}", **runs[rho]) for rho in runs]
+    unlike = [weights(run, "control") for run in steered]
     assert any(not torch.equal(unlike[0][name], unlike[1][name]) for name in unlike[0])
     led = resumes("u", steer, at=4, **{**turns, "rho": 0.5, "steps": 5})
     assert {part.dtype for part in weights(led, "control").values()} == {torch.float16}

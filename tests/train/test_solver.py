@@ -1,4 +1,4 @@
-"""Many steps and one, against diffusers."""
+"""Many steps, one, and a step along a path: against diffusers and in closed form."""
 
 import copy
 from contextlib import nullcontext
@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import AutoencoderTiny
+from diffusers import AutoencoderTiny, DDIMScheduler
 
 from sdxs.bench.architectures import assembled
+from sdxs.model.schedule import velocity
 from sdxs.train.parts import solver as solver_of_ours
 from sdxs.train.parts.lora import lora, save_style
 from sdxs.train.parts.models import build_scheduler
 from sdxs.train.parts.solver import Model, one_step
 from sdxs.train.run import machine
+from sdxs.train.straighten import ddim
 
 
 def test_sampling_is_that_of_diffusers(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,10 +43,8 @@ def test_a_style_begins_below_a_timestep(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dressed = copy.deepcopy(model.unet)
-    weights = lora(dressed, 2)
-    with torch.no_grad():
-        for weight in weights:
-            weight.normal_(0, 0.1)
+    for weight in lora(dressed, 2):
+        weight.data.normal_(0, 0.1)
     save_style(dressed, tmp_path)
     seen: list[tuple[int, bool]] = []
 
@@ -81,3 +81,24 @@ def test_the_one_step_of_the_scheduler_lands_on_x0():
     x, v = torch.randn(1, 4, 8, 8), torch.randn(1, 4, 8, 8)
     x0 = scheduler.step(v, scheduler.timesteps[0], x).prev_sample
     assert torch.allclose(x0, alpha.sqrt() * x - (1 - alpha).sqrt() * v, atol=1e-5)
+
+
+def test_one_step_along_the_path_is_diffusers_ddim() -> None:
+    scheduler = DDIMScheduler.from_config(build_scheduler().config)
+    scheduler.set_timesteps(50)
+    x, v = torch.randn(1, 4, 8, 8), torch.randn(1, 4, 8, 8)
+    for t in scheduler.timesteps[[0, 20, 48]].tolist():
+        wanted = scheduler.step(v, t, x).prev_sample
+        ours = ddim(x, v, torch.tensor([t]), torch.tensor([t - 20]))
+        torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_the_exact_velocity_leads_along_the_path() -> None:
+    """From x_t = a x0 + s e and its true v, DDIM reaches a' x0 + s' e."""
+    alphas = build_scheduler().alphas_cumprod
+    x0, noise = torch.randn(2, 3, 4, 8, 8).unbind()
+    t, to = torch.tensor([999, 499, 39]), torch.tensor([979, 479, 19])
+    a, s = alphas.sqrt()[:, None, None, None], (1 - alphas).sqrt()[:, None, None, None]
+    x = a[t] * x0 + s[t] * noise
+    ours = ddim(x, velocity(x0, noise, t, alphas), t, to)
+    torch.testing.assert_close(ours, a[to] * x0 + s[to] * noise, rtol=1e-4, atol=1e-4)

@@ -10,6 +10,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from transformers import CLIPTextModel
 
+from sdxs.train import export
 from sdxs.train.parts.solver import Model
 from sdxs.train.run import stage, stages
 from sdxs.train.run.loop import TrainingError
@@ -18,12 +19,10 @@ COMMANDS = sorted({path.stem for path in Path(stage.__file__).parents[1].glob("[
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_explains_every_option(name: str, capsys: pytest.CaptureFixture) -> None:
+def test_help_explains_every_option(name: str, ran) -> None:
     main = importlib.import_module(f"sdxs.train.{name}").main
-    with pytest.raises(SystemExit) as left:
-        main(["--help"])
-    said = capsys.readouterr().out
-    assert left.value.code == 0 and "None" not in said and "False" not in said
+    status, said, _ = ran(main, "--help")
+    assert status == 0 and "None" not in said and "False" not in said
     assert f"python -m sdxs.train.{name}" in said
 
 
@@ -41,14 +40,11 @@ def test_help_explains_every_option(name: str, capsys: pytest.CaptureFixture) ->
         ("warmup", [], "run python -m sdxs.train.blocks to its end first"),
     ],
 )
-def test_a_mistake_is_named(
-    name: str, arguments: list[str], expected: str, capsys, monkeypatch, tmp_path: Path
-) -> None:
+def test_a_mistake_is_named(name, arguments, expected, ran, monkeypatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     main = importlib.import_module(f"sdxs.train.{name}").main
-    with pytest.raises(SystemExit) as left:
-        main(arguments)
-    assert left.value.code == 2 and expected in capsys.readouterr().err
+    status, _, said = ran(main, *arguments)
+    assert status == 2 and expected in said
 
 
 @pytest.mark.parametrize(
@@ -59,14 +55,13 @@ def test_a_mistake_is_named(
         (KeyboardInterrupt(), 130, "the same command goes on from what is saved"),
     ],
 )
-def test_an_end_is_one_line(error: BaseException, code: int, said: str, capsys) -> None:
+def test_an_end_is_one_line(error: BaseException, code: int, said: str, ran) -> None:
     def main() -> None:
         raise error
 
-    with pytest.raises(SystemExit) as left:
-        stage.command(main)
-    assert left.value.code == code
-    assert said in capsys.readouterr().err.strip().splitlines()[-1]
+    status, _, told = ran(lambda _: stage.command(main))
+    assert status == code
+    assert said in told.strip().splitlines()[-1]
 
 
 def test_a_result_is_what_the_next_stage_asks_for(tmp_path: Path) -> None:
@@ -98,3 +93,11 @@ def test_a_half_precision_checkpoint_is_trained_in_float32(
     assert CLIPTextModel.from_pretrained(halved / "text_encoder").dtype == torch.float16
     model = Model.load(halved)
     assert {part.dtype for part in (model.unet, model.text)} == {torch.float32}
+
+
+def test_a_folder_that_is_no_checkpoint_is_left_alone(tmp_path: Path) -> None:
+    """By export; that it works is shown by the recipe's test."""
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(TrainingError, match="is there and no checkpoint: choose another --out"):
+        export.export(export.Options(out=tmp_path))
+    assert (tmp_path / "thesis.txt").exists()

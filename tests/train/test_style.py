@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import AutoencoderTiny
 from safetensors import safe_open
 
 from sdxs import CheckpointError
@@ -18,21 +17,10 @@ from sdxs.storybook import draw
 from sdxs.storybook.world.tokenizer import build_tokenizer
 from sdxs.train import pairs, style, style_distill
 from sdxs.train.parts import denoising, distillation, segmented
-from sdxs.train.parts.lora import (
-    FILE,
-    begin_with,
-    fingerprint,
-    learnt_below,
-    lora,
-    merge_style,
-    merged,
-    save_style,
-)
+from sdxs.train.parts import lora as low_rank
 from sdxs.train.parts.models import PRESETS, build_scheduler, build_text_encoder, build_unet
-from sdxs.train.parts.segmented import KAPPA
 from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
-from sdxs.train.run.loop import TrainingError
 from sdxs.train.run.machine import predict
 
 
@@ -53,11 +41,9 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.Tensor,
     """A style in a file, what the U-Net gives with it, and without."""
     folder, unet = tmp_path_factory.mktemp("style") / "style", toy()
     plain = seen(unet)
-    weights = lora(unet, 3)
-    with torch.no_grad():
-        for weight in weights:
-            weight.copy_((0.1 * torch.randn(weight.shape)).half())
-    save_style(unet, folder)
+    for weight in low_rank.lora(unet, 3):
+        weight.data.copy_((0.1 * torch.randn(weight.shape)).half())
+    low_rank.save_style(unet, folder)
     return folder, seen(unet), plain
 
 
@@ -72,10 +58,10 @@ def test_a_saved_style_acts_as_it_was_trained(saved):
 
 
 def with_diffusers(unet, folder):
-    unet.load_lora_adapter(folder, weight_name=FILE, prefix="unet")
+    unet.load_lora_adapter(folder, weight_name=low_rank.FILE, prefix="unet")
 
 
-@pytest.mark.parametrize("wear", [with_diffusers, merge_style])
+@pytest.mark.parametrize("wear", [with_diffusers, low_rank.merge_style])
 def test_diffusers_and_the_weights_take_the_file(wear, saved):
     folder, trained, _ = saved
     unet = toy()
@@ -86,29 +72,29 @@ def test_diffusers_and_the_weights_take_the_file(wear, saved):
 def test_training_goes_on_from_a_style(saved, tmp_path):
     folder, trained, _ = saved
     unet = toy()
-    lora(unet, 3)
-    begin_with(unet, folder)
+    low_rank.lora(unet, 3)
+    low_rank.begin_with(unet, folder)
     torch.testing.assert_close(seen(unet), trained, rtol=1e-4, atol=1e-5)
-    save_style(unet, tmp_path)
-    assert fingerprint(tmp_path) == fingerprint(folder)
-    with safe_open(tmp_path / FILE, framework="pt") as file:
+    low_rank.save_style(unet, tmp_path)
+    assert low_rank.fingerprint(tmp_path) == low_rank.fingerprint(folder)
+    with safe_open(tmp_path / low_rank.FILE, framework="pt") as file:
         noted = json.loads(file.metadata()["lora_adapter_metadata"])
     assert (noted["unet.r"], noted["unet.lora_alpha"]) == (3, 3)
-    torch.testing.assert_close(seen(merged(unet)), trained, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(seen(low_rank.merged(unet)), trained, rtol=1e-4, atol=1e-4)
 
 
 def test_a_style_of_another_kind_is_no_beginning(saved, tmp_path):
-    unet = toy()
-    lora(unet, 2)
-    with pytest.raises(TrainingError, match="another rank: give --rank 3"):
-        begin_with(unet, saved[0])
-    fewer = toy()
-    lora(fewer, 2, r".*to_q")
-    save_style(fewer, tmp_path)
-    with pytest.raises(TrainingError, match="for other layers"):
-        begin_with(unet, tmp_path)
-    with pytest.raises(CheckpointError, match="made for another one"):
-        begin_with(fewer, saved[0])
+    unet, fewer = toy(), toy()
+    low_rank.lora(unet, 2)
+    low_rank.lora(fewer, 2, r".*to_q")
+    low_rank.save_style(fewer, tmp_path)
+    for ours, theirs, error, why in (
+        (unet, saved[0], loop.TrainingError, "another rank: give --rank 3"),
+        (unet, tmp_path, loop.TrainingError, "for other layers"),
+        (fewer, saved[0], CheckpointError, "made for another one"),
+    ):
+        with pytest.raises(error, match=why):
+            low_rank.begin_with(ours, theirs)
 
 
 @pytest.fixture(scope="module")
@@ -126,20 +112,25 @@ def multi_step(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def wearable(style: Path, run: Path, **facts: Any) -> Path:
+    """A style as the training of styles leaves it, for the toy model."""
+    shutil.copytree(style, run / "style")
+    stage.finish(run, "style", 0, teacher=loop.fingerprint(toy()), **facts)
+    return run
+
+
 @pytest.mark.parametrize("uncarried", [False, True])
 def test_a_style_is_distilled_as_the_paper_says(
     saved, multi_step, tmp_path, monkeypatch, uncarried
 ):
     """The offline model wears the style, the online one does not; the student begins with it."""
-    worn = tmp_path / "worn"
-    shutil.copytree(saved[0], worn / "style")
-    stage.finish(worn, "style", 0, below=0.7, teacher=loop.fingerprint(toy()))
+    worn = wearable(saved[0], tmp_path / "worn", below=0.7)
     pairs.train(pairs.Options(
         run=tmp_path / "pairs", teacher=multi_step, style=None if uncarried else worn, count=64,
         steps=2, guidance=1.0,
     ))  # fmt: skip
     plain, dressed = toy(), toy()
-    merge_style(dressed, worn / "style")
+    low_rank.merge_style(dressed, worn / "style")
     found: dict[str, Any] = {}
 
     class Watched(segmented.Scores):
@@ -172,31 +163,28 @@ def test_a_style_is_distilled_as_the_paper_says(
     assert found["online"] == loop.fingerprint(plain) != found["offline"]
     torch.testing.assert_close(found["student"], saved[1], rtol=1e-4, atol=1e-5)
     assert found["alpha"] == 0.7  # above, the style knows nothing
-    wanted = KAPPA[0] * (style_distill.UNCARRIED if uncarried else 1)
+    wanted = segmented.KAPPA[0] * (style_distill.UNCARRIED if uncarried else 1)
     assert found["kappa"] == pytest.approx(wanted, rel=1e-3)
 
 
 def test_a_style_is_of_its_own_multi_step_model(saved, multi_step, tmp_path):
-    model, worn = Model.load(multi_step), tmp_path / "worn"
-    shutil.copytree(saved[0], worn / "style")
-    stage.finish(worn, "style", 0, teacher=loop.fingerprint(toy()))
-    assert learnt_below(worn, model.unet) == 1.0  # one that was made before styles began anywhere
+    model, worn = Model.load(multi_step), wearable(saved[0], tmp_path / "worn")
+    assert low_rank.learnt_below(worn, model.unet) == 1.0  # made before styles began anywhere
     asked = {"style": worn, "teacher": multi_step, "count": 64, "guidance": 1.0}
-    stage.finish(worn, "style", 0, teacher=loop.fingerprint(toy()), below=0.5)
-    with pytest.raises(TrainingError, match="none of 1 steps lies where the style was learnt"):
-        pairs.train(pairs.Options(run=tmp_path / "few", steps=1, **asked))
-    stage.finish(worn, "style", 0, teacher=loop.fingerprint(toy(1)), below=0.5)
-    with pytest.raises(TrainingError, match="made for another multi-step model"):
-        pairs.train(pairs.Options(run=tmp_path / "other", steps=2, **asked))
-    file = worn / "style" / FILE
+    for seed, steps, why in (
+        (0, 1, "none of 1 steps lies where the style was learnt"),
+        (1, 2, "made for another multi-step model"),
+    ):
+        stage.finish(worn, "style", 0, teacher=loop.fingerprint(toy(seed)), below=0.5)
+        with pytest.raises(loop.TrainingError, match=why):
+            pairs.train(pairs.Options(run=tmp_path / "pairs", steps=steps, **asked))
+    file = worn / "style" / low_rank.FILE
     file.write_bytes(file.read_bytes()[:999])
     with pytest.raises(CheckpointError, match="is damaged"):
-        fingerprint(worn / "style")
+        low_rank.fingerprint(worn / "style")
 
 
-def test_a_style_is_learnt_below_its_timestep(multi_step, tmp_path, monkeypatch, capsys):
-    vae = AutoencoderTiny(latent_channels=4, encoder_block_out_channels=(8,) * 4,
-                          decoder_block_out_channels=(8,) * 4)  # fmt: skip
+def test_a_style_is_learnt_below_its_timestep(multi_step, vae, tmp_path, monkeypatch, capsys):
     vae.save_pretrained(tmp_path / "vae")
     drawn = tmp_path / "drawn"
     draw.draw(drawn, "anime", 2, 1, 64)

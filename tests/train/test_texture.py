@@ -3,13 +3,10 @@
 import torch
 
 from sdxs.train.parts.lora import lora, merged
-from sdxs.train.parts.models import PRESETS, build_unet
 from sdxs.train.texture import TARGETS, Heads
 
 
-def test_a_low_rank_changes_nothing_at_first_and_goes_into_the_weights() -> None:
-    torch.manual_seed(0)
-    unet = build_unet(PRESETS["toy"], 64).eval()
+def test_a_low_rank_changes_nothing_at_first_and_goes_into_the_weights(unet) -> None:
     x, t, words = torch.randn(2, 4, 8, 8), torch.tensor([999, 999]), torch.randn(2, 5, 32)
     with torch.no_grad():
         before = unet(x, t, words).sample
