@@ -2,31 +2,16 @@
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Callable
 
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from sdxs.page.about import About
 from sdxs.page.answers import ALONE
-from sdxs.page.ui import sketch_page
-from tests.browser.conftest import note, served, wait_for
+from tests.browser.conftest import PROMPT, note, wait_for
 from tests.browser.standin import Follower
 
-PROMPT = "a red house at sunset"
 DRAWN = "() => document.getElementById('sdxs-drawing').toDataURL('image/png')"
-
-
-def addresses() -> Iterator[str]:
-    """Of the page on a stand-in, while it is served."""
-    about = About(
-        checkpoint="standin",
-        examples=(PROMPT, "a blue ball"),
-        conditions=("sketch", "canny"),
-        templates={"at sea": "{prompt} on the sea"},
-    )
-    follower = Follower(0.05)
-    yield from served(sketch_page(follower, follower.condition, about=about))
 
 
 def picture_of(url: str) -> Image.Image:
@@ -56,13 +41,34 @@ def alone(page: Page, prompt: str = PROMPT) -> Page:
     return page
 
 
-def draw(page: Page, *places: tuple[float, float], pause: int = 0) -> None:
-    """A stroke of the mouse through places of the canvas, in shares of its sides."""
+def finger(page: Page) -> Callable[..., None]:
+    """`touch("Start", place, …)`, then "Move" and "End", at {x, y} of the window."""
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *places: dict[str, float]) -> None:
+        about = {"type": f"touch{kind}", "touchPoints": list(places)}
+        session.send("Input.dispatchTouchEvent", about)
+
+    return touch
+
+
+def draw(page: Page, *places: tuple[float, float], pause: int = 0, by: str = "mouse") -> int:
+    """A stroke through places of the canvas, in shares of its sides.
+
+    How many pictures were seen before it ended.
+    """
     box = canvas(page).bounding_box()
-    at = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in places]
-    page.mouse.move(*at[0])
-    page.mouse.down()
-    for place in at[1:]:
-        page.mouse.move(*place)
+    touch = finger(page) if by == "touch" else None
+    page.evaluate("seen.length = 0")
+    for number, (x, y) in enumerate(places):
+        at = box["x"] + x * box["width"], box["y"] + y * box["height"]
+        if touch:
+            touch("Move" if number else "Start", {"x": at[0], "y": at[1]})
+        else:
+            page.mouse.move(*at)
+        if not touch and number == 0:
+            page.mouse.down()
         page.wait_for_timeout(pause)
-    page.mouse.up()
+    during: int = page.evaluate("seen.length")
+    touch("End") if touch else page.mouse.up()
+    return during

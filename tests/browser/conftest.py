@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
@@ -12,9 +13,10 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from sdxs.page.about import About
 from sdxs.page.drawings import data_url
 from sdxs.page.ui import Page as Blocks
-from sdxs.page.ui import text_page
+from sdxs.page.ui import sketch_page, text_page
 from sdxs.picture import encode
-from tests.browser.standin import Standin
+from tests.browser.standin import Follower, Standin
+from tests.programs import served
 
 FLAGS = [
     "--no-sandbox",
@@ -27,6 +29,8 @@ FLAGS = [
     "--use-fake-device-for-media-stream",  # a camera that shows a test picture, to those it may
 ]
 
+PROMPT = "a red house at sunset"
+HANDHELD = {"has_touch": True, "is_mobile": True}
 PATIENCE_MS = 60_000  # for a machine that is busy with something else
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -79,9 +83,10 @@ class Visits:
         page = context.new_page()
         page.add_init_script(WATCH + script)
         page.on("request", self._request)
-        page.on("console", lambda m: m.type in ("error", "warning") and self._complain(m.text))
-        page.on("pageerror", lambda error: self._complain(str(error)))
-        page.on("response", lambda r: r.status >= 400 and self._complain(f"{r.status} {r.url}"))
+        said = self.complaints.append
+        page.on("console", lambda m: m.type in ("error", "warning") and said(m.text))
+        page.on("pageerror", lambda error: said(str(error)))
+        page.on("response", lambda r: r.status >= 400 and said(f"{r.status} {r.url}"))
         page.goto(url)
         page.locator("#sdxs-picture").wait_for(state="attached")
         page.get_by_label("Prompt").wait_for()
@@ -90,9 +95,6 @@ class Visits:
     def _request(self, request) -> None:
         if not request.url.startswith(("http://127.0.0.1:", "data:", "blob:")):
             self.outside.append(request.url)
-
-    def _complain(self, text: str) -> None:
-        self.complaints.append(text)
 
 
 @pytest.fixture
@@ -121,11 +123,16 @@ def wait_for(page: Page, picture: Image.Image, place: str = "sdxs-picture") -> N
     page.wait_for_function(script, arg=[place, source(picture)])
 
 
-def served(page: Blocks) -> Iterator[str]:
-    """The address of a page, while it is served."""
-    page.launch(server_name="127.0.0.1", server_port=None, quiet=True, prevent_thread_lock=True)
-    yield page.local_url
-    page.close()
+@contextmanager
+def opened(page: Blocks, script: str = "", **options) -> Iterator[Page]:
+    """A page in a browser of its own, for the programs beside the tests."""
+    with served(page) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        tab = browser.new_page(**options)
+        tab.add_init_script(script)
+        tab.goto(address)
+        yield tab
+        browser.close()
 
 
 @pytest.fixture(scope="package")
@@ -138,10 +145,25 @@ def url(standin: Standin) -> Iterator[str]:
     """A page on the stand-in, with examples, words, both decoders and styles."""
     about = About(
         checkpoint="standin",
-        examples=("a red house at sunset", "a blue ball"),
+        examples=(PROMPT, "a blue ball"),
         words={"things": ("ball", "house"), "colours": ("red", "blue")},
         decoders=("tiny", "large"),
         styles=("anime", "ink"),
     )
-    welcome = standin.draw("a red house at sunset", 0)
-    yield from served(text_page(standin, about=about, welcome=welcome))
+    welcome = standin.draw(PROMPT, 0)
+    with served(text_page(standin, about=about, welcome=welcome)) as address:
+        yield address
+
+
+@pytest.fixture(scope="package")
+def address() -> Iterator[str]:
+    """The page with a canvas, on a stand-in that follows what is drawn."""
+    about = About(
+        checkpoint="standin",
+        examples=(PROMPT, "a blue ball"),
+        conditions=("sketch", "canny"),
+        templates={"at sea": "{prompt} on the sea"},
+    )
+    follower = Follower(0.05)
+    with served(sketch_page(follower, follower.condition, about=about)) as address:
+        yield address

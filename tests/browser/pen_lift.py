@@ -11,7 +11,7 @@ import random
 
 import numpy as np
 import torch
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 from tqdm import tqdm
 
 from sdxs import SDXS
@@ -19,7 +19,7 @@ from sdxs.page.about import About
 from sdxs.page.serve import names
 from sdxs.page.ui import sketch_page
 from tests.browser.canvas import DRAWN, picture_of
-from tests.browser.conftest import FLAGS, chromium, source
+from tests.browser.conftest import opened, source
 
 SEED = 0
 
@@ -45,16 +45,9 @@ def main() -> None:
     if not about.conditions:
         options.error(f"{model.checkpoint} has no control: name one, --controls sketch=FOLDER")
     page = sketch_page(model, model.condition, about=about)
-    page.launch(server_name="127.0.0.1", quiet=True, prevent_thread_lock=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-        tab = browser.new_page(viewport={"width": 1280, "height": 1000})
-        tab.add_init_script(WATCH)
-        tab.goto(page.local_url)
+    with opened(page, WATCH, viewport={"width": 1280, "height": 1000}) as tab:
         tab.wait_for_function("shown.length > 0")
         times = [lift(tab, model, about, number) for number in tqdm(range(chosen.strokes))]
-        browser.close()
-    page.close()
     median, late = np.percentile(times, (50, 95))
     facts = {
         "checkpoint": model.checkpoint,

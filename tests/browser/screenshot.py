@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from sdxs.page.about import FIRST_SEED
 from sdxs.page.apps import APPS, make_page
@@ -21,7 +21,7 @@ from sdxs.page.serve import parser
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import Scene, Thing
 from sdxs.storybook.world.sketches import contours, to_bytes
-from tests.browser.conftest import FLAGS, chromium
+from tests.browser.conftest import opened
 
 PROMPT = "a red house to the left of a green tree at sunset"
 DRAWN = Scene(
@@ -56,16 +56,12 @@ def main() -> None:
 
 
 def take(options: argparse.Namespace) -> None:
-    page = make_page(options.page, options)
-    page.launch(server_name="127.0.0.1", quiet=True, prevent_thread_lock=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-        tab = browser.new_page(
-            viewport={"width": options.width, "height": options.height},
-            color_scheme="dark" if options.dark else "light",
-            device_scale_factor=1.5,
-        )
-        tab.goto(page.local_url)
+    seen = {
+        "viewport": {"width": options.width, "height": options.height},
+        "color_scheme": "dark" if options.dark else "light",
+        "device_scale_factor": 1.5,
+    }
+    with opened(make_page(options.page, options), **seen) as tab:
         tab.get_by_label("Seed").fill(options.seed)
         tab.get_by_label("Prompt").fill("")
         tab.get_by_label("Prompt").press_sequentially(options.prompt, delay=30)
@@ -76,8 +72,6 @@ def take(options: argparse.Namespace) -> None:
         options.output.parent.mkdir(parents=True, exist_ok=True)
         tab.evaluate("window.scrollTo(0, 0)")
         tab.screenshot(path=options.output)
-        browser.close()
-    page.close()
     print(options.output)
     if options.animation:
         times = [FRAME_MS] * (len(frames) - 1) + [LAST_MS]

@@ -22,15 +22,7 @@ class Standin:
         self.made: list[str] = []  # the prompts, in the order in which they were answered
         self._lock = threading.Lock()
 
-    def __call__(
-        self,
-        prompt: str,
-        *,
-        seed: int,
-        decoder: str = "tiny",
-        style: str = "",
-        style_scale: float = 1.0,
-    ) -> Image.Image:
+    def __call__(self, prompt: str, *, seed: int, **chosen: Any) -> Image.Image:
         if "boom" in prompt:
             raise RuntimeError("a secret of the server")
         time.sleep(self.seconds)
@@ -38,7 +30,10 @@ class Standin:
             warnings.warn(PromptCutWarning(f"not seen: {prompt[WINDOW:]}"), stacklevel=2)
         with self._lock:
             self.made.append(prompt)
-        return self.draw(prompt, seed, decoder, style, style_scale)
+        return self.answer(prompt, seed, **chosen)
+
+    def answer(self, prompt: str, seed: int, **chosen: Any) -> Image.Image:
+        return self.draw(prompt, seed, **chosen)
 
     @staticmethod
     def draw(
@@ -53,10 +48,7 @@ class Standin:
 class Follower(Standin):
     """The same for a page with a canvas: the picture also says what it follows, and how."""
 
-    def __call__(self, prompt: str, *, seed: int, **followed: Any) -> Image.Image:
-        time.sleep(self.seconds)
-        with self._lock:
-            self.made.append(prompt)
+    def answer(self, prompt: str, seed: int, **followed: Any) -> Image.Image:
         return self.follow(prompt, seed, **followed)
 
     @classmethod

@@ -2,7 +2,6 @@
 
 import base64
 import io
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from sdxs.page.answers import ALONE
 from sdxs.picture import encode
-from tests.browser.canvas import DRAWN, addresses, alone, draw, drawing, follows
+from tests.browser.canvas import DRAWN, alone, draw, drawing, follows
 from tests.browser.conftest import note
 
 pytestmark = pytest.mark.browser
@@ -31,11 +30,6 @@ GIVE = """
     : new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true, cancelable: true }));
 }
 """
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    yield from addresses()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The canvas page in a real browser: what a visitor draws, undoes, sets, sees and is told."""
 
 import base64
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -11,24 +10,18 @@ from playwright.sync_api import Page, expect
 from sdxs.page.answers import BLANK
 from tests.browser.canvas import (
     DRAWN,
-    PROMPT,
-    addresses,
     alone,
     canvas,
     draw,
     drawing,
+    finger,
     follows,
     picture_of,
 )
-from tests.browser.conftest import note
+from tests.browser.conftest import HANDHELD, PROMPT, note
 from tests.browser.standin import Follower
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    yield from addresses()
 
 
 @pytest.fixture
@@ -46,11 +39,9 @@ def test_a_blank_canvas_shows_the_prompt_alone_and_hints(page):
 
 
 def test_the_picture_follows_during_the_stroke_and_ends_in_the_whole_of_it(page):
-    page.evaluate("seen.length = 0")
-    draw(page, *((0.1 + 0.016 * i, 0.5 + 0.2 * (i % 2)) for i in range(50)), pause=60)
-    during = page.evaluate("seen.length")
+    places = [(0.1 + 0.016 * i, 0.5 + 0.2 * (i % 2)) for i in range(50)]
+    assert draw(page, *places, pause=60) >= 15
     follows(page)
-    assert during >= 15
     expect(note(page)).to_be_empty()
     followed = picture_of(page.locator("#sdxs-control").get_attribute("src"))
     assert followed.tobytes() == Follower.condition("sketch", drawing(page)).tobytes()
@@ -104,19 +95,16 @@ def test_undo_in_the_prompt_is_the_prompts(page):
 
 def test_brushes_and_the_eraser(page):
     dark = []
-    for number, brush in enumerate(("Thin", "Middle", "Thick")):
+    for height, brush in ((0.2, "Thin"), (0.4, "Middle"), (0.6, "Thick")):
         page.get_by_role("button", name=f"{brush} brush").click()
         before = np.asarray(drawing(page)).min(-1)
-        height = 0.2 + 0.2 * number
         draw(page, (0.1, height), (0.9, height))
         dark.append(int((np.asarray(drawing(page)).min(-1) != before).sum()))
     assert dark == sorted(dark) and dark[0] < dark[2] / 2
     page.get_by_role("button", name="Eraser").click()
-    expect(page.get_by_role("button", name="Pen", exact=True)).to_have_attribute(
-        "aria-pressed", "false"
-    )
-    for number in range(3):
-        height = 0.2 + 0.2 * number
+    pen = page.get_by_role("button", name="Pen", exact=True)
+    expect(pen).to_have_attribute("aria-pressed", "false")
+    for height in (0.2, 0.4, 0.6):
         draw(page, (0.02, height), (0.98, height))
     assert np.asarray(drawing(page)).min() > 250
     alone(page)
@@ -195,15 +183,13 @@ def test_seed_strength_condition_and_template(page):
     ids=["prefix", "gif", "length", "html", "large"],
 )
 def test_a_spoiled_drawing_is_one_line_and_the_next_stroke_works(page, sent):
-    page.evaluate(
-        "sent => { const proto = HTMLCanvasElement.prototype; window.own = proto.toDataURL;"
-        " proto.toDataURL = () => sent; }",
-        sent,
-    )
+    spoils = "sent => { window.own = proto.toDataURL; proto.toDataURL = () => sent; }"
+    page.evaluate("() => { window.proto = HTMLCanvasElement.prototype; }")
+    page.evaluate(spoils, sent)
     draw(page, (0.2, 0.2), (0.8, 0.7))
     expect(note(page)).to_have_attribute("data-kind", "error")
     assert "\n" not in note(page).inner_text() and len(note(page).inner_text()) < 300
-    page.evaluate("() => { HTMLCanvasElement.prototype.toDataURL = window.own; }")
+    page.evaluate("() => { proto.toDataURL = own; }")
     draw(page, (0.2, 0.8), (0.8, 0.3))
     follows(page)
     expect(note(page)).to_be_empty()
@@ -227,43 +213,29 @@ def test_downloads_of_drawing_and_picture(page):
 
 @pytest.mark.parametrize("width", [390, 768])
 def test_touch_draws_and_nothing_moves(visit, address, width):
-    page = visit(address, width=width, height=700, has_touch=True, is_mobile=True)
+    page = visit(address, width=width, height=700, **HANDHELD)
     alone(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     canvas(page).scroll_into_view_if_needed()
     box, before = canvas(page).bounding_box(), page.evaluate("scrollY")
-    page.evaluate("seen.length = 0")
-    touch = page.context.new_cdp_session(page)
-    for step in range(50):
-        place = {
-            "x": box["x"] + box["width"] * (0.2 + 0.012 * step),
-            "y": box["y"] + box["height"] * (0.9 - 0.014 * step),
-        }
-        kind = "touchMove" if step else "touchStart"
-        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [place]})
-        page.wait_for_timeout(60)
-    during = page.evaluate("seen.length")
-    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    places = [(0.2 + 0.012 * step, 0.9 - 0.014 * step) for step in range(50)]
+    assert draw(page, *places, pause=60, by="touch") >= 15
     follows(page)
-    assert during >= 15
     assert page.evaluate("scrollY") == before
     assert canvas(page).bounding_box() == box
 
 
 def test_a_second_finger_does_not_draw(visit, address):
-    page = visit(address, width=390, height=700, has_touch=True, is_mobile=True)
+    page = visit(address, width=390, height=700, **HANDHELD)
     alone(page)
     box = canvas(page).bounding_box()
     one = {"x": box["x"] + 40, "y": box["y"] + 40, "id": 1}
     other = {"x": box["x"] + 250, "y": box["y"] + 250, "id": 2}
-    touch = page.context.new_cdp_session(page)
-    for kind, points in (
-        ("touchStart", [one]),
-        ("touchStart", [one, other]),
-        ("touchMove", [{**one, "x": one["x"] + 60}, {**other, "x": other["x"] - 90}]),
-        ("touchEnd", []),
-    ):
-        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    touch = finger(page)
+    touch("Start", one)
+    touch("Start", one, other)
+    touch("Move", {**one, "x": one["x"] + 60}, {**other, "x": other["x"] - 90})
+    touch("End")
     follows(page)
     ink = np.asarray(drawing(page).convert("L")) < 128
     assert ink[:200].any() and not ink[200:].any()

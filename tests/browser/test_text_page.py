@@ -2,6 +2,7 @@
 
 import io
 import re
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -9,8 +10,10 @@ from playwright.sync_api import Page, expect
 
 from sdxs.page.about import About
 from sdxs.page.ui import text_page
-from tests.browser.conftest import note, served, source, wait_for
+from tests.browser.conftest import HANDHELD, note, source, wait_for
+from tests.browser.conftest import PROMPT as WELCOME
 from tests.browser.standin import WINDOW, Standin
+from tests.programs import served
 
 pytestmark = pytest.mark.browser
 
@@ -28,19 +31,15 @@ new MutationObserver((_, observer) => {
 """
 
 
-def shows(
-    page: Page, prompt: str, seed: int, decoder: str = "tiny", style: str = "", scale: float = 1.0
-) -> None:
+def shows(page: Page, prompt: str, seed: int, **chosen: Any) -> None:
     """Wait until the picture on the page is the one of this request, byte for byte."""
-    wait_for(page, Standin.draw(prompt, seed, decoder, style, scale))
+    wait_for(page, Standin.draw(prompt, seed, **chosen))
 
 
-def prompt_box(page: Page):
-    return page.get_by_label("Prompt")
-
-
-def seed_box(page: Page):
-    return page.get_by_label("Seed")
+def types(page: Page, text: str) -> None:
+    """Type a prompt at once, and wait for its picture."""
+    page.get_by_label("Prompt").fill(text)
+    shows(page, text, 0)
 
 
 @pytest.fixture
@@ -52,7 +51,7 @@ def test_fast_typing_ends_in_the_whole_prompt(page, standin):
     before = len(standin.made)
     page.keyboard.type(PROMPT, delay=60)  # the prompt has the focus
     shows(page, PROMPT, 0)
-    expect(prompt_box(page)).to_have_value(PROMPT)
+    expect(page.get_by_label("Prompt")).to_have_value(PROMPT)
     page.wait_for_timeout(700)  # nothing comes after
     shows(page, PROMPT, 0)
     assert len(standin.made) - before <= 12
@@ -68,7 +67,7 @@ def test_two_visitors_each_see_their_own(visit, url):
     for page, text in zip((first, second), texts, strict=True):
         shows(page, text, 0)
         theirs = {source(Standin.draw(text[:end], 0)) for end in range(1, len(text) + 1)}
-        welcome = source(Standin.draw("a red house at sunset", 0))
+        welcome = source(Standin.draw(WELCOME, 0))
         assert set(page.evaluate("seen")) - {welcome} <= theirs
 
 
@@ -78,48 +77,48 @@ def test_a_prompt_typed_while_the_page_is_loading_counts(visit, url):
 
 
 def test_the_welcome_picture_the_focus_and_the_dice(page):
-    shows(page, "a red house at sunset", 0)
-    expect(prompt_box(page)).to_be_focused()
+    shows(page, WELCOME, 0)
+    expect(page.get_by_label("Prompt")).to_be_focused()
     expect(note(page)).to_have_attribute("data-kind", "hint")
     page.locator("#sdxs-dice").click()
-    expect(seed_box(page)).not_to_have_value("0")
-    shows(page, "a red house at sunset", int(seed_box(page).input_value()))
+    expect(page.get_by_label("Seed")).not_to_have_value("0")
+    shows(page, WELCOME, int(page.get_by_label("Seed").input_value()))
 
 
 def test_seed_stays_while_typing_and_the_dice_change_it(page):
-    seed_box(page).fill("41")
-    prompt_box(page).click()
+    page.get_by_label("Seed").fill("41")
+    page.get_by_label("Prompt").click()
     page.keyboard.type("a ball", delay=20)
-    expect(seed_box(page)).to_have_value("41")
+    expect(page.get_by_label("Seed")).to_have_value("41")
     shows(page, "a ball", 41)
     page.locator("#sdxs-dice").click()
-    expect(seed_box(page)).not_to_have_value("41")
-    shows(page, "a ball", int(seed_box(page).input_value()))
+    expect(page.get_by_label("Seed")).not_to_have_value("41")
+    shows(page, "a ball", int(page.get_by_label("Seed").input_value()))
 
 
 def test_seed_and_decoder_act_before_anything_is_typed(visit, url):
-    page, welcome = visit(url), "a red house at sunset"
+    page = visit(url)
     page.get_by_label("large").check()
-    shows(page, welcome, 0, "large")
-    seed_box(page).fill("")
+    shows(page, WELCOME, 0, decoder="large")
+    page.get_by_label("Seed").fill("")
     expect(note(page)).to_have_attribute("data-kind", "error")
-    seed_box(page).fill("0")
+    page.get_by_label("Seed").fill("0")
     expect(note(page)).to_be_empty()
-    seed_box(page).fill("1")
-    seed_box(page).fill("12")
-    seed_box(page).fill("1")  # while 12 is in the making
+    page.get_by_label("Seed").fill("1")
+    page.get_by_label("Seed").fill("12")
+    page.get_by_label("Seed").fill("1")  # while 12 is in the making
     page.wait_for_timeout(1500)
-    shows(page, welcome, 1, "large")
+    shows(page, WELCOME, 1, decoder="large")
 
 
 def test_examples_and_words_may_hold_any_characters(visit, standin):
     odd = 'a "sign" \\ with `${1}` {{x}} <b>'
     about = About(checkpoint="standin", examples=(odd,), words={"odd": (odd,)})
-    for address in served(text_page(standin, about=about, welcome=standin.draw(odd, 0))):
+    with served(text_page(standin, about=about, welcome=standin.draw(odd, 0))) as address:
         page = visit(address)
         expect(page.locator("#sdxs-picture")).to_have_attribute("alt", odd)
         page.locator("#sdxs-examples button").click()
-        expect(prompt_box(page)).to_have_value(odd)
+        expect(page.get_by_label("Prompt")).to_have_value(odd)
         page.locator("#sdxs-words button").click()
         shows(page, f"{odd} {odd}", 0)
 
@@ -135,10 +134,10 @@ def test_deleting_and_pasting_count_as_typing(page):
 
 def test_examples_and_words_can_be_clicked(page):
     page.get_by_role("button", name="a blue ball").click()
-    expect(prompt_box(page)).to_have_value("a blue ball")
+    expect(page.get_by_label("Prompt")).to_have_value("a blue ball")
     shows(page, "a blue ball", 0)
     page.get_by_role("button", name="red", exact=True).click()
-    expect(prompt_box(page)).to_have_value("a blue ball red")
+    expect(page.get_by_label("Prompt")).to_have_value("a blue ball red")
     page.get_by_role("button", name="house", exact=True).click()
     shows(page, "a blue ball red house", 0)
     page.get_by_role("button", name="house", exact=True).click()  # the same one once more
@@ -146,22 +145,21 @@ def test_examples_and_words_can_be_clicked(page):
 
 
 def test_a_style_is_worn_as_strongly_as_set_and_laid_aside(page):
-    prompt_box(page).fill("a cone")
-    shows(page, "a cone", 0)
+    types(page, "a cone")
     for style in ("anime", "ink"):
         page.get_by_label(style).check()
         shows(page, "a cone", 0, style=style)
     for scale in ("0.5", "0", "1.25"):
         page.locator("#sdxs-style-scale input[type=number]").fill(scale)
         page.keyboard.press("Tab")
-        shows(page, "a cone", 0, style="ink", scale=float(scale))
+        shows(page, "a cone", 0, style="ink", style_scale=float(scale))
     page.get_by_role("radio", name="none").first.check()
     shows(page, "a cone", 0)
 
 
 def test_with_and_without_a_style_side_by_side(page):
     plain, divider = page.locator("#sdxs-plain"), page.locator("#sdxs-divider")
-    prompt_box(page).fill("a cone")
+    page.get_by_label("Prompt").fill("a cone")
     page.get_by_label("Compare").check()
     shows(page, "a cone", 0)
     expect(plain).to_be_hidden()  # there is no style to leave out
@@ -183,57 +181,50 @@ def test_with_and_without_a_style_side_by_side(page):
 
 
 def test_the_decoder_can_be_chosen_where_there_are_two(page):
-    prompt_box(page).fill("a cone")
-    shows(page, "a cone", 0)
+    types(page, "a cone")
     page.get_by_label("large").check()
-    shows(page, "a cone", 0, "large")
+    shows(page, "a cone", 0, decoder="large")
 
 
 def test_one_decoder_is_no_choice(visit, standin):
-    for address in served(text_page(standin)):
+    with served(text_page(standin)) as address:
         page = visit(address)
-        prompt_box(page).fill("a cone")
-        shows(page, "a cone", 0)
+        types(page, "a cone")
         expect(page.locator("#sdxs-decoder")).to_have_count(0)
 
 
 @pytest.mark.parametrize("seed", ["-3", "9223372036854775808", "seven", "1.5", ""])
 def test_a_bad_seed_is_explained_and_the_page_goes_on(page, seed):
-    prompt_box(page).fill("a star")
-    shows(page, "a star", 0)
-    seed_box(page).fill(seed)
-    expect(note(page)).to_contain_text(
-        "Seed must be a whole number from 0 to 9223372036854775807, not"
-    )
+    types(page, "a star")
+    page.get_by_label("Seed").fill(seed)
+    why = "Seed must be a whole number from 0 to 9223372036854775807, not"
+    expect(note(page)).to_contain_text(why)
     expect(note(page)).to_have_attribute("data-kind", "error")
     shows(page, "a star", 0)  # the last picture is kept
-    seed_box(page).fill("9223372036854775807")
+    page.get_by_label("Seed").fill("9223372036854775807")
     shows(page, "a star", 2**63 - 1)
     expect(note(page)).to_be_empty()
 
 
 def test_a_blank_prompt_is_a_hint_and_keeps_the_picture(page):
-    prompt_box(page).fill("a star")
-    shows(page, "a star", 0)
+    types(page, "a star")
     for blank in ("", "   ", "\n\t"):
-        prompt_box(page).fill(blank)
+        page.get_by_label("Prompt").fill(blank)
         expect(note(page)).to_have_attribute("data-kind", "hint")
         shows(page, "a star", 0)
 
 
 def test_a_crash_is_one_quiet_line(page, caplog):
-    prompt_box(page).fill("boom")
+    page.get_by_label("Prompt").fill("boom")
     expect(note(page)).to_have_attribute("data-kind", "error")
     assert "secret" not in page.content() and "Traceback" not in page.content()
     assert "a secret of the server" in caplog.text  # but the log has it
-    prompt_box(page).fill("a star")
-    shows(page, "a star", 0)
+    types(page, "a star")
 
 
 def test_what_the_model_did_not_see_is_named(page):
     text = "a" * WINDOW + " purple giraffe"
-    prompt_box(page).fill(text)
-    shows(page, text, 0)
+    types(page, text)
     expect(note(page)).to_contain_text("purple giraffe")
     expect(note(page)).to_have_attribute("data-kind", "warning")
 
@@ -250,15 +241,12 @@ def test_what_the_model_did_not_see_is_named(page):
     ids=["100kB", "emoji", "control", "markup", "scripts"],
 )
 def test_any_text_is_only_text(page, text):
-    prompt_box(page).fill(text)
-    shows(page, text, 0)
-    prompt_box(page).fill("a star")
-    shows(page, "a star", 0)
+    types(page, text)
+    types(page, "a star")
 
 
 def test_the_download_is_a_png_that_says_how_it_was_made(page):
-    prompt_box(page).fill("une fée à la mer 🦊")
-    shows(page, "une fée à la mer 🦊", 0)
+    types(page, "une fée à la mer 🦊")
     with page.expect_download() as download:
         page.get_by_role("button", name="Download").click()
     assert re.fullmatch(r"[a-z0-9-]+-0\.png", download.value.suggested_filename)
@@ -270,31 +258,25 @@ def test_the_download_is_a_png_that_says_how_it_was_made(page):
     assert picture.tobytes() == Standin.draw("une fée à la mer 🦊", 0).tobytes()
 
 
-def test_the_last_key_survives_a_lost_connection(page, visit):
-    page.route("**/component_server/", lambda route: route.abort())
-    prompt_box(page).fill("a heart")
-    expect(note(page)).to_contain_text("does not answer")
-    page.unroute("**/component_server/")
-    shows(page, "a heart", 0)
-    visit.complaints.clear()  # the browser rightly noted the lost requests
-
-
-def test_the_last_key_survives_a_request_that_is_never_answered(visit, url):
+@pytest.mark.parametrize("lost", [True, False])
+def test_the_last_key_survives_a_request_that_is_lost_or_never_answered(visit, url, lost):
     """As when a telephone changes its network; two minutes pass in half a second."""
     hasty = """
     const own = window.setTimeout;
     window.setTimeout = (act, ms, ...more) => own(act, ms === 120000 ? 500 : ms, ...more);
     """
-    page = visit(url, script=hasty)
-    page.route("**/component_server/", lambda route: None)
-    prompt_box(page).fill("a heart")
+    page = visit(url, script="" if lost else hasty)
+    page.route("**/component_server/", lambda route: route.abort() if lost else None)
+    page.get_by_label("Prompt").fill("a heart")
     expect(note(page)).to_contain_text("does not answer")
     page.unroute("**/component_server/")
     shows(page, "a heart", 0)
+    if lost:
+        visit.complaints.clear()  # the browser rightly noted the lost requests
 
 
 def test_the_page_fits_a_phone(visit, url):
-    page = visit(url, width=390, height=844, has_touch=True, is_mobile=True)
+    page = visit(url, width=390, height=844, **HANDHELD)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     box = page.locator("#sdxs-picture").bounding_box()
     assert box["width"] > 300 and box["y"] + box["height"] < 844
