@@ -22,15 +22,14 @@ from typing import Any
 import torch
 from diffusers import AutoencoderTiny
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from sdxs.storybook.judges.accuracy import of_renders
 from sdxs.storybook.judges.evaluator import Evaluator
 from sdxs.storybook.world.scenes import sample_scenes
-from sdxs.train.parts.autoencoders import encoded, fidelity, read_autoencoder
+from sdxs.train.parts.autoencoders import encoded, fidelity, read_autoencoder, with_decoder
 from sdxs.train.parts.latents import encode_scenes
 from sdxs.train.parts.learner import Learner
-from sdxs.train.parts.losses import hinge, unmasked
+from sdxs.train.parts.losses import coarse_l1, hinge, proportion, unmasked
 from sdxs.train.parts.models import FACTOR
 from sdxs.train.parts.pairs import Pairs
 from sdxs.train.parts.renders import draw_pictures
@@ -45,15 +44,7 @@ def build(larger: AutoencoderTiny, width: int | None) -> AutoencoderTiny:
     """The larger one's encoder, and a decoder with a block a stage; its own where width is None."""
     if width is None:
         return copy.deepcopy(larger).requires_grad_(True)
-    config = {
-        **larger.config,
-        "decoder_block_out_channels": (width,) * 4,
-        "num_decoder_blocks": (2, 2, 1, 1),
-    }
-    config.pop("block_out_channels", None)
-    tiny = AutoencoderTiny.from_config(config)
-    tiny.encoder.load_state_dict(larger.encoder.state_dict())
-    return tiny
+    return with_decoder(larger, (width,) * 4, (2, 2, 1, 1))
 
 
 @torch.no_grad()
@@ -86,18 +77,6 @@ class Discriminator(nn.Module):
 
     def forward(self, picture: Tensor, z: Tensor) -> Tensor:
         return self.judge(torch.cat((self.small(picture), z), 1))
-
-
-def coarse_l1(ours: Tensor, target: Tensor, scale: int) -> Tensor:
-    """The first term of eq. 5: L1 of pictures (B, 3, H, W) made `scale` times smaller."""
-    return F.l1_loss(F.avg_pool2d(ours, scale), F.avg_pool2d(target, scale))
-
-
-def proportion(first: Tensor, second: Tensor, weight: Tensor) -> float:
-    """What to weigh the second loss with for both to pull equally hard at a weight."""
-    (own,) = torch.autograd.grad(first, weight, retain_graph=True)
-    (other,) = torch.autograd.grad(second, weight, retain_graph=True)
-    return (own.norm() / other.norm().clamp(min=1e-8)).clamp(max=1e3).item()
 
 
 @torch.no_grad()

@@ -1,35 +1,86 @@
-"""Stage e: segmented score distillation of the one-step U-Net (`sdxs.train.parts.segmented`).
+"""Stage e: the one-step U-Net by scores, by an adversary, by a reader's reward, by any of them.
 
-One step: some updates of the online model, then one of the one-step model, half of whose batch are
-noises of pairs, for feature matching, and half are fresh ones.
+Scores: segmented score distillation (`sdxs.train.parts.segmented`), some updates of the online
+model, then one of the one-step model, half of whose batch are noises of pairs, for feature
+matching, and half are fresh ones. Adversary and reward (`sdxs.train.parts.supervision`): encoded
+renders are the real pictures, a frozen reader says what is missing of the caption; with scores the
+fresh half of the batch is theirs, without them all of it. With a guard, a second reader, the
+weights that are best on held-out captions are left, not the last ones.
 """
 
+import copy
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor
 
-from sdxs.train.parts.distillation import Distillation, DistillationOptions, drawn, matching
+from sdxs.train.parts.autoencoders import read_autoencoder
+from sdxs.train.parts.best import Best, guarded
+from sdxs.train.parts.distillation import (
+    Distillation,
+    DistillationOptions,
+    drawn,
+    keeping,
+    matching,
+    supervised,
+)
 from sdxs.train.parts.features import encoder_of, load_encoder
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.pairs import Pairs
+from sdxs.train.parts.reading import Reader
 from sdxs.train.parts.segmented import HOLD, Scores
-from sdxs.train.parts.solver import Model, read_unet
+from sdxs.train.parts.solver import Model, one_step, read_unet
+from sdxs.train.parts.supervision import Supervision
 from sdxs.train.run import loop, stage
-from sdxs.train.run.options import option
+from sdxs.train.run.machine import placed
+from sdxs.train.run.options import option, positive
 from sdxs.train.run.stages import MULTI_STEP, ONE_STEP
+
+LOOK = 250  # steps between two looks of the guard
 
 
 class Options(DistillationOptions, name="distill", steps=5000, lr=1e-4, seed=6):
-    teacher: Path = stage.needs("offline model, and what the online one begins with", *MULTI_STEP)
-    pairs: Path = stage.needs("its noises and pictures", "pairs")
+    teacher: Path | None = stage.takes(
+        "offline model, and what the online one begins with: for scores, with its pairs",
+        *MULTI_STEP,
+    )
+    pairs: Path | None = stage.takes("its noises and pictures", "pairs")
     begin: Path = stage.needs("the one-step U-Net to begin with", *ONE_STEP)
+    autoencoder: Path | None = stage.takes("whose latents renders are encoded to", "autoencoder")
+    guard: Path | None = stage.takes("a second reader, to choose the best weights by", "reader")
     encoder: Path | None = stage.takes(
         "features of a CNN or ViT instead of the multi-step U-Net's own", "encoders"
+    )
+    keep: float = option(
+        0.0, "weight of the squared error from what was painted at first; 0 is off",
+        recorded="given",
+    )  # fmt: skip
+    held_out: int = option(
+        150, "captions of each kind for the guard", type=positive, recorded="never"
     )
     guidance: float | None = option(
         None, "of the offline model (default: that of the pairs)", type=float
     )
     fixed: bool = option(False, "hold alpha and kappa, for the ablation")
+
+    @property
+    def judged(self) -> bool:
+        """Whether renders have a part in it."""
+        return bool(self.adversary or self.reward)
+
+    def check(self, warmup: int = 0) -> None:
+        if (self.teacher is None) != (self.pairs is None):
+            raise loop.TrainingError("scores need both, --teacher and --pairs")
+        if not (self.teacher or self.judged):
+            raise loop.TrainingError(
+                "nothing to learn by: give --teacher and --pairs, --adversary or --reward"
+            )
+        if self.judged and self.autoencoder is None:
+            raise loop.TrainingError("adversary and reward need --autoencoder, for renders")
+        if self.teacher:
+            super().check(warmup)
 
 
 def watch(x0: Tensor) -> dict[str, float]:
@@ -40,36 +91,84 @@ def watch(x0: Tensor) -> dict[str, float]:
     }
 
 
+def guarding(
+    guard: Path, options: Options, model: Model, learner: Learner, best: Best
+) -> Callable[[int], None]:
+    """What shows the guard, now and then, what the running mean of the weights paints."""
+    reader = placed(Reader.load(guard / "reader"))
+    side = model.unet.config["sample_size"]
+
+    def paint(texts: list[str], noise: Tensor) -> Tensor:
+        return one_step(best.network, noise, model.embed(texts))
+
+    def look(done: int) -> None:
+        if done % LOOK == 0 or done == options.steps:
+            with learner.averaged():
+                best.look(done, guarded(paint, reader, options.held_out, side))
+
+    return look
+
+
 def train(options: Options) -> None:
     """Leave a one-step model in `run`. Raises TrainingError."""
     options.check()
-    offline, data, encoder = Model.load(options.teacher), Pairs(options.pairs), options.encoder
-    guidance = data.guidance if options.guidance is None else options.guidance
-    student, online = read_unet(options.begin), read_unet(options.teacher)
-    facts = {
-        "begins_with": loop.fingerprint(student),
-        **offline.facts,
-        **data.facts,
-        "guidance": guidance,
-        "encoder": encoder and loop.fingerprint(load_encoder(encoder)),
-    }
-    batch = options.batch
-    learner = Learner("student", student, options.lr, 0.999, optimizer="student_optimizer")
+    batch, encoder = options.batch, options.encoder
+    model = Model.load(options.teacher or options.begin)
+    student = read_unet(options.begin)
+    facts: dict[str, Any] = {"begins_with": loop.fingerprint(student), **model.facts}
+    scores = data = online = None
+    terms, beside = [], []
+    if options.teacher and options.pairs:
+        data, online = Pairs(options.pairs), read_unet(options.teacher)
+        guidance = data.guidance if options.guidance is None else options.guidance
+        scores = Scores(model, online, guidance, options.online_lr)
+        terms = [matching(encoder_of(encoder, model.unet))]
+        seen_by = encoder and loop.fingerprint(load_encoder(encoder))
+        facts |= {**data.facts, "guidance": guidance, "encoder": seen_by}
+    learner = Learner("student", student, options.lr, 0.999, optimizer="student_optimizer",
+                      betas=(0.9 if scores else 0.0, 0.99))  # fmt: skip
+    parts: dict[str, loop.Stateful] = {}
+    paired = batch // 2 if data else 0
+    draw = drawn(student, model, data, paired, batch - paired)
+    if options.autoencoder and options.judged:
+        vae = read_autoencoder(options.autoencoder)
+        supervision = Supervision(options, vae, model, online=online)
+        draw = drawn(student, model, data, paired, batch - paired, supervision)
+        beside.append(supervised(supervision))
+        parts, facts = supervision.parts, facts | supervision.facts
+    if options.keep:
+        before = copy.deepcopy(student).eval().requires_grad_(False)
+        beside.append(keeping(before, options.keep))
     distillation = Distillation(
         options,
-        Scores(offline, online, guidance, options.online_lr),
+        scores,
         learner,
-        [matching(encoder_of(encoder, offline.unet))],
-        draw=drawn(student, offline, data, batch // 2, batch - batch // 2),
-        draw_online=drawn(student, offline, data, 0, batch),
-        counted_from=options.online_first,
+        terms,
+        draw=draw,
+        draw_online=drawn(student, model, data, 0, batch),
+        beside=beside,
+        counted_from=options.online_first if scores else 0,
         fixed=options.fixed,
         watch=watch,
     )
-    with stage.trained(options, distillation.parts, distillation.step, facts, flat=HOLD):
+    best, look = Best(student, options.run), None
+    if options.guard:
+        look = guarding(options.guard, options, model, learner, best)
+        parts["best"] = best
+
+    def step(index: int, generator: torch.Generator) -> Mapping[str, float]:
+        logged = distillation.step(index, generator)
+        if look:
+            look(index + 1)
+        return logged
+
+    with stage.trained(options, {**distillation.parts, **parts}, step, facts, flat=HOLD) as found:
         learner.settle()
+        if look:
+            best.settle()
+            found["best"] = best.step
         student.save_pretrained(options.run / "unet")
-        stage.hand_on(options.teacher, options.run)
+        stage.hand_on(options.teacher or options.begin, options.run)
 
 
 main = stage.main(Options, train)

@@ -21,6 +21,9 @@ from sdxs.train.run.stages import MODELS, MULTI_STEP, ONE_STEP, STAGES, Gate
 Plan = dict[str, dict[str, object]]  # command -> the options that are not its own defaults
 # At 128 pixels, eq. 5's 16 x 16 picture says too little, and the GAN paints what it likes.
 DECODER: dict[str, object] = {"scale": 1, "gan": 0.03, "width": 32, "lr": 2e-3}
+# The reader's guard is of another width, other data and another seed.
+GUARD: dict[str, object] = {"width": 48, "seed": 43}
+SUPERVISED: dict[str, object] = {"adversary": 1.5, "reward": 1.5}
 FEW: dict[str, object] = {"steps": 2, "batch": 2, "pictures": 64, "resolution": 64}
 PLANS: dict[str, Plan] = {
     "toy": {  # the same way in a minute, for the tests; it learns nothing
@@ -33,7 +36,8 @@ PLANS: dict[str, Plan] = {
         "straighten": {"steps": 2, "batch": 2, "pictures": 64},
         "pairs": {"count": 64, "steps": 2},
         "warmup": {"steps": 2},
-        "distill": {"steps": 3, "online-first": 1},
+        "reader": {"steps": 2, "batch": 4, "pictures": 16, "resolution": 64, "held-out": 4},
+        "distill": {"steps": 3, "online-first": 1, "pictures": 64, "held-out": 2},
         "texture": {"steps": 2},
         "score": {"count": 4, "pictures": 3, "steps": 2},
     },
@@ -92,10 +96,17 @@ def stages(root: Path, plan: Plan, *, layout: str, straight: bool, ablations: bo
             other = add(f"encoder-{kind}", "encoders", autoencoder=vae, kind=kind)
             add(f"warmup-{kind}", "warmup", **from_pairs, encoder=other)
     begin = add("warmup", **from_pairs)
+    read, guard = add("reader", autoencoder=vae), add("guard", "reader", autoencoder=vae, **GUARD)
+    renders: dict[str, object] = {"begin": begin, "autoencoder": vae, "reader": read}
     if ablations:
         add("warmup-texture", "texture", **both, begin=begin)
         add("distill-fixed", "distill", **both, begin=begin, fixed=True)
-    begin = add("distill", **both, begin=begin)
+        add("distill-scores", "distill", **both, begin=begin)
+        for name, weight in SUPERVISED.items():
+            add(f"distill-{name}", "distill", **both, **renders, **{name: weight})
+        add("distill-online", "distill", **both, **renders, **SUPERVISED, discriminator="online")
+        add("distill-unscored", "distill", **renders, **SUPERVISED)
+    begin = add("distill", **both, **renders, **SUPERVISED, guard=guard)
     add("texture", **both, begin=begin)
     return out
 

@@ -94,8 +94,8 @@ def test_the_tiny_layout_has_no_blocks_to_remove(tmp_path: Path) -> None:
         for layout in ("sd", "sdxs")
     }
     assert names["sd"] == [
-        "text", "autoencoder", "teacher", "blocks", "pairs", "decoder", "warmup", "distill",
-        "texture",
+        "text", "autoencoder", "teacher", "blocks", "pairs", "decoder", "warmup", "reader", "guard",
+        "distill", "texture",
     ]  # fmt: skip
     assert names["sdxs"] == [name for name in names["sd"] if name != "blocks"]
 
@@ -118,6 +118,8 @@ def test_every_gate_says_what_it_should(tmp_path: Path, monkeypatch: pytest.Monk
     done("autoencoder", "autoencoder", psnr_in_boxes=29.0)
     done("decoder", "decoder", psnr_in_boxes=31.0, attribute_accuracy=0.98,
          attribute_accuracy_larger=0.985, faster=3.0)  # fmt: skip
+    done("reader", "reader", right=0.99, unseen=0.94, counted=0.98, counted_twins=0.85)
+    done("upscale", "upscale", psnr_in_boxes=27.0, sharpness_painted=0.005, sharpness_renders=0.008)
     done("teacher", "teacher", layout="sd")
     for name in ("blocks", "warmup-mse", "warmup", "distill", "texture"):
         done(name, name.partition("-")[0])
@@ -133,12 +135,14 @@ def test_every_gate_says_what_it_should(tmp_path: Path, monkeypatch: pytest.Monk
     found = {
         name: [(round(value, 6), gate.passed(value)) for gate, value in
                recipe.gates(name, tmp_path, {})]
-        for name in ("text", "autoencoder", "decoder", *scores)
+        for name in ("text", "autoencoder", "decoder", "reader", "upscale", *scores)
     }  # fmt: skip
     assert found == {
         "text": [(0.995, True)],
         "autoencoder": [(29.0, False)],
         "decoder": [(31.0, True), (0.5, True), (3.0, True)],
+        "reader": [(0.99, True), (0.94, False), (0.98, True), (0.85, False)],
+        "upscale": [(27.0, True), (0.625, False)],
         "teacher": [(0.93, True)],
         "blocks": [(4.0, True)],
         "warmup-mse": [],

@@ -21,6 +21,7 @@ from sdxs.train import (
     encoders,
     evaluator,
     pairs,
+    reader,
     steer,
     straighten,
     style,
@@ -28,6 +29,7 @@ from sdxs.train import (
     teacher,
     text,
     texture,
+    upscale,
     warmup,
 )
 from sdxs.train.parts.pairs import Pairs
@@ -133,6 +135,29 @@ def test_stages_of_latents_resume(
     first = resumes("w", warmup, **model, **FEW)
     model |= {"begin": first}
     resumes("d", distill, **model, **TURNS)
+    read = resumes("e", reader, width=16, robust=0.3, held_out=2, **some)
+    every = {"adversary": 1.5, "reward": 1.0, "reader": (read,), "pictures": 8, **vae}
+    online = {"adversary": 1.0, "discriminator": "online", "pictures": 8, **vae}
+    lead = {"keep": 0.3, "guard": read, "held_out": 2}
+    for name, supervised in (
+        ("z", {"begin": first, **every, **lead}),
+        ("o", {**model, **online}),
+        ("both", {**model, **every, **lead}),
+    ):
+        told = resumes(name, distill, **{**supervised, **TURNS, "seed": 6})
+        before, after = weights(first, "unet"), weights(told, "unet")
+        assert not any(torch.equal(before[name], after[name]) for name in before)
+    for wrong, why in (
+        ({"teacher": tiny}, "need both"),
+        ({}, "nothing to learn by"),
+        ({"adversary": 1.0}, "need --autoencoder"),
+        ({"reward": 1.0, "pictures": 8, **vae}, "needs --reader"),
+        (online, "needs scores"),
+    ):
+        refused(why, distill, other, begin=first, **wrong, **TURNS)
+    twice = resumes("2", upscale, model=first, width=8, pictures=4, paintings=4, held_out=2,
+                    at=3, **{**vae, **FEW})  # fmt: skip
+    assert stage.read(twice)["psnr_in_boxes"] > 0
     resumes("g", texture, rank=2, **model, **FEW)
     resumes("h", decoder, pairs=made, painted_by=given / "v", artists=True, width=None, held_out=2,
             **some)  # fmt: skip

@@ -19,6 +19,17 @@ def read_autoencoder(folder: Path) -> AutoencoderTiny:
     return vae.eval().requires_grad_(False)
 
 
+def with_decoder(
+    vae: AutoencoderTiny, widths: tuple[int, ...], blocks: tuple[int, ...]
+) -> AutoencoderTiny:
+    """The encoder of another autoencoder, and a new decoder of so many stages."""
+    config = {**vae.config, "decoder_block_out_channels": widths, "num_decoder_blocks": blocks}
+    config.pop("block_out_channels", None)
+    made: AutoencoderTiny = AutoencoderTiny.from_config(config)
+    made.encoder.load_state_dict(vae.encoder.state_dict())
+    return made
+
+
 @torch.no_grad()
 def encoded(vae: AutoencoderTiny, pictures: Tensor) -> Tensor:
     """uint8 pictures (N, 3, R, R) to latents (N, 4, R / 8, R / 8) float32."""
@@ -42,21 +53,27 @@ def fidelity(vae: AutoencoderTiny, resolution: int, artists: bool) -> dict[str, 
 
 @torch.no_grad()
 def box_psnr(
-    vae: AutoencoderTiny, resolution: int, count: int = 256, artist: Artist | None = None
-) -> tuple[float, float]:
-    """PSNR in dB on held-out renders, or an artist's: whole pictures, and in the things' boxes."""
+    vae: AutoencoderTiny, resolution: int, count: int = 256, artist: Artist | None = None,
+    scale: int = 1,
+) -> tuple[float, float]:  # fmt: skip
+    """PSNR in dB on held-out renders, or an artist's: whole pictures, and in the things' boxes.
+
+    scale: how many times larger than what its encoder is shown the pictures are to come back.
+    """
     scenes = sample_scenes(count, HELD_OUT_SEED, unseen="any")
-    errors, inside = [], []
+    errors, inside, size = [], [], scale * resolution
     for i in range(0, count, 32):
         batch = render(scenes[i : i + 32], resolution, vae.device)
         picture = batch.picture if artist is None else redraw(batch, artist)
         ours = vae.decode(vae.encode(picture).latents).sample.clamp(-1, 1)
-        error = ((ours - picture) / 2).square().mean(1)  # (B, R, R)
+        if scale > 1:
+            picture = render(scenes[i : i + 32], size, vae.device).picture
+        error = ((ours - picture) / 2).square().mean(1)  # (B, size, size)
         for j, scene in enumerate(scenes[i : i + 32]):
             errors.append(error[j].flatten())
             for t in scene.things:
-                x0, x1 = (t.x - t.height / 2) * resolution, (t.x + t.height / 2) * resolution
-                y0, y1 = (t.y - t.height) * resolution, t.y * resolution
+                x0, x1 = (t.x - t.height / 2) * size, (t.x + t.height / 2) * size
+                y0, y1 = (t.y - t.height) * size, t.y * size
                 inside.append(
                     error[j, max(0, int(y0)) : int(y1), max(0, int(x0)) : int(x1)].flatten()
                 )

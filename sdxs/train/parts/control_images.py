@@ -5,9 +5,7 @@ latents show when decoded, with all the decoder's flaws, as they will at work.
 """
 
 import hashlib
-import json
 import random
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,6 @@ import torch
 from diffusers import AutoencoderTiny
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
@@ -26,6 +23,7 @@ from sdxs.conditions import CONDITIONS
 from sdxs.errors import InputError
 from sdxs.model.depth import DepthEstimator
 from sdxs.storybook.world.sketches import sketch, to_bytes
+from sdxs.train.parts.cache import cached
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast, placed
 
@@ -96,7 +94,6 @@ def control_images(
     sees_depth: what `depth_network` found.
     """
     by = loop.fingerprint(sees_depth.network) if sees_depth else ""
-    file, note = folder / "controls.safetensors", folder / "controls.json"
     about = {
         "control": control,
         "count": len(latents),
@@ -105,25 +102,18 @@ def control_images(
         "latents": hashlib.sha256(latents.contiguous().numpy().tobytes()).hexdigest()[:16],
         "by": by,
     }
-    known = json.loads(note.read_text()) if file.exists() and note.exists() else {}
-    if about.items() <= known.items():
-        return ControlImages(load_file(file)["pictures"], by, known["seconds"])
-    make = extractor(control, sees_depth)
-    folder.mkdir(parents=True, exist_ok=True)
-    note.unlink(missing_ok=True)
-    began = time.monotonic()
-    decoder = placed(vae.decoder)
-    parts = []
-    for i in tqdm(range(0, len(latents), CHUNK), desc=control, dynamic_ncols=True, mininterval=2):
-        z = latents[i : i + CHUNK].float().to(DEVICE, memory_format=torch.channels_last)
-        with fast():
-            pictures = to_bytes(decoder(z))
-        for number, picture in enumerate(pictures, start=i):
-            made = make(picture, random.Random(f"{seed}/{number}"))
-            parts.append(torch.from_numpy(np.ascontiguousarray(made)))
-    out = torch.stack(parts)
-    save_file({"pictures": out}, file)
-    with loop.replacing(note) as part:  # last: it says that the file is whole
-        seconds = time.monotonic() - began
-        part.write_text(json.dumps({**about, "seconds": round(seconds, 1)}))
-    return ControlImages(out, by, seconds)
+
+    def make() -> dict[str, Tensor]:
+        extract, decoder, parts = extractor(control, sees_depth), placed(vae.decoder), []
+        for i in tqdm(range(0, len(latents), CHUNK), desc=control, dynamic_ncols=True,
+                      mininterval=2):  # fmt: skip
+            z = latents[i : i + CHUNK].float().to(DEVICE, memory_format=torch.channels_last)
+            with fast():
+                pictures = to_bytes(decoder(z))
+            for number, picture in enumerate(pictures, start=i):
+                made = extract(picture, random.Random(f"{seed}/{number}"))
+                parts.append(torch.from_numpy(np.ascontiguousarray(made)))
+        return {"pictures": torch.stack(parts)}
+
+    data, seconds = cached(folder, "controls", about, make)
+    return ControlImages(data["pictures"], by, seconds)

@@ -1,8 +1,9 @@
-"""One step of score distillation, whatever the student is: a U-Net, a LoRA, a control.
+"""One step of distillation, whatever the student is: a U-Net, a LoRA, a control.
 
 The online model has its turns, then the student has one: its pictures are pulled by the scores
-(`segmented`) and by every term of a list, feature matching before all. What the student is and what
-it paints from is the business of the stages.
+(`segmented`), by every term of a list that is as strong as they are, feature matching before all,
+and by what has a strength of its own, such as the supervision by renders (`supervision`). What the
+student is and what it paints from is the business of the stages.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,16 +16,20 @@ from torch.nn import functional as F
 from sdxs.train.parts.features import Encode
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.losses import feature_matching
+from sdxs.train.parts.models import LATENT_CHANNELS
 from sdxs.train.parts.pairs import Pairs
 from sdxs.train.parts.segmented import ALPHA, KAPPA, Balance, Bind, Scores, eased, plainly
 from sdxs.train.parts.solver import Model, one_step
+from sdxs.train.parts.supervision import Renders, Supervision, SupervisionOptions
 from sdxs.train.run import loop
 from sdxs.train.run.machine import DEVICE, fast, short_attention
-from sdxs.train.run.options import TrainingOptions, option, positive
+from sdxs.train.run.options import option, positive
+
+KEPT = 0.1  # share of `keeping`'s weight that is left at last
 
 
-class DistillationOptions(TrainingOptions, batch=32):
-    """What every stage of score distillation is asked."""
+class DistillationOptions(SupervisionOptions, batch=32):
+    """What every stage of distillation is asked."""
 
     online_steps: int = option(2, "updates of the online model before each", type=positive)
     online_first: int = option(
@@ -50,7 +55,7 @@ class Batch:
 
     student: its U-Net, under this batch's control if it has one. noise: (B, 4, h, w). context:
     embeddings (B, L, D). target: latents (N, 4, h, w) that the first N rows should give. bind: what
-    the score models see of the batch beside the words.
+    the score models see of the batch beside the words. renders: what its last rows should be like.
     """
 
     student: nn.Module
@@ -58,19 +63,34 @@ class Batch:
     context: Tensor
     target: Tensor
     bind: Bind = plainly
+    renders: Renders | None = None
 
 
 Draw = Callable[[torch.Generator], Batch]
 
 
-def drawn(student: nn.Module, model: Model, data: Pairs, paired: int, fresh: int) -> Draw:
-    """Batches of a U-Net that sees nothing but words: rows of pairs, then rows of no pair."""
+def drawn(
+    student: nn.Module, model: Model, data: Pairs | None, paired: int, fresh: int,
+    supervision: Supervision | None = None,
+) -> Draw:  # fmt: skip
+    """Batches of a U-Net that sees nothing but words: rows of pairs, then rows of no pair.
+
+    The latter are of renders where those supervise. data: may be None where there are no others.
+    """
+
+    side = model.unet.config["sample_size"]
+    shape = LATENT_CHANNELS, side, side
 
     def draw(generator: torch.Generator) -> Batch:
-        noise, target, texts = data.batch(paired, generator)
-        more, others = data.fresh(fresh, generator)
+        renders, none = None, torch.empty(0, *shape)
+        noise, target, texts = data.batch(paired, generator) if data else (none, none, [])
+        if supervision is not None:
+            renders = supervision.draw(fresh, generator)
+            more, others = torch.randn(renders.real.shape, generator=generator), renders.texts
+        elif data is not None:
+            more, others = data.fresh(fresh, generator)
         noise, target = torch.cat((noise, more)).to(DEVICE), target.to(DEVICE)
-        return Batch(student, noise, model.embed([*texts, *others]), target)
+        return Batch(student, noise, model.embed([*texts, *others]), target, renders=renders)
 
     return draw
 
@@ -102,22 +122,62 @@ def matching(encode: Encode, strength: tuple[float, float] = KAPPA) -> Term:
     return Term("matching", pull, strength)
 
 
+# Of the student's pictures x0 (B, 4, h, w), the batch, chance and the share of the steps that are
+# done: a loss's gradient, and what is logged of it.
+Pull = Callable[[Tensor, Batch, torch.Generator, float], tuple[Tensor, Mapping[str, float]]]
+
+
+def supervised(supervision: Supervision) -> Pull:
+    """What renders ask of the batch's last rows."""
+
+    def pull(
+        x0: Tensor, batch: Batch, generator: torch.Generator, share: float
+    ) -> tuple[Tensor, Mapping[str, float]]:
+        gradient = torch.zeros_like(x0)
+        if batch.renders is None:
+            return gradient, {}
+        rows = slice(len(x0) - len(batch.renders.texts), None)
+        gradient[rows], logged = supervision.pull(
+            x0[rows], batch.renders, batch.context[rows], generator
+        )
+        return gradient, logged
+
+    return pull
+
+
+def keeping(before: nn.Module, weight: float) -> Pull:
+    """Squared error from what an earlier U-Net paints, of which a tenth of the weight is left at
+    last."""
+
+    def pull(
+        x0: Tensor, batch: Batch, generator: torch.Generator, share: float
+    ) -> tuple[Tensor, Mapping[str, float]]:
+        with torch.no_grad():
+            moved = x0 - one_step(before, batch.noise, batch.context)
+        strength = eased(share, 1, (weight, KEPT * weight))
+        return strength * 2 / moved.numel() * moved, {"moved": moved.square().mean().item()}
+
+    return pull
+
+
 @dataclass
 class Distillation:
     """The steps of a stage, resumable by its `parts`.
 
-    draw: a batch of the student's; draw_online: one for the online model to follow. terms: the
-    first of them alone makes the warm-up, the first `warmup` steps. counted_from: the step from
-    which on the student's learning rate runs. below: share of T above which the offline model knows
-    nothing. fixed: hold alpha and all strengths. watch: what to log of the student's pictures.
+    scores: None where only `beside` teaches. draw: a batch of the student's; draw_online: one for
+    the online model to follow. terms: the first of them alone makes the warm-up, the first `warmup`
+    steps. beside: pulls of their own strength. counted_from: the step from which on the student's
+    learning rate runs. below: share of T above which the offline model knows nothing. fixed: hold
+    alpha and all strengths. watch: what to log of the student's pictures.
     """
 
     options: DistillationOptions
-    scores: Scores
+    scores: Scores | None
     learner: Learner
     terms: Sequence[Term]
     draw: Draw
     draw_online: Draw
+    beside: Sequence[Pull] = ()
     warmup: int = 0
     counted_from: int = 0
     below: float = 1.0
@@ -128,42 +188,54 @@ class Distillation:
     @property
     def parts(self) -> dict[str, loop.Stateful]:
         """What has state, the student included."""
-        return {**self.learner.parts, "balance": self.balance, **self.scores.learner.parts}
+        parts = {**self.learner.parts, "balance": self.balance}
+        return parts if self.scores is None else {**parts, **self.scores.learner.parts}
 
     def step(self, index: int, generator: torch.Generator) -> dict[str, float]:
         """One step of the loop; what it logs."""
-        logged = {}
-        if index >= self.warmup:
+        logged: dict[str, float] = {}
+        if self.scores is not None and index >= self.warmup:
             alone = index < self.warmup + self.options.online_first
             for _ in range(1 if alone else self.options.online_steps):
-                logged["online"] = self.follow(index, generator)
+                logged["online"] = self.follow(self.scores, index, generator)
             if alone:
                 return logged
         batch = self.draw(generator)
         ours = one_step(batch.student, batch.noise, batch.context)
         x0 = ours.detach()
-        pulls = {}
+        done, whole = index - self.counted_from, self.options.steps - self.counted_from
+        pull, told = self.pull(index, x0, batch, generator)
+        for other in self.beside:
+            more, found = other(x0, batch, generator, done / whole)
+            pull, told = pull + more, {**told, **found}
+        self.learner.update(ours, loop.trapezoid(done, whole, warmup=50), pull)
+        return {**logged, **told, **self.watch(x0)}
+
+    def pull(
+        self, index: int, x0: Tensor, batch: Batch, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
+        """What the multi-step model asks: by terms alone at first, then by its scores as well."""
+        if self.scores is None:
+            return torch.zeros_like(x0), {}
+        pulls, logged = {}, {}
         for term in self.terms if index >= self.warmup else self.terms[:1]:
             pulls[term.name], logged[term.name] = term.pull(x0, batch)
+        logged["mse"] = F.mse_loss(x0[: len(batch.target)], batch.target).item()
         if index < self.warmup:
             (pull,) = pulls.values()
-        else:
-            pull = self.balanced(index, x0, batch, pulls, generator)
-        done, whole = index - self.counted_from, self.options.steps - self.counted_from
-        self.learner.update(ours, loop.trapezoid(done, whole, warmup=50), pull)
-        mse = F.mse_loss(x0[: len(batch.target)], batch.target).item()
-        return {**logged, "mse": mse, **self.watch(x0)}
+            return pull, logged
+        return self.balanced(self.scores, index, x0, batch, pulls, generator), logged
 
-    def follow(self, index: int, generator: torch.Generator) -> float:
+    def follow(self, scores: Scores, index: int, generator: torch.Generator) -> float:
         """One turn of the online model; its loss."""
         batch = self.draw_online(generator)
         with torch.no_grad():
             x0 = one_step(batch.student, batch.noise, batch.context)
         factor = min(1.0, (index - self.warmup + 1) / 50)
-        return self.scores.follow(x0, batch.context, factor, generator, batch.bind)
+        return scores.follow(x0, batch.context, factor, generator, batch.bind)
 
     def balanced(
-        self, index: int, x0: Tensor, batch: Batch, pulls: Mapping[str, Tensor],
+        self, scores: Scores, index: int, x0: Tensor, batch: Batch, pulls: Mapping[str, Tensor],
         generator: torch.Generator,
     ) -> Tensor:  # fmt: skip
         """Eq. 11: the scores' pull and every term's, each as strong as it should be by now."""
@@ -174,7 +246,7 @@ class Distillation:
             return ends[0] if self.fixed else eased(done, whole, ends)
 
         alpha = min(by_now(ALPHA), self.below)
-        pull = self.scores.pull(x0, batch.context, alpha, generator, batch.bind) / x0.numel()
+        pull = scores.pull(x0, batch.context, alpha, generator, batch.bind) / x0.numel()
         norms = {name: other.norm() for name, other in pulls.items()}
         self.balance.update({"scores": pull.norm(), **norms})
         for term in self.terms:

@@ -1,15 +1,12 @@
 """The data of the latent stages: encoded renders and their captions, made once, then cached."""
 
 import copy
-import json
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import AutoencoderTiny
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -17,6 +14,7 @@ from tqdm import tqdm
 from sdxs.storybook.world.captions import as_typed, describe
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import COLOURS, THINGS, Scene, sample_scenes
+from sdxs.train.parts.cache import cached
 from sdxs.train.parts.models import FACTOR
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast, placed
@@ -108,26 +106,19 @@ def encode_scenes(
 ) -> LatentSet:
     """Render and encode `count` scenes, or read them from `folder` if that was done before."""
     scenes = sample_scenes(count, seed)
-    path, note = folder / "latents.safetensors", folder / "latents.json"
+
+    def make() -> dict[str, Tensor]:
+        encoder = placed(copy.deepcopy(vae.encoder))
+        parts, masks = [], []
+        for i in tqdm(range(0, count, CHUNK), desc="latents", dynamic_ncols=True, mininterval=2):
+            drawn = render(scenes[i : i + CHUNK], resolution, DEVICE)
+            with fast():
+                z = encoder(drawn.picture.to(memory_format=torch.channels_last))
+            parts.append(z.cpu().contiguous().half())
+            masks.append((F.avg_pool2d(drawn.seen, 2 * FACTOR) * 255).round().byte().cpu())
+        return {"latents": torch.cat(parts), "seen": torch.cat(masks)}
+
     about: dict[str, Any] = {"count": count, "seed": seed, "resolution": resolution}
-    about["encoder"] = loop.fingerprint(vae.encoder)
-    known = json.loads(note.read_text()) if path.exists() and note.exists() else {}
-    if about.items() <= known.items():
-        return LatentSet(scenes, **load_file(path), seconds=known["seconds"])
-    folder.mkdir(parents=True, exist_ok=True)
-    note.unlink(missing_ok=True)
-    began = time.monotonic()
-    encoder = placed(copy.deepcopy(vae.encoder))
-    parts, masks = [], []
-    for i in tqdm(range(0, count, CHUNK), desc="latents", dynamic_ncols=True, mininterval=2):
-        drawn = render(scenes[i : i + CHUNK], resolution, DEVICE)
-        with fast():
-            z = encoder(drawn.picture.to(memory_format=torch.channels_last))
-        parts.append(z.cpu().contiguous().half())
-        masks.append((F.avg_pool2d(drawn.seen, 2 * FACTOR) * 255).round().byte().cpu())
-    data = {"latents": torch.cat(parts), "seen": torch.cat(masks)}
-    save_file(data, path)
-    with loop.replacing(note) as part:  # last: it says that the file is whole
-        seconds = time.monotonic() - began
-        part.write_text(json.dumps({**about, "seconds": round(seconds, 1)}))
+    about |= {"encoder": loop.fingerprint(vae.encoder)}
+    data, seconds = cached(folder, "latents", about, make)
     return LatentSet(scenes, **data, seconds=seconds)

@@ -1,6 +1,8 @@
 """How the stages learn: AdamW, clipped gradients and, for most, a running mean of the weights."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -51,12 +53,22 @@ class Learner:
         loop.set_lr(self.optimizer, self.lr * factor)
         self.optimizer.zero_grad(set_to_none=True)
         with short_attention():
-            loss.backward(gradient)
+            loss.backward(gradient, inputs=self.trained)
         norm = nn.utils.clip_grad_norm_(self.trained, self.clip)
         self.optimizer.step()
         if self.ema is not None:
             self.ema.step(self.weights)
         return norm.item()
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """With the running mean in the place of the weights."""
+        if self.ema is not None:
+            self.ema.store(self.weights)
+        self.settle()
+        yield
+        if self.ema is not None:
+            self.ema.restore(self.weights)
 
     def settle(self) -> None:
         """Put the running mean in the place of the last weights."""

@@ -55,6 +55,18 @@ def reconstruction_loss(ours: Tensor, target: Tensor) -> Tensor:
     return loss
 
 
+def coarse_l1(ours: Tensor, target: Tensor, scale: int) -> Tensor:
+    """The first term of eq. 5: L1 of pictures (B, 3, H, W) made `scale` times smaller."""
+    return F.l1_loss(F.avg_pool2d(ours, scale), F.avg_pool2d(target, scale))
+
+
+def proportion(first: Tensor, second: Tensor, weight: Tensor) -> float:
+    """What to weigh the second loss with for both to pull equally hard at a weight."""
+    (own,) = torch.autograd.grad(first, weight, retain_graph=True)
+    (other,) = torch.autograd.grad(second, weight, retain_graph=True)
+    return (own.norm() / other.norm().clamp(min=1e-8)).clamp(max=1e3).item()
+
+
 def segmentation(logits: Tensor, seen: Tensor) -> Tensor:
     """Cross entropies of kinds and of colours: logits (B, sum(LABELS), h, w) and such shares."""
     parts = zip(logits.split(LABELS, 1), seen.split(LABELS, 1), strict=True)
@@ -91,6 +103,11 @@ def hinge(reals: Sequence[Tensor], fakes: Sequence[Tensor]) -> Tensor:
 def unmasked(fakes: Sequence[Tensor]) -> Tensor:
     """The other side's loss: the lower, the more of it passes for real."""
     return -torch.stack([logits.mean() for logits in fakes]).mean()
+
+
+def relativistic(better: Tensor, worse: Tensor) -> Tensor:
+    """Asks each logit of `better` (B,) to be above its partner in `worse` (R3GAN, 2501.05441)."""
+    return F.softplus(worse - better).mean()
 
 
 def steepness(reals: Sequence[Tensor], seen: Sequence[Tensor]) -> Tensor:

@@ -35,7 +35,7 @@ def plainly(unet: nn.Module) -> nn.Module:
     return unet
 
 
-def eased(step: int, steps: int, ends: tuple[float, float]) -> float:
+def eased(step: float, steps: float, ends: tuple[float, float]) -> float:
     """The first value for a share `HOLD` of the steps, then half a cosine to the second."""
     first, last = ends
     share = max(0.0, step / steps - HOLD) / (1 - HOLD)

@@ -38,9 +38,11 @@ def needs(help: str, *made_by: str, default: str = "") -> Any:
     return option(folder, help, type=finished_by(*made_by), metavar="FOLDER")
 
 
-def takes(help: str, *made_by: str) -> Any:
-    """Such a folder that may be left out."""
-    return option(None, help, type=finished_by(*made_by), metavar="FOLDER")
+def takes(help: str, *made_by: str, many: bool = False) -> Any:
+    """Such a folder that may be left out, or as many as one likes."""
+    how: dict[str, Any] = {"nargs": "*"} if many else {}
+    start = () if many else None
+    return option(start, help, type=finished_by(*made_by), metavar="FOLDER", **how)
 
 
 def finished_by(*names: str) -> Callable[[str], Path]:

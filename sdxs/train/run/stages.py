@@ -77,7 +77,18 @@ STAGES: dict[str, Row] = {  # of those that leave the same, the one that a remed
              below="attribute_accuracy_larger", most=1),
         Gate("times faster than the larger", "faster", least=2),
     )),
+    "upscale": Row("decoder for twice the size", gates=(
+        Gate("PSNR in things' boxes in dB", "psnr_in_boxes", least=26),
+        Gate("sharpness by that of renders", "sharpness_painted", by="sharpness_renders",
+             least=0.8),
+    )),
     "encoders": Row("feature encoder"),
+    "reader": Row("reader", gates=(
+        Gate("share of attributes read off latents", "right", least=0.98),
+        Gate("of unseen pairs", "unseen", least=0.95),
+        Gate("share of pictures counted right", "counted", least=0.97),
+        Gate("of such with the same thing twice", "counted_twins", least=0.9),
+    )),
     "blocks": Row(MULTI, gates=(
         Gate("points of caption accuracy below the teacher", "seen.caption_accuracy.share",
              below="teacher/seen.caption_accuracy.share", most=5),

@@ -1,0 +1,139 @@
+"""The adversarial half of distillation: a discriminator of painted latents and encoded renders.
+
+DMD2 (arXiv 2405.14867, section 4.3) adds such a loss on real pictures to score distillation, so
+that the student is not held to what the multi-step model can do. Here the discriminator is small,
+sees latents and words, and begins from nothing, or is a head on the features of the online model,
+as theirs; it is trained as in R3GAN (arXiv 2501.05441): a relativistic loss and gradient penalties
+on both sides. Knows nothing of what the student is.
+"""
+
+import torch
+from diffusers import UNet2DConditionModel
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sdxs.train.parts.features import ALMOST_CLEAN, of_unet
+from sdxs.train.parts.learner import Learner
+from sdxs.train.parts.losses import relativistic, steepness
+from sdxs.train.parts.models import LATENT_CHANNELS
+from sdxs.train.run.machine import placed, short_attention
+
+NOISE = 0.1  # on real and painted latents alike, before the discriminator sees them
+PENALTY = 1.0  # weight of both gradient penalties; with less it runs away from the student
+
+
+class Discriminator(nn.Module):
+    """How real latents (B, 4, h, w) look beside embeddings (B, L, D): logits (B,).
+
+    Five convolutions, two of which halve; before the last two the cells attend to the words.
+    """
+
+    def __init__(self, text_width: int, width: int = 96) -> None:
+        super().__init__()
+
+        def conv(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
+            return nn.Conv2d(inputs, outputs, 3, stride, 1)
+
+        wide = 2 * width
+        self.first = conv(LATENT_CHANNELS, width)
+        self.before = nn.ModuleList([conv(width, width), conv(width, wide, 2), conv(wide, wide)])
+        self.after = nn.ModuleList([conv(wide, wide, 2), conv(wide, wide)])
+        self.words = nn.Linear(text_width, wide)
+        self.said = nn.Linear(text_width, wide)
+        self.out = nn.Conv2d(wide, 1, 1)
+
+    def forward(self, latents: Tensor, context: Tensor) -> Tensor:
+        h = F.leaky_relu(self.first(latents), 0.2)
+        for layer in self.before:
+            h = residual(layer, h)
+        words = self.words(context)
+        cells = h.flatten(2).transpose(1, 2)  # (B, h w, C)
+        heard = F.scaled_dot_product_attention(cells, words, words)
+        h = h + heard.transpose(1, 2).reshape(h.shape)
+        for layer in self.after:
+            h = residual(layer, h)
+        return judged(h, self.said, self.out, context)
+
+
+def residual(layer: nn.Module, h: Tensor) -> Tensor:
+    """The layer beside the identity, where the shapes allow it."""
+    out = F.leaky_relu(layer(h), 0.2)
+    return h + out if out.shape == h.shape else out
+
+
+def judged(h: Tensor, said: nn.Module, out: nn.Module, context: Tensor) -> Tensor:
+    """Logits (B,) of features (B, C, h, w): how real they are, and how well they fit the words.
+
+    The second by projection of the last embedding (arXiv 1802.05637).
+    """
+    fits = (h.mean((2, 3)) * said(context[:, -1])).mean(1)
+    logits: Tensor = out(h).flatten(1).mean(1) + fits
+    return logits
+
+
+class FeatureDiscriminator(nn.Module):
+    """The same, by heads on the down blocks of a U-Net that is trained by others.
+
+    In DMD2 that is the online model, which the discriminator's loss trains along; here it trains
+    the heads alone, so that the scores stay what eq. 1 makes them.
+    """
+
+    def __init__(self, unet: UNet2DConditionModel, text_width: int, width: int = 96) -> None:
+        super().__init__()
+        self.others = (unet,)  # in a tuple it is no part of this module
+        sizes = unet.config["block_out_channels"]
+        self.heads = nn.ModuleList(
+            nn.Sequential(
+                nn.GroupNorm(8, size), nn.Conv2d(size, width, 3, 1, 1), nn.LeakyReLU(0.2),
+                nn.Conv2d(width, width, 3, 2, 1), nn.LeakyReLU(0.2),
+            )
+            for size in sizes
+        )  # fmt: skip
+        self.said = nn.ModuleList(nn.Linear(text_width, width) for _ in sizes)
+        self.out = nn.ModuleList(nn.Conv2d(width, 1, 1) for _ in sizes)
+
+    def forward(self, latents: Tensor, context: Tensor) -> Tensor:
+        t = torch.full((len(latents),), ALMOST_CLEAN, device=latents.device)
+        features = of_unet(self.others[0], latents, t, context)
+        rows = zip(self.heads, self.said, self.out, features, strict=True)
+        logits = [judged(head(feature), said, out, context) for head, said, out, feature in rows]
+        return torch.stack(logits).mean(0)
+
+
+class Adversary:
+    """A discriminator in training, and what it asks of the student."""
+
+    def __init__(self, discriminator: nn.Module, lr: float) -> None:
+        self.network = placed(discriminator)
+        self.learner = Learner(
+            "discriminator", self.network, lr, optimizer="discriminator_optimizer", clip=None,
+            betas=(0.0, 0.99), weight_decay=0.0,
+        )  # fmt: skip
+
+    def follow(
+        self, real: Tensor, fake: Tensor, context: Tensor, generator: torch.Generator
+    ) -> dict[str, float]:
+        """One update of the discriminator on latents (B, 4, h, w) that share their captions."""
+        real, fake = (noisy(x, generator).requires_grad_() for x in (real, fake))
+        with short_attention():
+            ours, theirs = self.network(real, context), self.network(fake, context)
+            loss = relativistic(ours, theirs)
+            steep = steepness([ours], [real]) + steepness([theirs], [fake])
+        self.learner.update(loss + PENALTY * steep, 1.0)
+        return {"discriminator": loss.item(), "steepness": steep.item()}
+
+    def loss(
+        self, real: Tensor, fake: Tensor, context: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """The student's: that what it painted should look as real as what is."""
+        self.network.requires_grad_(False)
+        with torch.no_grad():
+            wanted = self.network(noisy(real, generator), context)
+        loss = relativistic(self.network(noisy(fake, generator), context), wanted)
+        self.network.requires_grad_(True)
+        return loss
+
+
+def noisy(x: Tensor, generator: torch.Generator) -> Tensor:
+    """With a little noise, so that the discriminator does not live on what is finer."""
+    return x + NOISE * torch.randn(x.shape, generator=generator).to(x.device)

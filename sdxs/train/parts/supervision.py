@@ -1,0 +1,157 @@
+"""What supervises painted latents beside scores: renders, by a discriminator and by a reader.
+
+Losses on latents alone, so that whatever painted them, a U-Net or a control, can be trained by
+them. The captions are those of renders, whose latents are real to the discriminator
+(`adversary`) and of which a frozen reader says what is missing (`reward`).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderTiny, UNet2DConditionModel
+from torch import Tensor
+from torch.nn import functional as F
+
+from sdxs.storybook.world.captions import Caption, as_typed, describe
+from sdxs.train.parts import reward
+from sdxs.train.parts.adversary import Adversary, Discriminator, FeatureDiscriminator
+from sdxs.train.parts.latents import encode_scenes
+from sdxs.train.parts.reading import Reader
+from sdxs.train.parts.solver import Model
+from sdxs.train.run import loop, stage
+from sdxs.train.run.machine import DEVICE, fast, placed, short_attention
+from sdxs.train.run.options import TrainingOptions, option
+
+LOOKED = 0.3  # the most noise on latents that the reader is shown, in their own units
+DISCRIMINATORS = ("apart", "online")  # a network of its own, or heads on the online model
+
+
+class SupervisionOptions(TrainingOptions):
+    """What a stage is asked whose latents may be supervised by renders."""
+
+    adversary: float = option(
+        0.0, "weight of the adversarial loss, to which renders are real; 0 is off", recorded="given"
+    )
+    reward: float = option(
+        0.0, "weight of what the reader finds missing of the caption; 0 is off", recorded="given"
+    )
+    reader: tuple[Path, ...] = stage.takes(
+        "what the reward is read by; of several, another each time", "reader", many=True
+    )
+    pictures: int = option(12000, "renders that are real", recorded="never")
+    discriminator: str = option(
+        DISCRIMINATORS[0],
+        "a network of its own, or heads on the features of the online model",
+        choices=DISCRIMINATORS, recorded="never",
+    )  # fmt: skip
+    discriminator_lr: float = option(1e-4, "learning rate of the discriminator", recorded="never")
+
+
+@dataclass(frozen=True)
+class Renders:
+    """Some renders: their places in the set, latents (B, 4, h, w), what they show, and that as
+    people type it."""
+
+    index: Tensor
+    real: Tensor
+    captions: list[Caption]
+    texts: list[str]
+
+
+class Supervision:
+    """The losses that are asked for; `parts` is what of them has state, `facts` what is recorded.
+
+    vae: whose encoder the renders go through. model: whose pictures' size they have, and whose text
+    encoder is heard. online: on whose features the discriminator may look. Raises TrainingError.
+    """
+
+    def __init__(
+        self,
+        options: SupervisionOptions,
+        vae: AutoencoderTiny,
+        model: Model,
+        *,
+        online: UNet2DConditionModel | None = None,
+    ) -> None:
+        if options.reward and not options.reader:
+            raise loop.TrainingError("the reward needs --reader, what sdxs.train.reader leaves")
+        if options.discriminator == "online" and online is None:
+            raise loop.TrainingError("a discriminator on the online model's features needs scores")
+        self.options = options
+        self.renders = encode_scenes(
+            options.run, vae, options.pictures, options.seed, model.resolution
+        )
+        self.facts: dict[str, Any] = {
+            "encoder_of_renders": loop.fingerprint(vae.encoder),
+            "pictures": options.pictures,
+        }
+        self.parts: dict[str, loop.Stateful] = {}
+        if options.adversary:
+            torch.manual_seed(options.seed)
+            width = model.text.config.hidden_size
+            apart = online is None or options.discriminator == "apart"
+            network = Discriminator(width) if apart else FeatureDiscriminator(online, width)
+            self.adversary = Adversary(network, options.discriminator_lr)
+            self.parts |= self.adversary.learner.parts
+            names = ("discriminator", "discriminator_lr")
+            self.facts |= {name: getattr(options, name) for name in names}
+        if options.reward:
+            self.readers = [placed(Reader.load(folder / "reader")) for folder in options.reader]
+            self.facts["reader"] = [loop.fingerprint(each) for each in self.readers]
+
+    def draw(self, count: int, generator: torch.Generator) -> Renders:
+        """Some renders at random, each with a caption made anew."""
+        index, rng = self.renders.rows(count, generator), loop.plain(generator)
+        captions = [describe(self.renders.scenes[i], rng) for i in index.tolist()]
+        real = self.renders.latents[index].float().to(DEVICE)
+        return Renders(index, real, captions, [as_typed(each.text, rng) for each in captions])
+
+    def pull(
+        self, x0: Tensor, renders: Renders, context: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Update the discriminator on x0 (B, 4, h, w); all losses' gradient on it, their values.
+
+        context: embeddings of the renders' texts (B, L, D).
+        """
+        leaf, losses = x0.clone().requires_grad_(), []
+        logged: dict[str, float] = {}
+        if self.options.adversary:
+            logged |= self.adversary.follow(renders.real, x0, context, generator)
+            with short_attention():
+                fooling = self.adversary.loss(renders.real, leaf, context, generator)
+            logged["fooling"] = fooling.item()
+            losses.append(self.options.adversary * fooling)
+        if self.options.reward:
+            missing = self.missing(leaf, renders, generator)
+            logged |= {name: part.item() for name, part in missing.items()}
+            losses.append(self.options.reward * reward.total(missing))
+        with short_attention():
+            (gradient,) = torch.autograd.grad(torch.stack(losses).sum(), leaf)
+        return gradient, logged
+
+    def missing(
+        self, latents: Tensor, renders: Renders, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """The reward's parts, of those latents whose caption was typed to its end."""
+        pairs = enumerate(zip(renders.texts, renders.captions, strict=True))
+        rows = [i for i, (text, caption) in pairs if text.endswith(caption.text)]
+        if not rows:
+            return {}
+        strength = LOOKED * torch.rand(len(rows), 1, 1, 1, generator=generator)
+        noise = strength * torch.randn(latents[rows].shape, generator=generator)
+        which = int(torch.randint(len(self.readers), (1,), generator=generator))
+        seen = shifted(latents[rows] + noise.to(DEVICE), generator)
+        with fast():
+            reading = self.readers[which](seen.to(memory_format=torch.channels_last))
+        wanted = reward.Wanted.of([renders.captions[i] for i in rows], DEVICE)
+        return reward.terms(reading, wanted)
+
+
+def shifted(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Latents (B, 4, h, w) moved by at most a cell each way: what pleases a reader in one place
+    alone shows nothing."""
+    down, right = torch.randint(3, (2,), generator=generator).tolist()
+    height, width = x.shape[2:]
+    return F.pad(x, (1, 1, 1, 1), mode="reflect")[..., down : down + height, right : right + width]

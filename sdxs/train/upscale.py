@@ -1,0 +1,250 @@
+"""A decoder that shows the same latents at twice the size: five stages where the encoder has four.
+
+U-Net, styles and controls stay as they are. Encoded renders are to become the same scenes rendered
+at twice the size; painted latents, of which nobody knows the larger picture, are held to what the
+present decoder shows by the paper's eq. 5, the L1 of reduced pictures. What is finer on both comes
+from a GAN that sees picture and latents together (section 3.1).
+"""
+
+import itertools
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderTiny
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from sdxs.storybook.judges.distribution import sharpness
+from sdxs.storybook.judges.painters import by_renderer
+from sdxs.storybook.world.captions import described
+from sdxs.storybook.world.scenes import HELD_OUT_SEED, Scene, sample_scenes
+from sdxs.train.parts.autoencoders import box_psnr, encoded, read_autoencoder, with_decoder
+from sdxs.train.parts.cache import cached
+from sdxs.train.parts.latents import CHUNK
+from sdxs.train.parts.learner import Learner
+from sdxs.train.parts.losses import coarse_l1, hinge, proportion, reconstruction_loss, unmasked
+from sdxs.train.parts.models import LATENT_CHANNELS
+from sdxs.train.parts.renders import draw_pictures, to_bytes, to_unit
+from sdxs.train.parts.solver import Model, one_step
+from sdxs.train.run import loop, stage
+from sdxs.train.run.machine import DEVICE, fast, placed
+from sdxs.train.run.options import TrainingOptions, option, positive
+from sdxs.train.run.stages import ONE_STEP
+
+CROP = 8  # latent cells along a side
+DECAY = 0.5  # share of the steps over which the learning rate falls to zero
+NOISE = 0.12  # the most noise on encoded latents, in their own units
+NEAR = 0.7  # share of the windows that hold a thing
+QUIET = 0.25  # share of the steps before the GAN begins
+PAINTED = 1 / 3  # share of a batch that is painted, from then on
+BLOCKS = (4, 5, 4, 1, 0)  # none at full size: two convolutions there enlarge by what they learnt
+
+
+def build(smaller: AutoencoderTiny, width: int) -> AutoencoderTiny:
+    """The smaller one's encoder, and a decoder that doubles once more."""
+    return with_decoder(smaller, (width,) * len(BLOCKS), BLOCKS)
+
+
+class Discriminator(nn.Module):
+    """Logits of whether pictures (B, 3, 16h, 16w) are renders of latents z (B, 4, h, w).
+
+    At an eighth of the picture's size, of the picture alone; at the latents' size, of both.
+    """
+
+    def __init__(self, width: int = 32, latent: int = 4) -> None:
+        super().__init__()
+        sizes = [3, width, 2 * width, 3 * width]
+        self.small = nn.Sequential(
+            *(
+                layer
+                for before, after in itertools.pairwise(sizes)
+                for layer in (nn.Conv2d(before, after, 4, 2, 1), nn.LeakyReLU(0.2))
+            )
+        )
+        wide = sizes[-1]
+        self.fine = nn.Conv2d(wide, 1, 3, 1, 1)
+        self.smaller = nn.Sequential(nn.Conv2d(wide, wide, 4, 2, 1), nn.LeakyReLU(0.2))
+        self.fits = nn.Sequential(
+            nn.Conv2d(wide + latent, wide, 3, 1, 1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(wide, 1, 3, 1, 1),
+        )
+
+    def forward(self, picture: Tensor, z: Tensor) -> list[Tensor]:
+        h = self.small(picture)
+        return [self.fine(h), self.fits(torch.cat((self.smaller(h), z), 1))]
+
+
+def rendered(
+    folder: Path, vae: AutoencoderTiny, scenes: list[Scene], resolution: int, seed: int
+) -> tuple[dict[str, Tensor], float]:
+    """Latents of renders and the same at twice the size, uint8, made now or read; the seconds."""
+
+    def make() -> dict[str, Tensor]:
+        latents = encoded(vae, draw_pictures(scenes, resolution, "renders")).half()
+        return {"latents": latents, "pictures": draw_pictures(scenes, 2 * resolution, "larger")}
+
+    about = {"count": len(scenes), "seed": seed, "resolution": resolution}
+    return cached(folder, "rendered", {**about, "encoder": loop.fingerprint(vae.encoder)}, make)
+
+
+def painted(
+    folder: Path, vae: AutoencoderTiny, model: Model, count: int, seed: int
+) -> tuple[dict[str, Tensor], float]:
+    """Latents that a one-step model paints, and what the present decoder shows of them, uint8."""
+    side = model.unet.config["sample_size"]
+
+    @torch.no_grad()
+    def make() -> dict[str, Tensor]:
+        _, captions = described(count, seed)
+        generator = torch.Generator().manual_seed(seed)
+        latents, pictures = [], []
+        for i in tqdm(range(0, count, CHUNK), desc="paintings", dynamic_ncols=True, mininterval=2):
+            texts = [caption.text for caption in captions[i : i + CHUNK]]
+            noise = torch.randn(len(texts), LATENT_CHANNELS, side, side, generator=generator)
+            z = one_step(model.unet, noise.to(DEVICE), model.embed(texts))
+            with fast():
+                shown = vae.decoder(z)
+            latents.append(z.cpu().contiguous().half())
+            pictures.append(to_bytes(shown.float().cpu().contiguous()))
+        return {"latents": torch.cat(latents), "pictures": torch.cat(pictures)}
+
+    by = {"unet": loop.fingerprint(model.unet), "vae": loop.fingerprint(vae)}
+    return cached(folder, "painted", {"count": count, "seed": seed, **by}, make)
+
+
+def windows(
+    data: dict[str, Tensor],
+    count: int,
+    generator: torch.Generator,
+    scenes: list[Scene] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Random windows of latents (count, 4, CROP, CROP) and of pictures, in [-1, 1].
+
+    scenes: of them; most windows then hold the middle of a thing.
+    """
+    latents, pictures = data["latents"], data["pictures"]
+    rows = torch.randint(len(latents), (count,), generator=generator).tolist()
+    numbers = torch.rand(count, 4, generator=generator).tolist()
+    cells, scale = latents.shape[-1], pictures.shape[-1] // latents.shape[-1]
+    z, x = [], []
+    for row, (a, b, c, d) in zip(rows, numbers, strict=True):
+        left, top = (round(v * (cells - CROP)) for v in (a, b))
+        if scenes is not None and c < NEAR:
+            thing = scenes[row].things[int(d * len(scenes[row].things))]
+            left = round((thing.x + 0.3 * (a - 0.5)) * cells - CROP / 2)
+            top = round((thing.y - thing.height / 2 + 0.3 * (b - 0.5)) * cells - CROP / 2)
+        left, top = (min(max(v, 0), cells - CROP) for v in (left, top))
+        z.append(latents[row, :, top : top + CROP, left : left + CROP])
+        down, across = (slice(scale * v, scale * (v + CROP)) for v in (top, left))
+        x.append(pictures[row, :, down, across])
+    return torch.stack(z).float().to(DEVICE), to_unit(torch.stack(x)).to(DEVICE)
+
+
+@torch.no_grad()
+def measure(
+    larger: AutoencoderTiny, smaller: AutoencoderTiny, z: Tensor, resolution: int, count: int
+) -> dict[str, float]:
+    """On held-out renders: PSNR in dB of whole pictures and in things' boxes, and sharpness.
+
+    z: painted latents, of which sharpness and the L1 of the reduced picture are measured, too.
+    """
+    whole, boxed = box_psnr(larger, resolution, count, scale=2)
+    target = by_renderer(sample_scenes(len(z), HELD_OUT_SEED), 2 * resolution)
+    shown, before = larger.decoder(z).clamp(-1, 1), smaller.decoder(z).clamp(-1, 1)
+    apart = F.l1_loss(F.avg_pool2d(shown, 4), F.avg_pool2d(before, 2))
+    return {
+        "psnr": round(whole, 2),
+        "psnr_in_boxes": round(boxed, 2),
+        "l1_painted": round(apart.item(), 4),
+        "sharpness_painted": round(sharpness(shown), 5),
+        "sharpness_renders": round(sharpness(target([], list(range(len(z))))), 5),
+    }
+
+
+class Options(TrainingOptions, name="upscale", steps=6000, batch=18, lr=2e-3, seed=28):
+    autoencoder: Path = stage.needs("whose latents, and whose decoder", "autoencoder", "decoder")
+    model: Path = stage.needs("a one-step model, for painted latents", *ONE_STEP, default="texture")
+    pictures: int = option(4000, "renders to learn from")
+    width: int = option(38, "channels of the decoder; 38 are 5.4 GFLOP at 256 pixels",
+                        type=positive)  # fmt: skip
+    gan: float = option(0.1, "gradient of the GAN relative to the rest; 0 is off")
+    paintings: int = option(2048, "painted latents", type=positive)
+    held_out: int = option(96, "renders to measure it on", type=positive, recorded="never")
+
+
+def train(options: Options) -> None:
+    """Leave an autoencoder in `run` whose decoder shows latents at twice the encoder's size.
+
+    The decoder of `autoencoder` says what painted latents show. Raises TrainingError.
+    """
+    steps, batch, gan, seed = options.steps, options.batch, options.gan, options.seed
+    smaller, painter = placed(read_autoencoder(options.autoencoder)), Model.load(options.model)
+    resolution = painter.resolution
+    scenes = sample_scenes(options.pictures, seed, unseen="any")
+    known, spent = rendered(options.run, smaller, scenes, resolution, seed)
+    shown, more = painted(options.run, smaller, painter, options.paintings, seed)
+    torch.manual_seed(seed)
+    larger, judge = placed(build(smaller, options.width)), placed(Discriminator())
+    larger.encoder.requires_grad_(False)
+    decoder = larger.decoder.train()
+    last = decoder.layers[-1].weight
+    learner = Learner("decoder", decoder, options.lr, 0.998)
+    other = Learner("judge", judge, 3e-4, optimizer="judge_optimizer", clip=None,
+                    betas=(0.5, 0.99))  # fmt: skip
+
+    def step(index: int, generator: torch.Generator) -> dict[str, float]:
+        loud = gan > 0 and index >= QUIET * steps
+        some = round(PAINTED * batch) if loud else 0
+        z, target = windows(known, batch - some, generator, scenes)
+        strength = NOISE * torch.rand(len(z), 1, 1, 1, generator=generator)
+        z = z + (strength * torch.randn(z.shape, generator=generator)).to(DEVICE)
+        every = z
+        if loud:
+            painting, before = windows(shown, some, generator)
+            every = torch.cat((z, painting))
+        with fast():
+            ours = decoder(every.to(memory_format=torch.channels_last)).float()
+        loss = reconstruction_loss(ours[: len(z)], target)
+        logged = {"loss": loss.item()}
+        if loud:
+            logged["judged"] = follow(z, target, every, ours.detach())
+            coarse = coarse_l1(F.avg_pool2d(ours[len(z) :], 2), before, 2)
+            judge.requires_grad_(False)
+            with fast():
+                fooled = unmasked([logits.float() for logits in judge(ours, every)])
+            weight = gan * proportion(loss, fooled, last)
+            judge.requires_grad_(True)
+            loss = loss + coarse + weight * fooled
+            logged |= {"coarse": coarse.item(), "fooled": fooled.item(), "weight": weight}
+        learner.update(loss, loop.trapezoid(index, steps, decay=DECAY))
+        return logged
+
+    def follow(z: Tensor, target: Tensor, every: Tensor, ours: Tensor) -> float:
+        """One update of the discriminator; its loss."""
+        with fast():
+            real = [logits.float() for logits in judge(target, z)]
+            fake = [logits.float() for logits in judge(ours, every)]
+        judged = hinge(real, fake)
+        other.update(judged, 1.0)
+        return judged.item()
+
+    facts = {
+        "autoencoder": loop.fingerprint(smaller),
+        "model": loop.fingerprint(painter.unet),
+    }
+    parts = {**learner.parts, **other.parts}
+    flat = 0.0 if gan else 1 - DECAY
+    with stage.trained(options, parts, step, facts, flat=flat, spent=spent + more) as measured:
+        learner.settle()
+        larger = larger.cpu().eval()
+        z = shown["latents"][: options.held_out].float()
+        measured |= measure(larger, smaller.cpu(), z, resolution, options.held_out)
+        larger.save_pretrained(options.run / "vae")
+
+
+main = stage.main(Options, train)
+
+if __name__ == "__main__":
+    stage.command(main)

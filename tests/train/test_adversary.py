@@ -1,0 +1,92 @@
+"""The discriminator of latents and its losses: closed forms, signs, and that it hears words."""
+
+import math
+
+import pytest
+import torch
+
+from sdxs.train.parts.adversary import Adversary, Discriminator, FeatureDiscriminator
+from sdxs.train.parts.losses import relativistic, steepness
+from sdxs.train.parts.models import PRESETS, build_unet
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_the_relativistic_loss_in_closed_form() -> None:
+    a, b = torch.tensor([2.0, 0.0]), torch.tensor([1.0, 3.0])
+    wanted = (math.log1p(math.exp(-1)) + math.log1p(math.exp(3))) / 2
+    assert relativistic(a, b).item() == pytest.approx(wanted)
+    assert relativistic(a, a).item() == pytest.approx(math.log(2))
+    assert relativistic(a + 5, b) < relativistic(a, b) < relativistic(a, b + 5)
+
+
+def test_the_penalty_in_closed_form() -> None:
+    """Of logits w . x summed over places the gradient is w in each: |w|^2 times the places."""
+    x = torch.randn(5, 3, 4, 4, requires_grad=True)
+    w = torch.tensor([1.0, -2.0, 0.5], requires_grad=True)
+    steep = steepness([torch.einsum("c,bchw->b", w, x)], [x])
+    assert steep.item() == pytest.approx(16 * 5.25)
+    steep.backward()  # by the weights: 2 w times the places
+    torch.testing.assert_close(w.grad, 32 * w.detach())
+
+
+def test_each_picture_is_judged_alone_and_by_its_words() -> None:
+    torch.manual_seed(0)
+    network = Discriminator(16, width=8)
+    x, words = torch.randn(3, 4, 8, 8), torch.randn(3, 5, 16)
+    together = network(x, words)
+    alone = torch.cat([network(x[i : i + 1], words[i : i + 1]) for i in range(3)])
+    assert together.shape == (3,)
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(together, network(x, words.roll(1, 0)), atol=1e-4)
+
+
+def test_it_learns_to_tell_apart_and_shows_the_way_to_what_is_real() -> None:
+    """Real latents have mean 1, painted ones 0: the student's gradient leads upwards."""
+    torch.manual_seed(0)
+    adversary, words = Adversary(Discriminator(16), 1e-3), torch.randn(8, 5, 16)
+
+    def both(step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        draw = generator(step)
+        return 1 + torch.randn(8, 4, 8, 8, generator=draw), torch.randn(8, 4, 8, 8, generator=draw)
+
+    first = adversary.follow(*both(0), words, generator(100))
+    for step in range(1, 40):
+        last = adversary.follow(*both(step), words, generator(100 + step))
+    assert first["discriminator"] == pytest.approx(math.log(2), abs=0.05)
+    assert last["discriminator"] < 0.4
+    real, fake = both(99)
+    fake.requires_grad_()
+    (pull,) = torch.autograd.grad(adversary.loss(real, fake, words, generator(7)), fake)
+    assert -pull.mean() > 0
+    assert all(weight.requires_grad for weight in adversary.network.parameters())
+    better = adversary.loss(real, fake - 50 * pull, words, generator(7))
+    assert better < adversary.loss(real, fake, words, generator(7))
+
+
+def test_the_students_loss_leaves_the_discriminator_alone() -> None:
+    torch.manual_seed(0)
+    adversary = Adversary(Discriminator(16), 1e-3)
+    x = torch.randn(2, 4, 8, 8, requires_grad=True)
+    adversary.loss(torch.randn(2, 4, 8, 8), x, torch.randn(2, 5, 16), generator(0)).backward()
+    assert x.grad is not None
+    assert all(weight.grad is None for weight in adversary.network.parameters())
+
+
+def test_heads_on_a_unet_learn_and_leave_it_alone() -> None:
+    torch.manual_seed(0)
+    unet = build_unet(PRESETS["toy"], 64)
+    before = [weight.clone() for weight in unet.parameters()]
+    network = FeatureDiscriminator(unet, 32, width=8)
+    adversary, words = Adversary(network, 3e-3), torch.randn(4, 5, 32)
+    names = {name.partition(".")[0] for name, _ in network.named_parameters()}
+    assert names == {"heads", "said", "out"}
+    for step in range(12):
+        draw = generator(step)
+        x = torch.randn(4, 4, 8, 8, generator=draw)
+        told = adversary.follow(1 + x, -x, words, draw)
+    assert told["discriminator"] < math.log(2)
+    assert all(map(torch.equal, unet.parameters(), before))
+    assert all(weight.grad is None for weight in unet.parameters())
