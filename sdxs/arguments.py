@@ -16,8 +16,7 @@ from sdxs.errors import InputError, did_you_mean, shown
 
 LARGEST_SEED = 2**63 - 1
 LONGEST_NUMBER = 20  # characters of a whole number as people type it, "-" and all
-LARGEST_BATCH = 256
-LARGEST_SIDE = 2048
+LARGEST_BATCH, LARGEST_SIDE = 256, 2048  # pictures; pixels
 LARGEST_SCALE = 2.0
 DECODERS = ("tiny", "large")
 OUTPUT_TYPES = ("pil", "pt")

@@ -65,19 +65,14 @@ class Options(DistillationOptions, name="distill", steps=5000, lr=1e-4, seed=6):
     )
     fixed: bool = option(False, "hold alpha and kappa, for the ablation")
 
-    @property
-    def judged(self) -> bool:
-        """Whether renders have a part in it."""
-        return bool(self.adversary or self.reward)
-
     def check(self, warmup: int = 0) -> None:
         if (self.teacher is None) != (self.pairs is None):
             raise loop.TrainingError("scores need both, --teacher and --pairs")
-        if not (self.teacher or self.judged):
+        if not (self.teacher or self.supervised):
             raise loop.TrainingError(
                 "nothing to learn by: give --teacher and --pairs, --adversary or --reward"
             )
-        if self.judged and self.autoencoder is None:
+        if self.supervised and self.autoencoder is None:
             raise loop.TrainingError("adversary and reward need --autoencoder, for renders")
         if self.teacher:
             super().check(warmup)
@@ -130,7 +125,7 @@ def train(options: Options) -> None:
     parts: dict[str, loop.Stateful] = {}
     paired = batch // 2 if data else 0
     draw = drawn(student, model, data, paired, batch - paired)
-    if options.autoencoder and options.judged:
+    if options.autoencoder and options.supervised:
         vae = read_autoencoder(options.autoencoder)
         supervision = Supervision(options, vae, model, online=online)
         draw = drawn(student, model, data, paired, batch - paired, supervision)

@@ -4,10 +4,16 @@ The one-step U-Net stays as it is, its control learns: by feature matching alone
 segmented score distillation, where the full control steers both score models. Control images are
 extracted from the pictures of the pairs. Since a pair's noise alone says what its picture shows,
 a part rho of the noise is drawn anew, or the control would never be needed.
+
+Adversary and reward (`sdxs.train.parts.supervision`) see renders, painted under control images of
+their own: beside the scores half of the batch, without `--teacher` all of it.
 """
 
 import functools
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,12 +21,19 @@ from torch import Tensor
 from sdxs.train.parts.autoencoders import read_autoencoder
 from sdxs.train.parts.control_images import control_images, depth_network
 from sdxs.train.parts.controlled import Controlled, control_input, kind_of, read_control
-from sdxs.train.parts.distillation import Batch, Distillation, DistillationOptions, matching
+from sdxs.train.parts.distillation import (
+    Batch,
+    Distillation,
+    DistillationOptions,
+    matching,
+    supervised,
+)
 from sdxs.train.parts.features import encoder_of
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.pairs import Pairs
-from sdxs.train.parts.segmented import Scores
+from sdxs.train.parts.segmented import Scores, plainly
 from sdxs.train.parts.solver import Model, read_unet
+from sdxs.train.parts.supervision import Renders, Supervision
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, placed
 from sdxs.train.run.options import option
@@ -28,15 +41,43 @@ from sdxs.train.run.stages import MULTI_STEP, ONE_STEP
 
 
 class Options(DistillationOptions, name="steer", steps=1200, lr=3e-4, seed=17):
-    teacher: Path = stage.needs("the offline model", *MULTI_STEP)
-    full: Path = stage.needs("its control", "control", "control_blocks")
+    teacher: Path | None = stage.takes("the offline model, for scores", *MULTI_STEP)
+    full: Path | None = stage.takes("its control", "control", "control_blocks")
     begin: Path = stage.needs("the slim control to begin with", "control_blocks", "steer")
     student: Path = stage.needs("the one-step model", *ONE_STEP, default="texture")
-    pairs: Path = stage.needs("noises and pictures", "pairs")
-    autoencoder: Path = stage.needs("what makes pictures of latents", "autoencoder")
+    pairs: Path | None = stage.takes("the offline model's noises and pictures", "pairs")
+    autoencoder: Path = stage.needs(
+        "what makes pictures of latents", "autoencoder", "decoder", "upscale"
+    )
     depth: Path | None = stage.takes("the network that sees depth, for that control", "depth")
     warmup: int = option(600, "steps of feature matching alone, at first")
     rho: float = option(1.0, "share of the noise that is drawn anew")
+
+    def check(self, warmup: int = 0) -> None:
+        needed = (self.teacher, self.full, self.pairs)
+        if any(needed) != all(needed):
+            raise loop.TrainingError("scores need all three, --teacher, --full and --pairs")
+        if not (self.teacher or self.supervised):
+            raise loop.TrainingError(
+                "nothing to learn by: give --teacher, --full and --pairs, --adversary or --reward"
+            )
+        if self.teacher:
+            super().check(warmup)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Part of a batch: noise (B, 4, h, w), targets of the first of them, texts, control images
+    (B, H, W) uint8; the renders that they should be like."""
+
+    noise: Tensor
+    target: Tensor
+    texts: list[str]
+    images: Tensor
+    renders: Renders | None = None
+
+
+Source = Callable[[int, torch.Generator], Rows]
 
 
 def partly_fresh(noise: Tensor, rho: float, generator: torch.Generator) -> Tensor:
@@ -45,52 +86,102 @@ def partly_fresh(noise: Tensor, rho: float, generator: torch.Generator) -> Tenso
     return torch.where(places, torch.randn(noise.shape, generator=generator), noise)
 
 
+def from_pairs(data: Pairs, images: Tensor, rho: float) -> Source:
+    """Pairs of which a share rho of the noise is drawn anew."""
+
+    def draw(count: int, generator: torch.Generator) -> Rows:
+        index = data.rows(count, generator)
+        noise, target, texts = data.at(index)
+        return Rows(partly_fresh(noise, rho, generator), target, texts, images[index])
+
+    return draw
+
+
+def from_renders(supervision: Supervision, images: Tensor) -> Source:
+    """Fresh noise for renders."""
+
+    def draw(count: int, generator: torch.Generator) -> Rows:
+        renders = supervision.draw(count, generator)
+        noise = torch.randn(renders.real.shape, generator=generator)
+        return Rows(noise, noise[:0], renders.texts, images[renders.index], renders)
+
+    return draw
+
+
 def train(options: Options) -> None:
     """Leave a control for the one-step model of `student` in `run`. Raises TrainingError."""
-    offline, data = Model.load(options.teacher), Pairs(options.pairs)
-    kind = kind_of(options.full, offline.unet)
-    if (other := stage.read(options.begin)["control"]) != kind:
-        raise loop.TrainingError(f"{options.begin} follows {other}, {options.full} follows {kind}")
-    sees_depth = depth_network(kind, options.depth, options.full, options.begin)
+    model = Model.load(options.teacher or options.student)
+    kind: str = stage.read(options.begin)["control"]
+    made_with = [options.begin]
+    if options.full:
+        made_with.append(options.full)
+        if (other := kind_of(options.full, model.unet)) != kind:
+            raise loop.TrainingError(
+                f"{options.begin} follows {kind}, {options.full} follows {other}"
+            )
+    sees_depth = depth_network(kind, options.depth, *made_with)
     options.check(options.warmup)
-    vae = read_autoencoder(options.autoencoder)
-    images = control_images(options.run, kind, data.latents, vae, options.seed, sees_depth)
-    full, network = (placed(read_control(folder)) for folder in (options.full, options.begin))
-    full.eval().requires_grad_(False)
-    unet, online = read_unet(options.student), read_unet(options.teacher)
-    unet.eval().requires_grad_(False)
-    facts = {
+    vae, network = read_autoencoder(options.autoencoder), placed(read_control(options.begin))
+    unet = read_unet(options.student).eval().requires_grad_(False)
+    facts: dict[str, Any] = {
         "begins_with": loop.fingerprint(network),
         "student": loop.fingerprint(unet),
-        "full": loop.fingerprint(full),
-        **offline.facts,
+        **model.facts,
         "autoencoder": loop.fingerprint(vae),
-        **data.facts,
         "control": kind,
-        "drawn_by": images.by,
+        "drawn_by": loop.fingerprint(sees_depth.network) if sees_depth else "",
     }
+    sources: list[Source] = []
+    scores = online = full = None
+    terms, beside, parts, spent = [], [], {}, 0.0
+    if options.teacher and options.full and options.pairs:
+        data, online = Pairs(options.pairs), read_unet(options.teacher)
+        images = control_images(options.run, kind, data.latents, vae, options.seed, sees_depth)
+        full = placed(read_control(options.full)).eval().requires_grad_(False)
+        scores = Scores(model, online, data.guidance, options.online_lr)
+        terms = [matching(encoder_of(None, model.unet))]
+        sources.append(from_pairs(data, images.images, options.rho))
+        facts |= {"full": loop.fingerprint(full), **data.facts}
+        spent += images.seconds
+    if options.supervised:
+        supervision = Supervision(options, vae, model, online=online)
+        latents, folder = supervision.renders.latents, options.run / "renders"
+        images = control_images(folder, kind, latents, vae, options.seed, sees_depth)
+        sources.append(from_renders(supervision, images.images))
+        beside, parts = [supervised(supervision)], supervision.parts
+        facts |= supervision.facts
+        spent += images.seconds + supervision.renders.seconds
 
     def draw(generator: torch.Generator) -> Batch:
-        rows = data.rows(options.batch, generator)
-        noise, target, texts = data.at(rows)
-        noise = partly_fresh(noise, options.rho, generator).to(DEVICE)
-        seen = control_input(images.images[rows])
+        counts = (
+            [options.batch] if len(sources) == 1 else [options.batch // 2, -(-options.batch // 2)]
+        )
+        rows = [source(count, generator) for source, count in zip(sources, counts, strict=True)]
+        noise, target, images = (
+            torch.cat([getattr(part, name) for part in rows])
+            for name in ("noise", "target", "images")
+        )
+        seen = control_input(images)
+        bind = functools.partial(Controlled, control=full, images=seen) if full else plainly
+        context = model.embed([text for part in rows for text in part.texts])
         return Batch(
-            Controlled(unet, network, seen), noise, offline.embed(texts), target.to(DEVICE),
-            bind=functools.partial(Controlled, control=full, images=seen),
+            Controlled(unet, network, seen), noise.to(DEVICE), context, target.to(DEVICE), bind,
+            rows[-1].renders,
         )  # fmt: skip
 
     learner = Learner("control", network, options.lr, 0.998)
     distillation = Distillation(
         options,
-        Scores(offline, online, data.guidance, options.online_lr),
+        scores,
         learner,
-        [matching(encoder_of(None, offline.unet))],
+        terms,
         draw=draw,
         draw_online=draw,
-        warmup=options.warmup,
+        beside=beside,
+        warmup=options.warmup if scores else 0,
     )
-    with stage.trained(options, distillation.parts, distillation.step, facts, spent=images.seconds):
+    parts = {**distillation.parts, **parts}
+    with stage.trained(options, parts, distillation.step, facts, spent=spent):
         learner.settle()
         network.half().save_pretrained(options.run / "control")  # as it ships
 

@@ -192,6 +192,12 @@ def test_stages_of_latents_resume(
     steered = [train(steer, tmp_path / f"rho-{rho}", **runs[rho]) for rho in runs]
     unlike = [weights(run, "control") for run in steered]
     assert any(not torch.equal(unlike[0][name], unlike[1][name]) for name in unlike[0])
+    resumes("rs", steer, **{**turns, **every, "steps": 4})
+    resumes("rs", steer, **{**turns, **every, "steps": 4})
+    alone = {"student": first, "begin": slim, **every, **FEW}
+    resumes("ra", steer, **alone)
+    refused("scores need all three", steer, other, pairs=made, **alone)
+    refused("nothing to learn by", steer, other, **{**alone, "adversary": 0.0, "reward": 0.0})
     led = resumes("u", steer, at=4, **{**turns, "rho": 0.5, "steps": 5})
     assert {part.dtype for part in weights(led, "control").values()} == {torch.float16}
     for earlier, later in ((full, slim), (slim, led)):  # all of it learns

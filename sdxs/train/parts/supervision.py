@@ -48,6 +48,11 @@ class SupervisionOptions(TrainingOptions):
     )  # fmt: skip
     discriminator_lr: float = option(1e-4, "learning rate of the discriminator", recorded="never")
 
+    @property
+    def supervised(self) -> bool:
+        """Whether renders have a part in it."""
+        return bool(self.adversary or self.reward)
+
 
 @dataclass(frozen=True)
 class Renders:
