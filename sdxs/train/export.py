@@ -28,7 +28,9 @@ class Options(CommandOptions, name="export"):
         metavar="FOLDER",
     )  # fmt: skip
     model: Path = stage.needs("the one-step model", *ONE_STEP, default="texture")
-    decoder: Path = stage.needs("what makes pictures of latents", "decoder", "autoencoder")
+    decoder: Path = stage.needs(
+        "what makes pictures of latents", "decoder", "autoencoder", "upscale"
+    )
     large: Path | None = stage.takes(
         "an autoencoder to go along, as the larger decoder", "autoencoder"
     )

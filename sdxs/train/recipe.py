@@ -39,6 +39,7 @@ PLANS: dict[str, Plan] = {
         "reader": {"steps": 2, "batch": 4, "pictures": 16, "resolution": 64, "held-out": 4},
         "distill": {"steps": 3, "online-first": 1, "pictures": 64, "held-out": 2},
         "texture": {"steps": 2},
+        "upscale": {"steps": 2, "batch": 4, "pictures": 16, "paintings": 16, "held-out": 4},
         "score": {"count": 4, "pictures": 3, "steps": 2},
     },
     "xs": {
@@ -65,7 +66,9 @@ class Part:
         return shlex.join(["python", "-m", f"sdxs.train.{self.command}", *self.arguments])
 
 
-def stages(root: Path, plan: Plan, *, layout: str, straight: bool, ablations: bool) -> list[Part]:
+def stages(
+    root: Path, plan: Plan, *, layout: str, straight: bool, upscale: bool, ablations: bool
+) -> list[Part]:
     """The stages in order."""
     out: list[Part] = []
 
@@ -86,7 +89,8 @@ def stages(root: Path, plan: Plan, *, layout: str, straight: bool, ablations: bo
         made = add("pairs", teacher=fast, guidance=1, steps=4)
     else:
         made = add("pairs", teacher=model)
-    add("decoder", autoencoder=vae, pairs=made)
+    if not upscale:
+        add("decoder", autoencoder=vae, pairs=made)
     both: dict[str, object] = {"teacher": model, "pairs": made}
     from_pairs = {**both, "begin": fast} if straight else both
     if ablations:
@@ -107,7 +111,9 @@ def stages(root: Path, plan: Plan, *, layout: str, straight: bool, ablations: bo
         add("distill-online", "distill", **both, **renders, **SUPERVISED, discriminator="online")
         add("distill-unscored", "distill", **renders, **SUPERVISED)
     begin = add("distill", **both, **renders, **SUPERVISED, guard=guard)
-    add("texture", **both, begin=begin)
+    last = add("texture", **both, begin=begin)
+    if upscale:
+        add("upscale", autoencoder=vae, model=last)
     return out
 
 
@@ -143,14 +149,16 @@ def gates(name: str, root: Path, plan: Plan) -> Iterator[tuple[Gate, float]]:
 def scored(root: Path, name: str, plan: Plan) -> dict[str, Any]:
     """The score of a model, taken now if it was not before.
 
-    The last model paints with the tiny decoder, as the checkpoint will, the others with the larger.
+    The last model paints with the tiny decoder, as the checkpoint will, the others, and the last
+    one where the checkpoint's decoder comes after it, with the larger.
     """
     asked: dict[str, object] = {"count": 1000, **plan["score"]}
     if stage.read(root / name)["stage"] in ONE_STEP:
         asked.pop("steps", None)
     if name == "teacher" and stage.read(root / name)["layout"] == "sd":
         asked["pictures"] = 0  # how they lie as a whole is compared with the model made of it
-    drawn_by = root / ("decoder" if name == "texture" else "autoencoder")
+    tiny = name == "texture" and (root / "decoder").exists()
+    drawn_by = root / ("decoder" if tiny else "autoencoder")
     words = [str(word) for option, value in asked.items() for word in (f"--{option}", value)]
     stage.run("score", [str(root / name), "--autoencoder", str(drawn_by), "--once", *words])
     found: dict[str, Any] = json.loads((root / name / stage.SCORE).read_text(encoding="utf-8"))
@@ -197,6 +205,8 @@ def follow(root: Path, plan: Plan, out: Path, *, past: bool, **choices: Any) -> 
         if not checked:
             print("no gate")
     made = {"model": "texture", "decoder": "decoder", "large": "autoencoder"}
+    if choices["upscale"]:  # no other decoder shows latents at its size
+        made = {"model": "texture", "decoder": "upscale"}
     words = [word for option, name in made.items() for word in (f"--{option}", str(root / name))]
     stage.run("export", ["--out", str(out), *words])
     hours = sum(stage.read(part.run)["hours"] for part in every)
@@ -222,6 +232,7 @@ def main(arguments: list[str] | None = None) -> None:
     add("--layout", choices=("sd", "sdxs"), default="sd",
         help="of the multi-step model: Stable Diffusion's, or tiny at once")  # fmt: skip
     add("--straight", action="store_true", help="straighten the trajectories before the pairs")
+    add("--upscale", action="store_true", help="a decoder for twice the size, no tiny one")
     add("--ablations", action="store_true", help="the branches that docs/training.md compares, too")
     add("--set", type=setting, action="append", default=[], metavar="COMMAND.OPTION=VALUE",
         help="an option of one of the commands, such as warmup.steps=8000")  # fmt: skip
@@ -233,7 +244,8 @@ def main(arguments: list[str] | None = None) -> None:
         plan.setdefault(command, {})[option] = value
     follow(
         root, plan, options.out or root / "checkpoint", past=options.past_gates,
-        layout=options.layout, straight=options.straight, ablations=options.ablations,
+        layout=options.layout, straight=options.straight, upscale=options.upscale,
+        ablations=options.ablations,
     )  # fmt: skip
 
 

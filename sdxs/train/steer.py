@@ -43,7 +43,9 @@ from sdxs.train.run.stages import MULTI_STEP, ONE_STEP
 class Options(DistillationOptions, name="steer", steps=1200, lr=3e-4, seed=17):
     teacher: Path | None = stage.takes("the offline model, for scores", *MULTI_STEP)
     full: Path | None = stage.takes("its control", "control", "control_blocks")
-    begin: Path = stage.needs("the slim control to begin with", "control_blocks", "steer")
+    begin: Path = stage.needs(
+        "the slim control to begin with", "control_blocks", "control_stem", "steer"
+    )
     student: Path = stage.needs("the one-step model", *ONE_STEP, default="texture")
     pairs: Path | None = stage.takes("the offline model's noises and pictures", "pairs")
     autoencoder: Path = stage.needs(

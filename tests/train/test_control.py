@@ -16,6 +16,7 @@ from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import sample_scenes
 from sdxs.storybook.world.sketches import sketch, to_bytes
 from sdxs.train import autoencoder
+from sdxs.train.control_stem import with_larger_stem
 from sdxs.train.parts import controlled
 from sdxs.train.parts.control_images import control_images, depth_network, extractor
 from sdxs.train.parts.models import LAYOUTS, PRESETS
@@ -237,3 +238,19 @@ def test_the_judge_is_read_as_it_was_written(tmp_path: Path) -> None:
     with torch.no_grad():
         assert torch.equal(DepthJudge.load(tmp_path)(x), judge(x))
         assert judge(x).shape == (2, 1, SIDE, SIDE)
+
+
+def test_a_larger_stem_takes_larger_images_and_leaves_the_rest() -> None:
+    unet = toy()
+    control = moved(controlled.slim_control(unet, controlled.full_control(unet)))
+    larger = with_larger_stem(control, 4)
+    x, t, words, images = inputs(2)
+    large = images.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    down, _ = larger(x, t, words, large, return_dict=False)
+    wanted, _ = control(x, t, words, images, return_dict=False)
+    assert [part.shape for part in down] == [part.shape for part in wanted]
+    larger.controlnet_cond_embedding.forward = lambda seen: control.controlnet_cond_embedding(
+        images
+    )
+    for ours, theirs in zip(larger(x, t, words, large, return_dict=False)[0], wanted, strict=True):
+        torch.testing.assert_close(ours, theirs)

@@ -16,6 +16,7 @@ from sdxs.train.run import loop, stage
 from sdxs.train.run.stages import Gate
 
 CHOICES = ["--ablations", "--straight"]
+PLAIN = {"straight": False, "upscale": False, "ablations": False}
 PLAN = recipe.PLANS["toy"]
 
 
@@ -52,6 +53,18 @@ def test_it_leads_to_a_checkpoint_that_paints(root: Path, capsys) -> None:
     assert all(name.replace("_", " ") in table for name in found["unseen"])
 
 
+def test_it_goes_on_to_a_decoder_for_twice_the_size(root: Path, capsys) -> None:
+    recipe.main(
+        ["storybook", "--preset", "toy", "--run", str(root / "run"), "--out",
+         str(root / "weights/large"), "--past-gates", "--upscale", *CHOICES]
+    )  # fmt: skip
+    said = capsys.readouterr().out
+    assert said.count("$ ") - said.count("finished before") == 1
+    model = SDXS.load(str(root / "weights/large"))
+    assert model.size == (128, 128) and model("a red ball").size == (128, 128)
+    assert evaluate.main(["--checkpoint", "large", "--count", "3"]) == 0
+
+
 def test_finished_stages_are_not_run_again_and_a_failed_gate_ends_it(root: Path, capsys) -> None:
     arguments = ["storybook", "--preset", "toy", "--run", str(root / "run"), *CHOICES]
     before = (root / "run/text/result.json").stat().st_mtime_ns
@@ -67,7 +80,8 @@ def test_finished_stages_are_not_run_again_and_a_failed_gate_ends_it(root: Path,
 
 @pytest.mark.parametrize("straight", [True, False])
 def test_where_the_warm_up_begins(straight: bool, tmp_path: Path) -> None:
-    every = recipe.stages(tmp_path, {}, layout="sd", straight=straight, ablations=True)
+    every = recipe.stages(tmp_path, {}, layout="sd", straight=straight, upscale=False,
+                          ablations=True)  # fmt: skip
     matched = [part for part in every if part.command == "warmup"]
     assert len(matched) == 5
     for part in matched:
@@ -75,7 +89,7 @@ def test_where_the_warm_up_begins(straight: bool, tmp_path: Path) -> None:
 
 
 def test_what_is_older_than_what_it_was_made_of_is_not_taken(tmp_path: Path) -> None:
-    every = recipe.stages(tmp_path, {}, layout="sdxs", straight=False, ablations=False)
+    every = recipe.stages(tmp_path, {}, layout="sdxs", **PLAIN)
     first, second = every[:2]
     for part in (first, second):
         assert recipe.begin(part, [])
@@ -88,9 +102,8 @@ def test_what_is_older_than_what_it_was_made_of_is_not_taken(tmp_path: Path) -> 
 
 
 def test_the_tiny_layout_has_no_blocks_to_remove(tmp_path: Path) -> None:
-    choices = {"straight": False, "ablations": False}
     names = {
-        layout: [p.name for p in recipe.stages(tmp_path, {}, layout=layout, **choices)]
+        layout: [p.name for p in recipe.stages(tmp_path, {}, layout=layout, **PLAIN)]
         for layout in ("sd", "sdxs")
     }
     assert names["sd"] == [

@@ -15,6 +15,7 @@ from sdxs.train import (
     blocks,
     control,
     control_blocks,
+    control_stem,
     decoder,
     depth,
     distill,
@@ -193,13 +194,14 @@ def test_stages_of_latents_resume(
     unlike = [weights(run, "control") for run in steered]
     assert any(not torch.equal(unlike[0][name], unlike[1][name]) for name in unlike[0])
     resumes("rs", steer, **{**turns, **every, "steps": 4})
-    resumes("rs", steer, **{**turns, **every, "steps": 4})
     alone = {"student": first, "begin": slim, **every, **FEW}
     resumes("ra", steer, **alone)
     refused("scores need all three", steer, other, pairs=made, **alone)
     refused("nothing to learn by", steer, other, **{**alone, "adversary": 0.0, "reward": 0.0})
     led = resumes("u", steer, at=4, **{**turns, "rho": 0.5, "steps": 5})
     assert {part.dtype for part in weights(led, "control").values()} == {torch.float16}
+    larger = resumes("cs", control_stem, begin=led, width=4, **{**some, "autoencoder": twice})
+    resumes("rl", steer, **{**alone, "begin": larger, "autoencoder": twice})
     for earlier, later in ((full, slim), (slim, led)):  # all of it learns
         before, after = weights(earlier, "control"), weights(later, "control")
         assert not any(

@@ -3,6 +3,7 @@
 import torch
 from diffusers import AutoencoderTiny
 from torch import Tensor
+from torch.nn import functional as F
 
 from sdxs.storybook.judges.evaluator import Evaluator, Sight, check
 from sdxs.storybook.judges.painters import Painter, by_renderer, painted
@@ -18,6 +19,14 @@ def look(paint: Painter, judge: Evaluator, captions: list[Caption], title: str) 
     return Sight(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
 
 
+def through(vae: AutoencoderTiny, pictures: Tensor) -> Tensor:
+    """What comes back of pictures (B, 3, R, R); encoded smaller where the decoder enlarges."""
+    larger = len(vae.config["decoder_block_out_channels"])
+    scale = 2 ** (larger - len(vae.config["encoder_block_out_channels"]))
+    shown: Tensor = vae.decode(vae.encode(F.avg_pool2d(pictures, scale)).latents).sample
+    return shown
+
+
 def of_renders(
     judge: Evaluator, count: int, resolution: int, vae: AutoencoderTiny | None = None
 ) -> float:
@@ -30,7 +39,7 @@ def of_renders(
 
     def paint(prompts: list[str], seeds: list[int]) -> Tensor:
         pictures: Tensor = draw(prompts, seeds)
-        return pictures if vae is None else vae.decode(vae.encode(pictures).latents).sample
+        return pictures if vae is None else through(vae, pictures)
 
     title = "renders" if vae is None else "renders through the autoencoder"
     sight = look(paint, judge, captions, title)

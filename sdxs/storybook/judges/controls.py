@@ -19,11 +19,12 @@ from sdxs.checkpoint.find import weights_folder
 from sdxs.conditions import CANNY, depth
 from sdxs.pipeline import SDXS
 from sdxs.storybook.judges.depth import DepthJudge, agreement
+from sdxs.storybook.judges.evaluator import SIDE, known
 from sdxs.storybook.world.render import Render, render
 from sdxs.storybook.world.scenes import HELD_OUT_SEED, Scene
 from sdxs.storybook.world.sketches import contours, sketch, to_bytes
 
-TOLERANCE = {"canny": 1, "sketch": 2}  # pixels
+TOLERANCE = {"canny": 1, "sketch": 2}  # pixels, of pictures of SIDE
 SEED = HELD_OUT_SEED + 2  # of scenes that nothing else uses
 Bytes = NDArray[np.uint8]
 # pictures (B, 3, R, R) and the scenes to be followed -> likenesses by name, a number each
@@ -79,7 +80,7 @@ def likeness(control: str) -> Likeness:
         judge = DepthJudge.load(weights_folder("evaluator") / "depth")
 
         def nearness(pictures: Tensor, wanted: Render) -> dict[str, list[float]]:
-            seen, exact = judge(pictures), wanted.depth
+            seen, exact = judge(known(pictures)), known(wanted.depth)
             standing = agreement(relief(seen), relief(exact))
             return {"depth": agreement(seen, exact).tolist(), "relief": standing.tolist()}
 
@@ -87,7 +88,7 @@ def likeness(control: str) -> Likeness:
 
     def edges(pictures: Tensor, wanted: Render) -> dict[str, list[float]]:
         pairs = zip(to_bytes(pictures), to_bytes(wanted.picture), strict=True)
-        near = TOLERANCE[control]
+        near = TOLERANCE[control] * max(1, pictures.shape[-1] // SIDE)
         return {"lines": [f1(lines(a, control), lines(b, control), near) for a, b in pairs]}
 
     return edges

@@ -23,6 +23,7 @@ from sdxs.storybook.world.scenes import COLOURS, GROUNDS, PLACE_X, SIZES, SKIES,
 
 IN_FRONT = 0.10  # a thing this much lower than another stands in front of it
 FEATURES = 128
+SIDE = 128  # pixels of the pictures that judges were taught with
 
 
 class Sight(NamedTuple):
@@ -41,6 +42,11 @@ class Sight(NamedTuple):
     features: Tensor
 
 
+def known(picture: Tensor) -> Tensor:
+    """Pictures (B, C, R, R), larger ones reduced to the size that judges know: areas' means."""
+    return F.adaptive_avg_pool2d(picture, SIDE) if picture.shape[-1] > SIDE else picture
+
+
 def layer(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
     conv = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
     return [conv, nn.BatchNorm2d(outputs), nn.ReLU()]
@@ -56,7 +62,7 @@ class Block(nn.Module):
 
 
 class Evaluator(nn.Module):
-    """Pictures (B, 3, R, R) in [-1, 1], any R that 8 divides (trained at 128), to a `Sight`."""
+    """Pictures (B, 3, R, R) in [-1, 1], any R that 8 divides or above SIDE, to a `Sight`."""
 
     PART: ClassVar = ""  # of the folder `evaluator` among the weights: where one ships
 
@@ -74,7 +80,7 @@ class Evaluator(nn.Module):
         self.ground = nn.Linear(FEATURES, len(GROUNDS))
 
     def forward(self, picture: Tensor) -> Sight:
-        return self.read(self.body(picture))
+        return self.read(self.body(known(picture)))
 
     def read(self, maps: Tensor) -> Sight:
         """What the body's maps (B, F, h, w) say."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sdxs.storybook.judges.evaluator import FEATURES, Evaluator, Sight, check
+from sdxs.storybook.judges.evaluator import FEATURES, Evaluator, Sight, check, known
 from sdxs.storybook.judges.painters import BATCH
 from sdxs.storybook.judges.tallies import Found, rounded, tally
 from sdxs.storybook.world.artists import ARTISTS, redraw
@@ -30,8 +30,9 @@ class StyleJudge(Evaluator):
         self.mask = nn.Conv2d(FEATURES, 16, 1)  # of each cell, 4 x 4 finer ones
 
     def all(self, picture: Tensor) -> tuple[Sight, Tensor, Tensor]:
-        """A `Sight`, logits (B, 1 + artists) of the artist, and (B, 1, R / 2, R / 2) of things."""
-        maps = self.body(picture)
+        """A `Sight`, logits (B, 1 + artists) of the artist, and (B, 1, R / 2, R / 2) of things, R
+        at most SIDE."""
+        maps = self.body(known(picture))
         return self.read(maps), self.hand(maps.mean((2, 3))), F.pixel_shuffle(self.mask(maps), 4)
 
 

@@ -116,6 +116,9 @@ STAGES: dict[str, Row] = {  # of those that leave the same, the one that a remed
     "depth": Row("depth network"),
     "control": Row("control"),
     "control_blocks": Row("slim control"),
+    "control_stem": Row("control for twice the size", gates=(
+        Gate("share of the old stem's variance that is missed", "missed", most=0.1),
+    )),
     "steer": Row("one-step control"),
     "style": Row("style"),
     "style_distill": Row("one-step style"),

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.nn.functional import one_hot
 
-from sdxs.storybook.judges.evaluator import Sight, check
+from sdxs.storybook.judges.accuracy import of_renders
+from sdxs.storybook.judges.evaluator import Evaluator, Sight, check
 from sdxs.storybook.judges.tallies import ACCURACIES, chance, mean, tally, wilson
 from sdxs.storybook.world.captions import describe, described
 from sdxs.storybook.world.scenes import COLOURS, Scene, sample_scenes
@@ -87,3 +88,10 @@ def test_the_mean_and_its_interval() -> None:
     reach = 1.96 * np.std(values, ddof=1) / 20
     assert row["upper"] - row["mean"] == pytest.approx(reach, abs=2e-4)
     assert row["mean"] - row["lower"] == pytest.approx(reach, abs=2e-4)
+
+
+def test_larger_pictures_are_judged_as_those_of_their_own_size() -> None:
+    """Of the same scenes drawn at 128 and at 256 pixels."""
+    judge = Evaluator.load()
+    small, large = (of_renders(judge, 60, side) for side in (128, 256))
+    assert small > 0.95 and abs(large - small) < 0.02

@@ -1,0 +1,87 @@
+"""What renders teach: which rows they pull, what of the reader is asked, and that it is not fooled
+cell by cell."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from sdxs.train.parts import supervision
+from sdxs.train.parts.autoencoders import read_autoencoder
+from sdxs.train.parts.distillation import KEPT, Batch, keeping, supervised
+from sdxs.train.parts.reading import Reader
+from sdxs.train.parts.solver import Model, one_step
+from sdxs.train.parts.supervision import Supervision, SupervisionOptions, shifted
+
+
+class Options(SupervisionOptions, name="supervised", steps=2, batch=2, lr=1e-3, seed=1):
+    pass
+
+
+@pytest.fixture
+def renders(given: Path, model: Model, tmp_path: Path) -> Supervision:
+    Reader(16).save(tmp_path / "r/reader")
+    asked = {"adversary": 1.0, "reward": 1.0, "reader": (tmp_path / "r",), "pictures": 8}
+    return Supervision(Options(run=tmp_path, **asked), read_autoencoder(given / "v"), model)
+
+
+def test_renders_pull_the_last_rows_alone(renders: Supervision, model: Model) -> None:
+    generator = torch.Generator().manual_seed(0)
+    some = renders.draw(3, generator)
+    x0, context = torch.randn(5, 4, 8, 8), model.embed(["", "", *some.texts])
+    batch = Batch(nn.Identity(), x0, context, x0[:0], renders=some)
+    gradient, logged = supervised(renders)(x0, batch, generator, 0.0)
+    assert (gradient[:2] == 0).all() and (gradient[2:] != 0).any(dim=(1, 2, 3)).all()
+    assert {"discriminator", "fooling", "present", "counts", "open"} <= logged.keys()
+
+
+def test_each_weight_is_of_its_own_part(
+    renders: Supervision, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pull of both is the pull of one and of the other."""
+    some = renders.draw(3, torch.Generator().manual_seed(0))
+    x0, context = torch.randn(3, 4, 8, 8), model.embed(some.texts)
+    monkeypatch.setattr(renders.adversary, "follow", lambda *_: {})
+    monkeypatch.setattr(supervision, "LOOKED", 0.0)
+    monkeypatch.setattr(supervision, "shifted", lambda x, generator: x)
+    monkeypatch.setattr("sdxs.train.parts.adversary.NOISE", 0.0)
+
+    def pull(adversary: float, reward: float) -> torch.Tensor:
+        folder = renders.options
+        weights = {"adversary": adversary, "reward": reward, "reader": folder.reader}
+        monkeypatch.setattr(renders, "options", Options(run=folder.run, pictures=8, **weights))
+        return renders.pull(x0, some, context, torch.Generator().manual_seed(3))[0]
+
+    one, other, both = pull(1.0, 0.0), pull(0.0, 1.0), pull(2.0, 0.5)
+    torch.testing.assert_close(both, 2 * one + 0.5 * other, atol=1e-5, rtol=1e-3)
+
+
+def test_what_is_not_typed_to_its_end_is_not_asked_for(renders: Supervision) -> None:
+    some = renders.draw(2, torch.Generator().manual_seed(0))
+    cut = supervision.Renders(some.index, some.real, some.captions, ["a r", "a b"])
+    assert renders.missing(some.real, cut, torch.Generator()) == {}
+
+
+def test_a_shift_is_of_a_cell_at_most() -> None:
+    x = torch.arange(36.0).view(1, 1, 6, 6)
+    found = {
+        tuple(shifted(x, torch.Generator().manual_seed(seed))[0, 0, 2, 2:4].tolist())
+        for seed in range(60)
+    }
+    assert found == {(v, v + 1) for row in (6, 12, 18) for v in (row + 1, row + 2, row + 3)}
+
+
+@pytest.mark.parametrize(("share", "left"), [(0.0, 1.0), (1.0, KEPT)])
+def test_keeping_is_the_gradient_of_the_squared_error(
+    model: Model, share: float, left: float
+) -> None:
+    noise, context = torch.randn(2, 4, 8, 8), model.embed(["a", "b"])
+    x0 = torch.randn(2, 4, 8, 8, requires_grad=True)
+    first = one_step(model.unet, noise, context).detach()
+    error = (x0 - first).square().mean()
+    (wanted,) = torch.autograd.grad(0.3 * left * error, x0)
+    batch = Batch(model.unet, noise, context, noise[:0])
+    gradient, logged = keeping(model.unet, 0.3)(x0.detach(), batch, torch.Generator(), share)
+    torch.testing.assert_close(gradient, wanted)
+    assert logged["moved"] == pytest.approx(error.item())
