@@ -24,13 +24,8 @@ from sdxs.errors import CheckpointError, blaming, one_line
 LARGEST_CONFIG = 4 * 2**20  # bytes; real ones are a few thousand
 LARGEST_NUMBER = 10**6  # in a config; more would only fill the memory
 MOST_BLOCKS = 64  # layers of one kind, in a config; more would only take time
-BLOCKS = (
-    "layers_per_block",
-    "num_decoder_blocks",
-    "num_encoder_blocks",
-    "num_hidden_layers",
-    "transformer_layers_per_block",
-)
+MAYBE_NONE = ("num_decoder_blocks", "num_encoder_blocks")  # a stage may only change the size
+BLOCKS = (*MAYBE_NONE, "layers_per_block", "num_hidden_layers", "transformer_layers_per_block")
 COUNTS = {  # settings that are whole numbers from 1 on, where they are numbers at all
     *BLOCKS, "addition_time_embed_dim", "attention_head_dim", "block_out_channels",
     "conditioning_embedding_out_channels", "cross_attention_dim", "decoder_block_out_channels",
@@ -104,8 +99,9 @@ def check_numbers(config: Any, file: Path, name: str = "", most: int = LARGEST_N
     shown = one_line(name, 60)
     if (len(values) > MOST_BLOCKS and whole) or any(abs(value) > bound for value in whole):
         raise CheckpointError(f"{file}: {shown} is beyond any real network")
-    if name in COUNTS and any(value is True or value < 1 for value in whole):
-        raise CheckpointError(f"{file}: {shown} must be a whole number from 1 on")
+    least = 0 if name in MAYBE_NONE else 1
+    if name in COUNTS and any(value is True or value < least for value in whole):
+        raise CheckpointError(f"{file}: {shown} must be a whole number from {least} on")
     for value in values:
         if isinstance(value, dict | list):
             check_numbers(value, file, name, most)

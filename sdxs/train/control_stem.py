@@ -54,7 +54,7 @@ def train(options: Options) -> None:
     vae = read_autoencoder(options.autoencoder)
     data = encode_scenes(options.run, vae, options.pictures, options.seed, options.resolution)
     images = control_images(
-        options.run, made["control"], data.latents, vae, options.seed, sees_depth
+        options.run, made["control"], data.latents, vae, options.seed, sees_depth, data.scenes
     )
     before = placed(read_control(options.begin)).requires_grad_(False)
     torch.manual_seed(options.seed)

@@ -147,12 +147,14 @@ def train(options: Options) -> None:
         spent += images.seconds
     if options.supervised:
         supervision = Supervision(options, vae, model, online=online)
-        latents, folder = supervision.renders.latents, options.run / "renders"
-        images = control_images(folder, kind, latents, vae, options.seed, sees_depth)
+        shown, folder = supervision.renders, options.run / "renders"
+        images = control_images(
+            folder, kind, shown.latents, vae, options.seed, sees_depth, shown.scenes
+        )
         sources.append(from_renders(supervision, images.images))
         beside, parts = [supervised(supervision)], supervision.parts
         facts |= supervision.facts
-        spent += images.seconds + supervision.renders.seconds
+        spent += images.seconds + shown.seconds
 
     def draw(generator: torch.Generator) -> Batch:
         counts = (

@@ -110,6 +110,7 @@ def test_variant_names(edited: Edit, tiny_checkpoint: Path) -> None:
         ("unet/config.json", {"sample_size": [8, "8"]}, "sample_size"),
         ("vae/config.json", {"_class_name": "AutoencoderOobleck"}, "AutoencoderKL are"),
         ("vae/config.json", {"num_decoder_blocks": [3]}, "no network can be built"),
+        ("vae/config.json", {"num_decoder_blocks": [3, -1]}, "must be a whole number from 0 on"),
         ("text_encoder/config.json", {"architectures": ["T5EncoderModel"]}, "T5EncoderModel"),
         ("text_encoder/config.json", {"vocab_size": 10}, "has the shape"),
         ("text_encoder/config.json", {"hidden_size": "wide"}, "no network can be built"),

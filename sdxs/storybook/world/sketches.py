@@ -1,10 +1,12 @@
 """Sketches of the storybook world as a hand would draw them, made from pictures.
 
 Contours are simplified, wobble, have ends that do not meet and 1 to 4 pixels of width, and some of
-them are forgotten. White on black, as `sdxs.conditions` gives drawings. All chance is the caller's.
+them are forgotten; or only the things are drawn, in a few clean lines, as people begin a drawing.
+White on black, as `sdxs.conditions` gives drawings. All chance is the caller's.
 """
 
 import random
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +19,9 @@ FORGOTTEN = 0.15  # share of the contours that are left out, on the average
 SHORTEST = 12  # pixels of a contour, at twice the picture's size
 WOBBLE = 1.2  # pixels that a corner may be off, at most
 TWICE = 2
+BUSY = 0.4  # share of the sketches that `begun` leaves as they are
+ONE_OF_TWO = 0.2  # share of those of two things in which one is not drawn yet
+HORIZON = 0.25  # share of those with a horizon, a straight line
 
 
 def to_bytes(pictures: Tensor) -> NDArray[np.uint8]:
@@ -51,4 +56,38 @@ def sketch(picture: NDArray[np.uint8], rng: random.Random) -> NDArray[np.uint8]:
             simple = simple[: -max(1, len(simple) // 8)]
         pen = max(1, round(width * (0.8 + 0.4 * chance[2])))
         cv2.polylines(page, [simple.round().astype(np.int32)], False, 255, pen, cv2.LINE_AA)
+    return cv2.resize(page, (wide, high), interpolation=cv2.INTER_AREA)
+
+
+def begun(
+    picture: NDArray[np.uint8], seen: NDArray[np.float32], horizon: float, rng: random.Random
+) -> NDArray[np.uint8]:
+    """A sketch (H, W) of a picture (H, W, 3) that may be only begun.
+
+    seen: (2, H, W) in [0, 1], where its things are. horizon: its height, from the top, in sides.
+    """
+    if rng.random() < BUSY:
+        return sketch(picture, rng)
+    high, wide = picture.shape[:2]
+    size = (TWICE * wide, TWICE * high)
+    things = [cv2.resize(part, size) for part in seen if part.max() > 0.5]
+    if len(things) == 2 and rng.random() < ONE_OF_TWO:
+        things.pop(rng.randrange(2))
+    outline = rng.random() < 0.5  # or also the lines within
+    lines: list[NDArray[Any]] = []
+    for thing in things:
+        inside = (thing > 0.5).astype(np.uint8)
+        if outline:
+            lines += cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
+            continue
+        near = cv2.dilate(inside, np.ones((9, 9), np.uint8)) > 0
+        lines += [line for line in contours(picture) if near[line[:, 0, 1], line[:, 0, 0]].all()]
+    page = np.zeros(size[::-1], np.uint8)
+    pen, coarse = max(1, round(TWICE * rng.uniform(1.0, 3.5) * wide / 128)), rng.uniform(1.0, 4.0)
+    for line in lines:
+        simple = cv2.approxPolyDP(line, coarse, outline)
+        cv2.polylines(page, [simple], outline, 255, pen, cv2.LINE_AA)
+    if rng.random() < HORIZON:
+        row = round(horizon * size[1])
+        cv2.line(page, (0, row), (size[0], row), 255, pen, cv2.LINE_AA)
     return cv2.resize(page, (wide, high), interpolation=cv2.INTER_AREA)

@@ -6,9 +6,10 @@ latents show when decoded, with all the decoder's flaws, as they will at work.
 
 import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,9 @@ from sdxs.checkpoint.depth import load_depth
 from sdxs.conditions import CONDITIONS
 from sdxs.errors import InputError
 from sdxs.model.depth import DepthEstimator
-from sdxs.storybook.world.sketches import sketch, to_bytes
+from sdxs.storybook.world.render import render
+from sdxs.storybook.world.scenes import Scene
+from sdxs.storybook.world.sketches import begun, sketch, to_bytes
 from sdxs.train.parts.cache import cached
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast, placed
@@ -88,13 +91,15 @@ def control_images(
     vae: AutoencoderTiny,
     seed: int,
     sees_depth: DepthEstimator | None = None,
+    scenes: Sequence[Scene] = (),
 ) -> ControlImages:
     """Of latents (N, 4, h, w), made now or read from `folder`.
 
-    sees_depth: what `depth_network` found.
+    sees_depth: what `depth_network` found. scenes: what the latents show, where that is known; then
+    sketches are also such as people begin them.
     """
     by = loop.fingerprint(sees_depth.network) if sees_depth else ""
-    about = {
+    about: dict[str, Any] = {
         "control": control,
         "count": len(latents),
         "seed": seed,
@@ -103,6 +108,9 @@ def control_images(
         "by": by,
     }
 
+    if control == "sketch" and scenes:
+        about["begun"] = True
+
     def make() -> dict[str, Tensor]:
         extract, decoder, parts = extractor(control, sees_depth), placed(vae.decoder), []
         for i in tqdm(range(0, len(latents), CHUNK), desc=control, dynamic_ncols=True,
@@ -110,8 +118,14 @@ def control_images(
             z = latents[i : i + CHUNK].float().to(DEVICE, memory_format=torch.channels_last)
             with fast():
                 pictures = to_bytes(decoder(z))
+            some = scenes[i : i + CHUNK] if "begun" in about else ()
+            seen = render(list(some), pictures.shape[1]).seen.numpy() if some else ()
             for number, picture in enumerate(pictures, start=i):
-                made = extract(picture, random.Random(f"{seed}/{number}"))
+                rng = random.Random(f"{seed}/{number}")
+                if some:
+                    made = begun(picture, seen[number - i], some[number - i].horizon, rng)
+                else:
+                    made = extract(picture, rng)
                 parts.append(torch.from_numpy(np.ascontiguousarray(made)))
         return {"pictures": torch.stack(parts)}
 
