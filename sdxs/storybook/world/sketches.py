@@ -77,11 +77,10 @@ def begun(
     lines: list[NDArray[Any]] = []
     for thing in things:
         inside = (thing > 0.5).astype(np.uint8)
-        if outline:
-            lines += cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
-            continue
+        around = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
         near = cv2.dilate(inside, np.ones((9, 9), np.uint8)) > 0
-        lines += [line for line in contours(picture) if near[line[:, 0, 1], line[:, 0, 0]].all()]
+        within = [line for line in contours(picture) if near[line[:, 0, 1], line[:, 0, 0]].all()]
+        lines += around if outline or not within else within
     page = np.zeros(size[::-1], np.uint8)
     pen, coarse = max(1, round(TWICE * rng.uniform(1.0, 3.5) * wide / 128)), rng.uniform(1.0, 4.0)
     for line in lines:
