@@ -5,9 +5,17 @@ import math
 import pytest
 import torch
 
-from sdxs.train.parts.adversary import Adversary, Discriminator, FeatureDiscriminator
+from sdxs.train.parts.adversary import (
+    NOISE,
+    Adversary,
+    Discriminator,
+    FeatureDiscriminator,
+    noisy,
+)
+from sdxs.train.parts.features import encoder_of
 from sdxs.train.parts.losses import relativistic, steepness
 from sdxs.train.parts.models import PRESETS, build_unet
+from sdxs.train.parts.reading import Reader
 
 
 def generator(seed: int) -> torch.Generator:
@@ -79,7 +87,8 @@ def test_heads_on_a_unet_learn_and_leave_it_alone() -> None:
     torch.manual_seed(0)
     unet = build_unet(PRESETS["toy"], 64)
     before = [weight.clone() for weight in unet.parameters()]
-    network = FeatureDiscriminator(unet, 32, width=8)
+    sizes = unet.config["block_out_channels"]
+    network = FeatureDiscriminator(encoder_of(None, unet), sizes, 32, width=8)
     adversary, words = Adversary(network, 3e-3), torch.randn(4, 5, 32)
     names = {name.partition(".")[0] for name, _ in network.named_parameters()}
     assert names == {"heads", "said", "out"}
@@ -90,3 +99,23 @@ def test_heads_on_a_unet_learn_and_leave_it_alone() -> None:
     assert told["discriminator"] < math.log(2)
     assert all(map(torch.equal, unet.parameters(), before))
     assert all(weight.grad is None for weight in unet.parameters())
+
+
+def test_heads_on_a_reader_see_what_it_sees() -> None:
+    torch.manual_seed(0)
+    reader = Reader(16).eval().requires_grad_(False)
+    network = FeatureDiscriminator(reader.features, reader.sizes, 32, width=8)
+    adversary, words = Adversary(network, 3e-3), torch.randn(4, 5, 32)
+    assert {id(part) for part in network.parameters()}.isdisjoint(map(id, reader.parameters()))
+    for step in range(12):
+        draw = generator(step)
+        x = torch.randn(4, 4, 8, 8, generator=draw)
+        told = adversary.follow(1 + x, -x, words, draw)
+    assert told["discriminator"] < math.log(2)
+
+
+def test_a_pair_gets_as_much_noise() -> None:
+    zero = torch.zeros(64, 4, 8, 8)
+    real, fake = (x.std((1, 2, 3)) for x in noisy(zero, zero, generator(0)))
+    torch.testing.assert_close(real, fake, atol=0.1, rtol=0)
+    assert real.max() == pytest.approx(NOISE, abs=0.1) and real.min() < 0.1

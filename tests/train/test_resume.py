@@ -141,7 +141,7 @@ def test_stages_of_latents_resume(
     online = {"adversary": 1.0, "discriminator": "online", "pictures": 8, **vae}
     lead = {"keep": 0.3, "guard": read, "held_out": 2}
     for name, supervised in (
-        ("z", {"begin": first, **every, **lead}),
+        ("z", {"begin": first, **every, **lead, "discriminator": "reader"}),
         ("o", {**model, **online}),
         ("both", {**model, **every, **lead}),
     ):

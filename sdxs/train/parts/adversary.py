@@ -2,23 +2,25 @@
 
 DMD2 (arXiv 2405.14867, section 4.3) adds such a loss on real pictures to score distillation, so
 that the student is not held to what the multi-step model can do. Here the discriminator is small,
-sees latents and words, and begins from nothing, or is a head on the features of the online model,
-as theirs; it is trained as in R3GAN (arXiv 2501.05441): a relativistic loss and gradient penalties
-on both sides. Knows nothing of what the student is.
+sees latents and words, and begins from nothing, or is heads on the features of another network, of
+the online model, as theirs, or of a frozen one (projected GAN, arXiv 2111.01007). It is trained as
+in R3GAN (arXiv 2501.05441): a relativistic loss and gradient penalties on both sides. Knows nothing
+of what the student is.
 """
 
+from collections.abc import Sequence
+
 import torch
-from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sdxs.train.parts.features import ALMOST_CLEAN, of_unet
+from sdxs.train.parts.features import Encode
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.losses import relativistic, steepness
 from sdxs.train.parts.models import LATENT_CHANNELS
 from sdxs.train.run.machine import placed, short_attention
 
-NOISE = 0.1  # on real and painted latents alike, before the discriminator sees them
+NOISE = 0.5  # the most on real and painted latents alike, before the discriminator sees them
 PENALTY = 1.0  # weight of both gradient penalties; with less it runs away from the student
 
 
@@ -72,16 +74,18 @@ def judged(h: Tensor, said: nn.Module, out: nn.Module, context: Tensor) -> Tenso
 
 
 class FeatureDiscriminator(nn.Module):
-    """The same, by heads on the down blocks of a U-Net that is trained by others.
+    """The same, by heads on the features of a network that is trained by others, or frozen.
 
-    In DMD2 that is the online model, which the discriminator's loss trains along; here it trains
-    the heads alone, so that the scores stay what eq. 1 makes them.
+    encode: latents and embeddings to features, of so many channels each. In DMD2 they are the
+    online model's, which the discriminator's loss trains along; here it trains the heads alone, so
+    that the scores stay what eq. 1 makes them.
     """
 
-    def __init__(self, unet: UNet2DConditionModel, text_width: int, width: int = 96) -> None:
+    def __init__(
+        self, encode: Encode, sizes: Sequence[int], text_width: int, width: int = 96
+    ) -> None:
         super().__init__()
-        self.others = (unet,)  # in a tuple it is no part of this module
-        sizes = unet.config["block_out_channels"]
+        self.encode = encode
         self.heads = nn.ModuleList(
             nn.Sequential(
                 nn.GroupNorm(8, size), nn.Conv2d(size, width, 3, 1, 1), nn.LeakyReLU(0.2),
@@ -93,8 +97,7 @@ class FeatureDiscriminator(nn.Module):
         self.out = nn.ModuleList(nn.Conv2d(width, 1, 1) for _ in sizes)
 
     def forward(self, latents: Tensor, context: Tensor) -> Tensor:
-        t = torch.full((len(latents),), ALMOST_CLEAN, device=latents.device)
-        features = of_unet(self.others[0], latents, t, context)
+        features = self.encode(latents, context)
         rows = zip(self.heads, self.said, self.out, features, strict=True)
         logits = [judged(head(feature), said, out, context) for head, said, out, feature in rows]
         return torch.stack(logits).mean(0)
@@ -114,7 +117,7 @@ class Adversary:
         self, real: Tensor, fake: Tensor, context: Tensor, generator: torch.Generator
     ) -> dict[str, float]:
         """One update of the discriminator on latents (B, 4, h, w) that share their captions."""
-        real, fake = (noisy(x, generator).requires_grad_() for x in (real, fake))
+        real, fake = (x.requires_grad_() for x in noisy(real, fake, generator))
         with short_attention():
             ours, theirs = self.network(real, context), self.network(fake, context)
             loss = relativistic(ours, theirs)
@@ -127,13 +130,16 @@ class Adversary:
     ) -> Tensor:
         """The student's: that what it painted should look as real as what is."""
         self.network.requires_grad_(False)
+        real, fake = noisy(real, fake, generator)
         with torch.no_grad():
-            wanted = self.network(noisy(real, generator), context)
-        loss = relativistic(self.network(noisy(fake, generator), context), wanted)
+            wanted = self.network(real, context)
+        loss = relativistic(self.network(fake, context), wanted)
         self.network.requires_grad_(True)
         return loss
 
 
-def noisy(x: Tensor, generator: torch.Generator) -> Tensor:
-    """With a little noise, so that the discriminator does not live on what is finer."""
-    return x + NOISE * torch.randn(x.shape, generator=generator).to(x.device)
+def noisy(real: Tensor, fake: Tensor, generator: torch.Generator) -> list[Tensor]:
+    """Both with noise, a pair as much, so that the discriminator does not live on what is finer."""
+    strength = NOISE * torch.rand(len(real), 1, 1, 1, generator=generator)
+    noises = (strength * torch.randn(real.shape, generator=generator) for _ in range(2))
+    return [x + noise.to(x.device) for x, noise in zip((real, fake), noises, strict=True)]

@@ -138,10 +138,21 @@ class Reader(nn.Module):
         with torch.no_grad():
             self.out.bias[-kinds:] = -FEWER  # or it begins by counting seventeen things
 
-    def forward(self, latents: Tensor) -> Reading:
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Channels of `features`."""
+        return self.width, 2 * self.width, self.width
+
+    def features(self, latents: Tensor, context: Tensor | None = None) -> list[Tensor]:
+        """What it makes of latents on its way, whatever their words: near, far, both together."""
         near = self.near(latents)
-        far = F.interpolate(self.far(near), scale_factor=2.0, mode="nearest")
-        out = self.out(self.both(torch.cat((near, far), 1))).float()
+        far = self.far(near)
+        larger = F.interpolate(far, scale_factor=2.0, mode="nearest")
+        return [near, far, self.both(torch.cat((near, larger), 1))]
+
+    def forward(self, latents: Tensor) -> Reading:
+        near, _, both = self.features(latents)
+        out = self.out(both).float()
         kinds, sizes, skies, grounds, density = out.split(self.split, 1)
         colours = self.colours(near).float()
         return Reading(kinds, colours, sizes, skies, grounds, F.softplus(density - RARE))

@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderTiny, UNet2DConditionModel
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sdxs.storybook.world.captions import Caption, as_typed, describe
 from sdxs.train.parts import reward
 from sdxs.train.parts.adversary import Adversary, Discriminator, FeatureDiscriminator
+from sdxs.train.parts.features import encoder_of
 from sdxs.train.parts.latents import encode_scenes
 from sdxs.train.parts.reading import Reader
 from sdxs.train.parts.solver import Model
@@ -25,7 +26,8 @@ from sdxs.train.run.machine import DEVICE, fast, placed, short_attention
 from sdxs.train.run.options import TrainingOptions, option
 
 LOOKED = 0.3  # the most noise on latents that the reader is shown, in their own units
-DISCRIMINATORS = ("apart", "online")  # a network of its own, or heads on the online model
+# A network of its own, or heads on the features of the online model or of the first reader.
+DISCRIMINATORS = ("apart", "online", "reader")
 
 
 class SupervisionOptions(TrainingOptions):
@@ -43,7 +45,7 @@ class SupervisionOptions(TrainingOptions):
     pictures: int = option(12000, "renders that are real", recorded="never")
     discriminator: str = option(
         DISCRIMINATORS[0],
-        "a network of its own, or heads on the features of the online model",
+        "a network of its own, or heads on the features of the online model or of the reader",
         choices=DISCRIMINATORS, recorded="never",
     )  # fmt: skip
     discriminator_lr: float = option(1e-4, "learning rate of the discriminator", recorded="never")
@@ -80,8 +82,8 @@ class Supervision:
         *,
         online: UNet2DConditionModel | None = None,
     ) -> None:
-        if options.reward and not options.reader:
-            raise loop.TrainingError("the reward needs --reader, what sdxs.train.reader leaves")
+        if not options.reader and (options.reward or options.discriminator == "reader"):
+            raise loop.TrainingError("this needs --reader, what sdxs.train.reader leaves")
         if options.discriminator == "online" and online is None:
             raise loop.TrainingError("a discriminator on the online model's features needs scores")
         self.options = options
@@ -93,18 +95,26 @@ class Supervision:
             "pictures": options.pictures,
         }
         self.parts: dict[str, loop.Stateful] = {}
+        self.readers = [placed(Reader.load(folder / "reader")) for folder in options.reader]
         if options.adversary:
             torch.manual_seed(options.seed)
-            width = model.text.config.hidden_size
-            apart = online is None or options.discriminator == "apart"
-            network = Discriminator(width) if apart else FeatureDiscriminator(online, width)
+            network = self.discriminator(model.text.config.hidden_size, online)
             self.adversary = Adversary(network, options.discriminator_lr)
             self.parts |= self.adversary.learner.parts
             names = ("discriminator", "discriminator_lr")
             self.facts |= {name: getattr(options, name) for name in names}
-        if options.reward:
-            self.readers = [placed(Reader.load(folder / "reader")) for folder in options.reader]
+        if self.readers:
             self.facts["reader"] = [loop.fingerprint(each) for each in self.readers]
+
+    def discriminator(self, width: int, online: UNet2DConditionModel | None) -> nn.Module:
+        """As asked for, of embeddings of this width."""
+        if self.options.discriminator == "reader":
+            reader = self.readers[0]
+            return FeatureDiscriminator(reader.features, reader.sizes, width)
+        if online is not None and self.options.discriminator == "online":
+            sizes = online.config["block_out_channels"]
+            return FeatureDiscriminator(encoder_of(None, online), sizes, width)
+        return Discriminator(width)
 
     def draw(self, count: int, generator: torch.Generator) -> Renders:
         """Some renders at random, each with a caption made anew."""
