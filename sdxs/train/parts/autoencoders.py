@@ -15,8 +15,7 @@ from sdxs.train.run.machine import DEVICE, fast
 
 def read_autoencoder(folder: Path) -> AutoencoderTiny:
     """What a stage, or a checkpoint, holds; frozen."""
-    vae: AutoencoderTiny = AutoencoderTiny.from_pretrained(folder / "vae")
-    return vae.eval().requires_grad_(False)
+    return AutoencoderTiny.from_pretrained(folder / "vae").eval().requires_grad_(False)
 
 
 def with_decoder(

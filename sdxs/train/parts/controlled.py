@@ -42,14 +42,12 @@ class Controlled(nn.Module):
             x[:count], t[:count] if t.ndim else t, encoder_hidden_states=context[:count],
             controlnet_cond=self.images, return_dict=False,
         )  # fmt: skip
-        plain = len(x) - count
-        down = [F.pad(part, (0, 0, 0, 0, 0, 0, 0, plain)) for part in down]
-        middle = middle if middle is None else F.pad(middle, (0, 0, 0, 0, 0, 0, 0, plain))
-        v = self.unet(
-            x, t, context, down_block_additional_residuals=down,
-            mid_block_additional_residual=middle, return_dict=return_dict,
-        )[0]  # fmt: skip
-        return (v,)
+        rows = (0, 0, 0, 0, 0, 0, 0, len(x) - count)  # without text, at the end
+        return self.unet(
+            x, t, context, return_dict=return_dict,
+            down_block_additional_residuals=[F.pad(part, rows) for part in down],
+            mid_block_additional_residual=None if middle is None else F.pad(middle, rows),
+        )[:1]  # fmt: skip
 
 
 def build_for(unet: UNet2DConditionModel, **others: Any) -> ControlNetModel:
@@ -75,8 +73,7 @@ def kind_of(run: Path, unet: nn.Module) -> str:
     made = stage.read(run)
     if made["steers"] != loop.fingerprint(unet):
         raise loop.TrainingError(f"the control of {run} was made for another model: give that one")
-    kind: str = made["control"]
-    return kind
+    return made["control"]
 
 
 def full_control(unet: UNet2DConditionModel) -> ControlNetModel:

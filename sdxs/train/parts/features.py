@@ -5,10 +5,12 @@ down blocks of the multi-step U-Net itself (the paper allows it), a CNN, a ViT. 
 trained by `sdxs.train.encoders`; none of them is the evaluator.
 """
 
+import functools
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -29,13 +31,10 @@ class Tap:
     def __init__(self, network: nn.Module, names: list[str]) -> None:
         self.features: dict[str, Tensor] = {}
         for name in names:
-            network.get_submodule(name).register_forward_hook(self._keep(name))
+            network.get_submodule(name).register_forward_hook(functools.partial(self._keep, name))
 
-    def _keep(self, name: str) -> Callable[..., None]:
-        def keep(module: nn.Module, inputs: object, output: Tensor | tuple[Tensor, ...]) -> None:
-            self.features[name] = output[0] if isinstance(output, tuple) else output
-
-        return keep
+    def _keep(self, name: str, module: nn.Module, inputs: object, output: Any) -> None:
+        self.features[name] = output[0] if isinstance(output, tuple) else output
 
 
 def of_unet(unet: UNet2DConditionModel, x: Tensor, t: Tensor, context: Tensor) -> list[Tensor]:
@@ -66,8 +65,7 @@ class Encoder(nn.Module, ABC):
         """The feature maps, the last of them (B, width, h / 2, w / 2)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.features(x)[-1])
-        return logits
+        return self.head(self.features(x)[-1])
 
 
 class CNN(Encoder):

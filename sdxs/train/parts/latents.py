@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tqdm import tqdm
 from sdxs.storybook.world.captions import as_typed, describe
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import COLOURS, THINGS, Scene, sample_scenes
+from sdxs.train.parts.autoencoders import read_autoencoder
 from sdxs.train.parts.cache import cached
 from sdxs.train.parts.models import FACTOR
 from sdxs.train.run import loop, stage
@@ -31,7 +33,13 @@ class LatentOptions(TrainingOptions):
     autoencoder: Path = stage.needs("whose latents are painted", "autoencoder")
     pictures: int = option()
 
+    def encoded(self, resolution: int) -> "tuple[AutoencoderTiny, LatentSet]":
+        """The autoencoder, and the renders as it encodes them."""
+        vae = read_autoencoder(self.autoencoder)
+        return vae, encode_scenes(self.run, vae, self.pictures, self.seed, resolution)
 
+
+@dataclass
 class LatentSet:
     """Scenes with their latents, (N, 4, h, w) float16. Captions are made anew each time.
 
@@ -39,17 +47,15 @@ class LatentSet:
     seconds: how long it took to make them.
     """
 
-    def __init__(
-        self, scenes: list[Scene], latents: Tensor, seen: Tensor, seconds: float = 0.0
-    ) -> None:
-        self.scenes = scenes
-        self.latents = latents
-        self.seen = seen
-        self.seconds = seconds
-        self.kinds = torch.tensor([_two(THINGS.index(t.kind) for t in s.things) for s in scenes])
-        self.colours = torch.tensor(
-            [_two(COLOURS.index(t.colour) for t in s.things) for s in scenes]
-        )
+    scenes: list[Scene]
+    latents: Tensor
+    seen: Tensor
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        things = [scene.things for scene in self.scenes]
+        self.kinds = torch.tensor([_two(THINGS.index(t.kind) for t in two) for two in things])
+        self.colours = torch.tensor([_two(COLOURS.index(t.colour) for t in two) for two in things])
 
     def batch(
         self, count: int, generator: torch.Generator, *, empty: float = 0.0

@@ -3,7 +3,6 @@
 `sdxs.model.styles` reads the files again and has rows of a batch wear them; here one U-Net has one.
 """
 
-import hashlib
 from pathlib import Path
 
 import torch
@@ -35,25 +34,23 @@ def lora(
     return [weight for weight in unet.parameters() if weight.requires_grad]
 
 
+def layers_of(unet: nn.Module) -> dict[str, LoraLayer]:
+    """The layers that have a LoRA, by name."""
+    return {name: part for name, part in unet.named_modules() if isinstance(part, LoraLayer)}
+
+
 def merged(unet: UNet2DConditionModel) -> UNet2DConditionModel:
-    """A plain U-Net with the LoRA in its weights; the one given has them merged, too."""
-    layers = {name: part for name, part in unet.named_modules() if isinstance(part, LoraLayer)}
-    for part in layers.values():
+    """The U-Net itself, plain, with the LoRA in its weights."""
+    for name, part in layers_of(unet).items():
         part.merge()  # type: ignore[operator]
-    plain: UNet2DConditionModel = UNet2DConditionModel.from_config(unet.config)
-    weights = {
-        name.replace(".base_layer.", "."): weight
-        for name, weight in unet.state_dict().items()
-        if ".lora_" not in name
-    }
-    plain.load_state_dict(weights)
-    return plain
+        unet.set_submodule(name, part.get_base_layer())
+    return unet
 
 
 def save_style(unet: UNet2DConditionModel, folder: Path) -> None:
     """Leave a U-Net's LoRA in a folder, float16, as diffusers saves one, its alpha noted."""
     weights = get_peft_model_state_dict(unet, adapter_name=NAME)
-    layers = {name: part for name, part in unet.named_modules() if isinstance(part, LoraLayer)}
+    layers = layers_of(unet)
     one = next(iter(layers.values()))
     facts = {
         "r": one.r[NAME], "lora_alpha": one.lora_alpha[NAME], "target_modules": sorted(layers)
@@ -68,11 +65,10 @@ def save_style(unet: UNet2DConditionModel, folder: Path) -> None:
 
 def begin_with(unet: UNet2DConditionModel, style: Path) -> None:
     """Put a style of the same layers and rank into a U-Net's LoRA. Raises TrainingError."""
-    layers = {name: part for name, part in unet.named_modules() if isinstance(part, LoraLayer)}
-    plain = {name: part.get_base_layer() for name, part in layers.items()}
+    layers = layers_of(unet)
     names = nn.Module()
-    for name, part in plain.items():
-        put(names, name, part)
+    for name, part in layers.items():
+        put(names, name, part.get_base_layer())
     found = read_style(style, {"unet": names})["unet"]
     if found.keys() != layers.keys():
         raise loop.TrainingError(f"{style} is for other layers than those that are trained here")
@@ -105,11 +101,7 @@ def merge_style(unet: UNet2DConditionModel, style: Path) -> None:
 
 def fingerprint(style: Path) -> str:
     """Tells one style from another. Raises CheckpointError for a damaged one."""
-    digest = hashlib.sha256()
-    tensors, _ = read_tensors(style / FILE)
-    for name, tensor in sorted(tensors.items()):  # a file's header has no order
-        digest.update(name.encode() + tensor.numpy().tobytes())
-    return digest.hexdigest()[:16]
+    return loop.fingerprint_of(read_tensors(style / FILE)[0])
 
 
 def learnt_below(style: Path, unet: nn.Module) -> float:

@@ -1,6 +1,7 @@
 """The storybook's networks by preset, and the noise schedule they share: built, never loaded."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
@@ -28,38 +29,37 @@ PRESETS = {
 LATENT_CHANNELS = 4
 
 
+DOWN, UP = "CrossAttnDownBlock2D", "CrossAttnUpBlock2D"
+
+
 def build_unet(preset: Preset, resolution: int) -> UNet2DConditionModel:
     """The SDXS-512 layout (paper, section 3.1): three stages, no middle, one block each."""
-    down = "CrossAttnDownBlock2D"
-    return UNet2DConditionModel(
-        sample_size=resolution // FACTOR,
-        in_channels=LATENT_CHANNELS,
-        out_channels=LATENT_CHANNELS,
-        block_out_channels=preset.channels,
-        layers_per_block=1,
-        mid_block_type=None,
-        down_block_types=("DownBlock2D", down, down),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=preset.text_width,
-        attention_head_dim=preset.heads,
-        norm_num_groups=16,
-    )
+    return _unet(
+        preset, resolution, preset.channels, layers_per_block=1, mid_block_type=None,
+        down_block_types=("DownBlock2D", DOWN, DOWN), up_block_types=(UP, UP, "UpBlock2D"),
+    )  # fmt: skip
 
 
 def build_large_unet(preset: Preset, resolution: int) -> UNet2DConditionModel:
     """Stable Diffusion's own layout at the same widths: four stages, a middle, two blocks each."""
-    down, up = "CrossAttnDownBlock2D", "CrossAttnUpBlock2D"
+    return _unet(
+        preset, resolution, (*preset.channels, preset.channels[-1]), layers_per_block=2,
+        down_block_types=(*[DOWN] * 3, "DownBlock2D"), up_block_types=("UpBlock2D", *[UP] * 3),
+    )  # fmt: skip
+
+
+def _unet(
+    preset: Preset, resolution: int, channels: tuple[int, ...], **layout: Any
+) -> UNet2DConditionModel:
     return UNet2DConditionModel(
         sample_size=resolution // FACTOR,
         in_channels=LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
-        block_out_channels=(*preset.channels, preset.channels[-1]),
-        layers_per_block=2,
-        down_block_types=(down, down, down, "DownBlock2D"),
-        up_block_types=("UpBlock2D", up, up, up),
+        block_out_channels=channels,
         cross_attention_dim=preset.text_width,
         attention_head_dim=preset.heads,
         norm_num_groups=16,
+        **layout,
     )
 
 

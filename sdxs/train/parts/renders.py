@@ -4,11 +4,14 @@ import random
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from tqdm import tqdm
 
 from sdxs.storybook.world.artists import any_artist, redraw
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import Scene
+
+NOISE = 0.08  # the most that `distorted` adds, of pictures in [-1, 1]
 
 
 def to_bytes(pictures: Tensor) -> Tensor:
@@ -32,3 +35,11 @@ def draw_pictures(
         picture = drawn.picture if artists is None else redraw(drawn, any_artist(artists))
         parts.append(to_bytes(picture))
     return torch.cat(parts)
+
+
+def distorted(pictures: Tensor, blurred: float, generator: torch.Generator) -> Tensor:
+    """A share of the pictures (B, C, H, W) blurred, noise on all: for who judges what is drawn."""
+    soft = F.avg_pool2d(F.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    which, strength = (torch.rand(len(pictures), 1, 1, 1, generator=generator) for _ in range(2))
+    noise = torch.randn(pictures.shape, generator=generator)
+    return torch.where(which < blurred, soft, pictures) + NOISE * strength * noise

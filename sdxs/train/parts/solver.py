@@ -27,8 +27,7 @@ def one_step(unet: nn.Module, noise: Tensor, context: Tensor) -> Tensor:
 
 def read_unet(folder: Path) -> UNet2DConditionModel:
     """The U-Net that a stage left, or a checkpoint's, in float32 and ready to learn."""
-    unet: UNet2DConditionModel = placed(UNet2DConditionModel.from_pretrained(folder / "unet"))
-    return unet
+    return placed(UNet2DConditionModel.from_pretrained(folder / "unet"))
 
 
 def reader(folder: Path) -> tuple[CLIPTextModel, CLIPTokenizer]:
@@ -134,7 +133,6 @@ def painter(model: Model, vae: AutoencoderTiny, steps: int, guidance: float) -> 
     def paint(prompts: list[str], seeds: list[int]) -> Tensor:
         noise = draw_noise(seeded(seeds), (channels, side, side))
         latents = model.sample(prompts, noise, steps, guidance).to(DEVICE)
-        pictures: Tensor = vae.decode(latents).sample.detach()
-        return pictures
+        return vae.decode(latents).sample.detach()
 
     return paint

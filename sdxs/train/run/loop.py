@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import torch
 from diffusers.training_utils import EMAModel
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from sdxs.errors import SDXSError
@@ -71,8 +71,13 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 def fingerprint(network: nn.Module) -> str:
     """Tells one set of weights from another, so that a cache never mixes them."""
+    return fingerprint_of(network.state_dict())
+
+
+def fingerprint_of(tensors: Mapping[str, Tensor]) -> str:
+    """The same of tensors by name, in whatever order."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
+    for name, tensor in sorted(tensors.items()):
         digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
 
