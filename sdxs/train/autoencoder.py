@@ -74,9 +74,7 @@ def roughness(z: Tensor) -> Tensor:
     return (z - around).square().mean()
 
 
-class Options(
-    RenderOptions, name="autoencoder", steps=9000, batch=16, lr=1.5e-3, pictures=6000, seed=1
-):  # fmt: skip
+class Options(RenderOptions, steps=9000, batch=16, lr=1.5e-3, pictures=6000, seed=1):
     begin: Path | None = stage.takes(
         "begin with an earlier autoencoder instead of a random one", "autoencoder"
     )
@@ -142,7 +140,4 @@ def train(options: Options) -> None:
         vae.save_pretrained(options.run / "vae")
 
 
-main = stage.main(Options, train)
-
-if __name__ == "__main__":
-    stage.command(main)
+main = stage.main(Options, train, __name__)

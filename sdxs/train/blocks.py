@@ -11,11 +11,10 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from sdxs.train.parts.autoencoders import read_autoencoder
 from sdxs.train.parts.block_removal import FEATURES, feature_loss, removed
 from sdxs.train.parts.denoising import diffused
 from sdxs.train.parts.features import Tap
-from sdxs.train.parts.latents import EMPTY, LatentOptions, encode_scenes
+from sdxs.train.parts.latents import EMPTY, LatentOptions
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.models import PRESETS, build_unet
 from sdxs.train.parts.solver import Model
@@ -24,7 +23,7 @@ from sdxs.train.run.machine import placed, predict
 from sdxs.train.run.options import option
 
 
-class Options(LatentOptions, name="blocks", steps=4000, batch=64, lr=2e-4, pictures=40000, seed=7):
+class Options(LatentOptions, steps=4000, batch=64, lr=2e-4, pictures=40000, seed=7):
     teacher: Path = stage.needs("a multi-step model in Stable Diffusion's layout", "teacher")
     weight: float = option(1.0, "lambda_F of eq. 8")
 
@@ -40,8 +39,8 @@ def train(options: Options) -> None:
             f"{options.teacher} has no blocks to remove: train it with --layout sd, or use it as "
             "it is"
         )
-    model, vae = Model.load(options.teacher), read_autoencoder(options.autoencoder)
-    data = encode_scenes(options.run, vae, options.pictures, options.seed, model.resolution)
+    model = Model.load(options.teacher)
+    vae, data = options.encoded(model.resolution)
     student = build_unet(PRESETS[made["preset"]], model.resolution)
     removed(model.unet, student)
     student = placed(student)
@@ -67,7 +66,4 @@ def train(options: Options) -> None:
         stage.hand_on(options.teacher, options.run)
 
 
-main = stage.main(Options, train)
-
-if __name__ == "__main__":
-    stage.command(main)
+main = stage.main(Options, train, __name__)

@@ -10,11 +10,10 @@ from pathlib import Path
 import torch
 
 from sdxs.conditions import CONTROLS
-from sdxs.train.parts.autoencoders import read_autoencoder
 from sdxs.train.parts.control_images import control_images, depth_network
 from sdxs.train.parts.controlled import Controlled, control_input, full_control, read_control
 from sdxs.train.parts.denoising import v_loss
-from sdxs.train.parts.latents import LatentOptions, encode_scenes
+from sdxs.train.parts.latents import LatentOptions
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
@@ -25,9 +24,7 @@ from sdxs.train.run.stages import MULTI_STEP
 UNSAID = 0.5  # share of captions left empty
 
 
-class Options(
-    LatentOptions, name="control", steps=3000, batch=32, lr=3e-4, pictures=20000, seed=15
-):  # fmt: skip
+class Options(LatentOptions, steps=3000, batch=32, lr=3e-4, pictures=20000, seed=15):
     control: str = option(help="what it is to follow", choices=CONTROLS)
     teacher: Path = stage.needs("the multi-step model", *MULTI_STEP, default="teacher")
     depth: Path | None = stage.takes("the network that sees depth, for that control", "depth")
@@ -38,8 +35,7 @@ def train(options: Options) -> None:
     """Leave a ControlNet for the model of `teacher` in `run`. Raises TrainingError."""
     control, seed = options.control, options.seed
     model, sees_depth = Model.load(options.teacher), depth_network(control, options.depth)
-    vae = read_autoencoder(options.autoencoder)
-    data = encode_scenes(options.run, vae, options.pictures, seed, model.resolution)
+    vae, data = options.encoded(model.resolution)
     drawn = control_images(options.run, control, data.latents, vae, seed, sees_depth)
     torch.manual_seed(seed)
     network = full_control(model.unet)
@@ -70,7 +66,4 @@ def train(options: Options) -> None:
         network.save_pretrained(options.run / "control")
 
 
-main = stage.main(Options, train)
-
-if __name__ == "__main__":
-    stage.command(main)
+main = stage.main(Options, train, __name__)

@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from sdxs.train.parts.autoencoders import read_autoencoder
 from sdxs.train.parts.block_removal import FEATURES, feature_loss
 from sdxs.train.parts.control_images import control_images, depth_network
 from sdxs.train.parts.controlled import (
@@ -22,7 +21,7 @@ from sdxs.train.parts.controlled import (
 )
 from sdxs.train.parts.denoising import diffused
 from sdxs.train.parts.features import Tap
-from sdxs.train.parts.latents import EMPTY, LatentOptions, encode_scenes
+from sdxs.train.parts.latents import EMPTY, LatentOptions
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
@@ -33,9 +32,7 @@ from sdxs.train.run.stages import MULTI_STEP
 UP = {ours: theirs for ours, theirs in FEATURES.items() if ours.startswith("up_blocks")}
 
 
-class Options(
-    LatentOptions, name="control_blocks", steps=1000, batch=32, lr=3e-4, pictures=10000, seed=16
-):  # fmt: skip
+class Options(LatentOptions, steps=1000, batch=32, lr=3e-4, pictures=10000, seed=16):
     control: Path = stage.needs("the full-size control", "control")
     teacher: Path = stage.needs(
         "the multi-step model that it was made for", *MULTI_STEP, default="teacher"
@@ -53,8 +50,7 @@ def train(options: Options) -> None:
     kind = kind_of(options.control, large.unet)
     sees_depth = depth_network(kind, options.depth, options.control)
     full = placed(read_control(options.control)).eval().requires_grad_(False)
-    vae = read_autoencoder(options.autoencoder)
-    data = encode_scenes(options.run, vae, options.pictures, options.seed, large.resolution)
+    vae, data = options.encoded(large.resolution)
     drawn = control_images(options.run, kind, data.latents, vae, options.seed, sees_depth)
     torch.manual_seed(options.seed)
     slim = placed(slim_control(small.unet, full).train())
@@ -91,7 +87,4 @@ def train(options: Options) -> None:
         slim.save_pretrained(options.run / "control")
 
 
-main = stage.main(Options, train)
-
-if __name__ == "__main__":
-    stage.command(main)
+main = stage.main(Options, train, __name__)

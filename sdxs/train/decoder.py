@@ -17,7 +17,6 @@ import random
 import statistics
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers import AutoencoderTiny
@@ -62,18 +61,14 @@ class Discriminator(nn.Module):
     def __init__(self, width: int = 32, latent: int = 4) -> None:
         super().__init__()
         sizes = [3, width, 2 * width, 4 * width]
-        self.small = nn.Sequential(
-            *(
-                layer
-                for before, after in itertools.pairwise(sizes)
-                for layer in (nn.Conv2d(before, after, 4, 2, 1), nn.LeakyReLU(0.2))
-            )
-        )
+        halving: list[nn.Module] = []
+        for before, after in itertools.pairwise(sizes):
+            halving += [nn.Conv2d(before, after, 4, 2, 1), nn.LeakyReLU(0.2)]
+        self.small = nn.Sequential(*halving)
         self.judge = nn.Sequential(
-            nn.Conv2d(sizes[-1] + latent, sizes[-1], 3, 1, 1),
-            nn.LeakyReLU(0.2),
+            nn.Conv2d(sizes[-1] + latent, sizes[-1], 3, 1, 1), nn.LeakyReLU(0.2),
             nn.Conv2d(sizes[-1], 1, 3, 1, 1),
-        )
+        )  # fmt: skip
 
     def forward(self, picture: Tensor, z: Tensor) -> Tensor:
         return self.judge(torch.cat((self.small(picture), z), 1))
@@ -94,15 +89,14 @@ def compared(
             vae.decode(z)
             seconds[name].append(time.perf_counter() - began)
     medians = {name: statistics.median(times[2:]) for name, times in seconds.items()}
-    faster = medians["larger"] / medians["tiny"]
     return {
         "attribute_accuracy": round(ours, 4),
         "attribute_accuracy_larger": round(theirs, 4),
-        "faster": round(faster, 2),
+        "faster": round(medians["larger"] / medians["tiny"], 2),
     }
 
 
-class Options(RenderOptions, name="decoder", steps=6000, batch=16, lr=3e-4, pictures=6000, seed=8):
+class Options(RenderOptions, steps=6000, batch=16, lr=3e-4, pictures=6000, seed=8):
     autoencoder: Path = stage.needs("the larger one", "autoencoder")
     pairs: Path = stage.needs("latents that were painted", "pairs")
     painted_by: Path | None = stage.takes(
@@ -138,15 +132,11 @@ def train(options: Options) -> None:
     tiny, judge = placed(build(larger, options.width)), placed(Discriminator())
     decoder = tiny.decoder.train()
     last = decoder.layers[-1].weight
-    adam: dict[str, Any] = {
-        "betas": (0.9, 0.9),
-        "amsgrad": True,
-        "weight_decay": 0.0,
-        "fused": None,
-        "clip": None,
-    }
-    learner = Learner("decoder", decoder, options.lr, optimizer="decoder_optimizer", **adam)
-    other = Learner("judge", judge, options.lr, optimizer="judge_optimizer", **adam)
+    learner, other = (
+        Learner(name, network, options.lr, optimizer=f"{name}_optimizer", clip=None,
+                betas=(0.9, 0.9), amsgrad=True, weight_decay=0.0, fused=None)
+        for name, network in (("decoder", decoder), ("judge", judge))
+    )  # fmt: skip
 
     def batch_of(generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Random windows of latents (B, 4, CROP, CROP), and what they show (B, 3, 8 CROP, ...)."""
@@ -188,7 +178,4 @@ def train(options: Options) -> None:
         measured |= compared(tiny, larger.cpu(), resolution, options.held_out)
 
 
-main = stage.main(Options, train)
-
-if __name__ == "__main__":
-    stage.command(main)
+main = stage.main(Options, train, __name__)

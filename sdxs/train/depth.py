@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from sdxs.model.depth import DepthNetwork
@@ -17,7 +16,7 @@ from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import HELD_OUT_SEED, sample_scenes
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.losses import reconstruction_loss
-from sdxs.train.parts.renders import to_bytes, to_unit
+from sdxs.train.parts.renders import distorted, to_bytes, to_unit
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast, placed
 from sdxs.train.run.options import RenderOptions, option
@@ -25,7 +24,7 @@ from sdxs.train.run.options import RenderOptions, option
 KINDS: dict[str, type[Any]] = {"network": DepthNetwork, "judge": DepthJudge}
 SEEDS = {"network": 14, "judge": 99}
 CHUNK = 32
-BLUR, NOISE = 0.5, 0.08  # share of the pictures that are blurred; the most noise that is added
+BLURRED = 0.5  # share of the pictures
 
 
 def drawn(count: int, seed: int, resolution: int) -> tuple[Tensor, Tensor]:
@@ -50,7 +49,7 @@ def held_out(network: nn.Module, resolution: int, count: int = 256) -> float:
     return float(torch.cat(parts).mean())
 
 
-class Options(RenderOptions, name="depth", steps=2000, batch=16, lr=2e-3, pictures=4000):
+class Options(RenderOptions, steps=2000, batch=16, lr=2e-3, pictures=4000):
     kind: str = option("network", "what it is for", choices=KINDS)
     seed: int = option(None, f"of all chance (default: {SEEDS})", type=int)
 
@@ -61,19 +60,14 @@ class Options(RenderOptions, name="depth", steps=2000, batch=16, lr=2e-3, pictur
 
 def train(options: Options) -> None:
     """Leave a network of the kind, one of KINDS, in `run`. Raises TrainingError."""
-    count, batch = options.pictures, options.batch
-    sources, depths = drawn(count, options.seed, options.resolution)
+    sources, depths = drawn(options.pictures, options.seed, options.resolution)
     torch.manual_seed(options.seed)
     network = placed(KINDS[options.kind]().train())
     learner = Learner("network", network, options.lr, betas=(0.9, 0.999))
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
-        rows = torch.randint(count, (batch,), generator=generator)
-        x = to_unit(sources[rows])
-        soft = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
-        x = torch.where(torch.rand(batch, 1, 1, 1, generator=generator) < BLUR, soft, x)
-        strength = NOISE * torch.rand(batch, 1, 1, 1, generator=generator)
-        x = (x + strength * torch.randn(x.shape, generator=generator)).clamp(-1, 1)
+        rows = torch.randint(len(sources), (options.batch,), generator=generator)
+        x = distorted(to_unit(sources[rows]), BLURRED, generator).clamp(-1, 1)
         with fast():
             ours = network(x.to(DEVICE, memory_format=torch.channels_last))
         loss = reconstruction_loss(ours.float(), depths[rows].float().to(DEVICE) / 255)
@@ -85,7 +79,4 @@ def train(options: Options) -> None:
         network.half().save_pretrained(options.run / "depth")
 
 
-main = stage.main(Options, train)
-
-if __name__ == "__main__":
-    stage.command(main)
+main = stage.main(Options, train, __name__)

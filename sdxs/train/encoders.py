@@ -21,9 +21,7 @@ from sdxs.train.run.options import RenderOptions, option
 NOISE = 0.3  # at most, on latents of unit deviation: what it will see is never quite clean
 
 
-class Options(
-    RenderOptions, name="encoders", steps=1500, batch=64, lr=1e-3, pictures=40000, seed=9
-):  # fmt: skip
+class Options(RenderOptions, steps=1500, batch=64, lr=1e-3, pictures=40000, seed=9):
     autoencoder: Path = stage.needs("whose latents are seen", "autoencoder")
     kind: str = option("cnn", "what it is built of", choices=ENCODERS)
 
@@ -51,7 +49,4 @@ def train(options: Options) -> None:
         save_encoder(encoder, options.kind, options.run)
 
 
-main = stage.main(Options, train)
-
-if __name__ == "__main__":
-    stage.command(main)
+main = stage.main(Options, train, __name__)

@@ -21,11 +21,12 @@ from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import COLOURS, GROUNDS, SIZES, SKIES, THINGS, Scene, sample_scenes
 from sdxs.train.parts.autoencoders import read_autoencoder
 from sdxs.train.parts.learner import Learner
-from sdxs.train.parts.renders import draw_pictures, to_bytes, to_unit
+from sdxs.train.parts.renders import distorted, draw_pictures, to_bytes, to_unit
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast, placed
 from sdxs.train.run.options import RenderOptions, option, positive
 
+BLURRED = 0.33  # share of the pictures
 LATENT_NOISE = 0.25  # at most, in units of the latents' deviation
 
 
@@ -72,16 +73,6 @@ def drawn_by_artists(
     return torch.cat(parts), torch.cat(artists), torch.cat(masks)
 
 
-def distort(picture: Tensor, generator: torch.Generator) -> Tensor:
-    """Blur a third of the batch, add noise to all of it."""
-    count = len(picture)
-    blurred = F.avg_pool2d(F.pad(picture, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    which = torch.rand(count, 1, 1, 1, generator=generator) < 0.33
-    strength = 0.08 * torch.rand(count, 1, 1, 1, generator=generator)
-    noise = torch.randn(picture.shape, generator=generator)
-    return torch.where(which, blurred, picture) + strength * noise
-
-
 @torch.no_grad()
 def round_trip(vae: AutoencoderTiny, pictures: Tensor, generator: torch.Generator) -> Tensor:
     """uint8 pictures to the latent space and, from somewhere near there, back."""
@@ -96,9 +87,7 @@ def round_trip(vae: AutoencoderTiny, pictures: Tensor, generator: torch.Generato
     return torch.cat(parts)
 
 
-class Options(
-    RenderOptions, name="evaluator", steps=3200, batch=32, lr=2e-3, pictures=12000, seed=77
-):  # fmt: skip
+class Options(RenderOptions, steps=3200, batch=32, lr=2e-3, pictures=12000, seed=77):
     autoencoder: Path = stage.needs("what half of the pictures go through", "autoencoder")
     artists: bool = option(False, "learn other artists, too: the judge of styles", recorded="given")
     held_out: int = option(1000, "renders to judge it by", type=positive, recorded="never")
@@ -124,34 +113,27 @@ def train(options: Options) -> None:
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
         rows = torch.randint(options.pictures, (options.batch,), generator=generator)
-        picture = distort(to_unit(drawn[rows]), generator)
+        picture = distorted(to_unit(drawn[rows]), BLURRED, generator)
         picture = picture.to(DEVICE, memory_format=torch.channels_last)
         want = {name: value[rows].to(DEVICE) for name, value in target.items()}
         model.train()
-        more: tuple[Tensor, ...] = ()
         with fast():
-            if isinstance(model, StyleJudge):
-                sight, artist, mask = model.all(picture)
-                named = (want["artist"] >= 0).sum().clamp(min=1)
-                more = (
-                    F.cross_entropy(
-                        artist.float(), want["artist"], ignore_index=-1, reduction="sum"
-                    )
-                    / named,
-                    F.binary_cross_entropy_with_logits(mask.float(), want["mask"]),
-                )
-            else:
-                sight = model(picture)
+            sight, *styled = model.all(picture) if options.artists else (model(picture),)
         there = want["present"].bool()
-        losses = (
+        losses = [
             F.binary_cross_entropy_with_logits(sight.present.float(), want["present"]),
             F.cross_entropy(sight.colour[there].float(), want["colour"][there]),
             F.cross_entropy(sight.size[there].float(), want["size"][there]),
             10 * F.l1_loss(sight.where[there].float(), want["where"][there]),
             F.cross_entropy(sight.sky.float(), want["sky"]),
             F.cross_entropy(sight.ground.float(), want["ground"]),
-        )
-        loss = sum((*losses[1:], *more), losses[0])
+        ]
+        if styled:
+            artist, mask = (part.float() for part in styled)
+            guesses = F.cross_entropy(artist, want["artist"], ignore_index=-1, reduction="sum")
+            losses.append(guesses / (want["artist"] >= 0).sum().clamp(min=1))
+            losses.append(F.binary_cross_entropy_with_logits(mask, want["mask"]))
+        loss = sum(losses[1:], losses[0])
         learner.update(loss, loop.cosine(index, options.steps))
         return {"loss": loss.item(), "present": losses[0].item(), "colour": losses[1].item()}
 
@@ -167,7 +149,4 @@ def train(options: Options) -> None:
             measured |= of_artists(judge, options.held_out, resolution)
 
 
-main = stage.main(Options, train)
-
-if __name__ == "__main__":
-    stage.command(main)
+main = stage.main(Options, train, __name__)

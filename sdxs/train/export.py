@@ -22,7 +22,7 @@ from sdxs.train.run.stages import ONE_STEP
 LIMIT = 32 * 10**6  # bytes of the whole folder
 
 
-class Options(CommandOptions, name="export"):
+class Options(CommandOptions):
     out: Path = option(
         Path("runs/checkpoint"), "where it goes; an earlier checkpoint there is replaced",
         metavar="FOLDER",
@@ -82,7 +82,4 @@ def forget_origin(config: Path) -> None:
         config.write_text(json.dumps(content, indent=2) + "\n")
 
 
-main = stage.main(Options, export)
-
-if __name__ == "__main__":
-    stage.command(main)
+main = stage.main(Options, export, __name__)

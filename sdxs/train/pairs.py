@@ -20,7 +20,7 @@ from sdxs.train.run.options import StageOptions, option, positive
 from sdxs.train.run.stages import GUIDANCE, MODELS
 
 
-class Options(StageOptions, name="pairs", seed=3):
+class Options(StageOptions, seed=3):
     teacher: Path = stage.needs(
         "the model: of many steps, of a few, or of one (--steps 1 --guidance 1)", *MODELS
     )
@@ -86,7 +86,4 @@ def train(options: Options) -> None:
     stage.finish(run, "pairs", seconds, **settings, count=len(chunks) * CHUNK)
 
 
-main = stage.main(Options, train)
-
-if __name__ == "__main__":
-    stage.command(main)
+main = stage.main(Options, train, __name__)

@@ -20,7 +20,7 @@ from sdxs.train.run.options import CommandOptions, option, positive
 from sdxs.train.run.stages import GUIDANCE, MODELS, MULTI, SAMPLED, sampling
 
 
-class Options(CommandOptions, name="score"):
+class Options(CommandOptions):
     run: Path = option(help="of the model", type=stage.finished_by(*MODELS), metavar="FOLDER",
                        positional=True)  # fmt: skip
     autoencoder: Path = stage.needs("what makes pictures of latents", "autoencoder", "decoder")
@@ -69,7 +69,4 @@ def tell(options: Options) -> None:
     print(json.dumps({"folder": str(options.run), **measure(options)}))
 
 
-main = stage.main(Options, tell)
-
-if __name__ == "__main__":
-    stage.command(main)
+main = stage.main(Options, tell, __name__)

@@ -15,8 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sdxs.model.schedule import add_noise, noise_from_velocity, x0_from_velocity
-from sdxs.train.parts.autoencoders import read_autoencoder
-from sdxs.train.parts.latents import LatentOptions, encode_scenes
+from sdxs.train.parts.latents import LatentOptions
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.models import ALPHAS
 from sdxs.train.parts.solver import Model, read_unet
@@ -35,9 +34,7 @@ def ddim(x: Tensor, v: Tensor, t: Tensor, to: Tensor) -> Tensor:
     return add_noise(x0, noise, to, ALPHAS)
 
 
-class Options(
-    LatentOptions, name="straighten", steps=1500, batch=32, lr=1e-4, pictures=40000, seed=10
-):  # fmt: skip
+class Options(LatentOptions, steps=1500, batch=32, lr=1e-4, pictures=40000, seed=10):
     teacher: Path = stage.needs("the multi-step model", *MULTI_STEP)
     guidance: float = option(GUIDANCE, "that the paths are taken with")
 
@@ -45,8 +42,8 @@ class Options(
 def train(options: Options) -> None:
     """Leave a model of few steps in `run`. Raises TrainingError."""
     batch = options.batch
-    model, vae = Model.load(options.teacher), read_autoencoder(options.autoencoder)
-    data = encode_scenes(options.run, vae, options.pictures, options.seed, model.resolution)
+    model = Model.load(options.teacher)
+    vae, data = options.encoded(model.resolution)
     student, slow = (read_unet(options.teacher) for _ in range(2))
     slow.requires_grad_(False)
     learner = Learner("student", student, options.lr, 0.999)
@@ -83,7 +80,4 @@ def train(options: Options) -> None:
         stage.hand_on(options.teacher, options.run)
 
 
-main = stage.main(Options, train)
-
-if __name__ == "__main__":
-    stage.command(main)
+main = stage.main(Options, train, __name__)

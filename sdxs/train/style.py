@@ -29,7 +29,7 @@ BELOW = 0.75
 VIEWS = 16  # of each picture
 
 
-class Options(TrainingOptions, name="style", steps=1000, batch=16, lr=2e-3, seed=22):
+class Options(TrainingOptions, steps=1000, batch=16, lr=2e-3, seed=22):
     pictures: Path = option(
         help="pictures and captions: metadata.jsonl, or NAME.txt beside NAME.png", type=Path,
         metavar="FOLDER",
@@ -75,7 +75,4 @@ def train(options: Options) -> None:
         save_style(unet, options.run / "style")
 
 
-main = stage.main(Options, train)
-
-if __name__ == "__main__":
-    stage.command(main)
+main = stage.main(Options, train, __name__)

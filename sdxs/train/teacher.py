@@ -48,13 +48,10 @@ class Head(nn.Module):
         )  # fmt: skip
 
     def forward(self, features: Tensor) -> Tensor:
-        logits: Tensor = self.layers(features)
-        return logits
+        return self.layers(features)
 
 
-class Options(
-    RenderOptions, name="teacher", steps=16000, batch=64, lr=1e-3, pictures=40000, seed=2
-):  # fmt: skip
+class Options(RenderOptions, steps=16000, batch=64, lr=1e-3, pictures=40000, seed=2):
     autoencoder: Path = stage.needs("whose latents are painted", "autoencoder")
     text: Path = stage.needs("the text encoder", "text")
     begin: Path | None = stage.takes(
@@ -128,7 +125,4 @@ def begin_with(unet: UNet2DConditionModel, run: Path) -> None:
         ) from None
 
 
-main = stage.main(Options, train)
-
-if __name__ == "__main__":
-    stage.command(main)
+main = stage.main(Options, train, __name__)

@@ -13,18 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPTokenizer
 
+from sdxs.storybook.world import scenes
 from sdxs.storybook.world.captions import OPPOSITE, Caption, as_typed, describe
-from sdxs.storybook.world.scenes import (
-    COLOURS,
-    GROUNDS,
-    HELD_OUT_SEED,
-    PLACES,
-    SIZES,
-    SKIES,
-    THINGS,
-    sample_scene,
-    sample_scenes,
-)
 from sdxs.storybook.world.tokenizer import build_tokenizer
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.models import PRESETS, build_text_encoder, tokenize
@@ -34,12 +24,12 @@ from sdxs.train.run.options import TrainingOptions, option
 
 UNSAID = "unsaid"
 HEADS: dict[str, tuple[str, ...]] = {  # what is read off -> its answers, "unsaid" besides
-    **{f"{name} {slot}": options for slot in (1, 2)
-       for name, options in (("kind", THINGS), ("colour", COLOURS), ("size", SIZES))},
+    **{f"{name} {slot}": answers for slot in (1, 2) for name, answers in
+       (("kind", scenes.THINGS), ("colour", scenes.COLOURS), ("size", scenes.SIZES))},
     "relation": tuple(OPPOSITE),
-    "place": PLACES,
-    "sky": SKIES,
-    "ground": GROUNDS,
+    "place": scenes.PLACES,
+    "sky": scenes.SKIES,
+    "ground": scenes.GROUNDS,
 }  # fmt: skip
 
 
@@ -72,8 +62,9 @@ def read_off(
     model: nn.ModuleDict, tokenizer: CLIPTokenizer, sizes: list[int], count: int = 1000
 ) -> float:
     """Share of the attributes of held-out captions that the heads read off rightly."""
-    rng = random.Random(HELD_OUT_SEED)
-    captions = [describe(scene, rng) for scene in sample_scenes(count, HELD_OUT_SEED)]
+    seed = scenes.HELD_OUT_SEED
+    rng = random.Random(seed)
+    captions = [describe(scene, rng) for scene in scenes.sample_scenes(count, seed)]
     ids = tokenize(tokenizer, [caption.text for caption in captions]).to(DEVICE)
     states = model["text"](ids).last_hidden_state
     answers = model["heads"](after_end(ids, states, tokenizer.eos_token_id)).split(sizes, -1)
@@ -82,7 +73,7 @@ def read_off(
     return torch.stack(right).mean().item()
 
 
-class Options(TrainingOptions, name="text", steps=500, batch=128, lr=1e-3, seed=5):
+class Options(TrainingOptions, steps=500, batch=128, lr=1e-3, seed=5):
     preset: str = option("s", "how wide, how deep", choices=PRESETS)
 
 
@@ -98,7 +89,7 @@ def train(options: Options) -> None:
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
         rng = loop.plain(generator)
-        captions = [describe(sample_scene(rng), rng) for _ in range(options.batch)]
+        captions = [describe(scenes.sample_scene(rng), rng) for _ in range(options.batch)]
         ids = tokenize(tokenizer, [as_typed(caption.text, rng) for caption in captions]).to(DEVICE)
         with fast():
             states = text(ids).last_hidden_state  # (B, L, D)
@@ -116,7 +107,4 @@ def train(options: Options) -> None:
         tokenizer.save_pretrained(options.run / "tokenizer")
 
 
-main = stage.main(Options, train)
-
-if __name__ == "__main__":
-    stage.command(main)
+main = stage.main(Options, train, __name__)

@@ -59,7 +59,7 @@ class Heads(nn.Module):
         return out
 
 
-class Options(TrainingOptions, name="texture", steps=400, batch=32, lr=1e-4, seed=11):
+class Options(TrainingOptions, steps=400, batch=32, lr=1e-4, seed=11):
     teacher: Path = stage.needs("whose features tell the two apart", *MULTI_STEP)
     pairs: Path = stage.needs("its noises and pictures", "pairs")
     begin: Path = stage.needs("the one-step U-Net to begin with", *ONE_STEP, default="distill")
@@ -123,7 +123,4 @@ def train(options: Options) -> None:
         stage.hand_on(options.teacher, options.run)
 
 
-main = stage.main(Options, train)
-
-if __name__ == "__main__":
-    stage.command(main)
+main = stage.main(Options, train, __name__)

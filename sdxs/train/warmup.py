@@ -20,7 +20,7 @@ from sdxs.train.run.options import TrainingOptions, option
 from sdxs.train.run.stages import MULTI_STEP, ONE_STEP
 
 
-class Options(TrainingOptions, name="warmup", steps=8000, batch=32, lr=3e-4, seed=4):
+class Options(TrainingOptions, steps=8000, batch=32, lr=3e-4, seed=4):
     teacher: Path = stage.needs("the multi-step model", *MULTI_STEP)
     pairs: Path = stage.needs("its noises and pictures", "pairs")
     begin: Path | None = stage.takes(
@@ -68,7 +68,4 @@ def train(options: Options) -> None:
         stage.hand_on(options.teacher, options.run)
 
 
-main = stage.main(Options, train)
-
-if __name__ == "__main__":
-    stage.command(main)
+main = stage.main(Options, train, __name__)

@@ -87,15 +87,16 @@ def option(
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
 class CommandOptions:
-    """What a command is asked, as a frozen dataclass: `class Options(…, name="text", steps=500)`.
+    """What a command is asked, as a frozen dataclass: `class Options(…, steps=500, batch=128)`.
 
-    name: the command's. The other keywords are the defaults of what `COMMON` lists.
+    name: the command's, if not its file's. The other keywords are the defaults of what `COMMON`
+    lists.
     """
 
     name: ClassVar[str]
 
     def __init_subclass__(cls, name: str = "", **defaults: Any) -> None:
-        cls.name = name
+        cls.name = name or Path(inspect.getfile(cls)).stem
         kinds = {part.name: part.type for part in fields(cls.__mro__[1])} if defaults else {}
         own = inspect.get_annotations(cls)
         cls.__annotations__ = {**{key: kinds[key] for key in defaults}, **own}

@@ -75,8 +75,7 @@ def read(run: Path) -> dict[str, Any]:
     """
     if (run / INDEX).is_file():
         return {"stage": EXPORT}
-    result: dict[str, Any] = json.loads((run / RESULT).read_text(encoding="utf-8"))
-    return result
+    return json.loads((run / RESULT).read_text(encoding="utf-8"))
 
 
 @contextmanager
@@ -134,12 +133,16 @@ def hardware() -> dict[str, str]:
     return {"hardware": name, "torch": torch.__version__}
 
 
-def main(kind: type[Asked], train: Callable[[Asked], None]) -> Callable[..., None]:
-    """A command's `main`: read the options, train."""
+def main(
+    kind: type[Asked], train: Callable[[Asked], None], module: str = ""
+) -> Callable[..., None]:
+    """A command's `main`: read the options, train. Runs it where `module` is the program."""
 
     def main(arguments: list[str] | None = None) -> None:
         train(kind.read(arguments))
 
+    if module == "__main__":
+        command(main)
     return main
 
 
