@@ -111,7 +111,7 @@ def train(options: Options) -> None:
         target = crops(drawn, scenes, options.batch, generator)
         if artists:
             target = torch.cat((target, crops(others, scenes, artists, generator)))
-        target = target.to(DEVICE, memory_format=torch.channels_last)
+        target = placed(target)
         moved = torch.zeros((), device=DEVICE)
         with fast():
             z = vae.encoder(target).float()  # (B, 4, 8, 8)

@@ -8,31 +8,26 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from sdxs.model.depth import DepthNetwork
 from sdxs.storybook.judges.depth import DepthJudge, agreement
-from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import HELD_OUT_SEED, sample_scenes
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.losses import reconstruction_loss
-from sdxs.train.parts.renders import distorted, to_bytes, to_unit
+from sdxs.train.parts.renders import distorted, rendered, to_bytes, to_unit
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast, placed
 from sdxs.train.run.options import RenderOptions, option
 
 KINDS: dict[str, type[Any]] = {"network": DepthNetwork, "judge": DepthJudge}
 SEEDS = {"network": 14, "judge": 99}
-CHUNK = 32
 BLURRED = 0.5  # share of the pictures
 
 
 def drawn(count: int, seed: int, resolution: int) -> tuple[Tensor, Tensor]:
     """Pictures (N, 3, R, R) and their depths (N, 1, R, R), both as bytes."""
-    scenes = sample_scenes(count, seed, unseen="any")
     pictures, depths = [], []
-    for i in tqdm(range(0, count, CHUNK), desc="renders", dynamic_ncols=True, mininterval=2):
-        batch = render(scenes[i : i + CHUNK], resolution)
+    for batch in rendered(sample_scenes(count, seed, unseen="any"), resolution, "renders"):
         pictures.append(to_bytes(batch.picture))
         depths.append((255 * batch.depth).round().clamp(0, 255).byte())
     return torch.cat(pictures), torch.cat(depths)
@@ -42,10 +37,8 @@ def drawn(count: int, seed: int, resolution: int) -> tuple[Tensor, Tensor]:
 def held_out(network: nn.Module, resolution: int, count: int = 256) -> float:
     """Mean correlation with the exact depth of renders that no stage trains on."""
     scenes = sample_scenes(count, HELD_OUT_SEED, unseen="any")
-    parts = []
-    for i in range(0, count, CHUNK):
-        batch = render(scenes[i : i + CHUNK], resolution, DEVICE)
-        parts.append(agreement(network(batch.picture), batch.depth))
+    renders = rendered(scenes, resolution, device=DEVICE)
+    parts = [agreement(network(batch.picture), batch.depth) for batch in renders]
     return float(torch.cat(parts).mean())
 
 
@@ -69,7 +62,7 @@ def train(options: Options) -> None:
         rows = torch.randint(len(sources), (options.batch,), generator=generator)
         x = distorted(to_unit(sources[rows]), BLURRED, generator).clamp(-1, 1)
         with fast():
-            ours = network(x.to(DEVICE, memory_format=torch.channels_last))
+            ours = network(placed(x))
         loss = reconstruction_loss(ours.float(), depths[rows].float().to(DEVICE) / 255)
         learner.update(loss, loop.cosine(index, options.steps))
         return {"loss": loss.item()}

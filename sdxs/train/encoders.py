@@ -39,7 +39,7 @@ def train(options: Options) -> None:
         strength = NOISE * torch.rand(options.batch, 1, 1, 1, generator=generator)
         x = x + strength * torch.randn(x.shape, generator=generator)
         with fast():
-            logits: Tensor = encoder(x.to(DEVICE, memory_format=torch.channels_last))
+            logits: Tensor = encoder(placed(x))
         loss = segmentation(logits.float(), seen.to(DEVICE))
         learner.update(loss, loop.cosine(index, options.steps))
         return {"loss": loss.item()}

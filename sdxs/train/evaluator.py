@@ -17,11 +17,10 @@ from sdxs.storybook.judges.accuracy import of_renders
 from sdxs.storybook.judges.evaluator import Evaluator
 from sdxs.storybook.judges.styles import PLAIN, StyleJudge, of_artists
 from sdxs.storybook.world.artists import ARTISTS, any_artist, redraw
-from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import COLOURS, GROUNDS, SIZES, SKIES, THINGS, Scene, sample_scenes
 from sdxs.train.parts.autoencoders import read_autoencoder
 from sdxs.train.parts.learner import Learner
-from sdxs.train.parts.renders import distorted, draw_pictures, to_bytes, to_unit
+from sdxs.train.parts.renders import distorted, draw_pictures, rendered, to_bytes, to_unit
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast, placed
 from sdxs.train.run.options import RenderOptions, option, positive
@@ -59,8 +58,7 @@ def drawn_by_artists(
     Every few scenes by the renderer itself, by an artist of ARTISTS, by one that nobody named (-1).
     """
     rng, parts, artists, masks = random.Random(seed), [], [], []
-    for number, first in enumerate(range(0, len(scenes), 8)):
-        drawn = render(scenes[first : first + 8], resolution)
+    for number, drawn in enumerate(rendered(scenes, resolution, some=8)):
         picture, artist = drawn.picture, PLAIN
         if number % 3 == 1:
             name = rng.choice(list(ARTISTS))
@@ -80,7 +78,7 @@ def round_trip(vae: AutoencoderTiny, pictures: Tensor, generator: torch.Generato
     for part in pictures.split(32):
         strength = LATENT_NOISE * torch.rand(len(part), 1, 1, 1, generator=generator)
         with fast():
-            z = vae.encoder(to_unit(part).to(DEVICE, memory_format=torch.channels_last))
+            z = vae.encoder(placed(to_unit(part)))
             noise = torch.randn(z.shape, generator=generator)
             ours = vae.decoder(z + (strength * noise).to(DEVICE, z.dtype))
         parts.append(to_bytes(ours.float()).cpu())
@@ -113,8 +111,7 @@ def train(options: Options) -> None:
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
         rows = torch.randint(options.pictures, (options.batch,), generator=generator)
-        picture = distorted(to_unit(drawn[rows]), BLURRED, generator)
-        picture = picture.to(DEVICE, memory_format=torch.channels_last)
+        picture = placed(distorted(to_unit(drawn[rows]), BLURRED, generator))
         want = {name: value[rows].to(DEVICE) for name, value in target.items()}
         model.train()
         with fast():

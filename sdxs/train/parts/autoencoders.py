@@ -10,7 +10,7 @@ from sdxs.storybook.world.artists import ARTISTS, Artist, redraw
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import HELD_OUT_SEED, sample_scenes
 from sdxs.train.parts.renders import to_unit
-from sdxs.train.run.machine import DEVICE, fast
+from sdxs.train.run.machine import fast, placed
 
 
 def read_autoencoder(folder: Path) -> AutoencoderTiny:
@@ -35,7 +35,7 @@ def encoded(vae: AutoencoderTiny, pictures: Tensor) -> Tensor:
     parts = []
     for some in pictures.split(32):
         with fast():
-            z = vae.encoder(to_unit(some).to(DEVICE, memory_format=torch.channels_last))
+            z = vae.encoder(placed(to_unit(some)))
         parts.append(z.float().cpu().contiguous())
     return torch.cat(parts)
 

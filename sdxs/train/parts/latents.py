@@ -10,19 +10,17 @@ import torch
 from diffusers import AutoencoderTiny
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from sdxs.storybook.world.captions import as_typed, describe
-from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import COLOURS, THINGS, Scene, sample_scenes
 from sdxs.train.parts.autoencoders import read_autoencoder
 from sdxs.train.parts.cache import cached
 from sdxs.train.parts.models import FACTOR
+from sdxs.train.parts.renders import rendered
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast, placed
 from sdxs.train.run.options import TrainingOptions, option
 
-CHUNK = 32
 LABELS = [len(THINGS) + 1, len(COLOURS) + 1]  # every kind and none; every colour and none
 EMPTY = 0.1  # share of captions left empty where a model is to learn classifier-free guidance
 
@@ -116,15 +114,14 @@ def encode_scenes(
     def make() -> dict[str, Tensor]:
         encoder = placed(copy.deepcopy(vae.encoder))
         parts, masks = [], []
-        for i in tqdm(range(0, count, CHUNK), desc="latents", dynamic_ncols=True, mininterval=2):
-            drawn = render(scenes[i : i + CHUNK], resolution, DEVICE)
+        for drawn in rendered(scenes, resolution, "latents", device=DEVICE):
             with fast():
-                z = encoder(drawn.picture.to(memory_format=torch.channels_last))
+                z = encoder(placed(drawn.picture))
             parts.append(z.cpu().contiguous().half())
             masks.append((F.avg_pool2d(drawn.seen, 2 * FACTOR) * 255).round().byte().cpu())
         return {"latents": torch.cat(parts), "seen": torch.cat(masks)}
 
     about: dict[str, Any] = {"count": count, "seed": seed, "resolution": resolution}
-    about |= {"encoder": loop.fingerprint(vae.encoder)}
+    about["encoder"] = loop.fingerprint(vae.encoder)
     data, seconds = cached(folder, "latents", about, make)
     return LatentSet(scenes, **data, seconds=seconds)

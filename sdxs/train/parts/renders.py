@@ -1,6 +1,7 @@
 """Renders as the stages of pictures keep them, as bytes."""
 
 import random
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -8,7 +9,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from sdxs.storybook.world.artists import any_artist, redraw
-from sdxs.storybook.world.render import render
+from sdxs.storybook.world.render import Render, render
 from sdxs.storybook.world.scenes import Scene
 
 NOISE = 0.08  # the most that `distorted` adds, of pictures in [-1, 1]
@@ -24,14 +25,22 @@ def to_unit(pictures: Tensor) -> Tensor:
     return pictures.float() / 127.5 - 1
 
 
+def rendered(
+    scenes: list[Scene], resolution: int, title: str = "", some: int = 32,
+    device: torch.device | None = None,
+) -> Iterator[Render]:  # fmt: skip
+    """Render scenes, some at a time, on the CPU if nothing else is said; a title has a bar."""
+    firsts = range(0, len(scenes), some)
+    for i in tqdm(firsts, title, dynamic_ncols=True, mininterval=2, disable=not title):
+        yield render(scenes[i : i + some], resolution, device or "cpu")
+
+
 def draw_pictures(
     scenes: list[Scene], resolution: int, title: str, artists: random.Random | None = None
 ) -> Tensor:
     """Render scenes to bytes, by another artist every few if `artists` picks one. (N, 3, R, R)"""
     parts = []
-    some = 32 if artists is None else 8
-    for i in tqdm(range(0, len(scenes), some), desc=title, dynamic_ncols=True, mininterval=2):
-        drawn = render(scenes[i : i + some], resolution)
+    for drawn in rendered(scenes, resolution, title, 32 if artists is None else 8):
         picture = drawn.picture if artists is None else redraw(drawn, any_artist(artists))
         parts.append(to_bytes(picture))
     return torch.cat(parts)

@@ -14,9 +14,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def placed(network: Any) -> Any:
-    """The network on the device, in the layout that convolutions like there."""
-    return network.to(DEVICE, memory_format=torch.channels_last)
+def placed(part: Any) -> Any:
+    """A network, or what it is given, on the device, in the layout that convolutions like there."""
+    return part.to(DEVICE, memory_format=torch.channels_last)
 
 
 def short_attention() -> AbstractContextManager[None]:
