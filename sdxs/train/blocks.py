@@ -29,10 +29,7 @@ class Options(LatentOptions, steps=4000, batch=64, lr=2e-4, pictures=40000, seed
 
 
 def train(options: Options) -> None:
-    """Leave a tiny multi-step model in `run`.
-
-    Raises TrainingError if the teacher has not Stable Diffusion's layers.
-    """
+    """Leave a tiny multi-step model in `run`. Raises TrainingError if the teacher is tiny."""
     made = stage.read(options.teacher)
     if made["layout"] != "sd":
         raise loop.TrainingError(

@@ -41,7 +41,6 @@ def train(options: Options) -> None:
     network = full_control(model.unet)
     if options.begin is not None:
         network.load_state_dict(read_control(options.begin).state_dict())
-    facts = {"begins_with": loop.fingerprint(network)}
     network = placed(network.train())
     learner = Learner("control", network, options.lr, 0.998)
 
@@ -53,15 +52,15 @@ def train(options: Options) -> None:
         norm = learner.update(loss, loop.trapezoid(index, options.steps, warmup=100))
         return {"loss": loss.item(), "norm": norm}
 
-    facts |= {
+    facts = {
+        "begins_with": loop.fingerprint(network),
         "steers": model.facts["teacher"],
         "text": model.facts["text"],
         "autoencoder": loop.fingerprint(vae),
         "drawn_by": drawn.by,
     }
-    with stage.trained(
-        options, learner.parts, step, facts, flat=loop.FLAT, spent=data.seconds + drawn.seconds
-    ):
+    spent = data.seconds + drawn.seconds
+    with stage.trained(options, learner.parts, step, facts, flat=loop.FLAT, spent=spent):
         learner.settle()
         network.save_pretrained(options.run / "control")
 

@@ -80,9 +80,8 @@ def train(options: Options) -> None:
         "control": kind,
         "drawn_by": drawn.by,
     }
-    with stage.trained(
-        options, learner.parts, step, facts, flat=loop.FLAT, spent=data.seconds + drawn.seconds
-    ):
+    spent = data.seconds + drawn.seconds
+    with stage.trained(options, learner.parts, step, facts, flat=loop.FLAT, spent=spent):
         learner.settle()
         slim.save_pretrained(options.run / "control")
 

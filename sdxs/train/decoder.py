@@ -113,10 +113,7 @@ class Options(RenderOptions, steps=6000, batch=16, lr=3e-4, pictures=6000, seed=
 
 
 def train(options: Options) -> None:
-    """Leave an autoencoder with the larger one's encoder and a tiny decoder in `run`.
-
-    Raises TrainingError.
-    """
+    """Leave the larger one's encoder and a tiny decoder in `run`. Raises TrainingError."""
     seed, resolution = options.seed, options.resolution
     larger = placed(read_autoencoder(options.autoencoder))
     painter = placed(read_autoencoder(options.painted_by)) if options.painted_by else larger

@@ -92,10 +92,7 @@ class Options(RenderOptions, steps=3200, batch=32, lr=2e-3, pictures=12000, seed
 
 
 def train(options: Options) -> None:
-    """Leave an evaluator in `run`, in its folder `evaluator`; with artists, a `StyleJudge`.
-
-    Raises TrainingError.
-    """
+    """Leave an evaluator, with artists a `StyleJudge`, in `run`/evaluator. Raises TrainingError."""
     seed, resolution = options.seed, options.resolution
     vae = placed(read_autoencoder(options.autoencoder))
     scenes = sample_scenes(options.pictures, seed, unseen="any")

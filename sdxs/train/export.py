@@ -68,18 +68,13 @@ def export(options: Options) -> None:
             f"{part} weighs {size / 1e6:.1f} MB, over {LIMIT / 1e6:.0f}: choose a smaller preset"
         )
     for config in part.rglob("*.json"):
-        forget_origin(config)
+        content = json.loads(config.read_text())
+        if content.pop("_name_or_path", None) is not None:  # means nothing on another machine
+            config.write_text(json.dumps(content, indent=2) + "\n")
     SDXS.load(str(part.resolve()))("a red ball on the grass")
     shutil.rmtree(out, ignore_errors=True)
     part.rename(out)
     print(f"{out}: {size / 1e6:.1f} MB, loaded and painted")
-
-
-def forget_origin(config: Path) -> None:
-    """Drop the folder that the part was loaded from: it means nothing on another machine."""
-    content = json.loads(config.read_text())
-    if content.pop("_name_or_path", None) is not None:
-        config.write_text(json.dumps(content, indent=2) + "\n")
 
 
 main = stage.main(Options, export, __name__)

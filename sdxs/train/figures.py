@@ -69,10 +69,7 @@ def curves(runs: list[Path], output: Path) -> None:
 
 
 def sheet(models: Mapping[str, Path], autoencoder: Path, count: int, output: Path) -> None:
-    """The first frozen captions painted by every model, a row each, from the same noise.
-
-    Of pairs, a row of the first pictures.
-    """
+    """A row a model: the first frozen captions, from the same noise; of pairs, their own first."""
     texts = [caption.text for caption in frozen_captions()[:count]]
     vae = read_autoencoder(autoencoder).to(DEVICE)
     rows = {}

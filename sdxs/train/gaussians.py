@@ -11,7 +11,6 @@ points in them tell more.
 import itertools
 import json
 import math
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +18,7 @@ from tqdm import tqdm
 
 from sdxs.model.schedule import velocity, x0_from_velocity
 from sdxs.storybook.judges.distribution import frechet
+from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.losses import score_direction
 from sdxs.train.parts.models import ALPHAS
 from sdxs.train.parts.plots import png, points
@@ -88,23 +88,23 @@ def train(method: str, seed: int, steps: int, batch: int = 256, lr: float = 1e-3
     """The one-step model that a method makes in `steps` updates, from random weights."""
     torch.manual_seed(seed)
     student, online = Network(), Network()
-    optimizers = [torch.optim.Adam(network.parameters()) for network in (student, online)]
+    learner, follower = (
+        Learner("network", network, lr, clip=None, betas=(0.9, 0.999), weight_decay=0.0, fused=None)
+        for network in (student, online)
+    )
     noises = torch.randn(4096, 2, generator=loop.chance(seed, -1))
     targets = solve(noises)
     balance = Balance()
 
     for index in range(steps):
-        generator = loop.chance(seed, index)
-        for optimizer in optimizers:
-            loop.set_lr(optimizer, lr * loop.trapezoid(index, steps))
+        generator, factor = loop.chance(seed, index), loop.trapezoid(index, steps)
         if method != "matching":
             for _ in range(2):  # keep the online model true to the one-step model's points
                 with torch.no_grad():
                     x0 = paint(student, torch.randn(batch, 2, generator=generator))
                 x, noise, t = noised(x0, 0, 1, generator)
-                (online(x, t) - velocity(x0, noise, t, ALPHAS)).square().mean().backward()
-                optimizers[1].step()
-                optimizers[1].zero_grad()
+                error = online(x, t) - velocity(x0, noise, t, ALPHAS)
+                follower.update(error.square().mean(), factor)
         rows = torch.randint(len(noises), (batch,), generator=generator)
         ours = paint(student, noises[rows])
         pull_fm = (ours.detach() - targets[rows]) / ours.numel()
@@ -119,9 +119,7 @@ def train(method: str, seed: int, steps: int, batch: int = 256, lr: float = 1e-3
                 balance.update({"scores": pull.norm(), "matching": pull_fm.norm()})
                 kappa = eased(index, steps, KAPPA)
                 pull = pull + kappa * balance.ratio("scores", "matching") * pull_fm
-        ours.backward(pull)
-        optimizers[0].step()
-        optimizers[0].zero_grad()
+        learner.update(ours, factor, pull)
     return student
 
 
@@ -144,14 +142,6 @@ def measure(cloud: Tensor) -> dict[str, float]:
     }
 
 
-def trials(seeds: int, steps: int) -> Iterator[tuple[str, Tensor]]:
-    """(method, points) of every seed."""
-    every = list(itertools.product(range(seeds), METHODS))
-    for seed, method in tqdm(every, desc="models", dynamic_ncols=True):
-        noise = torch.randn(10_000, 2, generator=loop.chance(seed, -3))
-        yield method, paint(train(method, seed, steps), noise).detach()
-
-
 def main(arguments: list[str] | None = None) -> None:
     ours = parser("gaussians", __doc__)
     add = ours.add_argument
@@ -161,7 +151,10 @@ def main(arguments: list[str] | None = None) -> None:
     options = ours.parse_args(arguments)
     found: dict[str, list[dict[str, float]]] = {method: [] for method in METHODS}
     first: dict[str, Tensor] = {}
-    for method, cloud in trials(options.seeds, options.steps):
+    every = list(itertools.product(range(options.seeds), METHODS))
+    for seed, method in tqdm(every, desc="models", dynamic_ncols=True):
+        noise = torch.randn(10_000, 2, generator=loop.chance(seed, -3))
+        cloud = paint(train(method, seed, options.steps), noise).detach()
         found[method].append(measure(cloud))
         first.setdefault(method, cloud)
     for method, rows in found.items():

@@ -72,9 +72,8 @@ def train(options: Options) -> None:
         return {"loss": loss.item()}
 
     facts = {**model.facts, "encoder": loop.fingerprint(vae.encoder)}
-    with stage.trained(
-        options, {**learner.parts, "slow": slow}, step, facts, flat=loop.FLAT, spent=data.seconds
-    ):
+    parts = {**learner.parts, "slow": slow}
+    with stage.trained(options, parts, step, facts, flat=loop.FLAT, spent=data.seconds):
         learner.settle()
         student.save_pretrained(options.run / "unet")
         stage.hand_on(options.teacher, options.run)

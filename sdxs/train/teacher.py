@@ -98,9 +98,8 @@ def train(options: Options) -> None:
         norm = learner.update(total, loop.trapezoid(index, options.steps))
         return {"loss": loss.item(), "segmentation": segmented.item(), "norm": norm}
 
-    with stage.trained(
-        options, {**learner.parts, "head": head}, step, facts, flat=loop.FLAT, spent=data.seconds
-    ):
+    parts = {**learner.parts, "head": head}
+    with stage.trained(options, parts, step, facts, flat=loop.FLAT, spent=data.seconds):
         learner.settle()
         unet.save_pretrained(run / "unet")
         encoder.save_pretrained(run / "text_encoder")

@@ -107,7 +107,6 @@ def control_images(
         "latents": hashlib.sha256(latents.contiguous().numpy().tobytes()).hexdigest()[:16],
         "by": by,
     }
-<<<<<<< HEAD
 
     if control == "sketch" and scenes:
         about["begun"] = True
@@ -116,7 +115,7 @@ def control_images(
         extract, decoder, parts = extractor(control, sees_depth), placed(vae.decoder), []
         for i in tqdm(range(0, len(latents), CHUNK), desc=control, dynamic_ncols=True,
                       mininterval=2):  # fmt: skip
-            z = latents[i : i + CHUNK].float().to(DEVICE, memory_format=torch.channels_last)
+            z = placed(latents[i : i + CHUNK].float())
             with fast():
                 pictures = to_bytes(decoder(z))
             some = scenes[i : i + CHUNK] if "begun" in about else ()
@@ -132,27 +131,3 @@ def control_images(
 
     data, seconds = cached(folder, "controls", about, make)
     return ControlImages(data["pictures"], by, seconds)
-=======
-    known = json.loads(note.read_text()) if file.exists() and note.exists() else {}
-    if about.items() <= known.items():
-        return ControlImages(load_file(file)["pictures"], by, known["seconds"])
-    make = extractor(control, sees_depth)
-    folder.mkdir(parents=True, exist_ok=True)
-    note.unlink(missing_ok=True)
-    began = time.monotonic()
-    decoder = placed(vae.decoder)
-    parts = []
-    for i in tqdm(range(0, len(latents), CHUNK), desc=control, dynamic_ncols=True, mininterval=2):
-        z = placed(latents[i : i + CHUNK].float())
-        with fast():
-            pictures = to_bytes(decoder(z))
-        for number, picture in enumerate(pictures, start=i):
-            made = make(picture, random.Random(f"{seed}/{number}"))
-            parts.append(torch.from_numpy(np.ascontiguousarray(made)))
-    out = torch.stack(parts)
-    save_file({"pictures": out}, file)
-    with loop.replacing(note) as part:  # last: it says that the file is whole
-        seconds = time.monotonic() - began
-        part.write_text(json.dumps({**about, "seconds": round(seconds, 1)}))
-    return ControlImages(out, by, seconds)
->>>>>>> cd6a210 (Renders come some at a time from one function)

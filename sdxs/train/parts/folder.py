@@ -24,10 +24,9 @@ KEPT = 0.85  # of the middle square's side, at least, in a crop
 def read_folder(folder: Path, side: int, views: int = 1) -> tuple[Tensor, list[str]]:
     """Pictures (N views, 3, side, side) uint8 and a caption of each.
 
-    views: of each picture; the first is its middle square, the others are crops of that.
-
-    Raises TrainingError for a folder without pictures, or with one that has no caption; InputError
-    for a file that is no picture.
+    views: of each picture; the first is its middle square, the others are crops of that. Raises
+    TrainingError for a folder without pictures, or with one that has no caption; InputError for a
+    file that is no picture.
     """
     if not folder.is_dir():
         raise TrainingError(f"there is no folder {folder}")

@@ -50,7 +50,8 @@ class Learner:
 
         gradient: by `loss`, where that is no single number.
         """
-        loop.set_lr(self.optimizer, self.lr * factor)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr * factor
         self.optimizer.zero_grad(set_to_none=True)
         with short_attention():
             loss.backward(gradient, inputs=self.trained)

@@ -111,10 +111,7 @@ class Model:
 
     @torch.no_grad()
     def sample(self, texts: list[str], noise: Tensor, steps: int, guidance: float) -> Tensor:
-        """Solve the probability-flow ODE from noise (B, 4, h, w), unit variance, to latents.
-
-        Both are on the CPU.
-        """
+        """From unit noise (B, 4, h, w) to latents, both on the CPU: the probability-flow ODE."""
         solver = self.solver_of(steps)
         context = self.contexts(texts)
         x = noise.to(DEVICE)

@@ -64,11 +64,6 @@ def trapezoid(step: int, steps: int, warmup: int = 200, decay: float = DECAY) ->
     return min(1.0, (step + 1) / warmup, (steps - step) / (decay * steps))
 
 
-def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-
-
 def fingerprint(network: nn.Module) -> str:
     """Tells one set of weights from another, so that a cache never mixes them."""
     return fingerprint_of(network.state_dict())

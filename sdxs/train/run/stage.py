@@ -69,10 +69,7 @@ def finished_by(*names: str) -> Callable[[str], Path]:
 
 
 def read(run: Path) -> dict[str, Any]:
-    """The result of a finished stage; a checkpoint says nothing but that it is one.
-
-    Raises OSError where there is neither.
-    """
+    """A finished stage's result; of a checkpoint, that it is one. Raises OSError for neither."""
     if (run / INDEX).is_file():
         return {"stage": EXPORT}
     return json.loads((run / RESULT).read_text(encoding="utf-8"))
