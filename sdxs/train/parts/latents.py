@@ -21,6 +21,7 @@ from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast, placed
 from sdxs.train.run.options import TrainingOptions, option
 
+CHUNK = 32
 LABELS = [len(THINGS) + 1, len(COLOURS) + 1]  # every kind and none; every colour and none
 EMPTY = 0.1  # share of captions left empty where a model is to learn classifier-free guidance
 
@@ -114,7 +115,7 @@ def encode_scenes(
     def make() -> dict[str, Tensor]:
         encoder = placed(copy.deepcopy(vae.encoder))
         parts, masks = [], []
-        for drawn in rendered(scenes, resolution, "latents", device=DEVICE):
+        for drawn in rendered(scenes, resolution, "latents", CHUNK, DEVICE):
             with fast():
                 z = encoder(placed(drawn.picture))
             parts.append(z.cpu().contiguous().half())
