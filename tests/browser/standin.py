@@ -37,7 +37,12 @@ class Standin:
 
     @staticmethod
     def draw(
-        prompt: str, seed: int, decoder: str = "tiny", style: str = "", style_scale: float = 1.0
+        prompt: str,
+        seed: int,
+        decoder: str = "tiny",
+        style: str = "",
+        style_scale: float = 1.0,
+        **others: Any,
     ) -> Image.Image:
         facts = f"{prompt}|{seed}|{decoder}|{style}|{float(style_scale)}"
         digest = hashlib.sha256(facts.encode()).digest()[:8]
@@ -60,6 +65,7 @@ class Follower(Standin):
         control_image: Image.Image | None = None,
         control_scale: float = 1.0,
         style: str = "",
+        **others: Any,
     ) -> Image.Image:
         seen = control_image.tobytes() if control_image else b""
         facts = control, control_scale, style, hashlib.sha256(seen).hexdigest()

@@ -186,7 +186,7 @@ def test_the_page_says_why() -> None:
     import asyncio
     import warnings
 
-    def generate(prompt: str, *, seed: int) -> Image.Image:
+    def generate(prompt: str, *, seed: int, **others: Any) -> Image.Image:
         warnings.warn("the picture was blurred: for a reason", SafetyWarning, stacklevel=2)
         return Image.new("RGB", (8, 8))
 

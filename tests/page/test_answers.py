@@ -87,7 +87,7 @@ def test_the_png_carries_its_parameters():
 def test_a_template_holds_the_prompt():
     seen = []
 
-    def generate(prompt: str, *, seed: int) -> Image.Image:
+    def generate(prompt: str, *, seed: int, **others: Any) -> Image.Image:
         seen.append(prompt)
         return grey(prompt, seed=seed)
 

@@ -19,7 +19,7 @@ from sdxs.page.ui import Page, sketch_page, text_page
 from sdxs.picture import encode
 
 
-def generate(prompt: str, *, seed: int) -> Image.Image:
+def generate(prompt: str, *, seed: int, **others: Any) -> Image.Image:
     if prompt == "boom":
         raise RuntimeError("a secret of the server")
     return Image.new("RGB", (32, 32), (len(prompt) % 256, seed % 256, 99))
