@@ -26,7 +26,7 @@ STEM = "controlnet_cond_embedding."
 
 
 class Options(
-    LatentOptions, name="control_stem", steps=1500, batch=16, lr=1e-3, pictures=3000, seed=29
+    LatentOptions, steps=1500, batch=16, lr=1e-3, pictures=3000, seed=29
 ):  # fmt: skip
     begin: Path = stage.needs("the control", "control_blocks", "steer", "control")
     autoencoder: Path = stage.needs("whose decoder shows the larger pictures", "upscale")
@@ -87,7 +87,4 @@ def train(options: Options) -> None:
         after.half().save_pretrained(options.run / "control")
 
 
-main = stage.main(Options, train)
-
-if __name__ == "__main__":
-    stage.command(main)
+main = stage.main(Options, train, __name__)

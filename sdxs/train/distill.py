@@ -41,7 +41,7 @@ from sdxs.train.run.stages import MULTI_STEP, ONE_STEP
 LOOK = 250  # steps between two looks of the guard
 
 
-class Options(DistillationOptions, name="distill", steps=5000, lr=1e-4, seed=6):
+class Options(DistillationOptions, steps=5000, lr=1e-4, seed=6):
     teacher: Path | None = stage.takes(
         "offline model, and what the online one begins with: for scores, with its pairs",
         *MULTI_STEP,
@@ -166,7 +166,4 @@ def train(options: Options) -> None:
         stage.hand_on(options.teacher or options.begin, options.run)
 
 
-main = stage.main(Options, train)
-
-if __name__ == "__main__":
-    stage.command(main)
+main = stage.main(Options, train, __name__)

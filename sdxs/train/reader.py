@@ -131,9 +131,7 @@ def measure(reader: Reader, vae: AutoencoderTiny, count: int, resolution: int) -
     return {name: round(value, 4) for name, value in out.items()}
 
 
-class Options(
-    RenderOptions, name="reader", steps=1600, batch=80, lr=1.5e-3, pictures=10500, seed=41
-):
+class Options(RenderOptions, steps=1600, batch=80, lr=1.5e-3, pictures=10500, seed=41):
     autoencoder: Path = stage.needs("whose latents it reads", "autoencoder")
     begin: Path | None = stage.takes("an earlier one to go on from", "reader")
     width: int = option(64, "channels at full size", type=positive)
@@ -179,7 +177,4 @@ def train(options: Options) -> None:
         reader.save(options.run / "reader")
 
 
-main = stage.main(Options, train)
-
-if __name__ == "__main__":
-    stage.command(main)
+main = stage.main(Options, train, __name__)

@@ -40,7 +40,7 @@ from sdxs.train.run.options import option
 from sdxs.train.run.stages import MULTI_STEP, ONE_STEP
 
 
-class Options(DistillationOptions, name="steer", steps=1200, lr=3e-4, seed=17):
+class Options(DistillationOptions, steps=1200, lr=3e-4, seed=17):
     teacher: Path | None = stage.takes("the offline model, for scores", *MULTI_STEP)
     full: Path | None = stage.takes("its control", "control", "control_blocks")
     begin: Path = stage.needs(
@@ -190,7 +190,4 @@ def train(options: Options) -> None:
         network.half().save_pretrained(options.run / "control")  # as it ships
 
 
-main = stage.main(Options, train)
-
-if __name__ == "__main__":
-    stage.command(main)
+main = stage.main(Options, train, __name__)

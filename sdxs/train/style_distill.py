@@ -29,7 +29,7 @@ SHAPE = ("down_block_types", "mid_block_type", "block_out_channels", "layers_per
 UNCARRIED = 0.25  # what lambda_FM is reduced to where the pairs are not in the style
 
 
-class Options(DistillationOptions, name="style_distill", steps=400, lr=1e-3, seed=23):
+class Options(DistillationOptions, steps=400, lr=1e-3, seed=23):
     teacher: Path = stage.needs("the offline model", *MULTI_STEP)
     style: Path = stage.needs("its style", "style")
     student: Path = stage.needs("the one-step model", *ONE_STEP, default="texture")
@@ -105,7 +105,4 @@ def train(options: Options) -> None:
         save_style(unet, options.run / "style")
 
 
-main = stage.main(Options, train)
-
-if __name__ == "__main__":
-    stage.command(main)
+main = stage.main(Options, train, __name__)

@@ -163,7 +163,7 @@ def measure(
     }
 
 
-class Options(TrainingOptions, name="upscale", steps=6000, batch=18, lr=2e-3, seed=28):
+class Options(TrainingOptions, steps=6000, batch=18, lr=2e-3, seed=28):
     autoencoder: Path = stage.needs("whose latents, and whose decoder", "autoencoder", "decoder")
     model: Path = stage.needs("a one-step model, for painted latents", *ONE_STEP, default="texture")
     pictures: int = option(4000, "renders to learn from")
@@ -244,7 +244,4 @@ def train(options: Options) -> None:
         larger.save_pretrained(options.run / "vae")
 
 
-main = stage.main(Options, train)
-
-if __name__ == "__main__":
-    stage.command(main)
+main = stage.main(Options, train, __name__)

@@ -197,7 +197,7 @@ class Distillation:
         if self.scores is not None and index >= self.warmup:
             alone = index < self.warmup + self.options.online_first
             for _ in range(1 if alone else self.options.online_steps):
-                logged["online"] = self.follow(self.scores, index, generator)
+                logged["online"] = self.follow(index, generator)
             if alone:
                 return logged
         batch = self.draw(generator)
@@ -224,21 +224,23 @@ class Distillation:
         if index < self.warmup:
             (pull,) = pulls.values()
             return pull, logged
-        return self.balanced(self.scores, index, x0, batch, pulls, generator), logged
+        return self.balanced(index, x0, batch, pulls, generator), logged
 
-    def follow(self, scores: Scores, index: int, generator: torch.Generator) -> float:
+    def follow(self, index: int, generator: torch.Generator) -> float:
         """One turn of the online model; its loss."""
+        assert self.scores is not None
         batch = self.draw_online(generator)
         with torch.no_grad():
             x0 = one_step(batch.student, batch.noise, batch.context)
         factor = min(1.0, (index - self.warmup + 1) / 50)
-        return scores.follow(x0, batch.context, factor, generator, batch.bind)
+        return self.scores.follow(x0, batch.context, factor, generator, batch.bind)
 
     def balanced(
-        self, scores: Scores, index: int, x0: Tensor, batch: Batch, pulls: Mapping[str, Tensor],
+        self, index: int, x0: Tensor, batch: Batch, pulls: Mapping[str, Tensor],
         generator: torch.Generator,
     ) -> Tensor:  # fmt: skip
         """Eq. 11: the scores' pull and every term's, each as strong as it should be by now."""
+        assert self.scores is not None
         first = self.warmup + self.options.online_first
         done, whole = index - first, self.options.steps - first
 
@@ -246,7 +248,7 @@ class Distillation:
             return ends[0] if self.fixed else eased(done, whole, ends)
 
         alpha = min(by_now(ALPHA), self.below)
-        pull = scores.pull(x0, batch.context, alpha, generator, batch.bind) / x0.numel()
+        pull = self.scores.pull(x0, batch.context, alpha, generator, batch.bind) / x0.numel()
         norms = {name: other.norm() for name, other in pulls.items()}
         self.balance.update({"scores": pull.norm(), **norms})
         for term in self.terms:

@@ -130,9 +130,7 @@ def hardware() -> dict[str, str]:
     return {"hardware": name, "torch": torch.__version__}
 
 
-def main(
-    kind: type[Asked], train: Callable[[Asked], None], module: str = ""
-) -> Callable[..., None]:
+def main(kind: type[Asked], train: Callable[[Asked], None], module: str) -> Callable[..., None]:
     """A command's `main`: read the options, train. Runs it where `module` is the program."""
 
     def main(arguments: list[str] | None = None) -> None:
