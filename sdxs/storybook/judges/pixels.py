@@ -1,4 +1,5 @@
-"""A judge that learns nothing, to cross-check the evaluator on things and colours.
+"""A judge that learns nothing, to cross-check the evaluator on things and colours, to count things
+and to see whether each is of one colour.
 
 Analysis by synthesis: what no backdrop of the renderer explains must be a thing. Each kind, colour
 and height is drawn and laid over the picture wherever it can stand; the one that explains most is
@@ -7,6 +8,7 @@ seen, and the rest is searched again.
 
 import random
 from itertools import product
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,7 +16,7 @@ from torch.nn import functional as F
 
 from sdxs.storybook.judges.evaluator import Evaluator, Sight, check
 from sdxs.storybook.judges.painters import Painter, painted
-from sdxs.storybook.judges.tallies import Found, rounded, tally
+from sdxs.storybook.judges.tallies import Found, mean, rounded, share, tally
 from sdxs.storybook.world.captions import Caption
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import COLOURS, GROUNDS, SKIES, THINGS, Scene, Thing
@@ -32,6 +34,7 @@ FIRMEST = 3  # colours of each kind that are looked at closely
 ROUNDS = 3  # things looked for: one more than there should be
 LEAST = 60.0  # a gain: seven pixels that are simply wrong; what is less may be a shadow
 SHOWN = 0.4  # of a thing is visible, as the renderer sees to
+TELLABLE = 0.1  # deviation of a pixel over all colours from which on it tells a thing's colour
 RIVAL = 0.9  # of the best gain and a kind is as likely; on renders rivals stay below 0.82
 
 
@@ -100,6 +103,33 @@ def paste(template: Tensor, y: Tensor, x: Tensor) -> Tensor:
     return canvas[:, :, UP : UP + GRID, ASIDE : ASIDE + GRID]
 
 
+def purity(
+    grid: Tensor, every: Tensor, colour: Tensor, left: Tensor, y: Tensor, x: Tensor
+) -> Tensor:
+    """Of things at y, x (B,) the share of pixels that are most like their own colour (B,).
+
+    grid: (B, 3, GRID, GRID); every: the templates of each in all colours, (B, 8, 4, 38, 36); left:
+    (B, 1, GRID, GRID), what is not another thing's.
+    """
+    count = every.shape[1]
+    laid = paste(every.flatten(0, 1), y.repeat_interleave(count), x.repeat_interleave(count))
+    laid = laid.unflatten(0, (-1, count))
+    tones, inside = laid[:, :, :3] / laid[:, :, 3:].clamp(min=1e-3), laid[:, :1, 3] > 0.9
+    tells = tones.std(1).mean(1, keepdim=True) > TELLABLE
+    counted = inside & tells & (left > 0.5)  # (B, 1, GRID, GRID)
+    own = misfit(grid[:, None], tones).argmin(1, keepdim=True) == colour.view(-1, 1, 1, 1)
+    return (own & counted).sum((1, 2, 3)) / counted.sum((1, 2, 3)).clamp(min=1)
+
+
+class Inspected(NamedTuple):
+    """sight: without features. things (B,): how many are found, at most ROUNDS. purity (B,): of
+    those, the mean share of the pixels that are in the thing's own colour; NaN without a thing."""
+
+    sight: Sight
+    things: Tensor
+    purity: Tensor
+
+
 class PixelJudge:
     """Pictures (B, 3, R, R) in [-1, 1], R at least GRID, to a `Sight` without features."""
 
@@ -109,6 +139,10 @@ class PixelJudge:
         self.kernels = {sky: kernels(drawn) for sky, drawn in self.templates.items()}
 
     def __call__(self, picture: Tensor) -> Sight:
+        return self.inspect(picture).sight
+
+    def inspect(self, picture: Tensor) -> Inspected:
+        """The same, and how many things there are, and how much in one colour they are."""
         grid = shrink(picture)
         views = self.backdrops.flatten(0, 1).flatten(1)
         scenery = torch.cdist(grid.flatten(1), views, p=1).argmin(1) // VIEWS  # the most similar
@@ -117,28 +151,35 @@ class PixelJudge:
         rows = {sky: (skies == i).nonzero().flatten() for i, sky in enumerate(SKIES)}
         looks = [self.look(sky, grid[i], strange[i]) for sky, i in rows.items() if len(i)]
         order = torch.cat(list(rows.values())).argsort()
-        present, colour, size, where = (torch.cat(f)[order] for f in zip(*looks, strict=True))
+        parts = (torch.cat(field)[order] for field in zip(*looks, strict=True))
+        present, colour, size, where, found, pure = parts
         sky, ground = F.one_hot(skies, len(SKIES)), F.one_hot(grounds, len(GROUNDS))
-        return Sight(present, colour, size, where, sky, ground, grid.new_zeros(len(grid), 0))
+        sight = Sight(present, colour, size, where, sky, ground, grid.new_zeros(len(grid), 0))
+        things = found.sum(1)
+        return Inspected(sight, things, torch.where(found, pure, 0).sum(1) / things)
 
     def look(self, sky: str, grid: Tensor, strange: Tensor) -> tuple[Tensor, ...]:
-        """Present, colour, size and where under one sky; strange (B, 1, ...): backdrops' misfit."""
-        left, rounds = torch.ones_like(strange), []
+        """Present, colour, size and where under one sky, and of each round whether a thing is found
+        and how pure it is, (B, ROUNDS); strange (B, 1, ...): backdrops' misfit."""
+        left, rounds, things = torch.ones_like(strange), [], []
         for _ in range(ROUNDS):
-            fields, left = self.find(sky, grid, strange, left)
+            fields, thing, left = self.find(sky, grid, strange, left)
             rounds.append(fields)
+            things.append(thing)
         best = torch.stack([present for present, *_ in rounds]).argmax(0)  # (B, K)
         at = (best, torch.arange(len(grid))[:, None], torch.arange(len(THINGS)))
-        return tuple(torch.stack(field)[at] for field in zip(*rounds, strict=True))
+        best_fields = [torch.stack(field)[at] for field in zip(*rounds, strict=True)]
+        return *best_fields, *(torch.stack(part, 1) for part in zip(*things, strict=True))
 
     def find(
         self, sky: str, grid: Tensor, strange: Tensor, left: Tensor
-    ) -> tuple[tuple[Tensor, ...], Tensor]:
-        """How well each kind explains what is left; and what the best one leaves of it."""
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, Tensor], Tensor]:
+        """How well each kind explains what is left; whether the best one is a thing, and how pure;
+        and what it leaves."""
         batch, kinds = torch.arange(len(grid)), torch.arange(len(THINGS))
         height, colour, y, x = self.places(sky, evidence(grid, strange, left))
-        drawn = self.templates[sky].unflatten(0, (len(HEIGHTS), len(THINGS), -1))
-        drawn = drawn[height, kinds[:, None], colour]  # (B, K, FIRMEST, 4, 38, 36)
+        known = self.templates[sky].unflatten(0, (len(HEIGHTS), len(THINGS), -1))
+        drawn = known[height, kinds[:, None], colour]  # (B, K, FIRMEST, 4, 38, 36)
         y, x, gains = adjust(torch.cat((grid, left, left * strange.clamp(max=CAP)), 1), drawn, y, x)
 
         most, pick = gains.max(-1)
@@ -149,14 +190,17 @@ class PixelJudge:
         laid = paste(winner, y[batch, kind], x[batch, kind])
         inside = laid[:, 3:]
         shown = (inside * left).sum((1, 2, 3)) / winner[:, 3].sum((1, 2))
-        found = ((top > LEAST) & (shown >= SHOWN))[:, None]
-        present = (most / top[:, None] - RIVAL).where(found, -1.0)
+        found = (top > LEAST) & (shown >= SHOWN)
+        present = (most / top[:, None] - RIVAL).where(found[:, None], -1.0)
+        every = known[height[batch, kind], kind]  # in all colours, (B, 8, 4, 38, 36)
+        pure = purity(grid, every, colour[own][batch, kind], left, y[batch, kind], x[batch, kind])
         tones = gains.new_full((*most.shape, len(COLOURS)), -torch.inf).scatter(2, colour, gains)
         size = F.one_hot((height > 1).long(), 2)
         wrong = misfit(grid, laid[:, :3] / inside.clamp(min=1e-3))[:, None]
         explained = ((inside > 0.3) & (wrong < CAP)).float()
         left = left * (1 - F.max_pool2d(explained, 5, 1, 2))  # its rim goes, too
-        return (present, tones, size, torch.stack((x, y), -1) / GRID), left
+        fields = (present, tones, size, torch.stack((x, y), -1) / GRID)
+        return fields, (found, pure), left
 
     def places(self, sky: str, seen: Tensor) -> tuple[Tensor, ...]:
         """Height, colour, y, x of the FIRMEST colours of each kind: (B, K, FIRMEST) each."""
@@ -189,10 +233,16 @@ def adjust(scene: Tensor, drawn: Tensor, y: Tensor, x: Tensor) -> tuple[Tensor, 
 def compare(
     paint: Painter, evaluator: Evaluator, pixels: PixelJudge, captions: list[Caption], title: str
 ) -> dict[str, dict[str, float]]:
-    """Show both judges the same pictures; print and return shares right and agreement."""
+    """Show both judges the same pictures; print and return shares right and agreement, and of the
+    second one the share with the right number of things, and how pure those are."""
     results: tuple[list[Found], list[Found], list[Found]] = ([], [], [])
+    counted, pure = 0, []
     for some, pictures in painted(paint, captions, title):
-        ours, theirs = (check(judge(pictures), some) for judge in (evaluator, pixels))
+        seen = pixels.inspect(pictures)
+        wanted = torch.tensor([len(caption.things) for caption in some])
+        counted += int((seen.things == wanted).sum())
+        pure += seen.purity[seen.things > 0].tolist()
+        ours, theirs = (check(sight, some) for sight in (evaluator(pictures), seen.sight))
         same = [
             [(name, a == b) for (name, a), (_, b) in zip(*rows, strict=True)]
             for rows in zip(ours, theirs, strict=True)
@@ -207,4 +257,8 @@ def compare(
         points = 100 * (second - first)
         print(f"{name:10}{first:10.1%}{second:8.1%}{points:+8.1f}{agree:8.1%}{count:7d}")
         table[name] = rounded({"evaluator": first, "pixels": second, "agree": agree, "n": count})
+    table["number of things"] = share(counted, len(captions))
+    table["purity of colour"] = mean(pure)
+    for name in ("number of things", "purity of colour"):
+        print(f"{name:20}{next(iter(table[name].values())):8.1%}")
     return table

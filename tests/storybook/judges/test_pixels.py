@@ -150,3 +150,26 @@ def test_two_judges_agree_where_both_are_right(
     apart = pixels.compare(draw, blind, judge, captions, "renders")["thing"]
     assert apart["evaluator"] == 0 and apart["agree"] == pytest.approx(1 - apart["pixels"])
     assert json.dumps(apart) and "agree" in capsys.readouterr().out
+
+
+def test_it_counts_things(judge: PixelJudge) -> None:
+    wanted = torch.tensor([len(scene.things) for scene in SCENES])
+    assert (judge.inspect(render(SCENES).picture).things == wanted).float().mean() >= 0.95
+
+
+@pytest.mark.parametrize("kind", ["ball", "cube", "heart"])
+def test_a_thing_in_two_colours_is_not_pure(judge: PixelJudge, kind: str) -> None:
+    red, blue = (
+        render([Scene("day", "grass", "alone", (thing,), 0.45, 3)])
+        for thing in (Thing(kind, colour, "big", 0.5, 0.8, 0.44) for colour in ("red", "blue"))
+    )
+    half = red.picture.shape[-1] // 2
+    mixed = torch.cat((red.picture[..., :half], blue.picture[..., half:]), -1)
+    assert judge.inspect(red.picture).purity > 0.9
+    assert judge.inspect(mixed).purity < 0.8
+
+
+def test_an_empty_scene_has_no_purity(judge: PixelJudge) -> None:
+    empty = [Scene("day", "grass", "alone", (), 0.45, 3)]
+    found = judge.inspect(render(empty).picture)
+    assert found.things.tolist() == [0] and found.purity.isnan().all()
