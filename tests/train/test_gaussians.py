@@ -1,12 +1,23 @@
 """The ring of Gaussians: its exact scores by automatic differentiation, and what is measured."""
 
 import math
+from pathlib import Path
 
+import gaussians
 import pytest
 import torch
+from PIL import Image
 
-from sdxs.train import gaussians
 from sdxs.train.run import loop
+
+
+@pytest.mark.parametrize(
+    ("figure", "expected"),
+    [("x.jpg", "x.jpg does not end in .png"), ("nowhere/x.png", "there is no folder nowhere")],
+)
+def test_a_mistake_is_named(figure: str, expected: str, ran) -> None:
+    status, _, said = ran(gaussians.main, "--figure", figure)
+    assert status == 2 and expected in said
 
 
 @pytest.mark.parametrize("level", [5, 250, 700, 999])
@@ -55,3 +66,12 @@ def test_every_method_moves_points_towards_the_mixture(method: str) -> None:
 def test_plain_noise_has_the_mixtures_moments_but_none_of_its_modes() -> None:
     found = gaussians.measure(torch.randn(10_000, 2, generator=loop.chance(0, 5)))
     assert found["frechet"] < 0.01 and found["modes"] == 0 and found["near"] < 0.2
+
+
+def test_clouds_stand_side_by_side(tmp_path: Path) -> None:
+    widths = []
+    for count in (1, 3):
+        clouds = {f"cloud {i}": torch.randn(50, 2) for i in range(count)}
+        gaussians.show(clouds, tmp_path / f"{count}.png")
+        widths.append(Image.open(tmp_path / f"{count}.png").width)
+    assert widths[1] == pytest.approx(3 * widths[0], rel=0.05)

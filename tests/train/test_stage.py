@@ -33,8 +33,6 @@ def test_help_explains_every_option(name: str, ran) -> None:
         ("autoencoder", ["--resolution", "100"], "100 is not a multiple of 8 from 64 on"),
         ("figures", ["sheet", "x=nowhere", "--output", "x.png"], "nowhere is not what"),
         ("figures", ["curves", "nowhere", "--output", "x.png"], "nowhere has no metrics.jsonl"),
-        ("gaussians", ["--figure", "x.jpg"], "x.jpg does not end in .png"),
-        ("gaussians", ["--figure", "nowhere/x.png"], "there is no folder nowhere"),
         ("recipe", ["storybook", "--set", "warmup"], "warmup is not of the form warmup.steps=8000"),
         ("style", ["--below", "1.5"], "1.5 is no share: above 0, at most 1"),
         ("warmup", [], "run python -m sdxs.train.blocks to its end first"),

@@ -1,11 +1,8 @@
 """Plots of numbers, as PNG files. They need matplotlib (`pip install -e '.[train]'`)."""
 
 import argparse
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from sdxs.train.run.loop import TrainingError
 
@@ -20,20 +17,6 @@ def plots() -> Any:
     import matplotlib.pyplot as plt
 
     return plt
-
-
-def points(clouds: Mapping[str, Tensor], output: Path, shown: int = 3000) -> None:
-    """Clouds of points (N, 2) side by side."""
-    plt = plots()
-    figure, axes = plt.subplots(
-        1, len(clouds), figsize=(3 * len(clouds), 3.2), squeeze=False, layout="constrained"
-    )
-    for axis, (name, cloud) in zip(axes[0], clouds.items(), strict=True):
-        axis.scatter(*cloud[:shown].T.tolist(), s=1, alpha=0.4)
-        axis.set(title=name, xlim=(-2.2, 2.2), ylim=(-2.2, 2.2), aspect="equal")
-        axis.tick_params(labelsize=7)
-    figure.savefig(output, dpi=110)
-    plt.close(figure)
 
 
 def png(text: str) -> Path:

@@ -1,6 +1,6 @@
 """Eight Gaussians on a ring: what feature matching, score distillation and both do to one step.
 
-`python -m sdxs.train.gaussians` prints, over ten seeds, how many of the eight a one-step model
+`python examples/gaussians.py` prints, over ten seeds, how many of the eight a one-step model
 covers and how far its points lie from the mixture. All scores of the offline model are exact here,
 in closed form, so whatever goes wrong is the method's. A point is its own feature: matching is the
 squared error. The schedules are those of `train.parts.segmented`. Mean and variance of the ring are
@@ -8,9 +8,12 @@ those of plain noise, to which the Frechet distance is therefore blind: the mode
 points in them tell more.
 """
 
+import argparse
 import itertools
 import json
 import math
+from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -21,10 +24,10 @@ from sdxs.storybook.judges.distribution import frechet
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.losses import score_direction
 from sdxs.train.parts.models import ALPHAS
-from sdxs.train.parts.plots import png, points
+from sdxs.train.parts.plots import plots, png
 from sdxs.train.parts.segmented import ALPHA, KAPPA, LOWEST, Balance, eased, noised
 from sdxs.train.run import loop
-from sdxs.train.run.options import parser, positive
+from sdxs.train.run.options import Help, positive
 from sdxs.train.run.stage import command
 
 MODES, SPREAD = 8, 0.1
@@ -142,8 +145,22 @@ def measure(cloud: Tensor) -> dict[str, float]:
     }
 
 
+def show(clouds: Mapping[str, Tensor], output: Path, shown: int = 3000) -> None:
+    """Clouds of points (N, 2) side by side."""
+    plt = plots()
+    figure, axes = plt.subplots(
+        1, len(clouds), figsize=(3 * len(clouds), 3.2), squeeze=False, layout="constrained"
+    )
+    for axis, (name, cloud) in zip(axes[0], clouds.items(), strict=True):
+        axis.scatter(*cloud[:shown].T.tolist(), s=1, alpha=0.4)
+        axis.set(title=name, xlim=(-2.2, 2.2), ylim=(-2.2, 2.2), aspect="equal")
+        axis.tick_params(labelsize=7)
+    figure.savefig(output, dpi=110)
+    plt.close(figure)
+
+
 def main(arguments: list[str] | None = None) -> None:
-    ours = parser("gaussians", __doc__)
+    ours = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=Help)
     add = ours.add_argument
     add("--seeds", type=positive, default=10, help="runs of each method")
     add("--steps", type=positive, default=3000, help="updates in each")
@@ -164,7 +181,7 @@ def main(arguments: list[str] | None = None) -> None:
         means = {name: round(sum(row[name] for row in rows) / len(rows), 5) for name in rows[0]}
         print(json.dumps({"method": method, "mean of": len(rows), **means}))
     if options.figure is not None:
-        points({"the mixture": mixture(10_000, loop.chance(0, -2)), **first}, options.figure)
+        show({"the mixture": mixture(10_000, loop.chance(0, -2)), **first}, options.figure)
 
 
 if __name__ == "__main__":
