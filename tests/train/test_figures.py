@@ -8,9 +8,7 @@ import pytest
 from PIL import Image
 
 from sdxs.train import figures
-from sdxs.train.parts import plots
-from sdxs.train.run import stage
-from sdxs.train.run.loop import TrainingError
+from sdxs.train.run import loop, stage
 
 
 def test_curves_of_a_run_that_was_resumed(tmp_path: Path) -> None:
@@ -23,8 +21,8 @@ def test_curves_of_a_run_that_was_resumed(tmp_path: Path) -> None:
 
 def test_without_matplotlib_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(TrainingError, match=r"pip install -e"):
-        plots.plots()
+    with pytest.raises(loop.TrainingError, match=r"pip install -e"):
+        figures.plots()
 
 
 def test_a_table_of_what_stages_left(tmp_path: Path, ran) -> None:
