@@ -63,6 +63,15 @@ def test_what_is_not_typed_to_its_end_is_not_asked_for(renders: Supervision) -> 
     assert renders.missing(some.real, cut, torch.Generator()) == {}
 
 
+def test_what_is_hard_is_seen_more_often(given: Path, model: Model, tmp_path: Path) -> None:
+    asked = {"adversary": 1.0, "pictures": 60, "often": ("star", "house")}
+    renders = Supervision(Options(run=tmp_path, **asked), read_autoencoder(given / "v"), model)
+    some = renders.draw(20, torch.Generator().manual_seed(0))
+    kinds = [{thing.kind for thing in caption.things} for caption in some.captions]
+    assert all(held & {"star", "house"} for held in kinds[:10])
+    assert not all(held & {"star", "house"} for held in kinds[10:])
+
+
 def test_a_shift_is_of_a_cell_at_most() -> None:
     x = torch.arange(36.0).view(1, 1, 6, 6)
     found = {

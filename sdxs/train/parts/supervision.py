@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sdxs.storybook.world.captions import Caption, as_typed, describe
+from sdxs.storybook.world.scenes import THINGS
 from sdxs.train.parts import reward
 from sdxs.train.parts.adversary import Adversary, Discriminator, FeatureDiscriminator
 from sdxs.train.parts.features import encoder_of
@@ -43,6 +44,10 @@ class SupervisionOptions(TrainingOptions):
         "what the reward is read by; of several, another each time", "reader", many=True
     )
     pictures: int = option(12000, "renders that are real", recorded="never")
+    often: tuple[str, ...] = option(
+        (), "kinds of things, one of which half of the renders hold", nargs="*", choices=THINGS,
+        recorded="given",
+    )  # fmt: skip
     discriminator: str = option(
         DISCRIMINATORS[0],
         "a network of its own, or heads on the features of the online model or of the reader",
@@ -94,6 +99,10 @@ class Supervision:
             "encoder_of_renders": loop.fingerprint(vae.encoder),
             "pictures": options.pictures,
         }
+        self.often = torch.tensor([
+            i for i, scene in enumerate(self.renders.scenes)
+            if any(thing.kind in options.often for thing in scene.things)
+        ])  # fmt: skip
         self.parts: dict[str, loop.Stateful] = {}
         self.readers = [placed(Reader.load(folder / "reader")) for folder in options.reader]
         if options.adversary:
@@ -119,6 +128,8 @@ class Supervision:
     def draw(self, count: int, generator: torch.Generator) -> Renders:
         """Some renders at random, each with a caption made anew."""
         index, rng = self.renders.rows(count, generator), loop.plain(generator)
+        if len(self.often):
+            index[: count // 2] = self.often[index[: count // 2] % len(self.often)]
         captions = [describe(self.renders.scenes[i], rng) for i in index.tolist()]
         real = self.renders.latents[index].float().to(DEVICE)
         return Renders(index, real, captions, [as_typed(each.text, rng) for each in captions])
