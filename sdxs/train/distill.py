@@ -32,7 +32,7 @@ from sdxs.train.parts.pairs import Pairs
 from sdxs.train.parts.reading import Reader
 from sdxs.train.parts.segmented import HOLD, Scores
 from sdxs.train.parts.solver import Model, one_step, read_unet
-from sdxs.train.parts.supervision import Supervision
+from sdxs.train.parts.supervision import Supervision, SupervisionOptions
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import placed
 from sdxs.train.run.options import option, positive
@@ -41,7 +41,7 @@ from sdxs.train.run.stages import MULTI_STEP, ONE_STEP
 LOOK = 250  # steps between two looks of the guard
 
 
-class Options(DistillationOptions, steps=5000, lr=1e-4, seed=6):
+class Options(DistillationOptions, SupervisionOptions, steps=5000, lr=1e-4, seed=6):
     teacher: Path | None = stage.takes(
         "offline model, and what the online one begins with: for scores, with its pairs",
         *MULTI_STEP,

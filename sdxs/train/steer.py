@@ -33,14 +33,14 @@ from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.pairs import Pairs
 from sdxs.train.parts.segmented import Scores, plainly
 from sdxs.train.parts.solver import Model, read_unet
-from sdxs.train.parts.supervision import Renders, Supervision
+from sdxs.train.parts.supervision import Renders, Supervision, SupervisionOptions
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, placed
 from sdxs.train.run.options import option
 from sdxs.train.run.stages import MULTI_STEP, ONE_STEP
 
 
-class Options(DistillationOptions, steps=1200, lr=3e-4, seed=17):
+class Options(DistillationOptions, SupervisionOptions, steps=1200, lr=3e-4, seed=17):
     teacher: Path | None = stage.takes("the offline model, for scores", *MULTI_STEP)
     full: Path | None = stage.takes("its control", "control", "control_blocks")
     begin: Path = stage.needs(

@@ -20,16 +20,16 @@ from sdxs.train.parts.models import LATENT_CHANNELS
 from sdxs.train.parts.pairs import Pairs
 from sdxs.train.parts.segmented import ALPHA, KAPPA, Balance, Bind, Scores, eased, plainly
 from sdxs.train.parts.solver import Model, one_step
-from sdxs.train.parts.supervision import Renders, Supervision, SupervisionOptions
+from sdxs.train.parts.supervision import Renders, Supervision
 from sdxs.train.run import loop
 from sdxs.train.run.machine import DEVICE, fast, short_attention
-from sdxs.train.run.options import option, positive
+from sdxs.train.run.options import TrainingOptions, option, positive
 
 KEPT = 0.1  # share of `keeping`'s weight that is left at last
 
 
-class DistillationOptions(SupervisionOptions, batch=32):
-    """What every stage of distillation is asked."""
+class DistillationOptions(TrainingOptions, batch=32):
+    """What every stage of score distillation is asked."""
 
     online_steps: int = option(2, "updates of the online model before each", type=positive)
     online_first: int = option(
