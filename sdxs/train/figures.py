@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sdxs.picture import to_pictures
+from sdxs.storybook.judges.pixels import GUARDED
 from sdxs.storybook.judges.sheets import in_rows
 from sdxs.storybook.world.captions import frozen_captions
 from sdxs.train.parts.autoencoders import read_autoencoder
@@ -87,18 +88,20 @@ def table(runs: Mapping[str, Path]) -> str:
     """What stages left, a row each, as Markdown: how long they took and what came of it."""
     heads = ("run", "stage", "seed", "steps", "hours", "attribute accuracy",
              "caption accuracy", "caption accuracy, unseen pairs", "Fréchet", "diversity",
-             "sharpness", "measured by itself")  # fmt: skip
+             "sharpness", "right number of things", "purity", "measured by itself")  # fmt: skip
     rows = [heads, ("---",) * len(heads)]
     for name, run in runs.items():
         result = stage.read(run)
         file = run / stage.SCORE
         score = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         spread = score.get("distribution", {})
+        guard = score.get("guard", {}).get("seen", {})
         rows.append((
             name, result["stage"], *(str(result.get(key, "")) for key in ("seed", "steps")),
             f"{result['hours']:.2f}", _share(score, "seen", "attribute_accuracy"),
             *(_share(score, pairs, "caption_accuracy") for pairs in ("seen", "unseen")),
             *(str(spread.get(key, "")) for key in ("frechet", "diversity", "sharpness")),
+            *(str(guard[name][kind]) if guard else "" for name, kind in GUARDED.items()),
             ", ".join(f"{key} {result[key]:g}" for key in MEASURED if key in result),
         ))  # fmt: skip
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)

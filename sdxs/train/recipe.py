@@ -24,6 +24,7 @@ DECODER: dict[str, object] = {"scale": 1, "gan": 0.03, "width": 32, "lr": 2e-3}
 # The reader's guard is of another width, other data and another seed.
 GUARD: dict[str, object] = {"width": 48, "seed": 43}
 SUPERVISED: dict[str, object] = {"adversary": 1.5, "reward": 1.5}
+SCORE: dict[str, object] = {"pictures": 5000, "guarded": 250}
 FEW: dict[str, object] = {"steps": 2, "batch": 2, "pictures": 64, "resolution": 64}
 PLANS: dict[str, Plan] = {
     "toy": {  # the same way in a minute, for the tests; it learns nothing
@@ -40,15 +41,15 @@ PLANS: dict[str, Plan] = {
         "distill": {"steps": 3, "online-first": 1, "pictures": 64, "held-out": 2},
         "texture": {"steps": 2},
         "upscale": {"steps": 2, "batch": 4, "pictures": 16, "paintings": 16, "held-out": 4},
-        "score": {"count": 4, "pictures": 3, "steps": 2},
+        "score": {"count": 4, "pictures": 3, "guarded": 2, "steps": 2},
     },
     "xs": {
         "text": {"preset": "xs"},
         "teacher": {"preset": "xs"},
         "decoder": DECODER,
-        "score": {"pictures": 5000},
+        "score": SCORE,
     },
-    "s": {"decoder": DECODER, "score": {"pictures": 5000}},
+    "s": {"decoder": DECODER, "score": SCORE},
 }
 COMMAND = "command.txt"  # in a stage's folder: what it was begun with
 

@@ -1,4 +1,5 @@
-"""Score a model on its way: what is right on the frozen captions, how its pictures lie as a whole.
+"""Score a model on its way: what is right on the frozen captions, how its pictures lie as a whole,
+and what a judge that learns nothing says of them.
 
 Models of many steps are judged at 32 evaluations of their U-Net, guided. Leaves `score.json` beside
 the model. For a finished checkpoint there are `sdxs.storybook.evaluate` and
@@ -12,6 +13,8 @@ from typing import Any
 from sdxs.storybook.judges import distribution
 from sdxs.storybook.judges.accuracy import score
 from sdxs.storybook.judges.evaluator import Evaluator
+from sdxs.storybook.judges.pixels import PixelJudge, compare
+from sdxs.storybook.world.captions import FROZEN, frozen_captions
 from sdxs.train.parts.autoencoders import read_autoencoder
 from sdxs.train.parts.solver import Model, painter
 from sdxs.train.run import loop, stage
@@ -30,6 +33,9 @@ class Options(CommandOptions):
     guidance: float | None = option(None, f"(default: {GUIDANCE}; none for one-step models)")
     count: int = option(1000, "captions of each file", type=positive)
     pictures: int = option(0, "for Frechet distance and diversity, such as 5000", type=int)
+    guarded: int = option(
+        0, "captions of each file for the judge that learns nothing, such as 250", type=int
+    )
     once: bool = option(False, "leave the same score as it is, if it is there")
 
 
@@ -44,6 +50,7 @@ def measure(options: Options) -> dict[str, Any]:
         "guidance": usual[1] if options.guidance is None else options.guidance,
         "count": options.count,
         "pictures": options.pictures,
+        "guarded": options.guarded,
         "model": loop.fingerprint(model.unet),
         "autoencoder": loop.fingerprint(vae),
         "evaluator": loop.fingerprint(judge),
@@ -59,6 +66,13 @@ def measure(options: Options) -> dict[str, Any]:
         found["distribution"] = distribution.measure(
             paint, judge, options.pictures, model.resolution
         )
+    if options.guarded:
+        found["guard"] = {
+            name: compare(
+                paint, judge, PixelJudge(), frozen_captions(name)[: options.guarded], name
+            )
+            for name in FROZEN
+        }
     with loop.replacing(file) as part:
         part.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     return found

@@ -34,14 +34,16 @@ def test_a_table_of_what_stages_left(tmp_path: Path, ran) -> None:
     both = {"attribute_accuracy": share, "caption_accuracy": share}
     score = {"seen": both, "unseen": both}
     score |= {"distribution": {"frechet": 1.25, "diversity": 2.5, "sharpness": 0.02, "n": 5000}}
+    score |= {"guard": {"seen": {"things": {"share": 0.95}, "purity": {"mean": 0.9}}}}
     (tmp_path / "two/score.json").write_text(json.dumps(score))
     _, told, _ = ran(figures.main, "table", tmp_path / "one", f"SSD={tmp_path / 'two'}")
     rows = [row.strip("| ").split(" | ") for row in told[told.index("|") :].splitlines()]
     assert rows[2][:5] == ["one", "autoencoder", "4", "10", "0.50"]
     assert rows[2][-1].endswith("psnr 32.5")
     shown = "67.4 (63.2 to 70.0)"
-    assert rows[3][:11] == [
-        "SSD", "distill", "6", "2400", "1.50", shown, shown, shown, "1.25", "2.5", "0.02"
+    assert rows[3][:13] == [
+        "SSD", "distill", "6", "2400", "1.50", shown, shown, shown, "1.25", "2.5", "0.02", "0.95",
+        "0.9",
     ]  # fmt: skip
     status, _, said = ran(figures.main, "table", tmp_path)
     assert status == 2 and "has no result.json" in said

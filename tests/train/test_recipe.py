@@ -113,11 +113,12 @@ def test_the_tiny_layout_has_no_blocks_to_remove(tmp_path: Path) -> None:
     assert names["sdxs"] == [name for name in names["sd"] if name != "blocks"]
 
 
-def judged(b: float, frechet: float, diversity: float, sharpness: float) -> dict:
+def judged(b: float, frechet: float, diversity: float, sharpness: float, things=0.98) -> dict:
     bound = {"share": b, "lower": b - 0.02}
     shape = {"frechet": frechet, "diversity": diversity, "sharpness": sharpness}
     captions = {"caption_accuracy": bound}
-    return {"seen": captions, "unseen": captions, "distribution": shape}
+    guard = {"seen": {"things": {"share": things}, "purity": {"mean": 0.9}}}
+    return {"seen": captions, "unseen": captions, "distribution": shape, "guard": guard}
 
 
 def test_every_gate_says_what_it_should(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +162,15 @@ def test_every_gate_says_what_it_should(tmp_path: Path, monkeypatch: pytest.Monk
         "warmup-mse": [],
         "warmup": [(1.5, True)],
         "distill": [],
-        "texture": [(0.83, False), (0.83, True), (6.0, False), (1.5, True), (0.9, True)],
+        "texture": [
+            (0.83, False),
+            (0.83, True),
+            (6.0, False),
+            (1.5, True),
+            (0.9, True),
+            (0.98, True),
+            (0.9, False),
+        ],
     }
 
 

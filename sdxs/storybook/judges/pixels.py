@@ -22,6 +22,7 @@ from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import COLOURS, GROUNDS, SKIES, THINGS, Scene, Thing
 
 JUDGED = ("thing", "colour")
+GUARDED = {"things": "share", "purity": "mean"}  # their right number; how much in one colour
 GRID = 64  # pixels of a side: half the resolution that pictures have
 UP, DOWN, ASIDE = 34, 4, 18  # a template's pixels above, below and beside the foot of its thing
 HEIGHTS = (0.24, 0.27, 0.415, 0.455)  # two small, two big
@@ -257,8 +258,7 @@ def compare(
         points = 100 * (second - first)
         print(f"{name:10}{first:10.1%}{second:8.1%}{points:+8.1f}{agree:8.1%}{count:7d}")
         table[name] = rounded({"evaluator": first, "pixels": second, "agree": agree, "n": count})
-    table["number of things"] = share(counted, len(captions))
-    table["purity of colour"] = mean(pure)
-    for name in ("number of things", "purity of colour"):
-        print(f"{name:20}{next(iter(table[name].values())):8.1%}")
+    table |= {"things": share(counted, len(captions)), "purity": mean(pure or [0.0])}
+    for name, kind in GUARDED.items():
+        print(f"{name:10}{table[name][kind]:18.1%}")
     return table
