@@ -57,10 +57,16 @@ def test_each_weight_is_of_its_own_part(
     torch.testing.assert_close(both, 2 * one + 0.5 * other, atol=1e-5, rtol=1e-3)
 
 
-def test_what_is_not_typed_to_its_end_is_not_asked_for(renders: Supervision) -> None:
+def test_what_is_not_typed_to_its_end_is_not_asked_for(
+    renders: Supervision, monkeypatch: pytest.MonkeyPatch
+) -> None:
     some = renders.draw(2, torch.Generator().manual_seed(0))
     cut = supervision.Renders(some.index, some.real, some.captions, ["a r", "a b"])
     assert renders.missing(some.real, cut, torch.Generator()) == {}
+    alone = Options(run=renders.options.run, reward=1.0, reader=renders.options.reader, pictures=8)
+    monkeypatch.setattr(renders, "options", alone)
+    gradient, logged = renders.pull(some.real, cut, torch.zeros(2, 4, 32), torch.Generator())
+    assert (gradient == 0).all() and logged == {}
 
 
 def test_what_is_hard_is_seen_more_often(given: Path, model: Model, tmp_path: Path) -> None:

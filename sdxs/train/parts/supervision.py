@@ -141,7 +141,8 @@ class Supervision:
 
         context: embeddings of the renders' texts (B, L, D).
         """
-        leaf, losses = x0.clone().requires_grad_(), []
+        leaf = x0.clone().requires_grad_()
+        losses = [0 * leaf.sum()]  # a gradient even where no caption is typed to its end
         logged: dict[str, float] = {}
         if self.options.adversary:
             logged |= self.adversary.follow(renders.real, x0, context, generator)
