@@ -3,7 +3,8 @@
 It learns from encoded renders with noise on them, and from two kinds of faulty ones: scenes with
 two things of one kind, or else it could not count, and scenes cut in two by a line, with other
 colours, another sky or ground beyond it, or else it could not see that a thing is in two colours.
-The pairs of thing and colour that training never shows are shown to it neither.
+The pairs of thing and colour that training never shows are shown to it neither. With `--artists`,
+half of all are redrawn by artists, for a reader of pictures in a style.
 
 What is rewarded by it soon finds latents that please it and show nothing. So it also learns from
 latents that were changed to be misread (arXiv 1706.06083, in one step): what still pleases such a
@@ -136,6 +137,7 @@ class Options(RenderOptions, steps=1600, batch=80, lr=1.5e-3, pictures=10500, se
     begin: Path | None = stage.takes("an earlier one to go on from", "reader")
     width: int = option(64, "channels at full size", type=positive)
     robust: float = option(0.0, "how far latents are changed to be misread; 0 is not")
+    artists: bool = option(False, "half of the renders by other artists", recorded="given")
     held_out: int = option(500, "scenes to measure it on", type=positive, recorded="never")
 
 
@@ -145,7 +147,9 @@ def train(options: Options) -> None:
     Of `pictures` plain scenes, and a third of that of each faulty kind.
     """
     vae = read_autoencoder(options.autoencoder)
-    drawn, spent = all_drawn(options.run, vae, options.pictures, options.seed, options.resolution)
+    drawn, spent = all_drawn(
+        options.run, vae, options.pictures, options.seed, options.resolution, options.artists
+    )
     torch.manual_seed(options.seed)
     reader = placed(Reader(options.width))
     facts = {"autoencoder": loop.fingerprint(vae)}

@@ -6,20 +6,43 @@ model can paint in the style, so are the pairs, and feature matching pulls towar
 where it cannot (`--uncarried`), the pairs are plain ones, and lambda_FM is reduced. The scores
 stay below the timestep from which on the style was learnt, and it is the model without it that
 guides them: what words mean cannot be learnt from thirty pictures.
+
+Adversary and reward (`sdxs.train.parts.supervision`) stand beside the scores or for them. To the
+adversary renders are real as an artist of the storybook's redraws them; the reader should have seen
+artists, too (`reader --artists`). With `--control` a style learns to hold on drawings as well.
 """
 
+import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from diffusers import AutoencoderTiny, UNet2DConditionModel
 from torch.nn import functional as F
 
-from sdxs.train.parts.distillation import Distillation, DistillationOptions, drawn, matching
+from sdxs.conditions import CONDITIONS
+from sdxs.storybook.world.artists import ARTISTS
+from sdxs.train.parts.autoencoders import read_autoencoder
+from sdxs.train.parts.control_images import control_images
+from sdxs.train.parts.controlled import Controlled, control_input, read_control
+from sdxs.train.parts.distillation import (
+    Batch,
+    Distillation,
+    DistillationOptions,
+    Draw,
+    drawn,
+    matching,
+    supervised,
+)
 from sdxs.train.parts.features import encoder_of
+from sdxs.train.parts.latents import encode_scenes
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.lora import RANK, begin_with, fingerprint, learnt_below, lora, save_style
 from sdxs.train.parts.pairs import Pairs
 from sdxs.train.parts.segmented import KAPPA, Scores
 from sdxs.train.parts.solver import Model, one_step, read_unet
+from sdxs.train.parts.supervision import Supervision, SupervisionOptions
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import placed
 from sdxs.train.run.options import option, positive
@@ -29,11 +52,21 @@ SHAPE = ("down_block_types", "mid_block_type", "block_out_channels", "layers_per
 UNCARRIED = 0.25  # what lambda_FM is reduced to where the pairs are not in the style
 
 
-class Options(DistillationOptions, steps=400, lr=1e-3, seed=23):
-    teacher: Path = stage.needs("the offline model", *MULTI_STEP)
-    style: Path = stage.needs("its style", "style")
+class Options(DistillationOptions, SupervisionOptions, steps=400, lr=1e-3, seed=23):
+    teacher: Path | None = stage.takes("the offline model, for scores", *MULTI_STEP)
+    style: Path | None = stage.takes("its style", "style")
     student: Path = stage.needs("the one-step model", *ONE_STEP, default="texture")
-    pairs: Path = stage.needs("noises and pictures, in the style or plain ones", "pairs")
+    pairs: Path | None = stage.takes("noises and pictures, in the style or plain ones", "pairs")
+    begin: Path | None = stage.takes("a one-step style to go on from", "style_distill")
+    autoencoder: Path | None = stage.takes(
+        "whose latents renders are encoded to", "autoencoder", "decoder", "upscale"
+    )
+    artist: str | None = option(
+        None, "who redraws the renders for the adversary", choices=ARTISTS, recorded="given"
+    )
+    control: Path | None = stage.takes(
+        "a one-step control, under which every other batch is painted", "steer"
+    )
     uncarried: bool = option(
         False,
         "the multi-step model cannot paint in the style: the pairs are plain ones, and lambda_FM "
@@ -42,56 +75,149 @@ class Options(DistillationOptions, steps=400, lr=1e-3, seed=23):
     plain_mse: bool = option(False, "squared error on the pairs instead, for the comparison")
     rank: int = option(RANK, "of every layer's addition", type=positive)
 
+    def check(self, warmup: int = 0) -> None:
+        needed = (self.teacher, self.style, self.pairs)
+        if any(needed) != all(needed):
+            raise loop.TrainingError("scores need all three, --teacher, --style and --pairs")
+        if not (self.teacher or self.supervised):
+            raise loop.TrainingError(
+                "nothing to learn by: give --teacher, --style and --pairs, --adversary or --reward"
+            )
+        if self.supervised and self.autoencoder is None:
+            raise loop.TrainingError("adversary and reward need --autoencoder, for renders")
+        if self.adversary and self.artist is None:
+            raise loop.TrainingError("an adversary needs --artist, who redraws what is real to it")
+        if self.control and (self.teacher or not self.supervised):
+            raise loop.TrainingError("--control goes with --adversary and --reward alone")
+        if self.plain_mse and (self.supervised or not self.teacher):
+            raise loop.TrainingError("--plain-mse takes pairs in the style and nothing else")
+        if self.teacher and not self.plain_mse:
+            super().check(warmup)
 
-def train(options: Options) -> None:
-    """Leave a style for the one-step model of `student` in `run`, in its folder `style`.
 
-    The LoRA begins as the multi-step model's where the two U-Nets are alike, else as nothing.
-    Raises TrainingError.
-    """
-    uncarried, plain_mse, batch = options.uncarried, options.plain_mse, options.batch
-    if not plain_mse:
-        options.check()
-    data = Pairs(options.pairs)
-    worn = options.style / "style"
+@dataclass(frozen=True)
+class Styled:
+    """A multi-step model that wears a style, the same without, and pairs."""
+
+    offline: Model
+    online: UNet2DConditionModel
+    data: Pairs
+
+
+def in_style(
+    teacher: Path, style: Path, pairs: Path, *, uncarried: bool, plain_mse: bool
+) -> Styled:
+    """Read and compare them. Raises TrainingError."""
+    data, worn = Pairs(pairs), style / "style"
     dressed = data.settings.get("style", "")
     if uncarried and (dressed or plain_mse):
         raise loop.TrainingError(f"--uncarried takes plain pairs{', no --plain-mse' * plain_mse}")
     if not uncarried and dressed != fingerprint(worn):
         raise loop.TrainingError(
-            f"the pairs in {options.pairs} are not in the style of {options.style}: make such, "
+            f"the pairs in {pairs} are not in the style of {style}: make such, "
             "pairs --style, or say --uncarried if the multi-step model cannot paint in it"
         )
-    offline = Model.load(options.teacher)
-    below = learnt_below(options.style, offline.unet)
-    offline = offline.wearing(worn, below)
-    unet, online = read_unet(options.student), read_unet(options.teacher)
-    alike = all(unet.config[name] == online.config[name] for name in SHAPE)
-    facts = {
-        "student": loop.fingerprint(unet),
-        **offline.facts,
-        "style": fingerprint(worn),
-        "begins_with": fingerprint(worn) if alike else "",
-        **data.facts,
-    }
+    plain = Model.load(teacher)
+    below = learnt_below(style, plain.unet)
+    return Styled(plain.wearing(worn, below), read_unet(teacher), data)
+
+
+def under_control(
+    draw: Draw, options: Options, student: str, model: Model, vae: AutoencoderTiny
+) -> tuple[Draw, dict[str, Any], float]:
+    """The same batches of renders, half of them under the control; facts, and seconds.
+
+    student: the fingerprint of the U-Net that the control must have been made for. Raises
+    TrainingError.
+    """
+    assert options.control is not None
+    made = stage.read(options.control)
+    if made["student"] != student:
+        raise loop.TrainingError(
+            f"the control of {options.control} was made for another model: give that one"
+        )
+    if CONDITIONS[made["control"]].sees_depth:
+        raise loop.TrainingError("--control takes one that needs no depth, such as sketch")
+    shown = encode_scenes(
+        options.run / "plain", vae, options.pictures, options.seed, model.resolution
+    )
+    images = control_images(
+        options.run / "plain", made["control"], shown.latents, vae, options.seed,
+        scenes=shown.scenes,
+    )  # fmt: skip
+    network = placed(read_control(options.control)).requires_grad_(False)
+
+    def beneath(generator: torch.Generator) -> Batch:
+        batch = draw(generator)
+        if batch.renders is None or torch.rand((), generator=generator) < 0.5:
+            return batch
+        seen = control_input(images.images[batch.renders.index])
+        return dataclasses.replace(batch, student=Controlled(batch.student, network, seen))
+
+    facts = {"control": made["control"], "controlled_by": loop.fingerprint(network)}
+    return beneath, facts, shown.seconds + images.seconds
+
+
+def train(options: Options) -> None:
+    """Leave a style for the one-step model of `student` in `run`, in its folder `style`.
+
+    The LoRA begins as that of `begin`, else as the multi-step model's where the two U-Nets are
+    alike, else as nothing. Raises TrainingError.
+    """
+    options.check()
+    batch, spent, given = options.batch, 0.0, None
+    unet, first = read_unet(options.student), options.begin
+    student = loop.fingerprint(unet)
+    facts: dict[str, Any] = {}
+    if options.teacher and options.style and options.pairs:
+        given = in_style(
+            options.teacher, options.style, options.pairs, uncarried=options.uncarried,
+            plain_mse=options.plain_mse,
+        )  # fmt: skip
+        facts |= {"style": fingerprint(options.style / "style"), **given.data.facts}
+        if all(unet.config[name] == given.online.config[name] for name in SHAPE):
+            first = first or options.style
+    model = given.offline if given else Model.load(options.student)
+    facts |= {"student": student, **model.facts}
+    facts["begins_with"] = fingerprint(first / "style") if first else ""
     torch.manual_seed(options.seed)
     lora(unet, options.rank)
-    if alike:
-        begin_with(unet, worn)
+    if first:
+        begin_with(unet, first / "style")
     unet = placed(unet)
     learner = Learner("unet", unet, options.lr, 0.995, weight_decay=0.0, fused=None)
-    strength = (UNCARRIED * KAPPA[0], UNCARRIED * KAPPA[1]) if uncarried else KAPPA
+    scores = data = None
+    terms, beside, parts = [], [], {}
+    if given:
+        data = given.data
+        scores = Scores(given.offline, given.online, data.guidance, options.online_lr)
+        low, high = (UNCARRIED * kappa if options.uncarried else kappa for kappa in KAPPA)
+        terms = [matching(encoder_of(None, given.offline.unet), (low, high))]
+    paired = 0 if data is None else batch if options.plain_mse else -(-batch // 2)
+    draw = drawn(unet, model, data, paired, batch - paired)
+    if options.autoencoder and options.supervised:
+        vae = read_autoencoder(options.autoencoder)
+        supervision = Supervision(
+            options, vae, model, online=given.online if given else None, artist=options.artist
+        )
+        draw = drawn(unet, model, data, paired, batch - paired, supervision)
+        beside, parts = [supervised(supervision)], supervision.parts
+        facts |= supervision.facts
+        spent += supervision.renders.seconds
+        if options.control:
+            draw, more, took = under_control(draw, options, student, model, vae)
+            facts, spent = facts | more, spent + took
     distillation = Distillation(
         options,
-        Scores(offline, online, data.guidance, options.online_lr),
+        scores,
         learner,
-        [matching(encoder_of(None, offline.unet), strength)],
-        draw=drawn(unet, offline, data, -(-batch // 2), batch // 2),
-        draw_online=drawn(unet, offline, data, 0, batch),
-        counted_from=options.online_first,
-        below=below,
+        terms,
+        draw=draw,
+        draw_online=drawn(unet, model, data, 0, batch),
+        beside=beside,
+        counted_from=options.online_first if scores else 0,
+        below=model.below,
     )
-    draw = drawn(unet, offline, data, batch, 0)
 
     def by_squares(index: int, generator: torch.Generator) -> dict[str, float]:
         given = draw(generator)
@@ -99,8 +225,8 @@ def train(options: Options) -> None:
         learner.update(loss, loop.trapezoid(index, options.steps, warmup=50))
         return {"mse": loss.item()}
 
-    step = by_squares if plain_mse else distillation.step
-    with stage.trained(options, distillation.parts, step, facts):
+    step = by_squares if options.plain_mse else distillation.step
+    with stage.trained(options, {**distillation.parts, **parts}, step, facts, spent=spent):
         learner.settle()
         save_style(unet, options.run / "style")
 

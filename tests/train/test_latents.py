@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from sdxs.storybook.world.artists import ARTISTS, redraw
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import THINGS, sample_scenes
 from sdxs.storybook.world.words import UNSEEN_PAIRS, WORDS
@@ -41,6 +42,20 @@ def test_latents_are_encoded_once_while_the_encoder_stays(tmp_path, vae):
     assert (tmp_path / "latents.safetensors").stat().st_mtime_ns == before
     other = build(12).eval()
     assert not torch.equal(latents.encode_scenes(tmp_path, other, 3, 5, 64).latents, first.latents)
+
+
+def test_an_artist_redraws_what_is_encoded(tmp_path, vae):
+    plain = latents.encode_scenes(tmp_path, vae, 3, 5, 64)
+    redrawn = latents.encode_scenes(tmp_path, vae, 3, 5, 64, "anime")
+    pictures = redraw(render(plain.scenes, 64), ARTISTS["anime"])
+    with torch.no_grad():
+        wanted = vae.encoder(pictures)
+    torch.testing.assert_close(redrawn.latents.float(), wanted, atol=2e-2, rtol=2e-2)
+    assert torch.equal(redrawn.seen, plain.seen)
+    again = latents.encode_scenes(tmp_path, vae, 3, 5, 64)  # neither takes the other's place
+    assert torch.equal(again.latents, plain.latents) and not torch.equal(
+        again.latents, redrawn.latents
+    )
 
 
 def test_shares_say_what_is_seen_where():

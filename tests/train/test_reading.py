@@ -41,6 +41,20 @@ def drawn() -> list[annotated.Drawn]:
     ]
 
 
+def test_artists_redraw_half_of_the_scenes_and_nothing_else_changes() -> None:
+    torch.manual_seed(0)
+    vae, scenes = build(12).eval(), sample_scenes(48, 1)
+    plain = annotated.draw(vae, scenes, 64)
+    other = annotated.draw(vae, scenes, 64, artists=random.Random(0))
+    same = [
+        torch.equal(ours, theirs) for ours, theirs in zip(plain.latents, other.latents, strict=True)
+    ]
+    few = [same[i : i + annotated.FEW] for i in range(0, 48, annotated.FEW)]
+    assert all(len(set(some)) == 1 for some in few) and 0 < sum(same) < 48
+    for name in ("seen", "kinds", "colours", "feet"):
+        assert torch.equal(getattr(plain, name), getattr(other, name))
+
+
 def test_the_truth_of_scenes_read_back_is_the_scenes(drawn) -> None:
     scenes = sample_scenes(6, 1)
     sight = ideal(annotated.truth(drawn[0])).sight()

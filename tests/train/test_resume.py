@@ -136,7 +136,7 @@ def test_stages_of_latents_resume(
     first = resumes("w", warmup, **model, **FEW)
     model |= {"begin": first}
     resumes("d", distill, **model, **TURNS)
-    read = resumes("e", reader, width=16, robust=0.3, held_out=2, **some)
+    read = resumes("e", reader, width=16, robust=0.3, artists=True, held_out=2, **some)
     every = {"adversary": 1.5, "reward": 1.0, "reader": (read,), "pictures": 8, **vae}
     online = {"adversary": 1.0, "discriminator": "online", "pictures": 8, **vae}
     lead = {"keep": 0.3, "guard": read, "held_out": 2}
@@ -157,8 +157,8 @@ def test_stages_of_latents_resume(
     ):
         refused(why, distill, other, begin=first, **wrong, **TURNS)
     twice = resumes("2", upscale, model=first, width=8, pictures=4, paintings=4, held_out=2,
-                    at=3, **{**vae, **FEW})  # fmt: skip
-    assert stage.read(twice)["psnr_in_boxes"] > 0
+                    artists=True, at=3, **{**vae, **FEW, "batch": 4})  # fmt: skip
+    assert stage.read(twice)["psnr_in_boxes"] > 0 and stage.read(twice)["psnr_anime"] > 0
     resumes("g", texture, rank=2, **model, **FEW)
     resumes("h", decoder, pairs=made, painted_by=given / "v", artists=True, width=None, held_out=2,
             **some)  # fmt: skip
@@ -195,7 +195,22 @@ def test_stages_of_latents_resume(
     assert any(not torch.equal(unlike[0][name], unlike[1][name]) for name in unlike[0])
     resumes("rs", steer, **{**turns, **every, "steps": 4})
     alone = {"student": first, "begin": slim, **every, **FEW}
-    resumes("ra", steer, **alone)
+    alone_steered = resumes("ra", steer, **alone)
+    by_hand = {"student": first, "begin": styled, "rank": 2, "artist": "anime", **every, **FEW}
+    held = resumes("sa", style_distill, control=alone_steered, **by_hand)
+    assert stage.read(held)["control"] == "sketch"
+    resumes("sb", style_distill, pairs=dressed, **wears, **every, artist="anime")
+    for wrong, why in (
+        ({"pairs": made}, "scores need all three"),
+        ({"adversary": 0.0, "reward": 0.0}, "nothing to learn by"),
+        ({"autoencoder": None}, "need --autoencoder"),
+        ({"artist": None}, "needs --artist"),
+        ({"plain_mse": True}, "takes pairs in the style and nothing else"),
+        ({"student": tiny, "control": alone_steered}, "made for another model"),
+        ({"adversary": 0.0, "reward": 0.0, "teacher": tiny, "style": worn, "pairs": dressed,
+          "control": alone_steered}, "alone"),
+    ):  # fmt: skip
+        refused(why, style_distill, other, **{**by_hand, **wrong})
     refused("scores need all three", steer, other, pairs=made, **alone)
     refused("nothing to learn by", steer, other, **{**alone, "adversary": 0.0, "reward": 0.0})
     led = resumes("u", steer, at=4, **{**turns, "rho": 0.5, "steps": 5})

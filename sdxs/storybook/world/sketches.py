@@ -16,6 +16,7 @@ from torch import Tensor
 from sdxs.picture import to_pictures
 
 FORGOTTEN = 0.15  # share of the contours that are left out, on the average
+KNOWN = 128  # side in pixels of the pictures that lengths are told of; those of others grow along
 SHORTEST = 12  # pixels of a contour, at twice the picture's size
 WOBBLE = 1.2  # pixels that a corner may be off, at most
 TWICE = 2
@@ -35,22 +36,23 @@ def contours(picture: NDArray[np.uint8]) -> list[NDArray[np.int32]]:
     large = cv2.resize(picture, (TWICE * wide, TWICE * high), interpolation=cv2.INTER_LANCZOS4)
     edges = cv2.Canny(cv2.bilateralFilter(large, 7, 40, 5), 40, 110, L2gradient=True)
     found, _ = cv2.findContours(edges, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    return [line for line in found if cv2.arcLength(line, False) > SHORTEST]
+    return [line for line in found if cv2.arcLength(line, False) > SHORTEST * wide / KNOWN]
 
 
 def sketch(picture: NDArray[np.uint8], rng: random.Random) -> NDArray[np.uint8]:
     """A sketch (H, W), 0 to 255, of a picture (H, W, 3)."""
     high, wide = picture.shape[:2]
     page = np.zeros((TWICE * high, TWICE * wide), np.uint8)
-    width = TWICE * rng.uniform(1.0, 3.5)
+    scale = wide / KNOWN
+    width = TWICE * scale * rng.uniform(1.0, 3.5)
     forgotten = rng.uniform(0, 2 * FORGOTTEN)
-    coarse = rng.uniform(0.5, 2.5)
+    coarse = scale * rng.uniform(0.5, 2.5)
     for line in contours(picture):
         chance = [rng.random() for _ in range(3)]
         if chance[0] < forgotten:
             continue
         simple = cv2.approxPolyDP(line, coarse, False).astype(np.float32)
-        wobble = [rng.uniform(-WOBBLE, WOBBLE) * TWICE for _ in range(simple.size)]
+        wobble = [rng.uniform(-WOBBLE, WOBBLE) * TWICE * scale for _ in range(simple.size)]
         simple += np.array(wobble, np.float32).reshape(simple.shape)
         if chance[1] < 0.3 and len(simple) > 3:  # the pen was lifted early
             simple = simple[: -max(1, len(simple) // 8)]
@@ -74,15 +76,18 @@ def begun(
     if len(things) == 2 and rng.random() < ONE_OF_TWO:
         things.pop(rng.randrange(2))
     outline = rng.random() < 0.5  # or also the lines within
+    scale = wide / KNOWN
+    around_it = np.ones((2 * round(4 * scale) + 1,) * 2, np.uint8)
     lines: list[NDArray[Any]] = []
     for thing in things:
         inside = (thing > 0.5).astype(np.uint8)
         around = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
-        near = cv2.dilate(inside, np.ones((9, 9), np.uint8)) > 0
+        near = cv2.dilate(inside, around_it) > 0
         within = [line for line in contours(picture) if near[line[:, 0, 1], line[:, 0, 0]].all()]
         lines += around if outline or not within else within
     page = np.zeros(size[::-1], np.uint8)
-    pen, coarse = max(1, round(TWICE * rng.uniform(1.0, 3.5) * wide / 128)), rng.uniform(1.0, 4.0)
+    pen = max(1, round(TWICE * scale * rng.uniform(1.0, 3.5)))
+    coarse = scale * rng.uniform(1.0, 4.0)
     for line in lines:
         simple = cv2.approxPolyDP(line, coarse, outline)
         cv2.polylines(page, [simple], outline, 255, pen, cv2.LINE_AA)

@@ -20,7 +20,7 @@ from sdxs.train.parts.losses import relativistic, steepness
 from sdxs.train.parts.models import LATENT_CHANNELS
 from sdxs.train.run.machine import placed, short_attention
 
-NOISE = 0.5  # the most on real and painted latents alike, before the discriminator sees them
+NOISE = 0.2  # the most on real and painted latents alike, before the discriminator sees them
 PENALTY = 1.0  # weight of both gradient penalties; with less it runs away from the student
 
 

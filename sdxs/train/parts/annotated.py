@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from sdxs.storybook.world.artists import any_artist, redraw
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import COLOURS, GROUNDS, SIZES, SKIES, THINGS, Scene, sample_scenes
 from sdxs.storybook.world.words import UNSEEN_PAIRS
@@ -26,6 +27,7 @@ from sdxs.train.run import loop
 from sdxs.train.run.machine import DEVICE, fast, placed
 
 CHUNK = 32
+FEW = 8  # scenes by one artist
 FOOT = 0.05  # deviation of the blob that marks where a thing touches the ground
 KINDS = 3  # of scenes: plain ones, doubled things, cut in two
 
@@ -109,23 +111,30 @@ def draw(
     resolution: int,
     beyond: list[Scene] | None = None,
     rng: random.Random | None = None,
+    artists: random.Random | None = None,
 ) -> Drawn:
-    """Render and encode scenes, each cut in two where `beyond` says how it is on the other side."""
+    """Render and encode scenes, each cut in two where `beyond` says how it is on the other side.
+
+    artists: chooses who redraws them, a few at a time; half of them nobody.
+    """
     latents, seen, sides = [], [], []
     encoder = placed(vae).encoder
-    for i in tqdm(range(0, len(scenes), CHUNK), desc="latents", dynamic_ncols=True, mininterval=2):
-        some = scenes[i : i + CHUNK]
+    few = CHUNK if artists is None else FEW
+    for i in tqdm(range(0, len(scenes), few), desc="latents", dynamic_ncols=True, mininterval=2):
+        some = scenes[i : i + few]
+        artist = any_artist(artists) if artists and artists.random() < 0.5 else None
         drawn = render(some, resolution)
-        picture, side = drawn.picture, torch.ones(len(some), 1, resolution, resolution)
+        picture, side = redraw(drawn, artist), torch.ones(len(some), 1, resolution, resolution)
         if beyond is not None and rng is not None:
             side = torch.stack([cut(scene, rng, resolution) for scene in some])
-            picture = torch.lerp(render(beyond[i : i + CHUNK], resolution).picture, picture, side)
+            other = redraw(render(beyond[i : i + few], resolution), artist)
+            picture = torch.lerp(other, picture, side)
         with fast():
             z = encoder(picture.to(DEVICE, memory_format=torch.channels_last))
         latents.append(z.cpu().contiguous().half())
         seen.append(whole(F.avg_pool2d(drawn.seen, FACTOR)))
         sides.append(whole(F.avg_pool2d(side, FACTOR)))
-    other = scenes if beyond is None else beyond
+    others = scenes if beyond is None else beyond
 
     def of(scene: Scene, field: str, names: tuple[str, ...]) -> list[int]:
         return [*(names.index(getattr(thing, field)) for thing in scene.things), 0][:2]
@@ -136,15 +145,15 @@ def draw(
         first=torch.cat(sides),
         kinds=torch.tensor([of(s, "kind", THINGS) for s in scenes]),
         colours=torch.tensor([of(s, "colour", COLOURS) for s in scenes]),
-        others=torch.tensor([of(s, "colour", COLOURS) for s in other]),
+        others=torch.tensor([of(s, "colour", COLOURS) for s in others]),
         sizes=torch.tensor([of(s, "size", SIZES) for s in scenes]),
         skies=torch.tensor(
-            [[SKIES.index(a.sky), SKIES.index(b.sky)] for a, b in zip(scenes, other, strict=True)]
+            [[SKIES.index(a.sky), SKIES.index(b.sky)] for a, b in zip(scenes, others, strict=True)]
         ),
         grounds=torch.tensor(
             [
                 [GROUNDS.index(a.ground), GROUNDS.index(b.ground)]
-                for a, b in zip(scenes, other, strict=True)
+                for a, b in zip(scenes, others, strict=True)
             ]
         ),
         feet=torch.tensor(
@@ -159,26 +168,29 @@ def whole(shares: Tensor) -> Tensor:
 
 
 def all_drawn(
-    folder: Path, vae: AutoencoderTiny, pictures: int, seed: int, resolution: int
-) -> tuple[list[Drawn], float]:
+    folder: Path, vae: AutoencoderTiny, pictures: int, seed: int, resolution: int,
+    artists: bool = False,
+) -> tuple[list[Drawn], float]:  # fmt: skip
     """Plain scenes, doubled things, scenes cut in two, made now or read from `folder`; the seconds.
 
-    pictures: how many plain ones; of each faulty kind there are a third of that.
+    pictures: how many plain ones; of each faulty kind there are a third of that. artists: redraw
+    half of them.
     """
     names = [field.name for field in dataclasses.fields(Drawn)]
     rng, faulty = random.Random(seed), max(1, pictures // 3)
+    hands = random.Random(seed) if artists else None
 
     def make() -> dict[str, Tensor]:
         cuts = sample_scenes(faulty, seed + 2)
         parts = [
-            draw(vae, sample_scenes(pictures, seed), resolution),
-            draw(vae, doubled(faulty, seed + 1), resolution),
-            draw(vae, cuts, resolution, [repainted(scene, rng) for scene in cuts], rng),
+            draw(vae, sample_scenes(pictures, seed), resolution, artists=hands),
+            draw(vae, doubled(faulty, seed + 1), resolution, artists=hands),
+            draw(vae, cuts, resolution, [repainted(scene, rng) for scene in cuts], rng, hands),
         ]
         return {f"{i}.{name}": getattr(p, name) for i, p in enumerate(parts) for name in names}
 
     about: dict[str, Any] = {"pictures": pictures, "seed": seed, "resolution": resolution}
-    about |= {"encoder": loop.fingerprint(vae.encoder)}
+    about |= {"encoder": loop.fingerprint(vae.encoder), **({"artists": True} if artists else {})}
     data, seconds = cached(folder, "drawn", about, make)
     return [Drawn(*(data[f"{i}.{name}"] for name in names)) for i in range(KINDS)], seconds
 

@@ -40,13 +40,18 @@ def encoded(vae: AutoencoderTiny, pictures: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def fidelity(vae: AutoencoderTiny, resolution: int, artists: bool) -> dict[str, float]:
-    """How well pictures come back, in dB: renders, the things in them, and each artist's."""
-    whole, boxed = box_psnr(vae, resolution)
+def fidelity(
+    vae: AutoencoderTiny, resolution: int, artists: bool, count: int = 256, scale: int = 1
+) -> dict[str, float]:
+    """How well pictures come back, in dB: renders, the things in them, and each artist's.
+
+    Of the arguments see `box_psnr`.
+    """
+    whole, boxed = box_psnr(vae, resolution, count, scale=scale)
     found = {"psnr": whole, "psnr_in_boxes": boxed}
     if artists:
         for name, artist in ARTISTS.items():
-            found[f"psnr_{name}"] = box_psnr(vae, resolution, artist=artist)[0]
+            found[f"psnr_{name}"] = box_psnr(vae, resolution, count, artist, scale)[0]
     return {name: round(value, 2) for name, value in found.items()}
 
 
@@ -62,11 +67,10 @@ def box_psnr(
     scenes = sample_scenes(count, HELD_OUT_SEED, unseen="any")
     errors, inside, size = [], [], scale * resolution
     for i in range(0, count, 32):
-        batch = render(scenes[i : i + 32], resolution, vae.device)
-        picture = batch.picture if artist is None else redraw(batch, artist)
+        picture = redraw(render(scenes[i : i + 32], resolution, vae.device), artist)
         ours = vae.decode(vae.encode(picture).latents).sample.clamp(-1, 1)
         if scale > 1:
-            picture = render(scenes[i : i + 32], size, vae.device).picture
+            picture = redraw(render(scenes[i : i + 32], size, vae.device), artist)
         error = ((ours - picture) / 2).square().mean(1)  # (B, size, size)
         for j, scene in enumerate(scenes[i : i + 32]):
             errors.append(error[j].flatten())

@@ -11,6 +11,7 @@ from diffusers import AutoencoderTiny
 from torch import Tensor
 from torch.nn import functional as F
 
+from sdxs.storybook.world.artists import ARTISTS, redraw
 from sdxs.storybook.world.captions import as_typed, describe
 from sdxs.storybook.world.scenes import COLOURS, THINGS, Scene, sample_scenes
 from sdxs.train.parts.autoencoders import read_autoencoder
@@ -107,22 +108,29 @@ def shares(seen: Tensor, names: Tensor, count: int) -> Tensor:
 
 @torch.no_grad()
 def encode_scenes(
-    folder: Path, vae: AutoencoderTiny, count: int, seed: int, resolution: int
-) -> LatentSet:
-    """Render and encode `count` scenes, or read them from `folder` if that was done before."""
+    folder: Path, vae: AutoencoderTiny, count: int, seed: int, resolution: int,
+    artist: str | None = None,
+) -> LatentSet:  # fmt: skip
+    """Render and encode `count` scenes, or read them from `folder` if that was done before.
+
+    artist: the name of who redraws them, one of ARTISTS.
+    """
     scenes = sample_scenes(count, seed)
 
     def make() -> dict[str, Tensor]:
         encoder = placed(copy.deepcopy(vae.encoder))
         parts, masks = [], []
         for drawn in rendered(scenes, resolution, "latents", CHUNK, DEVICE):
+            picture = redraw(drawn, ARTISTS[artist] if artist else None)
             with fast():
-                z = encoder(placed(drawn.picture))
+                z = encoder(placed(picture))
             parts.append(z.cpu().contiguous().half())
             masks.append((F.avg_pool2d(drawn.seen, 2 * FACTOR) * 255).round().byte().cpu())
         return {"latents": torch.cat(parts), "seen": torch.cat(masks)}
 
     about: dict[str, Any] = {"count": count, "seed": seed, "resolution": resolution}
     about["encoder"] = loop.fingerprint(vae.encoder)
-    data, seconds = cached(folder, "latents", about, make)
+    if artist:
+        about["artist"] = artist
+    data, seconds = cached(folder, f"latents-{artist}" if artist else "latents", about, make)
     return LatentSet(scenes, **data, seconds=seconds)

@@ -76,7 +76,8 @@ class Supervision:
     """The losses that are asked for; `parts` is what of them has state, `facts` what is recorded.
 
     vae: whose encoder the renders go through. model: whose pictures' size they have, and whose text
-    encoder is heard. online: on whose features the discriminator may look. Raises TrainingError.
+    encoder is heard. online: on whose features the discriminator may look. artist: the name of who
+    redraws the renders, one of ARTISTS. Raises TrainingError.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Supervision:
         model: Model,
         *,
         online: UNet2DConditionModel | None = None,
+        artist: str | None = None,
     ) -> None:
         if not options.reader and (options.reward or options.discriminator == "reader"):
             raise loop.TrainingError("this needs --reader, what sdxs.train.reader leaves")
@@ -93,7 +95,7 @@ class Supervision:
             raise loop.TrainingError("a discriminator on the online model's features needs scores")
         self.options = options
         self.renders = encode_scenes(
-            options.run, vae, options.pictures, options.seed, model.resolution
+            options.run, vae, options.pictures, options.seed, model.resolution, artist
         )
         self.facts: dict[str, Any] = {
             "encoder_of_renders": loop.fingerprint(vae.encoder),
