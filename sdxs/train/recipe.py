@@ -21,6 +21,7 @@ from sdxs.train.run.stages import MODELS, MULTI_STEP, ONE_STEP, STAGES, Gate
 Plan = dict[str, dict[str, object]]  # command -> the options that are not its own defaults
 # At 128 pixels, eq. 5's 16 x 16 picture says too little, and the GAN paints what it likes.
 DECODER: dict[str, object] = {"scale": 1, "gan": 0.03, "width": 32, "lr": 2e-3}
+LARGER: dict[str, object] = {"artists": True}  # or it could show no style
 # The reader's guard is of another width, other data and another seed.
 GUARD: dict[str, object] = {"width": 48, "seed": 43}
 SUPERVISED: dict[str, object] = {"adversary": 1.5, "reward": 1.5}
@@ -40,16 +41,24 @@ PLANS: dict[str, Plan] = {
         "reader": {"steps": 2, "batch": 4, "pictures": 16, "resolution": 64, "held-out": 4},
         "distill": {"steps": 3, "online-first": 1, "pictures": 64, "held-out": 2},
         "texture": {"steps": 2},
-        "upscale": {"steps": 2, "batch": 4, "pictures": 16, "paintings": 16, "held-out": 4},
+        "upscale": {
+            "steps": 2,
+            "batch": 4,
+            "pictures": 16,
+            "paintings": 16,
+            "held-out": 4,
+            "artists": True,
+        },
         "score": {"count": 4, "pictures": 3, "guarded": 2, "steps": 2},
     },
     "xs": {
         "text": {"preset": "xs"},
         "teacher": {"preset": "xs"},
         "decoder": DECODER,
+        "upscale": LARGER,
         "score": SCORE,
     },
-    "s": {"decoder": DECODER, "score": SCORE},
+    "s": {"decoder": DECODER, "upscale": LARGER, "score": SCORE},
 }
 COMMAND = "command.txt"  # in a stage's folder: what it was begun with
 
