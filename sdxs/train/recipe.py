@@ -8,123 +8,16 @@ stage its gate is checked: the number, what is asked, and an end there if it fai
 import argparse
 import functools
 import json
-import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sdxs.train.run import loop, stage
 from sdxs.train.run.options import parser
+from sdxs.train.run.plan import PLANS, Part, Plan, stages
 from sdxs.train.run.stages import MODELS, MULTI_STEP, ONE_STEP, STAGES, Gate
 
-Plan = dict[str, dict[str, object]]  # command -> the options that are not its own defaults
-# At 128 pixels, eq. 5's 16 x 16 picture says too little, and the GAN paints what it likes.
-DECODER: dict[str, object] = {"scale": 1, "gan": 0.03, "width": 32, "lr": 2e-3}
-LARGER: dict[str, object] = {"artists": True}  # or it could show no style
-# The reader's guard is of another width, other data and another seed.
-GUARD: dict[str, object] = {"width": 48, "seed": 43}
-SUPERVISED: dict[str, object] = {"adversary": 1.5, "reward": 1.5}
-SCORE: dict[str, object] = {"pictures": 5000, "guarded": 250}
-FEW: dict[str, object] = {"steps": 2, "batch": 2, "pictures": 64, "resolution": 64}
-PLANS: dict[str, Plan] = {
-    "toy": {  # the same way in a minute, for the tests; it learns nothing
-        "text": {"preset": "toy", "steps": 2},
-        "autoencoder": FEW,
-        "decoder": {**FEW, "held-out": 4},
-        "encoders": FEW,
-        "teacher": {**FEW, "preset": "toy"},
-        "blocks": {"steps": 2, "batch": 2, "pictures": 64},
-        "straighten": {"steps": 2, "batch": 2, "pictures": 64},
-        "pairs": {"count": 64, "steps": 2},
-        "warmup": {"steps": 2},
-        "reader": {"steps": 2, "batch": 4, "pictures": 16, "resolution": 64, "held-out": 4},
-        "distill": {"steps": 3, "online-first": 1, "pictures": 64, "held-out": 2},
-        "texture": {"steps": 2},
-        "upscale": {
-            "steps": 2,
-            "batch": 4,
-            "pictures": 16,
-            "paintings": 16,
-            "held-out": 4,
-            "artists": True,
-        },
-        "score": {"count": 4, "pictures": 3, "guarded": 2, "steps": 2},
-    },
-    "xs": {
-        "text": {"preset": "xs"},
-        "teacher": {"preset": "xs"},
-        "decoder": DECODER,
-        "upscale": LARGER,
-        "score": SCORE,
-    },
-    "s": {"decoder": DECODER, "upscale": LARGER, "score": SCORE},
-}
 COMMAND = "command.txt"  # in a stage's folder: what it was begun with
-
-
-@dataclass(frozen=True)
-class Part:
-    """A stage's command, and the folder that it leaves finished."""
-
-    name: str
-    command: str
-    run: Path
-    arguments: list[str]
-
-    def __str__(self) -> str:
-        return shlex.join(["python", "-m", f"sdxs.train.{self.command}", *self.arguments])
-
-
-def stages(
-    root: Path, plan: Plan, *, layout: str, straight: bool, upscale: bool, ablations: bool
-) -> list[Part]:
-    """The stages in order."""
-    out: list[Part] = []
-
-    def add(name: str, command: str | None = None, /, **options: object) -> Path:
-        part = Part(name, command or name, root / name, ["--run", str(root / name)])
-        for option, value in {**options, **plan.get(part.command, {})}.items():
-            part.arguments.extend([f"--{option}"] if value is True else [f"--{option}", str(value)])
-        out.append(part)
-        return part.run
-
-    words = add("text")
-    vae = add("autoencoder")
-    model = add("teacher", autoencoder=vae, text=words, layout=layout)
-    if layout == "sd":
-        model = add("blocks", autoencoder=vae, teacher=model)
-    if straight:
-        fast = add("straighten", autoencoder=vae, teacher=model)
-        made = add("pairs", teacher=fast, guidance=1, steps=4)
-    else:
-        made = add("pairs", teacher=model)
-    if not upscale:
-        add("decoder", autoencoder=vae, pairs=made)
-    both: dict[str, object] = {"teacher": model, "pairs": made}
-    from_pairs = {**both, "begin": fast} if straight else both
-    if ablations:
-        add("warmup-mse", "warmup", **from_pairs, matching=0, mse=1)
-        add("warmup-fm", "warmup", **from_pairs, matching=1, mse=0)
-        for kind in ("cnn", "vit"):
-            other = add(f"encoder-{kind}", "encoders", autoencoder=vae, kind=kind)
-            add(f"warmup-{kind}", "warmup", **from_pairs, encoder=other)
-    begin = add("warmup", **from_pairs)
-    read, guard = add("reader", autoencoder=vae), add("guard", "reader", autoencoder=vae, **GUARD)
-    renders: dict[str, object] = {"begin": begin, "autoencoder": vae, "reader": read}
-    if ablations:
-        add("warmup-texture", "texture", **both, begin=begin)
-        add("distill-fixed", "distill", **both, begin=begin, fixed=True)
-        add("distill-scores", "distill", **both, begin=begin)
-        for name, weight in SUPERVISED.items():
-            add(f"distill-{name}", "distill", **both, **renders, **{name: weight})
-        add("distill-online", "distill", **both, **renders, **SUPERVISED, discriminator="online")
-        add("distill-unscored", "distill", **renders, **SUPERVISED)
-    begin = add("distill", **both, **renders, **SUPERVISED, guard=guard)
-    last = add("texture", **both, begin=begin)
-    if upscale:
-        add("upscale", autoencoder=vae, model=last)
-    return out
 
 
 def gates(name: str, root: Path, plan: Plan) -> Iterator[tuple[Gate, float]]:
@@ -244,6 +137,7 @@ def main(arguments: list[str] | None = None) -> None:
     add("--straight", action="store_true", help="straighten the trajectories before the pairs")
     add("--upscale", action="store_true", help="a decoder for twice the size, no tiny one")
     add("--ablations", action="store_true", help="the branches that docs/training.md compares, too")
+    add("--extras", action="store_true", help="controls and styles of the model, too")
     add("--set", type=setting, action="append", default=[], metavar="COMMAND.OPTION=VALUE",
         help="an option of one of the commands, such as warmup.steps=8000")  # fmt: skip
     add("--past-gates", action="store_true", help="say that a gate failed, and go on")
@@ -255,7 +149,7 @@ def main(arguments: list[str] | None = None) -> None:
     follow(
         root, plan, options.out or root / "checkpoint", past=options.past_gates,
         layout=options.layout, straight=options.straight, upscale=options.upscale,
-        ablations=options.ablations,
+        ablations=options.ablations, extras=options.extras,
     )  # fmt: skip
 
 

@@ -7,11 +7,14 @@ So the style begins `below` a share of T, in training and wherever the multi-ste
 """
 
 import math
+import shutil
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
+from sdxs.storybook.draw import draw
+from sdxs.storybook.world.artists import ARTISTS
 from sdxs.train.parts.autoencoders import encoded, read_autoencoder
 from sdxs.train.parts.denoising import v_loss
 from sdxs.train.parts.folder import fingerprint, read_folder
@@ -27,13 +30,16 @@ from sdxs.train.run.stages import MULTI_STEP
 
 BELOW = 0.75
 VIEWS = 16  # of each picture
+DRAWN = 30  # pictures by an artist of the storybook's
 
 
 class Options(TrainingOptions, steps=1000, batch=16, lr=2e-3, seed=22):
-    pictures: Path = option(
-        help="pictures and captions: metadata.jsonl, or NAME.txt beside NAME.png", type=Path,
-        metavar="FOLDER",
-    )  # fmt: skip
+    pictures: Path | None = option(
+        None, "pictures and captions: metadata.jsonl, or NAME.txt beside NAME.png", metavar="FOLDER"
+    )
+    artist: str | None = option(
+        None, "or thirty that an artist of the storybook's draws", choices=ARTISTS, recorded="given"
+    )
     teacher: Path = stage.needs("the multi-step model", *MULTI_STEP)
     autoencoder: Path = stage.needs("what makes latents of pictures", "autoencoder", "decoder")
     rank: int = option(RANK, "of every layer's addition", type=positive)
@@ -42,11 +48,26 @@ class Options(TrainingOptions, steps=1000, batch=16, lr=2e-3, seed=22):
     )
 
 
+def pictures_of(options: Options, model: Model) -> Path:
+    """The folder that is named, or one that the artist has drawn. Raises TrainingError."""
+    if options.pictures:
+        return options.pictures
+    if not options.artist:
+        raise loop.TrainingError("a style is learnt from pictures: give --pictures or --artist")
+    folder = options.run / "drawn"
+    if not folder.exists():
+        part = options.run / "drawn.part"
+        shutil.rmtree(part, ignore_errors=True)
+        draw(part, options.artist, DRAWN, options.seed, model.resolution)
+        part.rename(folder)
+    return folder
+
+
 def train(options: Options) -> None:
     """Leave a style in `run`, in its folder `style`. Raises TrainingError, InputError."""
     model, vae = Model.load(options.teacher), read_autoencoder(options.autoencoder)
     facts: dict[str, object] = {**model.facts, "autoencoder": loop.fingerprint(vae)}
-    drawn, captions = read_folder(options.pictures, model.resolution, VIEWS)
+    drawn, captions = read_folder(pictures_of(options, model), model.resolution, VIEWS)
     window = model.tokenizer.model_max_length
     long = [text for text in captions[::VIEWS] if len(model.tokenizer(text).input_ids) > window]
     if long:

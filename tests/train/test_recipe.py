@@ -53,15 +53,23 @@ def test_it_leads_to_a_checkpoint_that_paints(root: Path, capsys) -> None:
     assert all(name.replace("_", " ") in table for name in found["unseen"])
 
 
-def test_it_goes_on_to_a_decoder_for_twice_the_size(root: Path, capsys) -> None:
+def test_it_goes_on_to_twice_the_size_controls_and_styles(root: Path, capsys) -> None:
     recipe.main(
         ["storybook", "--preset", "toy", "--run", str(root / "run"), "--out",
-         str(root / "weights/large"), "--past-gates", "--upscale", *CHOICES]
+         str(root / "weights/large"), "--past-gates", "--upscale", "--extras", *CHOICES]
     )  # fmt: skip
     said = capsys.readouterr().out
-    assert said.count("$ ") - said.count("finished before") == 1
+    new = 1 + 1 + 3 * 5 + 1 + 2 * 3  # upscale; depth and controls; reader and styles
+    assert said.count("$ ") - said.count("finished before") == new
     model = SDXS.load(str(root / "weights/large"))
     assert model.size == (128, 128) and model("a red ball").size == (128, 128)
+    run = root / "run"
+    model = SDXS.load(
+        str(root / "weights/large"), styles={"anime": str(run / "worn-anime/style")},
+        controls={"sketch": str(run / "larger-sketch/control")},
+    )  # fmt: skip
+    seen = {"control": "sketch", "control_image": Image.new("RGB", (128, 128))}
+    assert model("a red ball", style="anime", **seen).size == (128, 128)
     assert evaluate.main(["--checkpoint", "large", "--count", "3"]) == 0
 
 

@@ -1,0 +1,169 @@
+"""What the recipe does, stage after stage: which commands, in which order, with which options.
+
+Plain data and names of folders; knows nothing of networks, nor of what became of a stage.
+"""
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sdxs.conditions import CONDITIONS, CONTROLS
+from sdxs.storybook.world.artists import ARTISTS
+
+Add = Callable[..., Path]  # a stage's name, its command, its options: to its folder
+Plan = dict[str, dict[str, object]]  # command -> the options that are not its own defaults
+# At 128 pixels, eq. 5's 16 x 16 picture says too little, and the GAN paints what it likes.
+DECODER: dict[str, object] = {"scale": 1, "gan": 0.03, "width": 32, "lr": 2e-3}
+LARGER: dict[str, object] = {"artists": True}  # or it could show no style
+# The reader's guard is of another width, other data and another seed.
+GUARD: dict[str, object] = {"width": 48, "seed": 43}
+SUPERVISED: dict[str, object] = {"adversary": 1.5, "reward": 1.5}
+SCORE: dict[str, object] = {"pictures": 5000, "guarded": 250}
+FEW: dict[str, object] = {"steps": 2, "batch": 2, "pictures": 64, "resolution": 64}
+PLANS: dict[str, Plan] = {
+    "toy": {  # the same way in a minute, for the tests; it learns nothing
+        "text": {"preset": "toy", "steps": 2},
+        "autoencoder": FEW,
+        "decoder": {**FEW, "held-out": 4},
+        "encoders": FEW,
+        "teacher": {**FEW, "preset": "toy"},
+        "blocks": {"steps": 2, "batch": 2, "pictures": 64},
+        "straighten": {"steps": 2, "batch": 2, "pictures": 64},
+        "pairs": {"count": 64, "steps": 2},
+        "warmup": {"steps": 2},
+        "reader": {"steps": 2, "batch": 4, "pictures": 16, "resolution": 64, "held-out": 4},
+        "distill": {"steps": 3, "online-first": 1, "pictures": 64, "held-out": 2},
+        "texture": {"steps": 2},
+        "depth": FEW,
+        "control": {"steps": 2, "batch": 2, "pictures": 64},
+        "control_blocks": {"steps": 2, "batch": 2, "pictures": 64},
+        "control_stem": FEW,
+        "steer": {"steps": 4, "batch": 4, "warmup": 1, "online-first": 1, "pictures": 64},
+        "style": {"steps": 2, "batch": 2, "rank": 2},
+        "style_distill": {
+            "steps": 3,
+            "batch": 4,
+            "online-first": 1,
+            "pictures": 64,
+            "rank": 2,
+        },
+        "upscale": {
+            "steps": 2,
+            "batch": 4,
+            "pictures": 16,
+            "paintings": 16,
+            "held-out": 4,
+            "artists": True,
+        },
+        "score": {"count": 4, "pictures": 3, "guarded": 2, "steps": 2},
+    },
+    "xs": {
+        "text": {"preset": "xs"},
+        "teacher": {"preset": "xs"},
+        "decoder": DECODER,
+        "upscale": LARGER,
+        "score": SCORE,
+    },
+    "s": {"decoder": DECODER, "upscale": LARGER, "score": SCORE},
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stage's command, and the folder that it leaves finished."""
+
+    name: str
+    command: str
+    run: Path
+    arguments: list[str]
+
+    def __str__(self) -> str:
+        return shlex.join(["python", "-m", f"sdxs.train.{self.command}", *self.arguments])
+
+
+def stages(
+    root: Path, plan: Plan, *, layout: str, straight: bool, upscale: bool, ablations: bool,
+    extras: bool = False,
+) -> list[Part]:  # fmt: skip
+    """The stages in order."""
+    out: list[Part] = []
+
+    def add(name: str, command: str | None = None, /, **options: object) -> Path:
+        part = Part(name, command or name, root / name, ["--run", str(root / name)])
+        for option, value in {**options, **plan.get(part.command, {})}.items():
+            part.arguments.extend([f"--{option}"] if value is True else [f"--{option}", str(value)])
+        out.append(part)
+        return part.run
+
+    words = add("text")
+    vae = add("autoencoder")
+    whole = model = add("teacher", autoencoder=vae, text=words, layout=layout)
+    if layout == "sd":
+        model = add("blocks", autoencoder=vae, teacher=model)
+    if straight:
+        fast = add("straighten", autoencoder=vae, teacher=model)
+        made = add("pairs", teacher=fast, guidance=1, steps=4)
+    else:
+        made = add("pairs", teacher=model)
+    if not upscale:
+        add("decoder", autoencoder=vae, pairs=made)
+    both: dict[str, object] = {"teacher": model, "pairs": made}
+    from_pairs = {**both, "begin": fast} if straight else both
+    if ablations:
+        add("warmup-mse", "warmup", **from_pairs, matching=0, mse=1)
+        add("warmup-fm", "warmup", **from_pairs, matching=1, mse=0)
+        for kind in ("cnn", "vit"):
+            other = add(f"encoder-{kind}", "encoders", autoencoder=vae, kind=kind)
+            add(f"warmup-{kind}", "warmup", **from_pairs, encoder=other)
+    begin = add("warmup", **from_pairs)
+    read, guard = add("reader", autoencoder=vae), add("guard", "reader", autoencoder=vae, **GUARD)
+    renders: dict[str, object] = {"begin": begin, "autoencoder": vae, "reader": read}
+    if ablations:
+        add("warmup-texture", "texture", **both, begin=begin)
+        add("distill-fixed", "distill", **both, begin=begin, fixed=True)
+        add("distill-scores", "distill", **both, begin=begin)
+        for name, weight in SUPERVISED.items():
+            add(f"distill-{name}", "distill", **both, **renders, **{name: weight})
+        add("distill-online", "distill", **both, **renders, **SUPERVISED, discriminator="online")
+        add("distill-unscored", "distill", **renders, **SUPERVISED)
+    begin = add("distill", **both, **renders, **SUPERVISED, guard=guard)
+    last = add("texture", **both, begin=begin)
+    larger = add("upscale", autoencoder=vae, model=last) if upscale else None
+    if extras:
+        models = {"teacher": whole, "tiny": model, "student": last, "pairs": made}
+        controls(add, autoencoder=vae, larger=larger, reader=read, **models)
+        del models["tiny"], models["pairs"]
+        styles(add, autoencoder=vae, **models)
+    return out
+
+
+def controls(
+    add: Add, *, teacher: Path, tiny: Path, student: Path, pairs: Path, autoencoder: Path,
+    larger: Path | None, reader: Path,
+) -> None:  # fmt: skip
+    """Those of the one-step model `student`; at twice the size where `larger` shows its latents."""
+    sees = add("depth")
+    for kind in CONTROLS:
+        of: dict[str, object] = {"depth": sees} if CONDITIONS[kind].sees_depth else {}
+        given: dict[str, object] = {"teacher": teacher, "autoencoder": autoencoder, **of}
+        full = add(f"control-{kind}", "control", control=kind, **given)
+        slim = add(f"slim-{kind}", "control_blocks", control=full, tiny=tiny, **given)
+        told: dict[str, object] = {"full": full, "pairs": pairs}
+        steered = add(f"steer-{kind}", "steer", begin=slim, student=student, **told, **given)
+        if larger:
+            stem = add(f"stem-{kind}", "control_stem", begin=steered, autoencoder=larger, **of)
+            add(f"larger-{kind}", "steer", begin=stem, student=student, autoencoder=larger,
+                reader=reader, **SUPERVISED, **of)  # fmt: skip
+
+
+def styles(add: Add, *, teacher: Path, student: Path, autoencoder: Path) -> None:
+    """Those of the one-step model `student`, each of thirty pictures."""
+    reader = add("reader-artists", "reader", autoencoder=autoencoder, artists=True)
+    for artist in ARTISTS:
+        made = add(f"style-{artist}", "style", artist=artist, teacher=teacher,
+                   autoencoder=autoencoder)  # fmt: skip
+        given: dict[str, object] = {"teacher": teacher, "style": made}
+        pairs = add(f"pairs-{artist}", "pairs", **given)
+        add(f"worn-{artist}", "style_distill", student=student, pairs=pairs, artist=artist,
+            autoencoder=autoencoder, reader=reader, **given, **SUPERVISED)  # fmt: skip
