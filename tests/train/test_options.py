@@ -35,7 +35,6 @@ def test_a_command_line_without_options_gives_the_defaults(
     monkeypatch.setattr(stage, "read", lambda _: {"stage": "export"})
     monkeypatch.setattr(stage, "STAGES", dict.fromkeys(STAGES, stages.Row("all", shipped=True)))
     asked = ["--control", "sketch"] if name == "control" else []
-    asked += ["--pictures", "runs/some"] if name == "style" else []
     read = kind.read(asked)
     assert kind.name == name and getattr(read, "run", Path("runs", name)) == Path("runs", name)
     for part in fields(kind):
@@ -51,7 +50,7 @@ def test_what_is_recorded_is_what_was_asked(name: str, tmp_path: Path) -> None:
     kind = options_of(name)
     asked: dict[str, Any] = {"control": "sketch"} if name == "control" else {}
     settings = kind(**asked, **dict.fromkeys(folders(kind), tmp_path)).settings()
-    unsaid = {"steps", "seed", "artists", "held_out", *folders(kind)}
+    unsaid = {"steps", "seed", "artist", "artists", "held_out", *folders(kind)}
     unsaid |= {"width"} if name == "autoencoder" else set()
     if issubclass(kind, SupervisionOptions):  # where renders have a part, they are facts
         unsaid |= {"adversary", "reward", "keep", "pictures", "often"}

@@ -15,7 +15,7 @@ from sdxs.checkpoint.lora_file import read_style
 from sdxs.model.styles import Styled
 from sdxs.storybook import draw
 from sdxs.storybook.world.tokenizer import build_tokenizer
-from sdxs.train import pairs, style, style_distill
+from sdxs.train import autoencoder, pairs, style, style_distill
 from sdxs.train.parts import denoising, distillation, segmented
 from sdxs.train.parts import lora as low_rank
 from sdxs.train.parts.models import PRESETS, build_scheduler, build_text_encoder, build_unet
@@ -165,6 +165,20 @@ def test_a_style_is_distilled_as_the_paper_says(
     assert found["alpha"] == 0.7  # above, the style knows nothing
     wanted = segmented.KAPPA[0] * (style_distill.UNCARRIED if uncarried else 1)
     assert found["kappa"] == pytest.approx(wanted, rel=1e-3)
+
+
+def test_a_style_is_of_pictures_or_of_an_artist(saved, multi_step, tmp_path):
+    torch.manual_seed(0)
+    made = tmp_path / "a"
+    autoencoder.build(12).save_pretrained(made / "vae")
+    asked = {"run": tmp_path / "r", "teacher": multi_step, "autoencoder": made, "steps": 1}
+    with pytest.raises(loop.TrainingError, match="give --pictures or --artist"):
+        style.train(style.Options(**asked))
+    style.train(style.Options(**asked, artist="anime"))
+    assert len(list((tmp_path / "r/drawn").glob("*.png"))) == style.DRAWN
+    draw.draw(tmp_path / "d", "anime", style.DRAWN, style.Options.seed, 64)
+    for path in (tmp_path / "d").iterdir():
+        assert path.read_bytes() == (tmp_path / "r/drawn" / path.name).read_bytes()
 
 
 def test_a_style_is_of_its_own_multi_step_model(saved, multi_step, tmp_path):
