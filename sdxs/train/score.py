@@ -26,7 +26,9 @@ from sdxs.train.run.stages import GUIDANCE, MODELS, MULTI, SAMPLED, sampling
 class Options(CommandOptions):
     run: Path = option(help="of the model", type=stage.finished_by(*MODELS), metavar="FOLDER",
                        positional=True)  # fmt: skip
-    autoencoder: Path = stage.needs("what makes pictures of latents", "autoencoder", "decoder")
+    autoencoder: Path = stage.needs(
+        "what makes pictures of latents", "autoencoder", "decoder", "upscale"
+    )
     steps: int | None = option(
         None, f"of the solver (default: {SAMPLED[MULTI][0]}; 1 for one-step models)"
     )
