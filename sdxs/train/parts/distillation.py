@@ -205,6 +205,8 @@ class Distillation:
         x0 = ours.detach()
         done, whole = index - self.counted_from, self.options.steps - self.counted_from
         pull, told = self.pull(index, x0, batch, generator)
+        if self.scores is not None:
+            told = {**told, "pull": pull.norm().item()}
         for other in self.beside:
             more, found = other(x0, batch, generator, done / whole)
             pull, told = pull + more, {**told, **found}

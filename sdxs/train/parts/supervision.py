@@ -139,25 +139,32 @@ class Supervision:
     def pull(
         self, x0: Tensor, renders: Renders, context: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, float]]:
-        """Update the discriminator on x0 (B, 4, h, w); all losses' gradient on it, their values.
+        """Update the discriminator on x0 (B, 4, h, w); all losses' gradient on it, their values,
+        and the norms of their gradients.
 
         context: embeddings of the renders' texts (B, L, D).
         """
         leaf = x0.clone().requires_grad_()
-        losses = [0 * leaf.sum()]  # a gradient even where no caption is typed to its end
-        logged: dict[str, float] = {}
+        gradient, logged = torch.zeros_like(x0), {}
+
+        def add(name: str, loss: Tensor) -> None:
+            nonlocal gradient
+            with short_attention():
+                (part,) = torch.autograd.grad(loss, leaf)
+            gradient = gradient + part
+            logged[f"pull_{name}"] = part.norm().item()
+
         if self.options.adversary:
             logged |= self.adversary.follow(renders.real, x0, context, generator)
             with short_attention():
                 fooling = self.adversary.loss(renders.real, leaf, context, generator)
             logged["fooling"] = fooling.item()
-            losses.append(self.options.adversary * fooling)
+            add("adversary", self.options.adversary * fooling)
         if self.options.reward:
             missing = self.missing(leaf, renders, generator)
             logged |= {name: part.item() for name, part in missing.items()}
-            losses.append(self.options.reward * reward.total(missing))
-        with short_attention():
-            (gradient,) = torch.autograd.grad(torch.stack(losses).sum(), leaf)
+            if missing:
+                add("reward", self.options.reward * reward.total(missing))
         return gradient, logged
 
     def missing(
