@@ -6,9 +6,12 @@ extracted from the pictures of the pairs. Since a pair's noise alone says what i
 a part rho of the noise is drawn anew, or the control would never be needed.
 
 Adversary and reward (`sdxs.train.parts.supervision`) see renders, painted under control images of
-their own: beside the scores half of the batch, without `--teacher` all of it.
+their own: beside the scores half of the batch, without `--teacher` all of it. The reward then also
+asks for each thing where its control image shows it, and `--likeness` matches features with the
+render itself, of which a control image says nearly everything.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +20,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from sdxs.train.parts.autoencoders import read_autoencoder
 from sdxs.train.parts.control_images import control_images, depth_network
@@ -25,19 +29,23 @@ from sdxs.train.parts.distillation import (
     Batch,
     Distillation,
     DistillationOptions,
+    Pull,
     matching,
     supervised,
 )
 from sdxs.train.parts.features import encoder_of
 from sdxs.train.parts.learner import Learner
+from sdxs.train.parts.losses import feature_matching
 from sdxs.train.parts.pairs import Pairs
 from sdxs.train.parts.segmented import Scores, plainly
 from sdxs.train.parts.solver import Model, read_unet
 from sdxs.train.parts.supervision import Renders, Supervision, SupervisionOptions
 from sdxs.train.run import loop, stage
-from sdxs.train.run.machine import DEVICE, placed
+from sdxs.train.run.machine import DEVICE, fast, placed
 from sdxs.train.run.options import option
 from sdxs.train.run.stages import MULTI_STEP, ONE_STEP
+
+LIT = 0.02  # mean light of a control image over a thing from which it is drawn there
 
 
 class Options(DistillationOptions, SupervisionOptions, steps=1200, lr=3e-4, seed=17):
@@ -54,6 +62,10 @@ class Options(DistillationOptions, SupervisionOptions, steps=1200, lr=3e-4, seed
     depth: Path | None = stage.takes("the network that sees depth, for that control", "depth")
     warmup: int = option(600, "steps of feature matching alone, at first")
     rho: float = option(1.0, "share of the noise that is drawn anew")
+    likeness: float = option(
+        0.0, "weight of matching the reader's features with the render's; 0 is off",
+        recorded="given",
+    )  # fmt: skip
 
     def check(self, warmup: int = 0) -> None:
         needed = (self.teacher, self.full, self.pairs)
@@ -63,6 +75,8 @@ class Options(DistillationOptions, SupervisionOptions, steps=1200, lr=3e-4, seed
             raise loop.TrainingError(
                 "nothing to learn by: give --teacher, --full and --pairs, --adversary or --reward"
             )
+        if self.likeness and not (self.supervised and self.reader):
+            raise loop.TrainingError("--likeness needs --reader, and --adversary or --reward")
         if self.teacher:
             super().check(warmup)
 
@@ -99,15 +113,48 @@ def from_pairs(data: Pairs, images: Tensor, rho: float) -> Source:
     return draw
 
 
+def shown_in(images: Tensor, seen: Tensor) -> Tensor:
+    """Where things are, shares of cells (B, 2, h, w), of those that control images (B, H, W) show.
+
+    A thing of which nothing is drawn yet may be anywhere: its shares become zero.
+    """
+    light = F.adaptive_avg_pool2d(images[:, None].float() / 255, seen.shape[2:])
+    lit = (seen * light).sum((2, 3)) / seen.sum((2, 3)).clamp(min=1e-3)
+    return seen * (lit > LIT)[..., None, None]
+
+
 def from_renders(supervision: Supervision, images: Tensor) -> Source:
     """Fresh noise for renders."""
 
     def draw(count: int, generator: torch.Generator) -> Rows:
         renders = supervision.draw(count, generator)
         noise = torch.randn(renders.real.shape, generator=generator)
-        return Rows(noise, noise[:0], renders.texts, images[renders.index], renders)
+        shown = images[renders.index]
+        held = shown_in(shown, supervision.renders.seen[renders.index].float() / 255)
+        renders = dataclasses.replace(renders, held=held)
+        return Rows(noise, noise[:0], renders.texts, shown, renders)
 
     return draw
+
+
+def alike(supervision: Supervision, weight: float) -> Pull:
+    """Feature matching (eq. 10) of the last rows with their renders, by the first reader."""
+    encode = supervision.readers[0].features
+
+    def pull(
+        x0: Tensor, batch: Batch, generator: torch.Generator, share: float
+    ) -> tuple[Tensor, dict[str, float]]:
+        gradient = torch.zeros_like(x0)
+        if batch.renders is None:
+            return gradient, {}
+        rows = slice(len(x0) - len(batch.renders.texts), None)
+        leaf = x0[rows].clone().requires_grad_()
+        with fast():
+            loss = feature_matching(encode, leaf, batch.renders.real, batch.context[rows])
+        (gradient[rows],) = torch.autograd.grad(weight * loss, leaf)
+        return gradient, {"likeness": loss.item(), "pull_likeness": gradient.norm().item()}
+
+    return pull
 
 
 def train(options: Options) -> None:
@@ -153,6 +200,8 @@ def train(options: Options) -> None:
         )
         sources.append(from_renders(supervision, images.images))
         beside, parts = [supervised(supervision)], supervision.parts
+        if options.likeness:
+            beside.append(alike(supervision, options.likeness))
         facts |= supervision.facts
         spent += images.seconds + shown.seconds
 

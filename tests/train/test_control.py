@@ -22,7 +22,7 @@ from sdxs.train.parts.control_images import control_images, depth_network, extra
 from sdxs.train.parts.models import LAYOUTS, PRESETS
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import predict
-from sdxs.train.steer import partly_fresh
+from sdxs.train.steer import partly_fresh, shown_in
 
 SIDE = 64
 
@@ -254,3 +254,11 @@ def test_a_larger_stem_takes_larger_images_and_leaves_the_rest() -> None:
     )
     for ours, theirs in zip(larger(x, t, words, large, return_dict=False)[0], wanted, strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_a_thing_that_is_not_drawn_yet_is_held_nowhere() -> None:
+    seen, images = torch.zeros(1, 2, 4, 4), torch.zeros(1, 64, 64)
+    seen[0, 0, 1:3, 0:2] = seen[0, 1, 1:3, 2:4] = 1
+    images[0, 16:48, 0:2] = images[0, 16:48, 30:32] = 255  # the first one's sides
+    shown = shown_in(images, seen)
+    assert torch.equal(shown[0, 0], seen[0, 0]) and not shown[0, 1].any()

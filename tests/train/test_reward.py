@@ -40,7 +40,7 @@ def reading(*things: tuple[int, float, float, str], sky="day", ground="grass") -
 
 def losses(seen: Reading, said: Caption) -> dict[str, float]:
     parts = reward.terms(seen, reward.Wanted.of([said]))
-    assert parts.keys() == reward.WEIGHTS.keys()
+    assert parts.keys() == reward.WEIGHTS.keys() - {"held"}
     return {name: part.item() for name, part in parts.items()}
 
 
@@ -87,6 +87,19 @@ def test_what_is_left_open_costs_its_entropy() -> None:
     stated = caption(Stated("cube", "red", "big"), sky="day", ground="grass")
     assert losses(two, stated)["open"] == pytest.approx(0, abs=2e-2)
     assert losses(two, stated)["colours"] == pytest.approx(SURE / 2, rel=1e-2)
+
+
+def test_what_is_held_costs_where_it_is_not() -> None:
+    """Of a box and a star: each is asked for in its own cells, and nowhere if it has none."""
+    seen = reading((BOX, 0.2, 0.8, "red"), (STAR, 0.8, 0.8, "red"))
+    kinds, cells = torch.tensor([[BOX, STAR]]), torch.zeros(1, 2, SIDE, SIDE)
+    assert reward.held(seen, kinds, cells).item() == 0
+    cells[0, 0, 6, 1] = cells[0, 1, 6, 6] = 1
+    assert reward.held(seen, kinds, cells).item() == pytest.approx(0, abs=1e-4)
+    cells[0, 1] = cells[0, 1].roll(-2, 0)  # the star two cells higher
+    assert reward.held(seen, kinds, cells).item() == pytest.approx(SURE / 2, rel=1e-3)
+    cells[0, 1] = 0
+    assert reward.held(seen, kinds, cells).item() == pytest.approx(0, abs=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What renders teach: which rows they pull, what of the reader is asked, and that it is not fooled
 cell by cell."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 from sdxs.train.parts import supervision
 from sdxs.train.parts.autoencoders import read_autoencoder
 from sdxs.train.parts.distillation import KEPT, Batch, keeping, supervised
-from sdxs.train.parts.reading import Reader
+from sdxs.train.parts.reading import Reader, Reading
 from sdxs.train.parts.solver import Model, one_step
 from sdxs.train.parts.supervision import Supervision, SupervisionOptions, shifted
 
@@ -61,12 +62,39 @@ def test_what_is_not_typed_to_its_end_is_not_asked_for(
     renders: Supervision, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     some = renders.draw(2, torch.Generator().manual_seed(0))
-    cut = supervision.Renders(some.index, some.real, some.captions, ["a r", "a b"])
+    cut = dataclasses.replace(some, texts=["a r", "a b"])
     assert renders.missing(some.real, cut, torch.Generator()) == {}
     alone = Options(run=renders.options.run, reward=1.0, reader=renders.options.reader, pictures=8)
     monkeypatch.setattr(renders, "options", alone)
     gradient, logged = renders.pull(some.real, cut, torch.zeros(2, 4, 32), torch.Generator())
     assert (gradient == 0).all() and logged == {}
+
+
+def test_what_is_held_is_asked_for_where_it_is(
+    renders: Supervision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cells are shifted along with the latents: a reader that knows both finds nothing missing."""
+    some = renders.draw(2, torch.Generator().manual_seed(0))
+    texts = [caption.text for caption in some.captions]
+    place = torch.zeros(2, 2, 4, 4)
+    place[:, 0, 1, 2] = 1
+    held = dataclasses.replace(some, texts=texts, held=place)
+    latents = torch.zeros(2, 4, 8, 8)
+    latents[:, 0] = torch.nn.functional.interpolate(place[:, :1], (8, 8))[:, 0]
+    monkeypatch.setattr(supervision, "LOOKED", 0.0)
+    blank = renders.readers[0]
+
+    def knows(z: torch.Tensor) -> Reading:
+        kinds = torch.zeros(2, blank(z).kinds.shape[1], 8, 8)
+        for row in range(2):
+            kinds[row, some.kinds[row, 0]] = 30 * z[row, 0]
+        return blank(z)._replace(kinds=kinds)
+
+    monkeypatch.setattr(renders, "readers", [knows])
+    for seed in range(9):
+        missing = renders.missing(latents, held, torch.Generator().manual_seed(seed))
+        assert missing["held"].item() == pytest.approx(0, abs=1e-4)
+    assert "held" not in renders.missing(latents, some, torch.Generator())
 
 
 def test_what_is_hard_is_seen_more_often(given: Path, model: Model, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ WEIGHTS = {
     "ground": 1.0,
     "layout": 1.0,
     "open": 0.5,
+    "held": 2.0,
 }
 ASKED = 3.0  # a kind that is asked for weighs this much of one that is not
 DEEP = 0.16  # how much lower what stands in front touches the ground
@@ -113,7 +114,8 @@ def layout(where: Tensor, wanted: Wanted) -> Tensor:
 
 
 def terms(reading: Reading, wanted: Wanted) -> dict[str, Tensor]:
-    """Each part of the reward as a loss, not below 0, by the names in WEIGHTS."""
+    """Each part of the reward that captions ask for as a loss, not below 0, by the names in
+    WEIGHTS."""
     asked = wanted.counts > 0
     half = reading.skies.shape[2] // 2
     # where a thing is, is for `present` and `layout` to change, not for its colour
@@ -141,6 +143,19 @@ def terms(reading: Reading, wanted: Wanted) -> dict[str, Tensor]:
         + undecided(sky.softmax(1).mean((2, 3)), wanted.sky < 0)
         + undecided(ground.softmax(1).mean((2, 3)), wanted.ground < 0),
     }
+
+
+def held(reading: Reading, kinds: Tensor, cells: Tensor) -> Tensor:
+    """Mean cross entropy of things' kinds (B, 2) where they should stand: shares (B, 2, h, w).
+
+    What stands elsewhere costs nothing here; nor does a thing whose shares are all zero.
+    """
+    rows = torch.arange(len(kinds), device=kinds.device)[:, None]
+    missed = -reading.kinds.log_softmax(1)[rows, kinds]  # (B, 2, h, w)
+    size = cells.sum((2, 3))
+    means = (cells * missed).sum((2, 3)) / size.clamp(min=FEW)
+    wanted = size > 0
+    return means[wanted].mean() if wanted.any() else missed.sum() * 0
 
 
 def total(parts: dict[str, Tensor]) -> Tensor:

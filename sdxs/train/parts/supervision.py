@@ -20,6 +20,7 @@ from sdxs.train.parts import reward
 from sdxs.train.parts.adversary import Adversary, Discriminator, FeatureDiscriminator
 from sdxs.train.parts.features import encoder_of
 from sdxs.train.parts.latents import encode_scenes
+from sdxs.train.parts.models import LATENT_CHANNELS
 from sdxs.train.parts.reading import Reader
 from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
@@ -64,12 +65,18 @@ class SupervisionOptions(TrainingOptions):
 @dataclass(frozen=True)
 class Renders:
     """Some renders: their places in the set, latents (B, 4, h, w), what they show, and that as
-    people type it."""
+    people type it.
+
+    kinds: of their things, (B, 2). held: where those must be, shares of cells (B, 2, h / 2, w / 2);
+    None for wherever the caption lets them.
+    """
 
     index: Tensor
     real: Tensor
     captions: list[Caption]
     texts: list[str]
+    kinds: Tensor
+    held: Tensor | None = None
 
 
 class Supervision:
@@ -134,7 +141,8 @@ class Supervision:
             index[: count // 2] = self.often[index[: count // 2] % len(self.often)]
         captions = [describe(self.renders.scenes[i], rng) for i in index.tolist()]
         real = self.renders.latents[index].float().to(DEVICE)
-        return Renders(index, real, captions, [as_typed(each.text, rng) for each in captions])
+        texts = [as_typed(each.text, rng) for each in captions]
+        return Renders(index, real, captions, texts, self.renders.kinds[index])
 
     def pull(
         self, x0: Tensor, renders: Renders, context: Tensor, generator: torch.Generator
@@ -178,11 +186,20 @@ class Supervision:
         strength = LOOKED * torch.rand(len(rows), 1, 1, 1, generator=generator)
         noise = strength * torch.randn(latents[rows].shape, generator=generator)
         which = int(torch.randint(len(self.readers), (1,), generator=generator))
-        seen = shifted(latents[rows] + noise.to(DEVICE), generator)
+        seen, held = latents[rows] + noise.to(DEVICE), renders.held
+        if held is not None:
+            cells = F.interpolate(held[rows].to(DEVICE), seen.shape[2:])
+            seen = torch.cat((seen, cells), 1)  # so that both are shifted alike
+        seen = shifted(seen, generator)
         with fast():
-            reading = self.readers[which](seen.to(memory_format=torch.channels_last))
-        wanted = reward.Wanted.of([renders.captions[i] for i in rows], DEVICE)
-        return reward.terms(reading, wanted)
+            reading = self.readers[which](
+                seen[:, :LATENT_CHANNELS].contiguous(memory_format=torch.channels_last)
+            )
+        parts = reward.terms(reading, reward.Wanted.of([renders.captions[i] for i in rows], DEVICE))
+        if held is not None:
+            kinds = renders.kinds[rows].to(DEVICE)
+            parts["held"] = reward.held(reading, kinds, seen[:, LATENT_CHANNELS:])
+        return parts
 
 
 def shifted(x: Tensor, generator: torch.Generator) -> Tensor:
