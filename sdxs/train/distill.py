@@ -64,6 +64,9 @@ class Options(DistillationOptions, SupervisionOptions, steps=5000, lr=1e-4, seed
         None, "of the offline model (default: that of the pairs)", type=float
     )
     fixed: bool = option(False, "hold alpha and kappa, for the ablation")
+    unmatched: bool = option(
+        False, "scores without feature matching beside them, for the ablation", recorded="given"
+    )
 
     def check(self, warmup: int = 0) -> None:
         if (self.teacher is None) != (self.pairs is None):
@@ -111,13 +114,13 @@ def train(options: Options) -> None:
     model = Model.load(options.teacher or options.begin)
     student = read_unet(options.begin)
     facts: dict[str, Any] = {"begins_with": loop.fingerprint(student), **model.facts}
-    scores = data = online = None
+    scores = data = online = supervision = None
     terms, beside = [], []
     if options.teacher and options.pairs:
         data, online = Pairs(options.pairs), read_unet(options.teacher)
         guidance = data.guidance if options.guidance is None else options.guidance
         scores = Scores(model, online, guidance, options.online_lr)
-        terms = [matching(encoder_of(encoder, model.unet))]
+        terms = [] if options.unmatched else [matching(encoder_of(encoder, model.unet))]
         seen_by = encoder and loop.fingerprint(load_encoder(encoder))
         facts |= {**data.facts, "guidance": guidance, "encoder": seen_by}
     learner = Learner("student", student, options.lr, 0.999, optimizer="student_optimizer",
@@ -162,6 +165,8 @@ def train(options: Options) -> None:
         if look:
             best.settle()
             found["best"] = best.step
+        if supervision:
+            supervision.leave(options.run)
         student.save_pretrained(options.run / "unet")
         stage.hand_on(options.teacher or options.begin, options.run)
 

@@ -181,7 +181,7 @@ def train(options: Options) -> None:
         "drawn_by": loop.fingerprint(sees_depth.network) if sees_depth else "",
     }
     sources: list[Source] = []
-    scores = online = full = None
+    scores = online = full = supervision = None
     terms, beside, parts, spent = [], [], {}, 0.0
     if options.teacher and options.full and options.pairs:
         data, online = Pairs(options.pairs), read_unet(options.teacher)
@@ -236,6 +236,8 @@ def train(options: Options) -> None:
     parts = {**distillation.parts, **parts}
     with stage.trained(options, parts, distillation.step, facts, spent=spent):
         learner.settle()
+        if supervision:
+            supervision.leave(options.run)
         network.half().save_pretrained(options.run / "control")  # as it ships
 
 

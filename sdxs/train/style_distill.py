@@ -186,7 +186,7 @@ def train(options: Options) -> None:
         begin_with(unet, first / "style")
     unet = placed(unet)
     learner = Learner("unet", unet, options.lr, 0.995, weight_decay=0.0, fused=None)
-    scores = data = None
+    scores = data = supervision = None
     terms, beside, parts = [], [], {}
     if given:
         data = given.data
@@ -228,6 +228,8 @@ def train(options: Options) -> None:
     step = by_squares if options.plain_mse else distillation.step
     with stage.trained(options, {**distillation.parts, **parts}, step, facts, spent=spent):
         learner.settle()
+        if supervision:
+            supervision.leave(options.run)
         save_style(unet, options.run / "style")
 
 

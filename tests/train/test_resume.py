@@ -143,6 +143,7 @@ def test_stages_of_latents_resume(
     for name, supervised in (
         ("z", {"begin": first, **every, **lead, "discriminator": "reader"}),
         ("o", {**model, **online}),
+        ("unmatched", {**model, "unmatched": True}),
         ("both", {**model, **every, **lead}),
     ):
         told = resumes(name, distill, **{**supervised, **TURNS, "seed": 6})
@@ -199,6 +200,9 @@ def test_stages_of_latents_resume(
     by_hand = {"student": first, "begin": styled, "rank": 2, "artist": "anime", **every, **FEW}
     held = resumes("sa", style_distill, control=alone_steered, **by_hand)
     assert stage.read(held)["control"] == "sketch"
+    again = resumes("2d", distill, begin=told, against=told, **every, **FEW)
+    assert "against" in stage.read(again) and "against" not in stage.read(told)
+    refused("no such discriminator", distill, other, begin=told, against=first, **every, **FEW)
     resumes("sb", style_distill, pairs=dressed, **wears, **every, artist="anime")
     for wrong, why in (
         ({"pairs": made}, "scores need all three"),

@@ -11,9 +11,12 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderTiny, UNet2DConditionModel
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sdxs.errors import one_line
 from sdxs.storybook.world.captions import Caption, as_typed, describe
 from sdxs.storybook.world.scenes import THINGS
 from sdxs.train.parts import reward
@@ -29,6 +32,7 @@ from sdxs.train.run.options import TrainingOptions, option
 
 LOOKED = 0.3  # the most noise on latents that the reader is shown, in their own units
 # A network of its own, or heads on the features of the online model or of the first reader.
+DISCRIMINATOR = "discriminator.safetensors"
 DISCRIMINATORS = ("apart", "online", "reader")
 
 
@@ -54,6 +58,9 @@ class SupervisionOptions(TrainingOptions):
         "a network of its own, or heads on the features of the online model or of the reader",
         choices=DISCRIMINATORS, recorded="never",
     )  # fmt: skip
+    against: Path | None = stage.takes(
+        "a run of this kind whose discriminator goes on", "distill", "steer", "style_distill"
+    )
     discriminator_lr: float = option(1e-4, "learning rate of the discriminator", recorded="never")
 
     @property
@@ -117,6 +124,9 @@ class Supervision:
         if options.adversary:
             torch.manual_seed(options.seed)
             network = self.discriminator(model.text.config.hidden_size, online)
+            if options.against:
+                go_on(network, options.against / DISCRIMINATOR)
+                self.facts["against"] = loop.fingerprint(network)
             self.adversary = Adversary(network, options.discriminator_lr)
             self.parts |= self.adversary.learner.parts
             names = ("discriminator", "discriminator_lr")
@@ -133,6 +143,13 @@ class Supervision:
             sizes = online.config["block_out_channels"]
             return FeatureDiscriminator(encoder_of(None, online), sizes, width)
         return Discriminator(width)
+
+    def leave(self, run: Path) -> None:
+        """The discriminator, for a later run to go on with."""
+        if self.options.adversary:
+            state = self.adversary.network.state_dict()
+            save_file({name: part.contiguous() for name, part in state.items()},
+                      run / DISCRIMINATOR)  # fmt: skip
 
     def draw(self, count: int, generator: torch.Generator) -> Renders:
         """Some renders at random, each with a caption made anew."""
@@ -200,6 +217,14 @@ class Supervision:
             kinds = renders.kinds[rows].to(DEVICE)
             parts["held"] = reward.held(reading, kinds, seen[:, LATENT_CHANNELS:])
         return parts
+
+
+def go_on(network: nn.Module, file: Path) -> None:
+    """Give a discriminator the weights that an earlier run left. Raises TrainingError."""
+    try:
+        network.load_state_dict(load_file(file))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise loop.TrainingError(f"no such discriminator in {file} ({one_line(error)})") from None
 
 
 def shifted(x: Tensor, generator: torch.Generator) -> Tensor:

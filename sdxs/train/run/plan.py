@@ -125,6 +125,7 @@ def stages(
         add("warmup-texture", "texture", **both, begin=begin)
         add("distill-fixed", "distill", **both, begin=begin, fixed=True)
         add("distill-scores", "distill", **both, begin=begin)
+        add("distill-unmatched", "distill", **both, begin=begin, unmatched=True)
         for name, weight in SUPERVISED.items():
             add(f"distill-{name}", "distill", **both, **renders, **{name: weight})
         add("distill-online", "distill", **both, **renders, **SUPERVISED, discriminator="online")
