@@ -15,7 +15,7 @@ from sdxs.train.run import loop, stage, stages
 from sdxs.train.run.options import TrainingOptions, option, positive
 from sdxs.train.run.stages import STAGES, Gate
 
-TRAINING = [name for name in STAGES if name not in ("pairs", "export")]
+TRAINING = [name for name in STAGES if name not in ("pairs", "average", "export")]
 
 
 def options_of(name: str) -> Any:
@@ -96,7 +96,7 @@ def test_a_run_records_its_options_and_facts_win(tmp_path: Path) -> None:
 
 def test_the_table_says_who_leaves_what() -> None:
     assert stages.MULTI_STEP == ("blocks", "teacher")
-    assert stages.ONE_STEP == ("warmup", "distill", "texture")
+    assert stages.ONE_STEP == ("warmup", "distill", "average", "texture")
     assert set(stages.MODELS) == {*stages.MULTI_STEP, *stages.ONE_STEP, "straighten"}
     assert stages.sampling("teacher") == (16, 3.0) == stages.sampling("blocks")
     assert stages.sampling("teacher", 10) == (10, 3.0)

@@ -101,6 +101,7 @@ STAGES: dict[str, Row] = {  # of those that leave the same, the one that a remed
              by="warmup-mse/distribution.sharpness", least=1),
     )),
     "distill": Row(ONE, True),
+    "average": Row(ONE, True),
     "texture": Row(ONE, True, (
         _CAPTIONS,
         Gate("caption accuracy on unseen pairs, lower bound", "unseen.caption_accuracy.lower",
