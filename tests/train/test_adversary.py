@@ -10,7 +10,7 @@ from sdxs.train.parts.adversary import (
     Adversary,
     Discriminator,
     FeatureDiscriminator,
-    noisy,
+    disguised,
 )
 from sdxs.train.parts.features import encoder_of
 from sdxs.train.parts.losses import relativistic, steepness
@@ -116,6 +116,6 @@ def test_heads_on_a_reader_see_what_it_sees() -> None:
 
 def test_a_pair_gets_as_much_noise() -> None:
     zero = torch.zeros(64, 4, 8, 8)
-    real, fake = (x.std((1, 2, 3)) for x in noisy(zero, zero, generator(0)))
+    real, fake = (x.std((1, 2, 3)) for x in disguised(zero, zero, generator(0)))
     torch.testing.assert_close(real, fake, atol=0.1, rtol=0)
     assert real.max() == pytest.approx(NOISE, abs=0.1) and real.min() < 0.1

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from sdxs.train.parts import supervision
+from sdxs.train.parts import adversary, supervision
 from sdxs.train.parts.autoencoders import read_autoencoder
 from sdxs.train.parts.distillation import KEPT, Batch, keeping, supervised
 from sdxs.train.parts.reading import Reader, Reading
 from sdxs.train.parts.solver import Model, one_step
-from sdxs.train.parts.supervision import Supervision, SupervisionOptions, shifted
+from sdxs.train.parts.supervision import Supervision, SupervisionOptions
 
 
 class Options(SupervisionOptions, name="supervised", steps=2, batch=2, lr=1e-3, seed=1):
@@ -45,7 +45,8 @@ def test_each_weight_is_of_its_own_part(
     x0, context = torch.randn(3, 4, 8, 8), model.embed(some.texts)
     monkeypatch.setattr(renders.adversary, "follow", lambda *_: {})
     monkeypatch.setattr(supervision, "LOOKED", 0.0)
-    monkeypatch.setattr(supervision, "shifted", lambda x, generator: x)
+    for module in (supervision, adversary):
+        monkeypatch.setattr(module, "shifted", lambda x, generator: x)
     monkeypatch.setattr("sdxs.train.parts.adversary.NOISE", 0.0)
 
     def pull(adversary: float, reward: float) -> torch.Tensor:
@@ -109,7 +110,7 @@ def test_what_is_hard_is_seen_more_often(given: Path, model: Model, tmp_path: Pa
 def test_a_shift_is_of_a_cell_at_most() -> None:
     x = torch.arange(36.0).view(1, 1, 6, 6)
     found = {
-        tuple(shifted(x, torch.Generator().manual_seed(seed))[0, 0, 2, 2:4].tolist())
+        tuple(adversary.shifted(x, torch.Generator().manual_seed(seed))[0, 0, 2, 2:4].tolist())
         for seed in range(60)
     }
     assert found == {(v, v + 1) for row in (6, 12, 18) for v in (row + 1, row + 2, row + 3)}

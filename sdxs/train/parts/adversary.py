@@ -117,7 +117,7 @@ class Adversary:
         self, real: Tensor, fake: Tensor, context: Tensor, generator: torch.Generator
     ) -> dict[str, float]:
         """One update of the discriminator on latents (B, 4, h, w) that share their captions."""
-        real, fake = (x.requires_grad_() for x in noisy(real, fake, generator))
+        real, fake = (x.requires_grad_() for x in disguised(real, fake, generator))
         with short_attention():
             ours, theirs = self.network(real, context), self.network(fake, context)
             loss = relativistic(ours, theirs)
@@ -130,7 +130,7 @@ class Adversary:
     ) -> Tensor:
         """The student's: that what it painted should look as real as what is."""
         self.network.requires_grad_(False)
-        real, fake = noisy(real, fake, generator)
+        real, fake = disguised(real, fake, generator)
         with torch.no_grad():
             wanted = self.network(real, context)
         loss = relativistic(self.network(fake, context), wanted)
@@ -138,8 +138,18 @@ class Adversary:
         return loss
 
 
-def noisy(real: Tensor, fake: Tensor, generator: torch.Generator) -> list[Tensor]:
-    """Both with noise, a pair as much, so that the discriminator does not live on what is finer."""
+def disguised(real: Tensor, fake: Tensor, generator: torch.Generator) -> list[Tensor]:
+    """Both shifted and with noise, a pair alike, so that the discriminator does not live on what is
+    finer, nor knows its few renders by heart."""
     strength = NOISE * torch.rand(len(real), 1, 1, 1, generator=generator)
     noises = (strength * torch.randn(real.shape, generator=generator) for _ in range(2))
-    return [x + noise.to(x.device) for x, noise in zip((real, fake), noises, strict=True)]
+    moved = shifted(torch.cat((real, fake)), generator).chunk(2)
+    return [x + noise.to(x.device) for x, noise in zip(moved, noises, strict=True)]
+
+
+def shifted(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Latents (B, 4, h, w) moved by at most a cell each way: what pleases a network in one place
+    alone shows nothing."""
+    down, right = torch.randint(3, (2,), generator=generator).tolist()
+    height, width = x.shape[2:]
+    return F.pad(x, (1, 1, 1, 1), mode="reflect")[..., down : down + height, right : right + width]

@@ -20,7 +20,7 @@ from sdxs.errors import one_line
 from sdxs.storybook.world.captions import Caption, as_typed, describe
 from sdxs.storybook.world.scenes import THINGS
 from sdxs.train.parts import reward
-from sdxs.train.parts.adversary import Adversary, Discriminator, FeatureDiscriminator
+from sdxs.train.parts.adversary import Adversary, Discriminator, FeatureDiscriminator, shifted
 from sdxs.train.parts.features import encoder_of
 from sdxs.train.parts.latents import encode_scenes
 from sdxs.train.parts.models import LATENT_CHANNELS
@@ -225,11 +225,3 @@ def go_on(network: nn.Module, file: Path) -> None:
         network.load_state_dict(load_file(file))
     except (OSError, RuntimeError, SafetensorError) as error:
         raise loop.TrainingError(f"no such discriminator in {file} ({one_line(error)})") from None
-
-
-def shifted(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Latents (B, 4, h, w) moved by at most a cell each way: what pleases a reader in one place
-    alone shows nothing."""
-    down, right = torch.randint(3, (2,), generator=generator).tolist()
-    height, width = x.shape[2:]
-    return F.pad(x, (1, 1, 1, 1), mode="reflect")[..., down : down + height, right : right + width]
