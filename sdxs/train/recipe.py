@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sdxs.train.parts.plan import PLANS, Part, Plan, stages
 from sdxs.train.run import loop, stage
 from sdxs.train.run.options import parser
-from sdxs.train.run.plan import PLANS, Part, Plan, stages
 from sdxs.train.run.stages import MODELS, MULTI_STEP, ONE_STEP, STAGES, Gate
 
 COMMAND = "command.txt"  # in a stage's folder: what it was begun with

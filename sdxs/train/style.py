@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from sdxs.storybook.draw import draw
 from sdxs.storybook.world.artists import ARTISTS
+from sdxs.storybook.world.folders import draw
 from sdxs.train.parts.autoencoders import encoded, read_autoencoder
 from sdxs.train.parts.denoising import v_loss
 from sdxs.train.parts.folder import fingerprint, read_folder
