@@ -179,7 +179,7 @@ class Options(TrainingOptions, steps=6000, batch=18, lr=2e-3, seed=28):
     width: int = option(38, "channels of the decoder; 38 are 5.4 GFLOP at 256 pixels",
                         type=positive)  # fmt: skip
     gan: float = option(0.1, "gradient of the GAN relative to the rest; 0 is off")
-    noise: float = option(0.3, "the most noise on latents of renders, in their own units")
+    noise: float = option(0.12, "the most noise on latents of renders, in their own units")
     artists: bool = option(
         False, "learn other artists' pictures, too, a third of the renders'", recorded="given"
     )
