@@ -24,7 +24,7 @@ from sdxs.train.parts.distillation import (
     drawn,
     keeping,
     matching,
-    supervised,
+    on_renders,
 )
 from sdxs.train.parts.features import encoder_of, load_encoder
 from sdxs.train.parts.learner import Learner
@@ -48,7 +48,6 @@ class Options(DistillationOptions, SupervisionOptions, steps=5000, lr=1e-4, seed
     )
     pairs: Path | None = stage.takes("its noises and pictures", "pairs")
     begin: Path = stage.needs("the one-step U-Net to begin with", *ONE_STEP)
-    autoencoder: Path | None = stage.takes("whose latents renders are encoded to", "autoencoder")
     guard: Path | None = stage.takes("a second reader, to choose the best weights by", "reader")
     encoder: Path | None = stage.takes(
         "features of a CNN or ViT instead of the multi-step U-Net's own", "encoders"
@@ -69,14 +68,7 @@ class Options(DistillationOptions, SupervisionOptions, steps=5000, lr=1e-4, seed
     )
 
     def check(self, warmup: int = 0) -> None:
-        if (self.teacher is None) != (self.pairs is None):
-            raise loop.TrainingError("scores need both, --teacher and --pairs")
-        if not (self.teacher or self.supervised):
-            raise loop.TrainingError(
-                "nothing to learn by: give --teacher and --pairs, --adversary or --reward"
-            )
-        if self.supervised and self.autoencoder is None:
-            raise loop.TrainingError("adversary and reward need --autoencoder, for renders")
+        self.check_sources("teacher", "pairs")
         if self.teacher:
             super().check(warmup)
 
@@ -132,7 +124,7 @@ def train(options: Options) -> None:
         vae = read_autoencoder(options.autoencoder)
         supervision = Supervision(options, vae, model, online=online)
         draw = drawn(student, model, data, paired, batch - paired, supervision)
-        beside.append(supervised(supervision))
+        beside.append(on_renders(supervision.pull))
         parts, facts = supervision.parts, facts | supervision.facts
     if options.keep:
         before = copy.deepcopy(student).eval().requires_grad_(False)

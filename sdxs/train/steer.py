@@ -31,7 +31,7 @@ from sdxs.train.parts.distillation import (
     DistillationOptions,
     Pull,
     matching,
-    supervised,
+    on_renders,
 )
 from sdxs.train.parts.features import encoder_of
 from sdxs.train.parts.learner import Learner
@@ -68,13 +68,7 @@ class Options(DistillationOptions, SupervisionOptions, steps=1200, lr=3e-4, seed
     )  # fmt: skip
 
     def check(self, warmup: int = 0) -> None:
-        needed = (self.teacher, self.full, self.pairs)
-        if any(needed) != all(needed):
-            raise loop.TrainingError("scores need all three, --teacher, --full and --pairs")
-        if not (self.teacher or self.supervised):
-            raise loop.TrainingError(
-                "nothing to learn by: give --teacher, --full and --pairs, --adversary or --reward"
-            )
+        self.check_sources("teacher", "full", "pairs")
         if self.likeness and not (self.supervised and self.reader):
             raise loop.TrainingError("--likeness needs --reader, and --adversary or --reward")
         if self.teacher:
@@ -142,19 +136,15 @@ def alike(supervision: Supervision, weight: float) -> Pull:
     encode = supervision.readers[0].features
 
     def pull(
-        x0: Tensor, batch: Batch, generator: torch.Generator, share: float
+        x0: Tensor, renders: Renders, context: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, float]]:
-        gradient = torch.zeros_like(x0)
-        if batch.renders is None:
-            return gradient, {}
-        rows = slice(len(x0) - len(batch.renders.texts), None)
-        leaf = x0[rows].clone().requires_grad_()
+        leaf = x0.clone().requires_grad_()
         with fast():
-            loss = feature_matching(encode, leaf, batch.renders.real, batch.context[rows])
-        (gradient[rows],) = torch.autograd.grad(weight * loss, leaf)
+            loss = feature_matching(encode, leaf, renders.real, context)
+        (gradient,) = torch.autograd.grad(weight * loss, leaf)
         return gradient, {"likeness": loss.item(), "pull_likeness": gradient.norm().item()}
 
-    return pull
+    return on_renders(pull)
 
 
 def train(options: Options) -> None:
@@ -199,7 +189,7 @@ def train(options: Options) -> None:
             folder, kind, shown.latents, vae, options.seed, sees_depth, shown.scenes
         )
         sources.append(from_renders(supervision, images.images))
-        beside, parts = [supervised(supervision)], supervision.parts
+        beside, parts = [on_renders(supervision.pull)], supervision.parts
         if options.likeness:
             beside.append(alike(supervision, options.likeness))
         facts |= supervision.facts

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderTiny, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 from torch.nn import functional as F
 
 from sdxs.conditions import CONDITIONS
@@ -33,7 +33,7 @@ from sdxs.train.parts.distillation import (
     Draw,
     drawn,
     matching,
-    supervised,
+    on_renders,
 )
 from sdxs.train.parts.features import encoder_of
 from sdxs.train.parts.latents import encode_scenes
@@ -58,9 +58,6 @@ class Options(DistillationOptions, SupervisionOptions, steps=400, lr=1e-3, seed=
     student: Path = stage.needs("the one-step model", *ONE_STEP, default="texture")
     pairs: Path | None = stage.takes("noises and pictures, in the style or plain ones", "pairs")
     begin: Path | None = stage.takes("a one-step style to go on from", "style_distill")
-    autoencoder: Path | None = stage.takes(
-        "whose latents renders are encoded to", "autoencoder", "decoder", "upscale"
-    )
     artist: str | None = option(
         None, "who redraws the renders for the adversary", choices=ARTISTS, recorded="given"
     )
@@ -76,15 +73,7 @@ class Options(DistillationOptions, SupervisionOptions, steps=400, lr=1e-3, seed=
     rank: int = option(RANK, "of every layer's addition", type=positive)
 
     def check(self, warmup: int = 0) -> None:
-        needed = (self.teacher, self.style, self.pairs)
-        if any(needed) != all(needed):
-            raise loop.TrainingError("scores need all three, --teacher, --style and --pairs")
-        if not (self.teacher or self.supervised):
-            raise loop.TrainingError(
-                "nothing to learn by: give --teacher, --style and --pairs, --adversary or --reward"
-            )
-        if self.supervised and self.autoencoder is None:
-            raise loop.TrainingError("adversary and reward need --autoencoder, for renders")
+        self.check_sources("teacher", "style", "pairs")
         if self.adversary and self.artist is None:
             raise loop.TrainingError("an adversary needs --artist, who redraws what is real to it")
         if self.control and (self.teacher or not self.supervised):
@@ -123,14 +112,14 @@ def in_style(
 
 
 def under_control(
-    draw: Draw, options: Options, student: str, model: Model, vae: AutoencoderTiny
+    draw: Draw, options: Options, student: str, model: Model
 ) -> tuple[Draw, dict[str, Any], float]:
     """The same batches of renders, half of them under the control; facts, and seconds.
 
     student: the fingerprint of the U-Net that the control must have been made for. Raises
     TrainingError.
     """
-    assert options.control is not None
+    assert options.control and options.autoencoder  # as `check` has it
     made = stage.read(options.control)
     if made["student"] != student:
         raise loop.TrainingError(
@@ -138,6 +127,7 @@ def under_control(
         )
     if CONDITIONS[made["control"]].sees_depth:
         raise loop.TrainingError("--control takes one that needs no depth, such as sketch")
+    vae = read_autoencoder(options.autoencoder)
     shown = encode_scenes(
         options.run / "plain", vae, options.pictures, options.seed, model.resolution
     )
@@ -194,19 +184,18 @@ def train(options: Options) -> None:
         low, high = (UNCARRIED * kappa if options.uncarried else kappa for kappa in KAPPA)
         terms = [matching(encoder_of(None, given.offline.unet), (low, high))]
     paired = 0 if data is None else batch if options.plain_mse else -(-batch // 2)
-    draw = drawn(unet, model, data, paired, batch - paired)
     if options.autoencoder and options.supervised:
         vae = read_autoencoder(options.autoencoder)
         supervision = Supervision(
             options, vae, model, online=given.online if given else None, artist=options.artist
         )
-        draw = drawn(unet, model, data, paired, batch - paired, supervision)
-        beside, parts = [supervised(supervision)], supervision.parts
+        beside, parts = [on_renders(supervision.pull)], supervision.parts
         facts |= supervision.facts
         spent += supervision.renders.seconds
-        if options.control:
-            draw, more, took = under_control(draw, options, student, model, vae)
-            facts, spent = facts | more, spent + took
+    draw = drawn(unet, model, data, paired, batch - paired, supervision)
+    if options.control:
+        draw, more, took = under_control(draw, options, student, model)
+        facts, spent = facts | more, spent + took
     distillation = Distillation(
         options,
         scores,

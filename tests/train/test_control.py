@@ -14,7 +14,7 @@ from sdxs.model.depth import DepthEstimator, DepthNetwork
 from sdxs.storybook.judges.depth import DepthJudge, agreement
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import sample_scenes
-from sdxs.storybook.world.sketches import sketch, to_bytes
+from sdxs.storybook.world.sketches import begun, sketch, to_bytes
 from sdxs.train import autoencoder
 from sdxs.train.control_stem import with_larger_stem
 from sdxs.train.parts import controlled
@@ -262,3 +262,20 @@ def test_a_thing_that_is_not_drawn_yet_is_held_nowhere() -> None:
     images[0, 16:48, 0:2] = images[0, 16:48, 30:32] = 255  # the first one's sides
     shown = shown_in(images, seen)
     assert torch.equal(shown[0, 0], seen[0, 0]) and not shown[0, 1].any()
+
+
+@pytest.mark.parametrize("made", ["sketch", "begun"])
+def test_lines_grow_along_with_the_picture(made: str) -> None:
+    """Of the same scenes at twice the size, as much of the page is light."""
+    scenes, light = sample_scenes(12, 5), {}
+    for size in (128, 256):
+        drawn = render(scenes, size)
+        pages = []
+        for row, picture in enumerate(to_bytes(drawn.picture)):
+            rng, seen = random.Random(row), drawn.seen[row].numpy()
+            pages.append(
+                sketch(picture, rng) if made == "sketch"
+                else begun(picture, seen, scenes[row].horizon, rng)
+            )  # fmt: skip
+        light[size] = np.stack(pages).mean()
+    assert 0.75 < light[256] / light[128] < 1.35, light

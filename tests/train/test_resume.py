@@ -202,6 +202,8 @@ def test_stages_of_latents_resume(
     assert stage.read(held)["control"] == "sketch"
     again = resumes("2d", distill, begin=told, against=told, **every, **FEW)
     assert "against" in stage.read(again) and "against" not in stage.read(told)
+    refused("--against goes with --adversary", distill, other, begin=told, against=told,
+            **{**every, "adversary": 0.0, **FEW})  # fmt: skip
     refused("no such discriminator", distill, other, begin=told, against=first, **every, **FEW)
     resumes("sb", style_distill, pairs=dressed, **wears, **every, artist="anime")
     for wrong, why in (

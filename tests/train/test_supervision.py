@@ -10,10 +10,11 @@ from torch import nn
 
 from sdxs.train.parts import adversary, supervision
 from sdxs.train.parts.autoencoders import read_autoencoder
-from sdxs.train.parts.distillation import KEPT, Batch, keeping, supervised
+from sdxs.train.parts.distillation import KEPT, Batch, keeping, on_renders
 from sdxs.train.parts.reading import Reader, Reading
 from sdxs.train.parts.solver import Model, one_step
 from sdxs.train.parts.supervision import Supervision, SupervisionOptions
+from sdxs.train.steer import alike
 
 
 class Options(SupervisionOptions, name="supervised", steps=2, batch=2, lr=1e-3, seed=1):
@@ -32,9 +33,28 @@ def test_renders_pull_the_last_rows_alone(renders: Supervision, model: Model) ->
     some = renders.draw(3, generator)
     x0, context = torch.randn(5, 4, 8, 8), model.embed(["", "", *some.texts])
     batch = Batch(nn.Identity(), x0, context, x0[:0], renders=some)
-    gradient, logged = supervised(renders)(x0, batch, generator, 0.0)
+    gradient, logged = on_renders(renders.pull)(x0, batch, generator, 0.0)
     assert (gradient[:2] == 0).all() and (gradient[2:] != 0).any(dim=(1, 2, 3)).all()
     assert {"discriminator", "fooling", "present", "counts", "open"} <= logged.keys()
+
+
+def test_likeness_is_least_where_the_render_itself_is_painted(
+    renders: Supervision, model: Model
+) -> None:
+    some, generator = renders.draw(2, torch.Generator().manual_seed(0)), torch.Generator()
+    context = model.embed(["", *some.texts])
+    pull = alike(renders, 0.5)
+
+    def of(painted: torch.Tensor) -> tuple[torch.Tensor, float]:
+        x0 = torch.cat((torch.zeros_like(painted[:1]), painted))
+        batch = Batch(nn.Identity(), x0, context, x0[:0], renders=some)
+        gradient, logged = pull(x0, batch, generator, 0.0)
+        assert (gradient[:1] == 0).all()
+        return gradient[1:], logged["likeness"]
+
+    gradient, far = of(some.real + 0.3)
+    assert of(some.real)[1] == pytest.approx(0, abs=1e-3)
+    assert of(some.real + 0.3 - 0.05 * gradient / gradient.abs().max())[1] < far
 
 
 def test_each_weight_is_of_its_own_part(

@@ -127,8 +127,14 @@ def matching(encode: Encode, strength: tuple[float, float] = KAPPA) -> Term:
 Pull = Callable[[Tensor, Batch, torch.Generator, float], tuple[Tensor, Mapping[str, float]]]
 
 
-def supervised(supervision: Supervision) -> Pull:
-    """What renders ask of the batch's last rows."""
+# The same of the rows that are of renders alone: x0, those renders, their embeddings, chance.
+PullOnRenders = Callable[
+    [Tensor, Renders, Tensor, torch.Generator], tuple[Tensor, Mapping[str, float]]
+]
+
+
+def on_renders(part: PullOnRenders) -> Pull:
+    """What renders ask of the batch's last rows, such as a `Supervision`'s pull."""
 
     def pull(
         x0: Tensor, batch: Batch, generator: torch.Generator, share: float
@@ -137,9 +143,7 @@ def supervised(supervision: Supervision) -> Pull:
         if batch.renders is None:
             return gradient, {}
         rows = slice(len(x0) - len(batch.renders.texts), None)
-        gradient[rows], logged = supervision.pull(
-            x0[rows], batch.renders, batch.context[rows], generator
-        )
+        gradient[rows], logged = part(x0[rows], batch.renders, batch.context[rows], generator)
         return gradient, logged
 
     return pull

@@ -130,7 +130,5 @@ def encode_scenes(
 
     about: dict[str, Any] = {"count": count, "seed": seed, "resolution": resolution}
     about["encoder"] = loop.fingerprint(vae.encoder)
-    if artist:
-        about["artist"] = artist
     data, seconds = cached(folder, f"latents-{artist}" if artist else "latents", about, make)
     return LatentSet(scenes, **data, seconds=seconds)

@@ -134,10 +134,9 @@ def stages(
     last = add("texture", **both, begin=begin)
     larger = add("upscale", autoencoder=vae, model=last) if upscale else None
     if extras:
-        models = {"teacher": whole, "tiny": model, "student": last, "pairs": made}
-        controls(add, autoencoder=vae, larger=larger, reader=read, **models)
-        del models["tiny"], models["pairs"]
-        styles(add, autoencoder=vae, **models)
+        controls(add, teacher=whole, tiny=model, student=last, pairs=made, autoencoder=vae,
+                 larger=larger, reader=read)  # fmt: skip
+        styles(add, teacher=whole, student=last, autoencoder=vae)
     return out
 
 

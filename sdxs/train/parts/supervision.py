@@ -31,14 +31,17 @@ from sdxs.train.run.machine import DEVICE, fast, placed, short_attention
 from sdxs.train.run.options import TrainingOptions, option
 
 LOOKED = 0.3  # the most noise on latents that the reader is shown, in their own units
+DISCRIMINATOR = "discriminator.safetensors"  # in a run's folder
 # A network of its own, or heads on the features of the online model or of the first reader.
-DISCRIMINATOR = "discriminator.safetensors"
 DISCRIMINATORS = ("apart", "online", "reader")
 
 
 class SupervisionOptions(TrainingOptions):
     """What a stage is asked whose latents may be supervised by renders."""
 
+    autoencoder: Path | None = stage.takes(
+        "whose latents renders are encoded to", "autoencoder", "decoder", "upscale"
+    )
     adversary: float = option(
         0.0, "weight of the adversarial loss, to which renders are real; 0 is off", recorded="given"
     )
@@ -67,6 +70,22 @@ class SupervisionOptions(TrainingOptions):
     def supervised(self) -> bool:
         """Whether renders have a part in it."""
         return bool(self.adversary or self.reward)
+
+    def check_sources(self, *scores: str) -> None:
+        """scores: the options that scores need, all or none of them. Raises TrainingError for some
+        of them, for nothing to learn by, and for what is missing to what is asked."""
+        given = [getattr(self, name) is not None for name in scores]
+        *most, last = (f"--{name}" for name in scores)
+        named = f"{', '.join(most)} and {last}"
+        if any(given) != all(given):
+            number = {2: "both", 3: "all three"}[len(scores)]
+            raise loop.TrainingError(f"scores need {number}, {named}")
+        if not (all(given) or self.supervised):
+            raise loop.TrainingError(f"nothing to learn by: give {named}, --adversary or --reward")
+        if self.supervised and self.autoencoder is None:
+            raise loop.TrainingError("adversary and reward need --autoencoder, for renders")
+        if self.against and not self.adversary:
+            raise loop.TrainingError("--against goes with --adversary")
 
 
 @dataclass(frozen=True)
