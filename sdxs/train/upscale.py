@@ -1,14 +1,17 @@
 """A decoder that shows the same latents at twice the size: five stages where the encoder has four.
 
-U-Net, styles and controls stay as they are. Encoded renders are to become the same scenes rendered
-at twice the size; painted latents, of which nobody knows the larger picture, are held to what the
-present decoder shows by the paper's eq. 5, the L1 of reduced pictures. What is finer on both comes
-from a GAN that sees picture and latents together (section 3.1).
+It begins as the smaller one with fewer channels (`sdxs.train.parts.channel_pruning`) and no block
+at full size, where two convolutions learn to enlarge. U-Net, styles and controls stay as they are.
+Encoded renders are to become the same scenes rendered at twice the size; painted latents, of which
+nobody knows the larger picture, are held to what the present decoder shows by the paper's eq. 5,
+the L1 of reduced pictures. What is finer on both comes from a GAN that sees picture and latents
+together (section 3.1).
 
 Noise on the latents of renders teaches it to take one that is a little off for the nearest render
 there is. With `--artists`, encoded pictures by many artists come to them, which styles need.
 """
 
+import copy
 import itertools
 import random
 from pathlib import Path
@@ -25,6 +28,7 @@ from sdxs.storybook.world.captions import described
 from sdxs.storybook.world.scenes import HELD_OUT_SEED, Scene, sample_scenes
 from sdxs.train.parts.autoencoders import encoded, fidelity, read_autoencoder, with_decoder
 from sdxs.train.parts.cache import cached
+from sdxs.train.parts.channel_pruning import prune
 from sdxs.train.parts.latents import CHUNK
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.losses import coarse_l1, hinge, proportion, reconstruction_loss, unmasked
@@ -42,12 +46,22 @@ OTHERS = 1 / 3  # share of what is not painted that is other artists', with `--a
 NEAR = 0.7  # share of the windows that hold a thing
 QUIET = 0.25  # share of the steps before the GAN begins
 PAINTED = 1 / 3  # share of a batch that is painted, from then on
-BLOCKS = (4, 5, 4, 1, 0)  # none at full size: two convolutions there enlarge by what they learnt
 
 
-def build(smaller: AutoencoderTiny, width: int) -> AutoencoderTiny:
-    """The smaller one's encoder, and a decoder that doubles once more."""
-    return with_decoder(smaller, (width,) * len(BLOCKS), BLOCKS)
+@torch.no_grad()
+def build(smaller: AutoencoderTiny, width: int, latents: Tensor) -> AutoencoderTiny:
+    """The smaller one's encoder, and a decoder that doubles once more.
+
+    It begins as the smaller one's, of which the `width` channels stay that do most for latents
+    (B, 4, h, w), and enlarges by repeating pixels.
+    """
+    blocks = (*smaller.config["num_decoder_blocks"], 0)
+    larger = with_decoder(smaller, (width,) * len(blocks), blocks)
+    prune(copy.deepcopy(smaller.decoder), larger.decoder, latents)
+    enlarging = larger.decoder.layers[-2]
+    nn.init.zeros_(enlarging.weight)
+    nn.init.eye_(enlarging.weight[:, :, 1, 1])
+    return larger
 
 
 class Discriminator(nn.Module):
@@ -174,9 +188,9 @@ def compared(
 
 class Options(TrainingOptions, steps=6000, batch=18, lr=2e-3, seed=28):
     autoencoder: Path = stage.needs("whose latents, and whose decoder", "autoencoder", "decoder")
-    model: Path = stage.needs("a one-step model, for painted latents", *ONE_STEP, default="texture")
+    model: Path = stage.needs("a one-step model, for painted latents", *ONE_STEP, default="average")
     pictures: int = option(4000, "renders to learn from")
-    width: int = option(38, "channels of the decoder; 38 are 5.4 GFLOP at 256 pixels",
+    width: int = option(40, "channels of the decoder; 40 are 5.2 GFLOP at 256 pixels",
                         type=positive)  # fmt: skip
     gan: float = option(0.1, "gradient of the GAN relative to the rest; 0 is off")
     noise: float = option(0.12, "the most noise on latents of renders, in their own units")
@@ -205,7 +219,10 @@ def train(options: Options) -> None:
         spent += took
     shown, more = painted(options.run, smaller, painter, options.paintings, seed)
     torch.manual_seed(seed)
-    larger, judge = placed(build(smaller, options.width)), placed(Discriminator())
+    known_to = plain["latents"][:CHUNK].float()
+    larger = placed(build(smaller.cpu(), options.width, known_to))
+    judge = placed(Discriminator())
+    placed(smaller)
     larger.encoder.requires_grad_(False)
     decoder = larger.decoder.train()
     last = decoder.layers[-1].weight

@@ -7,11 +7,13 @@ from sdxs.storybook.world.scenes import sample_scenes
 from sdxs.train import upscale
 from sdxs.train.autoencoder import build
 
+LATENTS = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+
 
 def test_it_keeps_the_encoder_and_shows_twice_the_size() -> None:
     torch.manual_seed(0)
     smaller = build(12).eval()
-    larger = upscale.build(smaller, 8).eval()
+    larger = upscale.build(smaller, 8, LATENTS).eval()
     x = torch.rand(1, 3, 32, 32) * 2 - 1
     with torch.no_grad():
         z = smaller.encode(x).latents
@@ -19,9 +21,22 @@ def test_it_keeps_the_encoder_and_shows_twice_the_size() -> None:
         assert larger.decode(z).sample.shape == (1, 3, 64, 64)
 
 
+def test_it_begins_by_repeating_pixels() -> None:
+    torch.manual_seed(0)
+    smaller = build(12).eval()
+    with torch.no_grad():  # at full width all is kept; so the last layer sees no neighbours
+        smaller.decoder.layers[-1].weight[
+            :, :, [0, 0, 0, 1, 1, 2, 2, 2], [0, 1, 2, 0, 2, 0, 1, 2]
+        ] = 0
+        shown = upscale.build(smaller, 12, LATENTS).decoder(LATENTS)
+        before = smaller.decoder(LATENTS)
+    wanted = before.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    torch.testing.assert_close(shown, wanted, atol=1e-5, rtol=1e-5)
+
+
 def test_a_saved_one_is_loaded_by_diffusers(tmp_path) -> None:
     torch.manual_seed(0)
-    larger = upscale.build(build(12), 8).eval()
+    larger = upscale.build(build(12), 8, LATENTS).eval()
     larger.save_pretrained(tmp_path)
     again = type(larger).from_pretrained(tmp_path).eval()
     z = torch.randn(1, 4, 4, 4)
@@ -59,7 +74,7 @@ def test_the_discriminator_looks_at_pictures_and_at_latents() -> None:
 
 def test_its_cost_is_within_the_limit() -> None:
     """At most 5.5 GFLOP for a picture of 256 pixels; a multiplication and an addition are two."""
-    decoder = upscale.build(build(48), upscale.Options.width).decoder.to("meta")
+    decoder = upscale.build(build(48), upscale.Options.width, LATENTS).decoder.to("meta")
     spent = 0
 
     def count(layer: torch.nn.Conv2d, _: object, out: torch.Tensor) -> None:
