@@ -29,12 +29,11 @@ from sdxs.train.parts.distillation import (
 from sdxs.train.parts.features import encoder_of, load_encoder
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.pairs import Pairs
-from sdxs.train.parts.reading import Reader
 from sdxs.train.parts.segmented import HOLD, Scores
+from sdxs.train.parts.shown import open_reader
 from sdxs.train.parts.solver import Model, one_step, read_unet
 from sdxs.train.parts.supervision import Supervision, SupervisionOptions
 from sdxs.train.run import loop, stage
-from sdxs.train.run.machine import placed
 from sdxs.train.run.options import option, positive
 from sdxs.train.run.stages import MULTI_STEP, ONE_STEP
 
@@ -85,7 +84,7 @@ def guarding(
     guard: Path, options: Options, model: Model, learner: Learner, best: Best
 ) -> Callable[[int], None]:
     """What shows the guard, now and then, what the running mean of the weights paints."""
-    reader = placed(Reader.load(guard / "reader"))
+    reader = open_reader(guard)
     side = model.unet.config["sample_size"]
 
     def paint(texts: list[str], noise: Tensor) -> Tensor:

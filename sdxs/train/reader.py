@@ -6,6 +6,8 @@ colours, another sky or ground beyond it, or else it could not see that a thing 
 The pairs of thing and colour that training never shows are shown to it neither. With `--artists`,
 half of all are redrawn by artists, for a reader of pictures in a style.
 
+With `--shown` it reads the pictures that the decoder makes of latents (`sdxs.train.parts.shown`).
+
 What is rewarded by it soon finds latents that please it and show nothing. So it also learns from
 latents that were changed to be misread (arXiv 1706.06083, in one step): what still pleases such a
 reader looks like what it reads (arXiv 1906.09453).
@@ -17,7 +19,7 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderTiny
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sdxs.storybook.judges.evaluator import check
@@ -37,12 +39,16 @@ from sdxs.train.parts.annotated import (
 )
 from sdxs.train.parts.autoencoders import read_autoencoder
 from sdxs.train.parts.learner import Learner
+from sdxs.train.parts.models import LATENT_CHANNELS
 from sdxs.train.parts.reading import LEAST, Reader, Reading
+from sdxs.train.parts.renders import to_unit
+from sdxs.train.parts.shown import PATCH, Shown, patches, pictures_of
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast, placed, short_attention
 from sdxs.train.run.options import RenderOptions, option, positive
 
 NOISE = 0.35  # the most noise on the latents, in their own units
+GRAIN = 0.05  # and on pictures in [-1, 1]
 COUNTING = 2.0  # weight of the counts
 SHARES = (0.6, 0.2, 0.2)  # of a batch: plain scenes, doubled things, scenes cut in two
 
@@ -88,7 +94,9 @@ def misleading(
 
 
 @torch.no_grad()
-def measure(reader: Reader, vae: AutoencoderTiny, count: int, resolution: int) -> dict[str, float]:
+def measure(
+    reader: nn.Module, vae: AutoencoderTiny, count: int, resolution: int
+) -> dict[str, float]:
     """What it gets right of encoded renders that nothing trains on, all pairs of them.
 
     right: share of stated attributes; unseen: of captions with a pair that training never shows;
@@ -137,6 +145,9 @@ class Options(RenderOptions, steps=1600, batch=80, lr=1.5e-3, pictures=10500, se
     begin: Path | None = stage.takes("an earlier one to go on from", "reader")
     width: int = option(64, "channels at full size", type=positive)
     robust: float = option(0.0, "how far latents are changed to be misread; 0 is not")
+    shown: bool = option(
+        False, "read the pictures that the decoder makes of latents", recorded="given"
+    )
     artists: bool = option(False, "half of the renders by other artists", recorded="given")
     held_out: int = option(500, "scenes to measure it on", type=positive, recorded="never")
 
@@ -146,23 +157,36 @@ def train(options: Options) -> None:
 
     Of `pictures` plain scenes, and a third of that of each faulty kind.
     """
+    if options.shown and (options.robust or options.begin):
+        raise loop.TrainingError("--shown goes without --begin and --robust")
     vae = read_autoencoder(options.autoencoder)
     drawn, spent = all_drawn(
         options.run, vae, options.pictures, options.seed, options.resolution, options.artists
     )
     torch.manual_seed(options.seed)
-    reader = placed(Reader(options.width))
+    reader = placed(Reader(options.width, PATCH if options.shown else LATENT_CHANNELS))
     facts = {"autoencoder": loop.fingerprint(vae)}
     if options.begin is not None:
         reader.load_state_dict(Reader.load(options.begin / "reader").state_dict())
         facts["begins_with"] = loop.fingerprint(reader)
     learner = Learner("reader", reader, options.lr, 0.998)
     counts = [max(1, round(share * options.batch)) for share in SHARES]
+    pictures: list[Tensor] | None = None
+    if options.shown:
+        pictures, more = pictures_of(options.run, vae, drawn, options.seed)
+        spent += more
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
-        some = joined([part.rows(n, generator) for part, n in zip(drawn, counts, strict=True)])
-        z = some.latents.float()
-        strength = NOISE * torch.rand(len(z), 1, 1, 1, generator=generator)
+        rows = [
+            torch.randint(len(part.latents), (count,), generator=generator)
+            for part, count in zip(drawn, counts, strict=True)
+        ]
+        some = joined([part.rows(which) for part, which in zip(drawn, rows, strict=True)])
+        z, noise = some.latents.float(), NOISE
+        if pictures:
+            seen = [part[which] for part, which in zip(pictures, rows, strict=True)]
+            z, noise = patches(to_unit(torch.cat(seen)), z.shape[-1]), GRAIN
+        strength = noise * torch.rand(len(z), 1, 1, 1, generator=generator)
         z = z + strength * torch.randn(z.shape, generator=generator)
         true = truth(some).on(DEVICE)
         z = z.to(DEVICE, memory_format=torch.channels_last)
@@ -177,8 +201,12 @@ def train(options: Options) -> None:
 
     with stage.trained(options, learner.parts, step, facts, spent=spent) as measured:
         learner.settle()
-        measured |= measure(reader.eval(), vae, options.held_out, options.resolution)
+        reader.eval()
+        sees = placed(Shown(reader, vae.decoder)) if options.shown else reader
+        measured |= measure(sees, vae, options.held_out, options.resolution)
         reader.save(options.run / "reader")
+        if options.shown:
+            vae.cpu().save_pretrained(options.run / "vae")  # it reads what this one shows
 
 
 main = stage.main(Options, train, __name__)

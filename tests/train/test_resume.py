@@ -137,9 +137,12 @@ def test_stages_of_latents_resume(
     model |= {"begin": first}
     resumes("d", distill, **model, **TURNS)
     read = resumes("e", reader, width=16, robust=0.3, artists=True, held_out=2, **some)
-    every = {"adversary": 1.5, "reward": 1.0, "reader": (read,), "pictures": 8, **vae}
+    of_pictures = resumes("es", reader, width=16, shown=True, held_out=2, **some)
+    refused("goes without --begin", reader, other, shown=True, robust=0.3, held_out=2, **some)
+    both = (read, of_pictures)
+    every = {"adversary": 1.5, "reward": 1.0, "reader": both, "pictures": 8, **vae}
     online = {"adversary": 1.0, "discriminator": "online", "pictures": 8, **vae}
-    lead = {"keep": 0.3, "guard": read, "held_out": 2}
+    lead = {"keep": 0.3, "guard": of_pictures, "held_out": 2}
     for name, supervised in (
         ("z", {"begin": first, **every, **lead, "discriminator": "reader"}),
         ("o", {**model, **online}),

@@ -64,7 +64,7 @@ def test_each_weight_is_of_its_own_part(
     some = renders.draw(3, torch.Generator().manual_seed(0))
     x0, context = torch.randn(3, 4, 8, 8), model.embed(some.texts)
     monkeypatch.setattr(renders.adversary, "follow", lambda *_: {})
-    monkeypatch.setattr(supervision, "LOOKED", 0.0)
+    monkeypatch.setattr(Reader, "looked", 0.0)
     for module in (supervision, adversary):
         monkeypatch.setattr(module, "shifted", lambda x, generator: x)
     monkeypatch.setattr("sdxs.train.parts.adversary.NOISE", 0.0)
@@ -102,7 +102,6 @@ def test_what_is_held_is_asked_for_where_it_is(
     held = dataclasses.replace(some, texts=texts, held=place)
     latents = torch.zeros(2, 4, 8, 8)
     latents[:, 0] = torch.nn.functional.interpolate(place[:, :1], (8, 8))[:, 0]
-    monkeypatch.setattr(supervision, "LOOKED", 0.0)
     blank = renders.readers[0]
 
     def knows(z: torch.Tensor) -> Reading:
@@ -111,6 +110,7 @@ def test_what_is_held_is_asked_for_where_it_is(
             kinds[row, some.kinds[row, 0]] = 30 * z[row, 0]
         return blank(z)._replace(kinds=kinds)
 
+    knows.looked = 0.0  # type: ignore[attr-defined]
     monkeypatch.setattr(renders, "readers", [knows])
     for seed in range(9):
         missing = renders.missing(latents, held, torch.Generator().manual_seed(seed))

@@ -93,9 +93,8 @@ class Drawn:
     grounds: Tensor
     feet: Tensor
 
-    def rows(self, count: int, generator: torch.Generator) -> "Drawn":
-        """Some of them, drawn at random."""
-        index = torch.randint(len(self.latents), (count,), generator=generator)
+    def rows(self, index: Tensor) -> "Drawn":
+        """Those of them."""
         return Drawn(*(getattr(self, f.name)[index] for f in dataclasses.fields(self)))
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from sdxs.storybook.judges.evaluator import check
 from sdxs.storybook.world.captions import Caption, describe
 from sdxs.storybook.world.scenes import HELD_OUT_SEED, sample_scenes
-from sdxs.train.parts.reading import Reader, Reading
+from sdxs.train.parts.reading import Reading
 from sdxs.train.parts.reward import Wanted
 from sdxs.train.run.machine import DEVICE, fast
 
@@ -34,7 +34,7 @@ def held_out(count: int, unseen: str) -> list[Caption]:
 
 
 @torch.no_grad()
-def guarded(paint: Paint, guard: Reader, count: int, side: int) -> dict[str, float]:
+def guarded(paint: Paint, guard: nn.Module, count: int, side: int) -> dict[str, float]:
     """What the guard reads in `count` pictures of seen and as many of unseen pairs, shares each.
 
     seen, unseen: captions with all that they state right. counted: pictures in which every kind is

@@ -109,16 +109,18 @@ class Block(nn.Module):
 
 
 class Reader(nn.Module):
-    """Latents (B, 4, h, w), h and w even, to a `Reading`.
+    """Latents (B, 4, h, w), h and w even, or as many cells of other channels, to a `Reading`.
 
     Colours are read after one block, at full size: what lies far off, such as a thing's shape, has
     no part in them, so that they are also read off things that never had them.
     """
 
-    def __init__(self, width: int = 64) -> None:
+    looked = 0.3  # the most noise that a reward puts on the latents, in their own units
+
+    def __init__(self, width: int = 64, channels: int = LATENT_CHANNELS) -> None:
         super().__init__()
-        self.width, kinds = width, len(THINGS)
-        self.near = nn.Sequential(nn.Conv2d(LATENT_CHANNELS, width, 3, 1, 1), Block(width))
+        self.width, self.channels, kinds = width, channels, len(THINGS)
+        self.near = nn.Sequential(nn.Conv2d(channels, width, 3, 1, 1), Block(width))
         self.far = nn.Sequential(
             nn.Conv2d(width, 2 * width, 3, 2, 1), Block(2 * width), Block(2 * width),
             nn.GroupNorm(8, 2 * width), nn.SiLU(),
@@ -167,7 +169,7 @@ class Reader(nn.Module):
         """The network of `save`; CheckpointError if the folder does not hold exactly that."""
         try:
             state = load_file(folder / "model.safetensors")
-            model = cls(len(state["near.0.bias"]))
+            model = cls(*state["near.0.weight"].shape[:2])
             model.load_state_dict(state)
         except (OSError, KeyError, RuntimeError, SafetensorError) as error:
             raise CheckpointError(f"no reader in {folder} ({one_line(error)})") from None

@@ -24,13 +24,12 @@ from sdxs.train.parts.adversary import Adversary, Discriminator, FeatureDiscrimi
 from sdxs.train.parts.features import encoder_of
 from sdxs.train.parts.latents import encode_scenes
 from sdxs.train.parts.models import LATENT_CHANNELS
-from sdxs.train.parts.reading import Reader
+from sdxs.train.parts.shown import open_reader
 from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
-from sdxs.train.run.machine import DEVICE, fast, placed, short_attention
+from sdxs.train.run.machine import DEVICE, fast, short_attention
 from sdxs.train.run.options import TrainingOptions, option
 
-LOOKED = 0.3  # the most noise on latents that the reader is shown, in their own units
 DISCRIMINATOR = "discriminator.safetensors"  # in a run's folder
 # A network of its own, or heads on the features of the online model or of the first reader.
 DISCRIMINATORS = ("apart", "online", "reader")
@@ -139,7 +138,7 @@ class Supervision:
             if any(thing.kind in options.often for thing in scene.things)
         ])  # fmt: skip
         self.parts: dict[str, loop.Stateful] = {}
-        self.readers = [placed(Reader.load(folder / "reader")) for folder in options.reader]
+        self.readers = [open_reader(folder) for folder in options.reader]
         if options.adversary:
             torch.manual_seed(options.seed)
             network = self.discriminator(model.text.config.hidden_size, online)
@@ -219,9 +218,10 @@ class Supervision:
         rows = [i for i, (text, caption) in pairs if text.endswith(caption.text)]
         if not rows:
             return {}
-        strength = LOOKED * torch.rand(len(rows), 1, 1, 1, generator=generator)
+        strength = torch.rand(len(rows), 1, 1, 1, generator=generator)
         noise = strength * torch.randn(latents[rows].shape, generator=generator)
         which = int(torch.randint(len(self.readers), (1,), generator=generator))
+        noise = self.readers[which].looked * noise
         seen, held = latents[rows] + noise.to(DEVICE), renders.held
         if held is not None:
             cells = F.interpolate(held[rows].to(DEVICE), seen.shape[2:])
