@@ -27,7 +27,7 @@ class Options(CommandOptions):
         Path("runs/checkpoint"), "where it goes; an earlier checkpoint there is replaced",
         metavar="FOLDER",
     )  # fmt: skip
-    model: Path = stage.needs("the one-step model", *ONE_STEP, default="texture")
+    model: Path = stage.needs("the one-step model", *ONE_STEP, default="average")
     decoder: Path = stage.needs(
         "what makes pictures of latents", "decoder", "autoencoder", "upscale"
     )

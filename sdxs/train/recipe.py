@@ -60,7 +60,7 @@ def scored(root: Path, name: str, plan: Plan) -> dict[str, Any]:
         asked.pop("steps", None)
     if name == "teacher" and stage.read(root / name)["layout"] == "sd":
         asked["pictures"] = 0  # how they lie as a whole is compared with the model made of it
-    tiny = name == "texture" and (root / "decoder").exists()
+    tiny = name == "average" and (root / "decoder").exists()
     drawn_by = root / ("decoder" if tiny else "autoencoder")
     words = [str(word) for option, value in asked.items() for word in (f"--{option}", value)]
     stage.run("score", [str(root / name), "--autoencoder", str(drawn_by), "--once", *words])
@@ -107,9 +107,9 @@ def follow(root: Path, plan: Plan, out: Path, *, past: bool, **choices: Any) -> 
                 )
         if not checked:
             print("no gate")
-    made = {"model": "texture", "decoder": "decoder", "large": "autoencoder"}
+    made = {"model": "average", "decoder": "decoder", "large": "autoencoder"}
     if choices["upscale"]:  # no other decoder shows latents at its size
-        made = {"model": "texture", "decoder": "upscale"}
+        made = {"model": "average", "decoder": "upscale"}
     words = [word for option, name in made.items() for word in (f"--{option}", str(root / name))]
     stage.run("export", ["--out", str(out), *words])
     hours = sum(stage.read(part.run)["hours"] for part in every)

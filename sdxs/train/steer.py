@@ -54,7 +54,7 @@ class Options(DistillationOptions, SupervisionOptions, steps=1200, lr=3e-4, seed
     begin: Path = stage.needs(
         "the slim control to begin with", "control_blocks", "control_stem", "steer"
     )
-    student: Path = stage.needs("the one-step model", *ONE_STEP, default="texture")
+    student: Path = stage.needs("the one-step model", *ONE_STEP, default="average")
     pairs: Path | None = stage.takes("the offline model's noises and pictures", "pairs")
     autoencoder: Path = stage.needs(
         "what makes pictures of latents", "autoencoder", "decoder", "upscale"

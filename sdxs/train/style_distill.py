@@ -55,7 +55,7 @@ UNCARRIED = 0.25  # what lambda_FM is reduced to where the pairs are not in the 
 class Options(DistillationOptions, SupervisionOptions, steps=400, lr=1e-3, seed=23):
     teacher: Path | None = stage.takes("the offline model, for scores", *MULTI_STEP)
     style: Path | None = stage.takes("its style", "style")
-    student: Path = stage.needs("the one-step model", *ONE_STEP, default="texture")
+    student: Path = stage.needs("the one-step model", *ONE_STEP, default="average")
     pairs: Path | None = stage.takes("noises and pictures, in the style or plain ones", "pairs")
     begin: Path | None = stage.takes("a one-step style to go on from", "style_distill")
     artist: str | None = option(

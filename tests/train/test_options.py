@@ -50,7 +50,7 @@ def test_what_is_recorded_is_what_was_asked(name: str, tmp_path: Path) -> None:
     kind = options_of(name)
     asked: dict[str, Any] = {"control": "sketch"} if name == "control" else {}
     settings = kind(**asked, **dict.fromkeys(folders(kind), tmp_path)).settings()
-    unsaid = {"steps", "seed", "artist", "artists", "held_out", *folders(kind)}
+    unsaid = {"steps", "seed", "artist", "artists", "shown", "held_out", *folders(kind)}
     unsaid |= {"width"} if name == "autoencoder" else set()
     if issubclass(kind, SupervisionOptions):  # where renders have a part, they are facts
         unsaid |= {"adversary", "reward", "keep", "unmatched", "likeness", "pictures", "often"}
@@ -96,7 +96,7 @@ def test_a_run_records_its_options_and_facts_win(tmp_path: Path) -> None:
 
 def test_the_table_says_who_leaves_what() -> None:
     assert stages.MULTI_STEP == ("blocks", "teacher")
-    assert stages.ONE_STEP == ("warmup", "distill", "average", "texture")
+    assert stages.ONE_STEP == ("warmup", "distill", "texture", "average")
     assert set(stages.MODELS) == {*stages.MULTI_STEP, *stages.ONE_STEP, "straighten"}
     assert stages.sampling("teacher") == (16, 3.0) == stages.sampling("blocks")
     assert stages.sampling("teacher", 10) == (10, 3.0)

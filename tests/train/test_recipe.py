@@ -40,7 +40,14 @@ def judged_by_a_toy(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_leads_to_a_checkpoint_that_paints(root: Path, capsys) -> None:
-    for name in ("blocks", "straighten", "warmup-mse", "warmup-vit", "distill-fixed", "texture"):
+    for name in (
+        "blocks",
+        "straighten",
+        "warmup-mse",
+        "warmup-vit",
+        "distill-fixed",
+        "distill-real",
+    ):
         result = stage.read(root / "run" / name)
         assert result["hours"] >= 0 and result["hardware"] and result["seed"]
     model = SDXS.load(str(root / "weights/toy"))
@@ -115,8 +122,8 @@ def test_the_tiny_layout_has_no_blocks_to_remove(tmp_path: Path) -> None:
         for layout in ("sd", "sdxs")
     }
     assert names["sd"] == [
-        "text", "autoencoder", "teacher", "blocks", "pairs", "decoder", "warmup", "reader", "guard",
-        "distill", "texture",
+        "text", "autoencoder", "teacher", "blocks", "pairs", "decoder", "warmup", "reader",
+        "reader-shown", "guard", "distill", "texture", "distill-stated", "distill-real", "average",
     ]  # fmt: skip
     assert names["sdxs"] == [name for name in names["sd"] if name != "blocks"]
 
@@ -143,7 +150,7 @@ def test_every_gate_says_what_it_should(tmp_path: Path, monkeypatch: pytest.Monk
     done("reader", "reader", right=0.99, unseen=0.94, counted=0.98, counted_twins=0.85)
     done("upscale", "upscale", psnr_in_boxes=27.0, sharpness_painted=0.005, sharpness_renders=0.008)
     done("teacher", "teacher", layout="sd")
-    for name in ("blocks", "warmup-mse", "warmup", "distill", "texture"):
+    for name in ("blocks", "warmup-mse", "warmup", "distill", "average"):
         done(name, name.partition("-")[0])
     scores = {
         "teacher": judged(0.95, 1.0, 8.0, 0.02),
@@ -151,7 +158,7 @@ def test_every_gate_says_what_it_should(tmp_path: Path, monkeypatch: pytest.Monk
         "warmup-mse": judged(0.5, 9.0, 4.0, 0.01),
         "warmup": judged(0.6, 8.0, 5.0, 0.015),
         "distill": judged(0.7, 5.0, 6.0, 0.02),
-        "texture": judged(0.85, 3.0, 6.3, 0.02),
+        "average": judged(0.85, 3.0, 6.3, 0.02),
     }
     monkeypatch.setattr(recipe, "scored", lambda root, name, plan: scores[name])
     found = {
@@ -170,7 +177,7 @@ def test_every_gate_says_what_it_should(tmp_path: Path, monkeypatch: pytest.Monk
         "warmup-mse": [],
         "warmup": [(1.5, True)],
         "distill": [],
-        "texture": [
+        "average": [
             (0.83, False),
             (0.83, True),
             (6.0, False),
@@ -187,7 +194,7 @@ def test_nothing_is_scored_twice(root: Path, monkeypatch: pytest.MonkeyPatch) ->
         raise AssertionError("scored again")
 
     monkeypatch.setattr(score, "score", never)
-    for name in ("teacher", "blocks", "straighten", "warmup-cnn", "distill-fixed", "texture"):
+    for name in ("teacher", "blocks", "straighten", "warmup-cnn", "distill-fixed", "average"):
         found = recipe.scored(root / "run", name, PLAN)
         assert ("distribution" in found) == (name != "teacher")
     assert found["autoencoder"] != recipe.scored(root / "run", "distill", PLAN)["autoencoder"]
@@ -206,7 +213,7 @@ def test_a_sheet_shows_every_model(root: Path, tmp_path: Path) -> None:
 def test_what_is_too_large_does_not_ship(root: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(export, "LIMIT", 1000)
     run = root / "run"
-    parts = {"model": run / "texture", "decoder": run / "decoder", "large": None}
+    parts = {"model": run / "average", "decoder": run / "decoder", "large": None}
     with pytest.raises(loop.TrainingError, match="over 0: choose a smaller preset"):
         export.export(export.Options(out=tmp_path / "out", **parts))
     assert not (tmp_path / "out").exists()

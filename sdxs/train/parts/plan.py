@@ -19,8 +19,14 @@ LARGER: dict[str, object] = {"artists": True}  # or it could show no style
 # The reader's guard is of another width, other data and another seed.
 GUARD: dict[str, object] = {"width": 48, "seed": 43}
 # So weighed, both pull about as hard at the latents; at equal weights the reward pulls a hundred
-# times as hard, and is all that is learnt.
+# times as hard, and is all that is learnt: so is one of the two models whose mean is taken.
 SUPERVISED: dict[str, object] = {"adversary": 1, "reward": 0.1}
+BY_REWARD: dict[str, object] = {"adversary": 1.5, "reward": 1.5, "keep": 0.05}
+ABLATIONS: dict[str, dict[str, object]] = {
+    **{name: {name: weight} for name, weight in SUPERVISED.items()},
+    "both": SUPERVISED,
+    "online": {**SUPERVISED, "discriminator": "online"},
+}
 SCORE: dict[str, object] = {"pictures": 5000, "guarded": 250}
 FEW: dict[str, object] = {"steps": 2, "batch": 2, "pictures": 64, "resolution": 64}
 PLANS: dict[str, Plan] = {
@@ -94,7 +100,8 @@ def stages(
     def add(name: str, command: str | None = None, /, **options: object) -> Path:
         part = Part(name, command or name, root / name, ["--run", str(root / name)])
         for option, value in {**options, **plan.get(part.command, {})}.items():
-            part.arguments.extend([f"--{option}"] if value is True else [f"--{option}", str(value)])
+            values = value if isinstance(value, tuple) else () if value is True else (value,)
+            part.arguments.extend([f"--{option}", *map(str, values)])
         out.append(part)
         return part.run
 
@@ -119,19 +126,27 @@ def stages(
             other = add(f"encoder-{kind}", "encoders", autoencoder=vae, kind=kind)
             add(f"warmup-{kind}", "warmup", **from_pairs, encoder=other)
     begin = add("warmup", **from_pairs)
-    read, guard = add("reader", autoencoder=vae), add("guard", "reader", autoencoder=vae, **GUARD)
-    renders: dict[str, object] = {"begin": begin, "autoencoder": vae, "reader": read}
+    read = (
+        add("reader", autoencoder=vae),
+        add("reader-shown", "reader", autoencoder=vae, shown=True),
+    )
+    guard = add("guard", "reader", autoencoder=vae, **GUARD)
+    renders: dict[str, object] = {"autoencoder": vae, "reader": read}
     if ablations:
         add("warmup-texture", "texture", **both, begin=begin)
         add("distill-fixed", "distill", **both, begin=begin, fixed=True)
-        add("distill-scores", "distill", **both, begin=begin)
         add("distill-unmatched", "distill", **both, begin=begin, unmatched=True)
-        for name, weight in SUPERVISED.items():
-            add(f"distill-{name}", "distill", **both, **renders, **{name: weight})
-        add("distill-online", "distill", **both, **renders, **SUPERVISED, discriminator="online")
-        add("distill-unscored", "distill", **renders, **SUPERVISED)
-    begin = add("distill", **both, **renders, **SUPERVISED, guard=guard)
-    last = add("texture", **both, begin=begin)
+        supervised = {**both, **renders, "begin": begin}
+        for name, how in ABLATIONS.items():
+            branch = add(f"distill-{name}", "distill", **supervised, **how)
+            add(f"texture-{name}", "texture", **both, begin=branch)
+        add("distill-unscored", "distill", **renders, begin=begin, **SUPERVISED)
+    begin = add("distill", **both, begin=begin)
+    begin = add("texture", **both, begin=begin)
+    renders["guard"] = guard
+    stated = add("distill-stated", "distill", **renders, begin=begin, **BY_REWARD)
+    real = add("distill-real", "distill", **renders, begin=stated, **SUPERVISED)
+    last = add("average", models=(stated, real))
     larger = add("upscale", autoencoder=vae, model=last) if upscale else None
     if extras:
         controls(add, teacher=whole, tiny=model, student=last, pairs=made, autoencoder=vae,
@@ -142,7 +157,7 @@ def stages(
 
 def controls(
     add: Add, *, teacher: Path, tiny: Path, student: Path, pairs: Path, autoencoder: Path,
-    larger: Path | None, reader: Path,
+    larger: Path | None, reader: tuple[Path, ...],
 ) -> None:  # fmt: skip
     """Those of the one-step model `student`; at twice the size where `larger` shows its latents."""
     sees = add("depth")

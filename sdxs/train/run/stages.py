@@ -101,8 +101,8 @@ STAGES: dict[str, Row] = {  # of those that leave the same, the one that a remed
              by="warmup-mse/distribution.sharpness", least=1),
     )),
     "distill": Row(ONE, True),
-    "average": Row(ONE, True),
-    "texture": Row(ONE, True, (
+    "texture": Row(ONE, True),
+    "average": Row(ONE, True, (
         _CAPTIONS,
         Gate("caption accuracy on unseen pairs, lower bound", "unseen.caption_accuracy.lower",
              least=0.8),
