@@ -27,7 +27,6 @@ from sdxs.storybook.judges.tallies import tally
 from sdxs.storybook.world.captions import describe
 from sdxs.storybook.world.scenes import HELD_OUT_SEED, sample_scenes
 from sdxs.train.parts.annotated import (
-    CHUNK,
     Drawn,
     Truth,
     all_drawn,
@@ -38,6 +37,7 @@ from sdxs.train.parts.annotated import (
     truth,
 )
 from sdxs.train.parts.autoencoders import read_autoencoder
+from sdxs.train.parts.latents import CHUNK
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.models import LATENT_CHANNELS
 from sdxs.train.parts.reading import LEAST, Reader, Reading
@@ -167,7 +167,12 @@ def train(options: Options) -> None:
     reader = placed(Reader(options.width, PATCH if options.shown else LATENT_CHANNELS))
     facts = {"autoencoder": loop.fingerprint(vae)}
     if options.begin is not None:
-        reader.load_state_dict(Reader.load(options.begin / "reader").state_dict())
+        before = Reader.load(options.begin / "reader")
+        if (before.channels, before.width) != (reader.channels, reader.width):
+            raise loop.TrainingError(
+                f"--begin takes a reader of latents, {reader.width} channels wide (--width)"
+            )
+        reader.load_state_dict(before.state_dict())
         facts["begins_with"] = loop.fingerprint(reader)
     learner = Learner("reader", reader, options.lr, 0.998)
     counts = [max(1, round(share * options.batch)) for share in SHARES]

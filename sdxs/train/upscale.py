@@ -11,7 +11,6 @@ Noise on the latents of renders teaches it to take one that is a little off for 
 there is. With `--artists`, encoded pictures by many artists come to them, which styles need.
 """
 
-import copy
 import itertools
 import random
 from pathlib import Path
@@ -57,7 +56,7 @@ def build(smaller: AutoencoderTiny, width: int, latents: Tensor) -> AutoencoderT
     """
     blocks = (*smaller.config["num_decoder_blocks"], 0)
     larger = with_decoder(smaller, (width,) * len(blocks), blocks)
-    prune(copy.deepcopy(smaller.decoder), larger.decoder, latents)
+    prune(smaller.decoder, larger.decoder, latents)
     enlarging = larger.decoder.layers[-2]
     nn.init.zeros_(enlarging.weight)
     nn.init.eye_(enlarging.weight[:, :, 1, 1])
@@ -186,13 +185,13 @@ def compared(
     }
 
 
-class Options(TrainingOptions, steps=6000, batch=18, lr=2e-3, seed=28):
+class Options(TrainingOptions, steps=4000, batch=18, lr=1e-3, seed=28):
     autoencoder: Path = stage.needs("whose latents, and whose decoder", "autoencoder", "decoder")
     model: Path = stage.needs("a one-step model, for painted latents", *ONE_STEP, default="average")
     pictures: int = option(4000, "renders to learn from")
     width: int = option(40, "channels of the decoder; 40 are 5.2 GFLOP at 256 pixels",
                         type=positive)  # fmt: skip
-    gan: float = option(0.1, "gradient of the GAN relative to the rest; 0 is off")
+    gan: float = option(0.4, "gradient of the GAN relative to the rest; 0 is off")
     noise: float = option(0.12, "the most noise on latents of renders, in their own units")
     artists: bool = option(
         False, "learn other artists' pictures, too, a third of the renders'", recorded="given"
@@ -208,6 +207,8 @@ def train(options: Options) -> None:
     """
     steps, batch, gan, seed = options.steps, options.batch, options.gan, options.seed
     smaller, painter = placed(read_autoencoder(options.autoencoder)), Model.load(options.model)
+    if options.width > (most := min(smaller.config["decoder_block_out_channels"])):
+        raise loop.TrainingError(f"--width is at most that of the smaller decoder, {most}")
     resolution = painter.resolution
     scenes = sample_scenes(options.pictures, seed, unseen="any")
     plain, spent = rendered(options.run, smaller, scenes, resolution, seed)
@@ -219,10 +220,8 @@ def train(options: Options) -> None:
         spent += took
     shown, more = painted(options.run, smaller, painter, options.paintings, seed)
     torch.manual_seed(seed)
-    known_to = plain["latents"][:CHUNK].float()
-    larger = placed(build(smaller.cpu(), options.width, known_to))
-    judge = placed(Discriminator())
-    placed(smaller)
+    some = placed(plain["latents"][:CHUNK].float())
+    larger, judge = placed(build(smaller, options.width, some)), placed(Discriminator())
     larger.encoder.requires_grad_(False)
     decoder = larger.decoder.train()
     last = decoder.layers[-1].weight

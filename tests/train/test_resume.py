@@ -139,6 +139,8 @@ def test_stages_of_latents_resume(
     read = resumes("e", reader, width=16, robust=0.3, artists=True, held_out=2, **some)
     of_pictures = resumes("es", reader, width=16, shown=True, held_out=2, **some)
     refused("goes without --begin", reader, other, shown=True, robust=0.3, held_out=2, **some)
+    refused("takes a reader of latents", reader, tmp_path / "l", begin=of_pictures, width=16,
+            held_out=2, **some)  # fmt: skip
     both = (read, of_pictures)
     every = {"adversary": 1.5, "reward": 1.0, "reader": both, "pictures": 8, **vae}
     online = {"adversary": 1.0, "discriminator": "online", "pictures": 8, **vae}
@@ -162,6 +164,8 @@ def test_stages_of_latents_resume(
         refused(why, distill, other, begin=first, **wrong, **TURNS)
     twice = resumes("2", upscale, model=first, width=8, pictures=4, paintings=4, held_out=2,
                     artists=True, at=3, **{**vae, **FEW, "batch": 4})  # fmt: skip
+    refused("--width is at most that of", upscale, tmp_path / "l", model=first, width=99,
+            **vae, **FEW)  # fmt: skip
     assert stage.read(twice)["psnr_in_boxes"] > 0 and stage.read(twice)["psnr_anime"] > 0
     resumes("g", texture, rank=2, **model, **FEW)
     resumes("h", decoder, pairs=made, painted_by=given / "v", artists=True, width=None, held_out=2,

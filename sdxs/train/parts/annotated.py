@@ -22,11 +22,11 @@ from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import COLOURS, GROUNDS, SIZES, SKIES, THINGS, Scene, sample_scenes
 from sdxs.storybook.world.words import UNSEEN_PAIRS
 from sdxs.train.parts.cache import cached
+from sdxs.train.parts.latents import CHUNK
 from sdxs.train.parts.models import FACTOR
 from sdxs.train.run import loop
 from sdxs.train.run.machine import DEVICE, fast, placed
 
-CHUNK = 32
 FEW = 8  # scenes by one artist
 FOOT = 0.05  # deviation of the blob that marks where a thing touches the ground
 KINDS = 3  # of scenes: plain ones, doubled things, cut in two

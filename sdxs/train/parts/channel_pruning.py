@@ -5,6 +5,7 @@ square of what they hold times the squared weights that take it in. What the oth
 average goes into the biases (as in channel pruning, arXiv 1707.06168, without its regression).
 """
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -80,11 +81,11 @@ def chosen(decoder: DecoderTiny, latents: Tensor, width: int) -> dict[nn.Conv2d,
 @torch.no_grad()
 def prune(decoder: DecoderTiny, narrow: DecoderTiny, latents: Tensor) -> None:
     """Give `narrow`, whose layers begin like the decoder's, what stays of it; its later ones are
-    left as they are, but for the last, which makes the picture of both. Changes both.
+    left as they are, but for the last, which makes the picture of both.
 
     latents: (B, 4, h, w), such as the decoder will be shown.
     """
-    width = narrow.layers[0].out_channels
+    decoder, width = copy.deepcopy(decoder), narrow.layers[0].out_channels
     stay = chosen(decoder, latents, width)
     before = [layer for layer in decoder.modules() if isinstance(layer, nn.Conv2d)]
     after = [layer for layer in narrow.modules() if isinstance(layer, nn.Conv2d)]

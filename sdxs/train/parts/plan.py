@@ -16,8 +16,9 @@ Plan = dict[str, dict[str, object]]  # command -> the options that are not its o
 # At 128 pixels, eq. 5's 16 x 16 picture says too little, and the GAN paints what it likes.
 DECODER: dict[str, object] = {"scale": 1, "gan": 0.03, "width": 32, "lr": 2e-3}
 LARGER: dict[str, object] = {"artists": True}  # or it could show no style
-# The reader's guard is of another width, other data and another seed.
-GUARD: dict[str, object] = {"width": 48, "seed": 43}
+# The reader's guard is of another width, other data and another seed; of pictures, since what
+# pleases one reader of latents pleases the next.
+GUARD: dict[str, object] = {"width": 48, "seed": 43, "shown": True}
 # So weighed, both pull about as hard at the latents; at equal weights the reward pulls a hundred
 # times as hard, and is all that is learnt: so is one of the two models whose mean is taken.
 SUPERVISED: dict[str, object] = {"adversary": 1, "reward": 0.1}

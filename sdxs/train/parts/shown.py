@@ -16,6 +16,7 @@ from tqdm import tqdm
 from sdxs.train.parts.annotated import Drawn
 from sdxs.train.parts.autoencoders import read_autoencoder
 from sdxs.train.parts.cache import cached
+from sdxs.train.parts.latents import CHUNK
 from sdxs.train.parts.reading import Reader, Reading
 from sdxs.train.parts.renders import to_bytes
 from sdxs.train.run import loop
@@ -24,7 +25,6 @@ from sdxs.train.run.machine import DEVICE, fast, placed
 CELL = 8  # pixels of a cell that are read along a side
 PATCH = 3 * CELL * CELL  # channels of a cell's pixels
 NOISE = 0.15  # the most on the latents of which pictures are made, in their own units
-CHUNK = 32
 
 
 def patches(pictures: Tensor, cells: int) -> Tensor:

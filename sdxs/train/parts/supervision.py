@@ -218,17 +218,16 @@ class Supervision:
         rows = [i for i, (text, caption) in pairs if text.endswith(caption.text)]
         if not rows:
             return {}
-        strength = torch.rand(len(rows), 1, 1, 1, generator=generator)
+        reader = self.readers[int(torch.randint(len(self.readers), (1,), generator=generator))]
+        strength = reader.looked * torch.rand(len(rows), 1, 1, 1, generator=generator)
         noise = strength * torch.randn(latents[rows].shape, generator=generator)
-        which = int(torch.randint(len(self.readers), (1,), generator=generator))
-        noise = self.readers[which].looked * noise
         seen, held = latents[rows] + noise.to(DEVICE), renders.held
         if held is not None:
             cells = F.interpolate(held[rows].to(DEVICE), seen.shape[2:])
             seen = torch.cat((seen, cells), 1)  # so that both are shifted alike
         seen = shifted(seen, generator)
         with fast():
-            reading = self.readers[which](
+            reading = reader(
                 seen[:, :LATENT_CHANNELS].contiguous(memory_format=torch.channels_last)
             )
         parts = reward.terms(reading, reward.Wanted.of([renders.captions[i] for i in rows], DEVICE))
