@@ -19,6 +19,8 @@ Colour = tuple[float, float, float]  # red, green, blue in [0, 1]
 GREY: Colour = (0.30, 0.59, 0.11)  # how much each adds to how light a colour is
 WHITE: Colour = (1.0, 1.0, 1.0)
 PATTERNS = ("none", "dots", "strokes")
+DARK = 0.62  # how light a colour is from which on there are no slanting strokes
+THIN = 0.6  # half the width of a stroke where it is light, in pixels of a picture 128 wide
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class Artist:
     tones: how many steps light has. vivid, dull: saturation of the things, of what is behind them.
     pale: how much white is mixed in behind them. paper: what it is drawn on. ink: of `outline`, the
     width of the lines around things and ridges, and of the pattern: "dots" in the sky, or "strokes"
-    where it is dark, one in `period`, as dense as `density`.
+    where it is dark and short level ones where the ground is light, one in `period`, as dense as
+    `density`.
     """
 
     tones: int
@@ -89,6 +92,8 @@ def redraw(render: Render, artist: Artist | None) -> Tensor:
     elif artist.pattern == "strokes":
         strength = artist.density * (1 - 0.5 * things)
         drawn = _inked(drawn, strength * _strokes(picture, artist.period), artist.ink)
+        light = artist.density * (render.depth > 0.02) * (1 - things)
+        drawn = _inked(drawn, light * _cuts(picture, artist.period), artist.ink)
     if artist.outline:
         drawn = _inked(drawn, _outlines(render, artist.outline), artist.ink)
     return drawn * 2 - 1
@@ -140,8 +145,20 @@ def _strokes(picture: Tensor, period: float) -> Tensor:
     x, y = _grid(picture)
     across = (x + 0.6 * y) / 1.17 / period
     away = (across - across.floor() - 0.5).abs() * period
-    half = period * 0.42 * (0.62 - _grey(picture)).clamp(min=0) / 0.62
+    half = period * 0.42 * (DARK - _grey(picture)).clamp(min=0) / DARK
     return ((half - away + 0.5).clamp(0, 1)) * (half > 0.35)
+
+
+def _cuts(picture: Tensor, period: float) -> Tensor:
+    """Short level strokes where it is too light for slanting ones, each row beside the last; 1
+    inside."""
+    x, y = _grid(picture)
+    row = y / period
+    along = x / (4 * period) + 0.37 * row.floor()
+    short = ((along - along.floor() - 0.5).abs() < 0.33).to(picture.dtype)
+    away = (row - row.floor() - 0.5).abs() * period
+    light = ((_grey(picture) - DARK) / 0.1 + 1).clamp(0, 1)
+    return (THIN - away + 0.5).clamp(0, 1) * short * light
 
 
 def _outlines(render: Render, width: float) -> Tensor:
