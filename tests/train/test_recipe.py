@@ -116,7 +116,8 @@ def test_the_tiny_layout_has_no_blocks_to_remove(tmp_path: Path) -> None:
     }
     assert names["sd"] == [
         "text", "autoencoder", "teacher", "blocks", "pairs", "decoder", "warmup", "reader",
-        "reader-shown", "guard", "distill", "texture", "distill-stated", "distill-real", "average",
+        "reader-shown", "reader-robust", "guard", "distill", "texture", "distill-stated",
+        "distill-real", "average",
     ]  # fmt: skip
     assert names["sdxs"] == [name for name in names["sd"] if name != "blocks"]
 

@@ -23,6 +23,8 @@ GUARD: dict[str, object] = {"width": 48, "seed": 43, "shown": True}
 # times as hard, and is all that is learnt: so is one of the two models whose mean is taken.
 SUPERVISED: dict[str, object] = {"adversary": 1, "reward": 0.1}
 BY_REWARD: dict[str, object] = {"adversary": 1.5, "reward": 1.5, "keep": 0.05}
+BY_ADVERSARY: dict[str, object] = {"adversary": 1.5, "reward": 0.3, "lr": 6e-5}
+ROBUST: dict[str, object] = {"robust": 0.12, "lr": 8e-4}
 ABLATIONS: dict[str, dict[str, object]] = {
     **{name: {name: weight} for name, weight in SUPERVISED.items()},
     "both": SUPERVISED,
@@ -127,9 +129,10 @@ def stages(
             other = add(f"encoder-{kind}", "encoders", autoencoder=vae, kind=kind)
             add(f"warmup-{kind}", "warmup", **from_pairs, encoder=other)
     begin = add("warmup", **from_pairs)
+    first = add("reader", autoencoder=vae)
     read = (
-        add("reader", autoencoder=vae),
         add("reader-shown", "reader", autoencoder=vae, shown=True),
+        add("reader-robust", "reader", autoencoder=vae, begin=first, **ROBUST),
     )
     guard = add("guard", "reader", autoencoder=vae, **GUARD)
     renders: dict[str, object] = {"autoencoder": vae, "reader": read}
@@ -146,7 +149,7 @@ def stages(
     begin = add("texture", **both, begin=begin)
     renders["guard"] = guard
     stated = add("distill-stated", "distill", **renders, begin=begin, **BY_REWARD)
-    real = add("distill-real", "distill", **renders, begin=stated, **SUPERVISED)
+    real = add("distill-real", "distill", **renders, begin=stated, against=stated, **BY_ADVERSARY)
     last = add("average", models=(stated, real))
     larger = add("upscale", autoencoder=vae, model=last) if upscale else None
     if extras:
