@@ -1,1 +1,0 @@
-"""From the name of a checkpoint to checked networks; `open` is the only door."""

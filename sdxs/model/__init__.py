@@ -1,1 +1,0 @@
-"""Networks at work, and the numbers that they work on."""

@@ -1,1 +1,0 @@
-"""The pages: what a visitor sees, asks and is answered."""

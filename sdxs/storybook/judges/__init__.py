@@ -1,1 +1,0 @@
-"""Who looks at pictures of the drawn world and says what is in them."""

@@ -1,1 +1,0 @@
-"""The drawn world: scenes, their pictures, their words."""

@@ -1,1 +1,0 @@
-"""What every stage shares: its options, its loop, its machine."""
