@@ -24,7 +24,7 @@ GUARD: dict[str, object] = {"width": 48, "seed": 43, "shown": True}
 SUPERVISED: dict[str, object] = {"adversary": 1, "reward": 0.1}
 BY_REWARD: dict[str, object] = {"adversary": 1.5, "reward": 1.5, "keep": 0.05}
 BY_ADVERSARY: dict[str, object] = {"adversary": 1.5, "reward": 0.3, "lr": 6e-5}
-ROBUST: dict[str, object] = {"robust": 0.12, "lr": 8e-4}
+ROBUST: dict[str, object] = {"robust": 0.12, "lr": 8e-4, "steps": 600}
 ABLATIONS: dict[str, dict[str, object]] = {
     **{name: {name: weight} for name, weight in SUPERVISED.items()},
     "both": SUPERVISED,
