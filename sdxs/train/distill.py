@@ -127,7 +127,7 @@ def train(options: Options) -> None:
         parts, facts = supervision.parts, facts | supervision.facts
     if options.keep:
         before = copy.deepcopy(student).eval().requires_grad_(False)
-        beside.append(keeping(before, options.keep))
+        beside.append(keeping(lambda batch: before, options.keep))
     distillation = Distillation(
         options,
         scores,

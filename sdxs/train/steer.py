@@ -7,10 +7,11 @@ a part rho of the noise is drawn anew, or the control would never be needed.
 
 Adversary and reward (`sdxs.train.parts.supervision`) see renders, painted under control images of
 their own: beside the scores half of the batch, without `--teacher` all of it. The reward then also
-asks for each thing where its control image shows it, and `--likeness` matches features with the
-render itself, of which a control image says nearly everything.
+asks for each thing where its control image shows it; `--keep` holds what the control that it began
+with follows.
 """
 
+import copy
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sdxs.train.parts.autoencoders import read_autoencoder
@@ -29,19 +30,18 @@ from sdxs.train.parts.distillation import (
     Batch,
     Distillation,
     DistillationOptions,
-    Pull,
+    keeping,
     matching,
     on_renders,
 )
 from sdxs.train.parts.features import encoder_of
 from sdxs.train.parts.learner import Learner
-from sdxs.train.parts.losses import feature_matching
 from sdxs.train.parts.pairs import Pairs
 from sdxs.train.parts.segmented import Scores, plainly
 from sdxs.train.parts.solver import Model, read_unet
 from sdxs.train.parts.supervision import Renders, Supervision, SupervisionOptions
 from sdxs.train.run import loop, stage
-from sdxs.train.run.machine import DEVICE, fast, placed
+from sdxs.train.run.machine import DEVICE, placed
 from sdxs.train.run.options import option
 from sdxs.train.run.stages import MULTI_STEP, ONE_STEP
 
@@ -62,15 +62,13 @@ class Options(DistillationOptions, SupervisionOptions, steps=1200, lr=3e-4, seed
     depth: Path | None = stage.takes("the network that sees depth, for that control", "depth")
     warmup: int = option(600, "steps of feature matching alone, at first")
     rho: float = option(1.0, "share of the noise that is drawn anew")
-    likeness: float = option(
-        0.0, "weight of matching the reader's features with the render's; 0 is off",
+    keep: float = option(
+        0.0, "weight of the squared error from what was painted at first; 0 is off",
         recorded="given",
     )  # fmt: skip
 
     def check(self, warmup: int = 0) -> None:
         self.check_sources("teacher", "full", "pairs")
-        if self.likeness and not (self.supervised and self.reader):
-            raise loop.TrainingError("--likeness needs --reader, and --adversary or --reward")
         if self.teacher:
             super().check(warmup)
 
@@ -131,20 +129,11 @@ def from_renders(supervision: Supervision, images: Tensor) -> Source:
     return draw
 
 
-def alike(supervision: Supervision, weight: float) -> Pull:
-    """Feature matching (eq. 10) of the last rows with their renders, by the first reader."""
-    encode = supervision.readers[0].features
-
-    def pull(
-        x0: Tensor, renders: Renders, context: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, float]]:
-        leaf = x0.clone().requires_grad_()
-        with fast():
-            loss = feature_matching(encode, leaf, renders.real, context)
-        (gradient,) = torch.autograd.grad(weight * loss, leaf)
-        return gradient, {"likeness": loss.item(), "pull_likeness": gradient.norm().item()}
-
-    return on_renders(pull)
+def under(batch: Batch, control: nn.Module) -> Controlled:
+    """The batch's student under another control, of the same images."""
+    student = batch.student
+    assert isinstance(student, Controlled)
+    return Controlled(student.unet, control, student.images)
 
 
 def train(options: Options) -> None:
@@ -190,10 +179,11 @@ def train(options: Options) -> None:
         )
         sources.append(from_renders(supervision, images.images))
         beside, parts = [on_renders(supervision.pull)], supervision.parts
-        if options.likeness:
-            beside.append(alike(supervision, options.likeness))
         facts |= supervision.facts
         spent += images.seconds + shown.seconds
+    if options.keep:
+        before = copy.deepcopy(network).eval().requires_grad_(False)
+        beside.append(keeping(lambda batch: under(batch, before), options.keep))
 
     def draw(generator: torch.Generator) -> Batch:
         counts = (

@@ -202,7 +202,7 @@ def test_stages_of_latents_resume(
     unlike = [weights(run, "control") for run in steered]
     assert any(not torch.equal(unlike[0][name], unlike[1][name]) for name in unlike[0])
     resumes("rs", steer, **{**turns, **every, "steps": 4})
-    alone = {"student": first, "begin": slim, "likeness": 0.5, **every, **FEW}
+    alone = {"student": first, "begin": slim, "keep": 0.5, **every, **FEW}
     alone_steered = resumes("ra", steer, **alone)
     by_hand = {"student": first, "begin": styled, "rank": 2, "artist": "anime", **every, **FEW}
     held = resumes("sa", style_distill, control=alone_steered, **by_hand)
@@ -226,7 +226,6 @@ def test_stages_of_latents_resume(
         refused(why, style_distill, other, **{**by_hand, **wrong})
     refused("scores need all three", steer, other, pairs=made, **alone)
     refused("nothing to learn by", steer, other, **{**alone, "adversary": 0.0, "reward": 0.0})
-    refused("--likeness needs --reader", steer, other, **{**alone, "reader": (), "reward": 0.0})
     led = resumes("u", steer, at=4, **{**turns, "rho": 0.5, "steps": 5})
     assert {part.dtype for part in weights(led, "control").values()} == {torch.float16}
     larger = resumes("cs", control_stem, begin=led, width=4, **{**some, "autoencoder": twice})

@@ -14,7 +14,6 @@ from sdxs.train.parts.distillation import KEPT, Batch, keeping, on_renders
 from sdxs.train.parts.reading import Reader, Reading
 from sdxs.train.parts.solver import Model, one_step
 from sdxs.train.parts.supervision import Supervision, SupervisionOptions
-from sdxs.train.steer import alike
 
 
 class Options(SupervisionOptions, name="supervised", steps=2, batch=2, lr=1e-3, seed=1):
@@ -36,25 +35,6 @@ def test_renders_pull_the_last_rows_alone(renders: Supervision, model: Model) ->
     gradient, logged = on_renders(renders.pull)(x0, batch, generator, 0.0)
     assert (gradient[:2] == 0).all() and (gradient[2:] != 0).any(dim=(1, 2, 3)).all()
     assert {"discriminator", "fooling", "present", "counts", "open"} <= logged.keys()
-
-
-def test_likeness_is_least_where_the_render_itself_is_painted(
-    renders: Supervision, model: Model
-) -> None:
-    some, generator = renders.draw(2, torch.Generator().manual_seed(0)), torch.Generator()
-    context = model.embed(["", *some.texts])
-    pull = alike(renders, 0.5)
-
-    def of(painted: torch.Tensor) -> tuple[torch.Tensor, float]:
-        x0 = torch.cat((torch.zeros_like(painted[:1]), painted))
-        batch = Batch(nn.Identity(), x0, context, x0[:0], renders=some)
-        gradient, logged = pull(x0, batch, generator, 0.0)
-        assert (gradient[:1] == 0).all()
-        return gradient[1:], logged["likeness"]
-
-    gradient, far = of(some.real + 0.3)
-    assert of(some.real)[1] == pytest.approx(0, abs=1e-3)
-    assert of(some.real + 0.3 - 0.05 * gradient / gradient.abs().max())[1] < far
 
 
 def test_each_weight_is_of_its_own_part(
@@ -146,6 +126,7 @@ def test_keeping_is_the_gradient_of_the_squared_error(
     error = (x0 - first).square().mean()
     (wanted,) = torch.autograd.grad(0.3 * left * error, x0)
     batch = Batch(model.unet, noise, context, noise[:0])
-    gradient, logged = keeping(model.unet, 0.3)(x0.detach(), batch, torch.Generator(), share)
+    pull = keeping(lambda batch: batch.student, 0.3)
+    gradient, logged = pull(x0.detach(), batch, torch.Generator(), share)
     torch.testing.assert_close(gradient, wanted)
     assert logged["moved"] == pytest.approx(error.item())

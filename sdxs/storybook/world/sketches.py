@@ -20,7 +20,7 @@ KNOWN = 128  # side in pixels of the pictures that lengths are told of; those of
 SHORTEST = 12  # pixels of a contour, at twice the picture's size
 WOBBLE = 1.2  # pixels that a corner may be off, at most
 TWICE = 2
-BUSY = 0.4  # share of the sketches that `begun` leaves as they are
+BUSY = 0.8  # share of the sketches that `begun` leaves as they are
 ONE_OF_TWO = 0.2  # share of those of two things in which one is not drawn yet
 HORIZON = 0.25  # share of those with a horizon, a straight line
 

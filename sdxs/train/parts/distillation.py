@@ -149,15 +149,15 @@ def on_renders(part: PullOnRenders) -> Pull:
     return pull
 
 
-def keeping(before: nn.Module, weight: float) -> Pull:
-    """Squared error from what an earlier U-Net paints, of which a tenth of the weight is left at
-    last."""
+def keeping(before: Callable[[Batch], nn.Module], weight: float) -> Pull:
+    """Squared error from what an earlier student paints of a batch, of which a tenth of the weight
+    is left at last."""
 
     def pull(
         x0: Tensor, batch: Batch, generator: torch.Generator, share: float
     ) -> tuple[Tensor, Mapping[str, float]]:
         with torch.no_grad():
-            moved = x0 - one_step(before, batch.noise, batch.context)
+            moved = x0 - one_step(before(batch), batch.noise, batch.context)
         strength = eased(share, 1, (weight, KEPT * weight))
         return strength * 2 / moved.numel() * moved, {"moved": moved.square().mean().item()}
 
