@@ -25,7 +25,7 @@ from sdxs.errors import InputError
 from sdxs.model.depth import DepthEstimator
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import Scene
-from sdxs.storybook.world.sketches import begun, sketch, to_bytes
+from sdxs.storybook.world.sketches import BUSY, begun, sketch, to_bytes
 from sdxs.train.parts.cache import cached
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast, placed
@@ -109,7 +109,7 @@ def control_images(
     }
 
     if control == "sketch" and scenes:
-        about["begun"] = True
+        about["whole"] = BUSY
 
     def make() -> dict[str, Tensor]:
         extract, decoder, parts = extractor(control, sees_depth), placed(vae.decoder), []
@@ -118,7 +118,7 @@ def control_images(
             z = placed(latents[i : i + CHUNK].float())
             with fast():
                 pictures = to_bytes(decoder(z))
-            some = scenes[i : i + CHUNK] if "begun" in about else ()
+            some = scenes[i : i + CHUNK] if "whole" in about else ()
             seen = render(list(some), pictures.shape[1]).seen.numpy() if some else ()
             for number, picture in enumerate(pictures, start=i):
                 rng = random.Random(f"{seed}/{number}")

@@ -24,7 +24,7 @@ GUARD: dict[str, object] = {"width": 48, "seed": 43, "shown": True}
 SUPERVISED: dict[str, object] = {"adversary": 1, "reward": 0.1}
 BY_REWARD: dict[str, object] = {"adversary": 1.5, "reward": 1.5, "keep": 0.05}
 BY_ADVERSARY: dict[str, object] = {"adversary": 1.5, "reward": 0.3, "lr": 6e-5}
-# A control only has to say what the one-step model can paint already.
+# More of `keep` follows lines better, more of the reward paints more of the caption.
 STEERED: dict[str, object] = {"reward": 1, "keep": 20, "lr": 1e-4, "steps": 300}
 ROBUST: dict[str, object] = {"robust": 0.12, "lr": 8e-4, "steps": 600}
 ABLATIONS: dict[str, dict[str, object]] = {
