@@ -11,7 +11,7 @@ class WithWeights(build_py):
         shutil.rmtree(self.build_lib, ignore_errors=True)  # modules that are gone since
         super().run()
         if not self.editable_mode:  # which finds them where they are
-            skip = shutil.ignore_patterns("*.png")
+            skip = shutil.ignore_patterns("*.webp")
             shutil.copytree("weights", f"{self.build_lib}/sdxs/weights", ignore=skip)
 
 

@@ -44,7 +44,7 @@ class Checkpoint:
 
 CHECKPOINTS: dict[str, Checkpoint] = {
     EMBEDDED: Checkpoint(
-        title="Storybook, the embedded 128 px model",
+        title="Storybook, the embedded 256 px model",
         depth="depth",
         examples=(
             "a red house to the left of a green tree at sunset",

@@ -1,7 +1,7 @@
 """The weights that ship: what is in the folder, and that model and judge are as good as said."""
 
 import json
-from itertools import chain
+from itertools import chain, pairwise
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ from sdxs.train.export import LIMIT
 pytestmark = pytest.mark.embedded
 HEAVIEST = 6 * 10**6  # bytes of a control
 HEAVIEST_STYLE = 600 * 10**3
-FOLLOWED = {"sketch": ("lines", 0.75), "canny": ("lines", 0.65), "depth": ("relief", 0.7)}
+FOLLOWED = {"sketch": ("lines", 0.7), "canny": ("lines", 0.55), "depth": ("relief", 0.7)}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_a_control_is_followed_the_more_the_stronger(control):
     assert by_strength == sorted(by_strength) and by_strength[-1] >= least
     assert by_strength[-1] >= 2 * scores[f"{name}, another scene"]["mean"]
     led, plain = (scores[f"attribute_accuracy, {how}"]["share"] for how in ("controlled", "plain"))
-    assert led >= plain - 0.05
+    assert led >= plain - 0.08
     if control == "depth":
         assert scores["depth, strength 1"]["mean"] >= 0.95
 
@@ -85,9 +85,10 @@ def test_a_style_shows_the_more_the_stronger(style):
     scores = list(measure_style(model, style, style, 32).values())
     names = ("recognised", "attribute_accuracy")
     shares, right = ([row[name]["share"] for row in scores] for name in names)
-    assert shares == sorted(shares) and shares[0] <= 0.05 and shares[-1] >= 0.9
-    assert right[-1] >= right[0] - 0.1
-    assert scores[0]["iou"] == 1 and scores[-1]["iou"] >= 0.6
+    assert all(more >= less - 1 / 32 for less, more in pairwise(shares))  # a picture more or less
+    assert shares[0] <= 0.05 and shares[-1] >= 0.9
+    assert right[-1] >= right[0] - 0.06
+    assert scores[0]["iou"] == 1 and scores[-1]["iou"] >= 0.7
 
 
 def test_the_judge_of_styles_tells_artists_apart():
@@ -111,4 +112,12 @@ def test_one_step_paints_what_the_captions_say(judge):
     captions = frozen_captions()[:200]
     sight = look(by_model(model), judge, captions, "embedded")
     right, count = tally(check(sight, captions))["attribute_accuracy"]
-    assert wilson(right, count)[0] >= 0.80
+    assert wilson(right, count)[0] >= 0.95
+
+
+def test_the_card_names_every_phrase_the_model_knows():
+    card = (weights_folder("storybook").parent / "README.md").read_text()
+    words = json.loads((weights_folder("storybook") / "words.json").read_text())
+    part = card.partition("## What it knows")[2].partition("\n## ")[0]
+    for phrase in chain(*words.values()):
+        assert phrase in part, phrase

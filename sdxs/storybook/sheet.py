@@ -21,7 +21,8 @@ from sdxs.storybook.judges.sheets import in_rows, sheet
 from sdxs.storybook.world.captions import described, frozen_captions
 from sdxs.storybook.world.scenes import HELD_OUT_SEED
 
-SHIPPED = Path("weights/storybook.png")
+SHIPPED = Path("weights/storybook.webp")
+FORMATS = {".webp": {"quality": 90, "method": 6}, ".png": {"optimize": True}}
 SEED = HELD_OUT_SEED + 3  # of the scenes that controls follow
 
 
@@ -78,14 +79,14 @@ def main(arguments: list[str] | None = None) -> None:
         help="two rows for each")  # fmt: skip
     add("--styles", type=source, nargs="+", default=(), metavar="NAME[=FOLDER]",
         help="columns of strengths")  # fmt: skip
-    add("--output", type=Path, help=f"a .png (default, for captions alone: {SHIPPED})")
+    add("--output", type=Path, help=f"a .webp or .png (default, for captions alone: {SHIPPED})")
     add("--count", type=command.whole(1, 1000), default=32, metavar="N",
         help="frozen captions, from the first, 1 to 1000")  # fmt: skip
     add("--columns", type=command.whole(1, 100), default=8, metavar="N")
     options = parser.parse_args(arguments)
     output = options.output or (None if options.styles or options.controls else SHIPPED)
-    if output is None or output.suffix != ".png" or not output.parent.is_dir():
-        parser.error(f"--output {output or ''}: give a .png in a folder that is there")
+    if output is None or output.suffix not in FORMATS or not output.parent.is_dir():
+        parser.error(f"--output {output or ''}: give a .webp or .png in a folder that is there")
     styles, controls = dict(options.styles), dict(options.controls)
     if unknown := set(controls) - set(CONTROLS):
         raise InputError(f"--controls takes {', '.join(CONTROLS)}, not {unknown.pop()}")
@@ -96,7 +97,7 @@ def main(arguments: list[str] | None = None) -> None:
         page = of_styles(model, styles, options.count)
     else:
         page = of_captions(model, options.count, options.columns)
-    page.save(output, optimize=True)
+    page.save(output, **FORMATS[output.suffix])
     print(output)
 
 

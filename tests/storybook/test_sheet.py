@@ -42,7 +42,9 @@ def test_controls_and_styles(
     assert cell(page, 1, 0, painted.size) != cell(page, 2, 0, painted.size)
 
     assert sheet.main([*options, *worn, "--count", "2"]) == 0
+    assert sheet.main([*options[:-1], str(tmp_path / "sheet.webp"), *worn, "--count", "2"]) == 0
     page = Image.open(file)
+    assert Image.open(tmp_path / "sheet.webp").size == page.size
     for row, caption in enumerate(frozen_captions()[:2]):
         for column, strength in enumerate(sheet.STRENGTHS):
             painted = model(caption.text, seed=row, style="ink", style_scale=strength)

@@ -1,12 +1,14 @@
-"""The mean of models: of weights, exactly; and of such alone that have one."""
+"""The mean of models, and of styles: of weights, exactly; and of such alone that have one."""
 
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from sdxs.storybook.world.tokenizer import build_tokenizer
-from sdxs.train import average
+from sdxs.train import average, style_average
+from sdxs.train.parts.lora import FILE, begin_with, lora, save_style
 from sdxs.train.parts.models import PRESETS, build_scheduler, build_text_encoder, build_unet
 from sdxs.train.parts.solver import read_unet
 from sdxs.train.run import stage
@@ -54,7 +56,7 @@ def test_what_has_no_mean_is_refused(models, tmp_path) -> None:
     text.final_layer_norm.weight.data += 1
     text.save_pretrained(third / "text_encoder")
     for given, shares, why in (
-        ((first,), (), "of two models at least"),
+        ((first,), (), "of two at least"),
         ((first, first), (0.5,), "one for each of the 2"),
         ((first, first), (0.5, 0.6), "1 in all"),
         ((first, second), (), "different layers"),
@@ -63,3 +65,36 @@ def test_what_has_no_mean_is_refused(models, tmp_path) -> None:
         with pytest.raises(TrainingError, match=why):
             average.average(average.Options(run=tmp_path / "m", models=given, shares=shares))
     assert not (tmp_path / "m").exists()
+
+
+@pytest.fixture
+def styles(tmp_path: Path) -> list[Path]:
+    """Two of one model, a third of another."""
+    out = []
+    for seed, student in enumerate("aab"):
+        folder = tmp_path / f"style{seed}"
+        torch.manual_seed(seed)
+        unet = build_unet(PRESETS["toy"], 64)
+        for weight in lora(unet, 2):
+            torch.nn.init.normal_(weight)
+        save_style(unet, folder / "style")
+        stage.finish(folder, "style_distill", 0, student=student)
+        out.append(folder)
+    return out
+
+
+def test_of_styles_it_is_the_mean_of_their_matrices_and_read_as_one(styles, tmp_path) -> None:
+    first, second, other = styles
+    options = style_average.Options(run=tmp_path / "m", styles=(first, second), shares=(0.25, 0.75))
+    style_average.average(options)
+    read = [load_file(folder / "style" / FILE) for folder in (first, second, tmp_path / "m")]
+    for name, mean in read[2].items():
+        assert mean.dtype == torch.float16
+        wanted = 0.25 * read[0][name].float() + 0.75 * read[1][name].float()
+        torch.testing.assert_close(mean.float(), wanted, atol=2e-3, rtol=2e-3)
+    unet = build_unet(PRESETS["toy"], 64)
+    lora(unet, 2)
+    begin_with(unet, tmp_path / "m/style")
+    assert stage.read(tmp_path / "m")["student"] == "a"
+    with pytest.raises(TrainingError, match="of different models"):
+        style_average.average(style_average.Options(run=tmp_path / "n", styles=(first, other)))

@@ -59,13 +59,13 @@ def test_it_goes_on_to_twice_the_size_controls_and_styles(root: Path, capsys) ->
          str(root / "weights/large"), "--past-gates", "--upscale", "--extras", *CHOICES]
     )  # fmt: skip
     said = capsys.readouterr().out
-    new = 1 + 1 + 3 * 5 + 1 + 2 * 3  # upscale; depth and controls; reader and styles
+    new = 1 + 1 + 3 * 5 + 1 + 2 * 6  # upscale; depth and controls; reader and styles
     assert said.count("$ ") - said.count("finished before") == new
     model = SDXS.load(str(root / "weights/large"))
     assert model.size == (128, 128) and model("a red ball").size == (128, 128)
     run = root / "run"
     model = SDXS.load(
-        str(root / "weights/large"), styles={"anime": str(run / "worn-anime/style")},
+        str(root / "weights/large"), styles={"anime": str(run / "mean-anime/style")},
         controls={"sketch": str(run / "larger-sketch/control")},
     )  # fmt: skip
     seen = {"control": "sketch", "control_image": Image.new("RGB", (128, 128))}

@@ -39,18 +39,19 @@ class StyleJudge(Evaluator):
 @torch.no_grad()
 def compare(
     judge: StyleJudge, painted: Iterable[tuple[list[Caption], Tensor, Tensor]], number: int
-) -> tuple[list[Found], int, float]:
-    """What is seen in pictures, in how many artist `number`, and the sum of their IoU.
+) -> tuple[list[Found], list[bool], float]:
+    """What is seen in pictures, whether artist `number` is in each, and the sum of their IoU.
 
     painted: captions, their pictures (B, 3, R, R) in [-1, 1], and where things should be, bool
     (B, 1, R / 2, R / 2).
     """
     results: list[Found] = []
-    recognised, overlap = 0, 0.0
+    recognised: list[bool] = []
+    overlap = 0.0
     for captions, pictures, wanted in painted:
         sight, artist, mask = judge.all(pictures)
         results += check(sight, captions)
-        recognised += int((artist.argmax(1) == number).sum())
+        recognised += (artist.argmax(1) == number).tolist()
         overlap += float(iou(mask > 0, wanted).sum())
     return results, recognised, overlap
 
@@ -69,7 +70,7 @@ def of_artists(judge: StyleJudge, count: int, resolution: int) -> dict[str, floa
         results, recognised, overlap = compare(judge, drawn, number)
         right, stated = tally(results)["attribute_accuracy"]
         found[f"{name}_attribute_accuracy"] = right / stated
-        found[f"{name}_artist"] = recognised / count
+        found[f"{name}_artist"] = sum(recognised) / count
         found[f"{name}_iou"] = overlap / count
     return rounded(found)
 

@@ -26,10 +26,16 @@ BY_REWARD: dict[str, object] = {"adversary": 1.5, "reward": 1.5, "keep": 0.05}
 BY_ADVERSARY: dict[str, object] = {"adversary": 1.5, "reward": 0.3, "lr": 6e-5}
 # More of `keep` follows lines better, more of the reward paints more of the caption.
 STEERED: dict[str, object] = {"reward": 1, "keep": 20, "lr": 1e-4, "steps": 300}
+# A style, as the model itself: the mean of one led by the adversary and one led by the reward.
+WORN: dict[str, dict[str, object]] = {
+    "real": {"adversary": 2, "reward": 0.3, "steps": 900},
+    "stated": {"adversary": 1.5, "reward": 1, "lr": 5e-4, "steps": 600},
+}
 ROBUST: dict[str, object] = {"robust": 0.12, "lr": 8e-4, "steps": 600}
 ABLATIONS: dict[str, dict[str, object]] = {
     **{name: {name: weight} for name, weight in SUPERVISED.items()},
     "both": SUPERVISED,
+    "both-unmatched": {**SUPERVISED, "unmatched": True},
     "online": {**SUPERVISED, "discriminator": "online"},
 }
 SCORE: dict[str, object] = {"pictures": 5000, "guarded": 250}
@@ -155,38 +161,51 @@ def stages(
     last = add("average", models=(stated, real))
     larger = add("upscale", autoencoder=vae, model=last) if upscale else None
     if extras:
-        controls(add, teacher=whole, tiny=model, student=last, pairs=made, autoencoder=vae,
-                 larger=larger, reader=read)  # fmt: skip
-        styles(add, teacher=whole, student=last, autoencoder=vae)
+        drawn = controls(add, teacher=whole, tiny=model, student=last, pairs=made,
+                         autoencoder=vae, larger=larger, reader=read)  # fmt: skip
+        styles(add, teacher=whole, student=last, autoencoder=vae, shown=larger or vae, drawn=drawn)
     return out
 
 
 def controls(
     add: Add, *, teacher: Path, tiny: Path, student: Path, pairs: Path, autoencoder: Path,
     larger: Path | None, reader: tuple[Path, ...],
-) -> None:  # fmt: skip
-    """Those of the one-step model `student`; at twice the size where `larger` shows its latents."""
-    sees = add("depth")
+) -> Path:  # fmt: skip
+    """Those of the one-step model `student`; at twice the size where `larger` shows its latents.
+
+    To the sketch's folder.
+    """
+    sees, last = add("depth"), {}
     for kind in CONTROLS:
         of: dict[str, object] = {"depth": sees} if CONDITIONS[kind].sees_depth else {}
         given: dict[str, object] = {"teacher": teacher, "autoencoder": autoencoder, **of}
         full = add(f"control-{kind}", "control", control=kind, **given)
         slim = add(f"slim-{kind}", "control_blocks", control=full, tiny=tiny, **given)
         told: dict[str, object] = {"full": full, "pairs": pairs}
-        steered = add(f"steer-{kind}", "steer", begin=slim, student=student, **told, **given)
+        last[kind] = add(f"steer-{kind}", "steer", begin=slim, student=student, **told, **given)
         if larger:
-            stem = add(f"stem-{kind}", "control_stem", begin=steered, autoencoder=larger, **of)
-            add(f"larger-{kind}", "steer", begin=stem, student=student, autoencoder=larger,
-                reader=reader, **STEERED, **of)  # fmt: skip
+            stem = add(f"stem-{kind}", "control_stem", begin=last[kind], autoencoder=larger, **of)
+            last[kind] = add(f"larger-{kind}", "steer", begin=stem, student=student,
+                             autoencoder=larger, reader=reader, **STEERED, **of)  # fmt: skip
+    return last["sketch"]
 
 
-def styles(add: Add, *, teacher: Path, student: Path, autoencoder: Path) -> None:
-    """Those of the one-step model `student`, each of thirty pictures."""
+def styles(
+    add: Add, *, teacher: Path, student: Path, autoencoder: Path, shown: Path, drawn: Path
+) -> None:
+    """Those of the one-step model `student`, each of thirty pictures: by scores, and from there by
+    renders, half of them under the control in `drawn`, which was made for the decoder of `shown`.
+    """
     reader = add("reader-artists", "reader", autoencoder=autoencoder, artists=True)
     for artist in ARTISTS:
         made = add(f"style-{artist}", "style", artist=artist, teacher=teacher,
                    autoencoder=autoencoder)  # fmt: skip
         given: dict[str, object] = {"teacher": teacher, "style": made}
         pairs = add(f"pairs-{artist}", "pairs", **given)
-        add(f"worn-{artist}", "style_distill", student=student, pairs=pairs, artist=artist,
-            autoencoder=autoencoder, reader=reader, **given, **SUPERVISED)  # fmt: skip
+        worn = add(f"worn-{artist}", "style_distill", student=student, pairs=pairs, **given)
+        shown_by = [
+            add(f"{name}-{artist}", "style_distill", begin=worn, student=student, artist=artist,
+                autoencoder=shown, reader=reader, control=drawn, **how)
+            for name, how in WORN.items()
+        ]  # fmt: skip
+        add(f"mean-{artist}", "style_average", styles=tuple(shown_by))

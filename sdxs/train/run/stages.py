@@ -126,6 +126,7 @@ STAGES: dict[str, Row] = {  # of those that leave the same, the one that a remed
     "steer": Row("one-step control"),
     "style": Row("style"),
     "style_distill": Row("one-step style"),
+    "style_average": Row("one-step style"),
     "export": Row("checkpoint"),
 }  # fmt: skip
 
