@@ -8,6 +8,7 @@ each caption, a column for each style and strength; with both, a third row of ea
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -22,7 +23,10 @@ from sdxs.storybook.world.captions import described, frozen_captions
 from sdxs.storybook.world.scenes import HELD_OUT_SEED
 
 SHIPPED = Path("weights/storybook.webp")
-FORMATS = {".webp": {"quality": 90, "method": 6}, ".png": {"optimize": True}}
+FORMATS: dict[str, dict[str, Any]] = {
+    ".webp": {"quality": 90, "method": 6},
+    ".png": {"optimize": True},
+}
 SEED = HELD_OUT_SEED + 3  # of the scenes that controls follow
 
 
