@@ -10,8 +10,7 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from sdxs.checkpoint.tensors import read_tensors
-from sdxs.train.parts.lora import FILE, NAME, fingerprint
+from sdxs.train.parts.lora import FILE, NAME, fingerprint, read_file
 from sdxs.train.parts.means import even, mean
 from sdxs.train.run import loop, stage
 from sdxs.train.run.options import CommandOptions, option
@@ -35,7 +34,7 @@ def average(options: Options) -> None:
     students = {stage.read(folder)["student"] for folder in options.styles}
     if len(students) > 1:
         raise loop.TrainingError("these styles are of different models: there is no mean")
-    read = [read_tensors(folder / FILE) for folder in styles]
+    read = [read_file(folder) for folder in styles]
     made = mean([tensors for tensors, _ in read], shares)
     (options.run / NAME).mkdir(parents=True, exist_ok=True)
     save_file(

@@ -15,7 +15,7 @@ from sdxs.train.run import loop, stage, stages
 from sdxs.train.run.options import TrainingOptions, option, positive
 from sdxs.train.run.stages import STAGES, Gate
 
-TRAINING = [name for name in STAGES if name not in ("pairs", "average", "export")]
+TRAINING = [name for name in STAGES if name not in ("pairs", "average", "style_average", "export")]
 
 
 def options_of(name: str) -> Any:

@@ -101,7 +101,12 @@ def merge_style(unet: UNet2DConditionModel, style: Path) -> None:
 
 def fingerprint(style: Path) -> str:
     """Tells one style from another. Raises CheckpointError for a damaged one."""
-    return loop.fingerprint_of(read_tensors(style / FILE)[0])
+    return loop.fingerprint_of(read_file(style)[0])
+
+
+def read_file(style: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """A style's matrices by name, and the notes beside them. Raises CheckpointError."""
+    return read_tensors(style / FILE)
 
 
 def learnt_below(style: Path, unet: nn.Module) -> float:
