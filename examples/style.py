@@ -4,7 +4,7 @@ from PIL import Image
 
 from sdxs import SDXS
 
-prompts = ["a purple star at night on the sea"] * 5
+prompts = ["a yellow star at night on the sea"] * 5
 scales = [0.0, 0.25, 0.5, 0.75, 1.0]
 model = SDXS.load("storybook", styles="anime")
 pictures = model(prompts, seed=7, style="anime", style_scale=scales)

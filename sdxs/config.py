@@ -47,12 +47,12 @@ CHECKPOINTS: dict[str, Checkpoint] = {
         title="Storybook, the embedded 256 px model",
         depth="depth",
         examples=(
-            "a red house to the left of a green tree at sunset",
-            "a big purple star at night on the sea",
-            "a white mushroom in front of a yellow flower in a meadow",
+            "a red house to the left of a green tree at sunset on the grass",
+            "a big yellow star at night on the sea",
+            "a red mushroom in front of a blue flower at sunset in a meadow",
             "a small blue boat on the water in the evening",
             "a pink heart and an orange cone in the snow by day",
-            "a green cube in the desert under the stars",
+            "a green cube in the desert at sunset",
         ),
         templates={  # those that its words can say
             "summer's day": "{prompt} by day on the grass",
