@@ -21,7 +21,7 @@ from sdxs.arguments import LARGEST_BATCH
 from sdxs.conditions import CONDITIONS
 from sdxs.errors import InputError, SDXSError
 from sdxs.page import options as table
-from sdxs.page.serve import CHECKPOINT_HELP, fail
+from sdxs.page.serve import CHECKPOINT_HELP, ENGINE_HELP, fail
 from sdxs.picture import SUFFIXES, encode, facts, read_picture
 
 OF_CONDITIONS = {option.flag: option for row in CONDITIONS.values() for option in row.options}
@@ -81,6 +81,7 @@ def paint(options: argparse.Namespace, given: dict[str, Any], files: list[Path])
         safety=False if options.no_safety else "auto",
         device=options.device,
         dtype=options.dtype,
+        engine=options.engine,
     )
     tell(f"{model.checkpoint} on {model.device}, {str(model.dtype).removeprefix('torch.')}")
     if options.checkpoint == "auto":
@@ -168,6 +169,7 @@ def parser() -> argparse.ArgumentParser:
     add("--no-safety", action="store_true", help="keep pictures as they come, unchecked")
     add("--device", default="auto", help="cuda, mps or cpu (default: the best there is)")
     add("--dtype", default="auto", help="float32, float16 or bfloat16 (default: the device's best)")
+    add("--engine", default="auto", help=ENGINE_HELP)
     return options
 
 

@@ -33,19 +33,37 @@ LONGEST = 64  # times as long as wide
 SUFFIXES = {".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".png": "png"}
 
 
-def to_pictures(images: "Tensor") -> list[Image.Image]:
-    """Images (B, 3, H, W), nominally [-1, 1], to B RGB pictures; what lies outside is clamped.
-
-    The rounding is diffusers' (VaeImageProcessor). Raises SDXSError when a number is not finite.
-    """
+def check_finite(images: "Tensor") -> "Tensor":
+    """The same numbers. Raises SDXSError when one is not finite."""
     if not bool(images.isfinite().all()):
         raise SDXSError(
             "the model gave numbers that are not finite: its weights do not suit this dtype, "
             'try dtype="float32"'
         )
-    unit = images.detach().float().mul(0.5).add(0.5).clamp(0, 1)  # (B, 3, H, W) in [0, 1]
-    bytes_ = unit.mul(255).round().byte().permute(0, 2, 3, 1)  # (B, H, W, 3) in 0..255
-    return [Image.fromarray(row) for row in bytes_.cpu().numpy()]
+    return images
+
+
+def to_pixels(images: "Tensor") -> "Tensor":
+    """Images (B, 3, H, W), nominally [-1, 1], to pixels (B, H, W, 3), uint8; what lies outside is
+    clamped. The rounding is diffusers' (VaeImageProcessor)."""
+    unit = images.detach().float().mul(0.5).add(0.5).clamp(0, 1)
+    return unit.mul(255).round().byte().permute(0, 2, 3, 1)
+
+
+def from_pixels(pixels: "Tensor") -> "Tensor":
+    """Images (B, 3, H, W), float32 in [-1, 1], which `to_pixels` makes these pixels of."""
+    return pixels.permute(0, 3, 1, 2).float().div(127.5).sub(1)
+
+
+def pictures_of(pixels: "Tensor") -> list[Image.Image]:
+    """Pixels (B, H, W, 3), uint8, as B RGB pictures."""
+    return [Image.fromarray(row) for row in pixels.cpu().numpy()]
+
+
+def to_pictures(images: "Tensor") -> list[Image.Image]:
+    """Images (B, 3, H, W), nominally [-1, 1], to B RGB pictures, see `to_pixels`. Raises SDXSError
+    when a number is not finite."""
+    return pictures_of(to_pixels(check_finite(images)))
 
 
 def read_picture(source: Path | bytes, *, largest: int = LARGEST_AREA) -> Image.Image:

@@ -17,15 +17,16 @@ from torch import Tensor
 
 from sdxs import arguments, conditions
 from sdxs.checkpoint.open import Opened, open_checkpoint, open_depth
+from sdxs.engines import ENGINES, choose_engine
 from sdxs.model.controls import Control, controls_of
 from sdxs.model.depth import DepthEstimator
-from sdxs.model.engine import ENGINES, Engine, choose_engine
+from sdxs.model.engine import Engine
 from sdxs.model.hardware import choose_device, choose_dtype
 from sdxs.model.safety import hide_flagged
 from sdxs.model.schedule import draw_noise, seeded
 from sdxs.model.styles import StyleScales, style_scales
-from sdxs.model.text import Words
-from sdxs.picture import to_pictures
+from sdxs.model.text import RememberedWords, Words
+from sdxs.picture import from_pixels, pictures_of, to_pixels
 
 NO_STYLES: StyleScales = {}
 
@@ -45,9 +46,10 @@ class SDXS:
     def __init__(
         self, opened: Opened, engine: str, device: torch.device, dtype: torch.dtype
     ) -> None:
-        self._engine: Engine = ENGINES[engine](opened.networks, device, dtype)
+        self._engine: Engine = ENGINES[engine](opened, device, dtype)
+        self._words = RememberedWords(self._engine.encode)
         self._readers = opened.readers
-        self._one_step = opened.one_step
+        self._text_styles = opened.text_styles
         self._checker = opened.checker
         self.engine = engine
         self.device = device
@@ -84,14 +86,16 @@ class SDXS:
         that ship or are published for it. `safety`: "auto" checks pictures where a checker can be
         had (a folder's own, else the one that Stable Diffusion uses, fetched for Hub checkpoints),
         True refuses to load without one, False has none. The embedded model needs none: it can only
-        draw its own harmless world. `engine`: what runs the networks, "auto" or "eager".
+        draw its own harmless world. `engine`: what runs the networks: "eager" is PyTorch as it is,
+        "openvino" for CPUs; "auto" is `SDXS_ENGINE` if set, else the fastest that is there, and
+        eager until that is ready.
 
         Raises InputError for an argument that makes no sense here, CheckpointError for a
         checkpoint that is missing, incomplete, damaged or of an unknown kind.
         """
-        runs = choose_engine(engine)
         place = choose_device(device)
         kind = choose_dtype(dtype, place)
+        runs = choose_engine(engine, place, kind)
         opened = open_checkpoint(
             checkpoint, styles=styles, controls=controls, safety=safety, device=place, dtype=kind
         )
@@ -143,19 +147,22 @@ class SDXS:
         styles, controls = style_scales(asked.rows), controls_of(asked.rows, asked.size)
 
         words = self.encode(prompts, styles)  # (B, L, D)
-        clean = self.denoise(noise, words, generators, styles, controls)  # (B, C, H/8, W/8)
-        images = self.decode(clean, asked.decoder)  # (B, 3, H, W) nominally [-1, 1]
-        images = hide_flagged(self._checker, images)
         if asked.output_type == "pt":
-            return images
-        pictures = to_pictures(images)
+            clean = self.denoise(noise, words, generators, styles, controls)  # (B, C, H/8, W/8)
+            images = self.decode(clean, asked.decoder)  # (B, 3, H, W) nominally [-1, 1]
+            return hide_flagged(self._checker, images)
+        pixels = self.paint(noise, words, generators, styles, controls, asked.decoder)
+        if self._checker:  # pixels: (B, H, W, 3)
+            pixels = to_pixels(hide_flagged(self._checker, from_pixels(pixels)))
+        pictures = pictures_of(pixels)
         return pictures[0] if asked.single else pictures
 
     @torch.no_grad()
     def encode(self, prompts: list[str], styles: StyleScales = NO_STYLES) -> Words:
         """Prompts to embeddings: states (B, L, D) and, for the SDXL kind, pooled (B, P). `styles`:
-        the LoRA scale of every prompt, (B,), by style."""
-        return self._engine.encode(self._readers.ids(prompts), styles)
+        the LoRA scale of every prompt, (B,), by style. The last prompts are remembered."""
+        heard = {name: scales for name, scales in styles.items() if name in self._text_styles}
+        return self._words(self._readers.ids(prompts), heard)
 
     def noise(
         self,
@@ -185,19 +192,29 @@ class SDXS:
     ) -> Tensor:
         """Clean latents (B, C, h, w), float32, from unit noise and embeddings.
 
-        One U-Net call; the scheduler's step runs in float32, because epsilon prediction magnifies
-        errors 14.6 times. `generators` serve schedulers that add noise; `styles` as for `encode`.
+        One U-Net call and the scheduler's step. `generators` serve schedulers that add noise;
+        `styles` as for `encode`.
         """
-
-        def predict(x: Tensor, t: Tensor) -> Tensor:
-            return self._engine.predict(x, t, words, styles, controls)
-
-        return self._one_step(noise, predict, generators)
+        return self._engine.denoise(noise, words, styles, controls, generators)
 
     @torch.no_grad()
     def decode(self, latents: Tensor, decoder: str = "tiny") -> Tensor:
         """Images (B, 3, H, W), float32, nominally [-1, 1], from clean latents (B, C, h, w)."""
         return self._engine.decode(latents, decoder)
+
+    @torch.no_grad()
+    def paint(
+        self,
+        noise: Tensor,
+        words: Words,
+        generators: Sequence[torch.Generator] | None = None,
+        styles: StyleScales = NO_STYLES,
+        controls: Sequence[Control] = (),
+        decoder: str = "tiny",
+    ) -> Tensor:
+        """Pixels (B, H, W, 3), uint8 on the CPU: `denoise` and `decode` at once, clamped and
+        rounded. Raises SDXSError where the networks give numbers that are not finite."""
+        return self._engine.paint(noise, words, styles, controls, decoder, generators)
 
     def condition(
         self,

@@ -1,5 +1,6 @@
 """What tests share: no connection to the outside, and a tiny checkpoint, control and style."""
 
+import os
 import shutil
 import socket
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from huggingface_hub import constants
 from tiny import build_checkpoint, build_control, load
 
 torch.set_num_threads(1)
+os.environ["SDXS_ENGINE"] = "eager"  # the reference; others are asked for by name
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +33,7 @@ def no_outside(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> None:
     monkeypatch.setattr(socket.socket, "connect", connect)
     for name in ("SDXS_CHECKPOINT", "SDXS_WEIGHTS"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SDXS_CACHE", str(home / "sdxs"))
 
 
 @pytest.fixture

@@ -20,9 +20,10 @@ WINGS = {  # wing (a package, or a module beside them) -> what it may import bes
     "model": {*GROUND},
     "checkpoint": {*GROUND, "model"},  # its parts, for the judges and the training
     "checkpoint.open": {*GROUND, "checkpoint", "model"},  # the one door for whole models
-    "pipeline": {*GROUND, "checkpoint.open", "model"},
+    "engines": {*GROUND, "checkpoint.open", "model"},
+    "pipeline": {*GROUND, "checkpoint.open", "engines", "model"},
     "page": {"", *GROUND},
-    "bench": {*GROUND, "model", "pipeline"},
+    "bench": {*GROUND, "engines", "model", "pipeline"},
     "__main__": {*GROUND, "page", "pipeline"},
     "storybook.world": {*GROUND},
     "storybook.judges": {*GROUND, "checkpoint", "model", "pipeline", "storybook.world"},

@@ -1,8 +1,8 @@
-"""How long a picture takes, stage by stage, beside plain diffusers on the same weights.
+"""How long a picture takes, stage by stage, by each engine and by diffusers on the same weights.
 
 `python -m sdxs.bench --checkpoint storybook`, or `random:sdxs-512` for a published architecture
-with random weights; `--style NAME` adds what a style costs, and a change of its strength. Every
-device's figures end in one JSON line.
+with random weights; `--style NAME` and `--control NAME` add what they cost. All take turns in one
+process. Prints a Markdown table for every device, and ends it in one JSON line.
 """
 
 import argparse
@@ -10,36 +10,42 @@ import json
 import sys
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
-from sdxs.bench import architectures
-from sdxs.bench.measure import PLAIN, SPEEDUPS, measure, summary
+from sdxs.bench import architectures, floor, process
+from sdxs.bench.measure import measure, summary
+from sdxs.bench.sides import THEIRS, diffusers
 from sdxs.config import CHECKPOINTS, EMBEDDED, REAL_MODEL, known
+from sdxs.engines import ENGINES, choose_engine
 from sdxs.errors import InputError, PromptCutWarning, SDXSError
-from sdxs.model.hardware import choose_device
+from sdxs.model.hardware import choose_device, choose_dtype
 from sdxs.pipeline import SDXS
 
-STAGES = {
-    "text": "text encoding",
-    "unet": "noise, U-Net and step",
-    "decode": "decoding",
-    "picture": "picture and JPEG",
-    "whole": "whole",
+ROWS = {  # what is measured of an engine of ours
+    "text": "text encoding, a new prompt",
+    "paint": "noise to pixels",
+    "unet": "U-Net and step, alone",
+    "decoder": "decoding, alone",
+    "jpeg": "pixels to JPEG",
+    "whole": "whole, a new prompt",
+    "again": "whole, the same prompt",
     "styled": "whole, in a style",
     "restyled": "whole, strength changed",
-    "plain": "plain diffusers, float32",
-    "plain_bfloat16": "plain diffusers, bfloat16",
+    "controlled": "whole, with a control",
 }
 RANDOM = "random:"
+QUICK = {"rounds": 5, "warmup": 1, "batch": [4]}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
+    if options.quick:
+        vars(options).update(QUICK)
     warnings.simplefilter("ignore", PromptCutWarning)  # a random model's tokens are bytes
     for library in (diffusers_logging, transformers_logging):
         library.set_verbosity_error()
@@ -61,18 +67,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def bench(name: str | Path, device: str, options: argparse.Namespace) -> dict[str, Any]:
     """Measure one device. Raises SDXSError."""
-    styles = {"style": options.style} if options.style else None
-    model = SDXS.load(name, styles=styles, safety=False, device=device, dtype=options.dtype)
-    plain = () if options.no_plain else PLAIN
+    place = choose_device(device)
+    dtype = choose_dtype(options.dtype, place)
+    parts = {
+        "styles": {"style": options.style} if options.style else None,
+        "controls": {"control": options.control} if options.control else None,
+    }
+    asked = options.engine or dict.fromkeys(("eager", choose_engine("auto", place, dtype)))
+    ours = {
+        engine: SDXS.load(
+            name, engine=engine, safety=False, device=place, dtype=options.dtype, **parts
+        )
+        for engine in ("openvino" if each == "auto" else each for each in asked)
+    }
+    model = next(iter(ours.values()))
+    theirs = {
+        each: diffusers(way, model.source.folder, place)
+        for each, way in THEIRS.items()
+        if not options.no_plain
+    }
     prompts = (known(model.checkpoint) or CHECKPOINTS[REAL_MODEL]).examples
-    times = measure(model, plain, prompts, options.rounds, options.warmup)
-    return summary(model, times, options.rounds) | ({"style": options.style} if styles else {})
+    batches = options.batch or []
+    times = measure(ours, theirs, prompts, options.rounds, options.warmup, batches)
+    result = summary(ours, times, options.rounds)
+    result |= {each: getattr(options, each) for each in ("style", "control")}
+    if "eager" in ours:
+        gflop = floor.operations(ours["eager"], prompts[0])
+        rates = floor.rates(place, dtype)
+        least = sum(gflop.values()) - gflop["text"]
+        result["floor"] = {
+            "gflop": gflop, **rates, "paint_ms": round(least / rates["tflops"], 3)
+        }  # fmt: skip
+    if options.start:
+        result["start"] = {
+            engine: process.measure(name, engine, device, str(options.dtype)) for engine in ours
+        }
+    return result
 
 
 def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="python -m sdxs.bench",
-        description="Median and 95th percentile of each stage, beside plain diffusers.",
+        description="Median and 95th percentile of each stage, by each engine and by diffusers.",
     )
     add = options.add_argument
     drawn = ", ".join(RANDOM + name for name in architectures.NAMES)
@@ -80,11 +116,18 @@ def parser() -> argparse.ArgumentParser:
         help=f"name, folder, Hub id, or {drawn} (default: %(default)s)")  # fmt: skip
     add("--rounds", type=count, default=30, help="measured pictures (default: %(default)s)")
     add("--warmup", type=count, default=3, help="unmeasured pictures (default: %(default)s)")
+    add("--engine", action="append", choices=[name for name in ENGINES if name != "auto"],
+        help="once or more (default: eager, and the fastest)")  # fmt: skip
     add("--device", action="append",
         help="cuda, mps or cpu, once or more (default: cpu, and the graphics card)")  # fmt: skip
     add("--dtype", default="auto", help="float32, float16 or bfloat16 (default: the device's best)")
     add("--style", metavar="NAME", help="also measure in a style: a name, file, folder or Hub id")
-    add("--no-plain", action="store_true", help="leave plain diffusers out")
+    add("--control", metavar="NAME", help="also measure with a control: a name, folder or Hub id")
+    add("--batch", action="append", type=count, metavar="N", help="also N pictures in one call")
+    add("--start", action="store_true",
+        help="also a program's start to its first picture, and its memory")  # fmt: skip
+    add("--quick", action="store_true", help="few rounds, in a minute")
+    add("--no-plain", action="store_true", help="leave diffusers out")
     add("--json", action="store_true", help="print the JSON line alone")
     return options
 
@@ -106,24 +149,61 @@ def checkpoint(asked: str, folder: Path) -> str | Path:
     return architectures.write(name, folder)
 
 
-def table(result: dict[str, Any]) -> str:
-    """The same for people."""
-    where = result["gpu"] or result["cpu"]
+def table(result: Mapping[str, Any]) -> str:
+    """The same for people, in Markdown."""
     width, height = result["size"]
     lines = [
-        f"{result['checkpoint']}, {width} x {height}, batch 1, {result['device']}, "
-        f"{result['dtype']}, {result['rounds']} rounds",
-        f"{where}, {result['cores']} cores, {result['threads']} threads, torch {result['torch']}",
+        f"{result['checkpoint']}, {width} x {height}, {result['device']}, {result['dtype']}, "
+        f"{result['rounds']} rounds; {result['gpu'] or result['cpu']}, {result['cores']} cores, "
+        f"torch {result['torch']}",
         "",
-        f"{'ms':<26}{'median':>9}{'p95':>9}",
     ]
-    for name, ms in result["ms"].items():
-        lines.append(f"{STAGES[name]:<26}{ms['median']:>9.2f}{ms['p95']:>9.2f}")
-    lines.append("")
-    for name, called in SPEEDUPS.items():
-        if called in result:
-            lines.append(f"{result[called]} times as fast as {STAGES[name]}, PNG")
-    return "\n".join(lines)
+    engines = [side for side in result["ms"] if side not in THEIRS]
+    rows = [("ms", *(f"{name}, {number}" for name in engines for number in ("median", "p95")))]
+    rows.append(("---", *("--:" for _ in rows[0][1:])))
+    first = result["ms"][engines[0]]
+    batches = {what: f"{what.removeprefix('batch_')} pictures" for what in first if "batch" in what}
+    for what, title in (ROWS | batches).items():
+        cells = [result["ms"][name].get(what) for name in engines]
+        if any(cells):
+            numbers = [
+                f"{cell[number]:.1f}" if cell else "" for cell in cells
+                for number in ("median", "p95")
+            ]  # fmt: skip
+            rows.append((title, *numbers))
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    theirs = [side for side in THEIRS if side in result["ms"]]
+    if theirs:
+        head = ("whole, ms", "median", "p95", *(f"{name} is faster" for name in engines))
+        lines += ["", "| " + " | ".join(head) + " |", "|---" + "|--:" * (len(head) - 1) + "|"]
+    for side in theirs:
+        ms = result["ms"][side]["whole"]
+        ratios = [ms["median"] / result["ms"][name]["whole"]["median"] for name in engines]
+        cells = [f"{ms['median']:.1f}", f"{ms['p95']:.1f}", *(f"{r:.1f} times" for r in ratios)]
+        lines.append("| " + " | ".join((THEIRS[side].title, *cells)) + " |")
+    if "floor" in result:
+        lines += ["", floor_line(result, engines)]
+    for engine, start in result.get("start", {}).items():
+        lines.append(
+            f"{engine}: {start['seconds']} s from a program's start to its first picture, "
+            f"at most {start['peak_mb']} MB of memory"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def floor_line(result: Mapping[str, Any], engines: Sequence[str]) -> str:
+    """What the machine could do at best, and the share of it that is reached."""
+    found = result["floor"]
+    operations = ", ".join(f"{stage} {gflop:g}" for stage, gflop in found["gflop"].items())
+    shares = ", ".join(
+        f"{name} {found['paint_ms'] / result['ms'][name]['paint']['median']:.0%}"
+        for name in engines
+    )
+    return (
+        f"GFLOP: {operations}. Measured: {found['tflops']:g} TFLOP/s of a matrix product, "
+        f"{found['gb_s']:g} GB/s of a copy. Noise to pixels at that rate: "
+        f"{found['paint_ms']:.1f} ms; reached: {shares}."
+    )
 
 
 if __name__ == "__main__":

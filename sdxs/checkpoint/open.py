@@ -36,14 +36,38 @@ Wanted = str | Sequence[str] | Mapping[str, str] | None
 
 
 @dataclass(frozen=True)
+class Places:
+    """Where a checkpoint's networks lie: its folder; a file or a folder of each style and control,
+    by name."""
+
+    folder: Path
+    styles: Mapping[str, Path]
+    controls: Mapping[str, Path]
+
+    def read(self, dtype: torch.dtype) -> tuple[Networks, PromptReaders, OneStep]:
+        """The networks, on the CPU, all in `dtype`, with what belongs to them. Raises
+        CheckpointError."""
+        networks, readers, one_step = load_parts(self.folder, dtype)
+        targets = {"unet": networks.unet, **networks.text_encoders}
+        styles = {name: read_style(place, targets) for name, place in self.styles.items()}
+        controls = {
+            name: load_control(place, dtype, networks.unet, networks.factor)
+            for name, place in self.controls.items()
+        }
+        return replace(networks, styles=styles, controls=controls), readers, one_step
+
+
+@dataclass(frozen=True)
 class Opened:
     """A checkpoint in memory, its networks on the CPU: what `SDXS` is made of.
 
-    checker, safety: who looks at the pictures, and what `SDXS.safety` says of it. words: the
-    phrases that it states it understands, heading by heading; {} for any words.
+    places: where networks, styles and controls were read. words: the phrases that it states it
+    understands, heading by heading; {} for any words. checker, safety: who looks at the pictures,
+    and what `SDXS.safety` says of it. text_styles: those that change text encoders, too.
     """
 
     source: Source
+    places: Places
     networks: Networks
     readers: PromptReaders
     one_step: OneStep
@@ -51,6 +75,7 @@ class Opened:
     words: Mapping[str, Sequence[str]]
     checker: SafetyChecker | None
     safety: str
+    text_styles: frozenset[str]
 
 
 def open_checkpoint(
@@ -71,23 +96,17 @@ def open_checkpoint(
     wanted_styles, wanted_controls = named("styles", styles), named("controls", controls)
     source = resolve(checkpoint)
     log.info("loading %s", source.name)
-    networks, readers, one_step = load_parts(source.folder, dtype)
-    targets = {"unet": networks.unet, **networks.text_encoders}
-    networks = replace(
-        networks,
-        styles={
-            name: read_style(folder, targets)
-            for name, folder in _found("styles", wanted_styles, source)
-        },
-        controls={
-            name: load_control(folder, dtype, networks.unet, networks.factor)
-            for name, folder in _found("controls", wanted_controls, source)
-        },
+    places = Places(
+        source.folder,
+        dict(_found("styles", wanted_styles, source)),
+        dict(_found("controls", wanted_controls, source)),
     )
+    networks, readers, one_step = places.read(dtype)
     offer = _offer(source.name, networks)
     words = read_words(source.folder)
     checker, state = open_checker(source, safety, device, dtype)
-    return Opened(source, networks, readers, one_step, offer, words, checker, state)
+    heard = frozenset(name for name, parts in networks.styles.items() if set(parts) - {"unet"})
+    return Opened(source, places, networks, readers, one_step, offer, words, checker, state, heard)
 
 
 def _found(what: str, wanted: Mapping[str, Any], source: Source) -> Iterator[tuple[str, Path]]:

@@ -36,12 +36,12 @@ def build_control(config: Mapping[str, Any]) -> ControlNetModel:
 class Control:
     """One ControlNet at work on some rows of a batch.
 
-    name: of the ControlNet. rows (R,): their indices. images (R, 3, H, W) in [0, 1]: the control
-    images that they follow. scales (R,).
+    name: of the ControlNet. rows (R,): their indices, None for all of them. images (R, 3, H, W) in
+    [0, 1]: the control images that they follow. scales (R,).
     """
 
     name: str
-    rows: Tensor
+    rows: Tensor | None
     images: Tensor
     scales: Tensor
 
@@ -55,7 +55,8 @@ def controls_of(batch: Sequence[Row], size: tuple[int, int]) -> list[Control]:
         rows = [i for i, control in used.items() if control == name]
         images = torch.stack([control_image(batch[i].control_image, size) for i in rows])
         scales = torch.tensor([batch[i].control_scale for i in rows])
-        out.append(Control(name, torch.tensor(rows), images, scales))
+        some = torch.tensor(rows) if len(rows) < len(batch) else None
+        out.append(Control(name, some, images, scales))
     return out
 
 
@@ -88,7 +89,7 @@ def residuals(
     """
     total: list[Tensor] = []
     for control in controls:
-        rows = control.rows.to(x.device)
+        rows = slice(None) if control.rows is None else control.rows.to(x.device)
         down, mid = networks[control.name](
             x[rows],
             t,
@@ -98,8 +99,11 @@ def residuals(
             return_dict=False,
         )
         scaled = [part * control.scales.to(part).view(-1, 1, 1, 1) for part in (*down, mid)]
-        total = total or [part.new_zeros(len(x), *part.shape[1:]) for part in scaled]
-        total = [sum_.index_add(0, rows, part) for sum_, part in zip(total, scaled, strict=True)]
+        if control.rows is not None:
+            scaled = [
+                part.new_zeros(len(x), *part.shape[1:]).index_add(0, rows, part) for part in scaled
+            ]
+        total = [a + b for a, b in zip(total, scaled, strict=True)] if total else scaled
     if not total:
         return {}
     return {

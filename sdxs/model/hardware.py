@@ -1,5 +1,7 @@
 """Which device and which numbers a model uses, chosen once, when it is loaded."""
 
+import math
+import os
 import platform
 from pathlib import Path
 
@@ -55,6 +57,22 @@ def cpu_multiplies_bfloat16() -> bool:
     """Whether the processor has AMX or AVX512-BF16."""
     tests = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     return any(test() for name in tests if (test := getattr(torch.cpu, name, None)))
+
+
+def granted_cores(groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """How many cores this process may really use: its affinity, and its share by cgroup quota."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    for file in ("cpu.max", "cpu/cpu.cfs_quota_us"):
+        try:
+            quota, *period = (groups / file).read_text(encoding="ascii").split()
+            if not period:
+                period = [(groups / "cpu/cpu.cfs_period_us").read_text(encoding="ascii")]
+            if float(quota) > 0:
+                cores = min(cores, max(1, math.ceil(float(quota) / float(period[0]))))
+        except (OSError, ValueError):  # no quota, which is "max" or -1, or no cgroups
+            continue
+    return cores
 
 
 def cpu_name() -> str:

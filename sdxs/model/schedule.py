@@ -11,7 +11,7 @@ appendix D, with a = sqrt(alphas_cumprod[t]) and s = sqrt(1 - alphas_cumprod[t])
 import copy
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -58,6 +58,15 @@ def noise_from_velocity(x_t: Tensor, v: Tensor, t: Tensor, alphas: Tensor) -> Te
     return s * x_t + a * v
 
 
+class Line(NamedTuple):
+    """A step that is linear: the U-Net sees `shown` times the noise, and the clean latents are
+    `noise` times the noise and `prediction` times what it says."""
+
+    shown: float
+    noise: float
+    prediction: float
+
+
 class OneStep:
     """The single step of a diffusers scheduler.
 
@@ -90,3 +99,26 @@ class OneStep:
         output = predict(scheduler.scale_model_input(sample, self.timestep), self.timestep)
         draws = {"generator": list(generators)} if generators and self._draws else {}
         return scheduler.step(output, self.timestep, sample, return_dict=False, **draws)[0]
+
+    def line(self) -> Line | None:
+        """The step as three numbers; None where it clips, thresholds or adds noise of its own."""
+        shown: list[Tensor] = []
+
+        def step(noise: Tensor, prediction: Tensor, seed: int = 0) -> Tensor:
+            def predict(x: Tensor, t: Tensor) -> Tensor:
+                shown.append(x)
+                return prediction
+
+            return self(noise, predict, seeded([seed]))
+
+        zeros, ones = torch.zeros(1, 4, 8, 8), torch.ones(1, 4, 8, 8)
+        of_noise, of_prediction = step(ones, zeros), step(zeros, ones)
+        line = Line(*(float(each.mean()) for each in (shown[0], of_noise, of_prediction)))
+        noise, prediction = draw_noise(seeded([1, 2]), (4, 8, 8)).mul(20).split(1)
+        wanted = line.noise * noise + line.prediction * prediction
+        for seed in (0, 1):
+            found = step(noise, prediction, seed)
+            close = torch.allclose(found, wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max()))
+            if not close or not torch.allclose(shown[-1], line.shown * noise, rtol=1e-4):
+                return None
+        return line

@@ -4,11 +4,15 @@ The functions of diffusers' StableDiffusionPipeline and StableDiffusionXLPipelin
 without guidance. Knows nothing of files, tokenizers or U-Nets.
 """
 
-from collections.abc import Callable, Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+KEPT = 64  # prompts
 
 
 class Words(NamedTuple):
@@ -30,3 +34,51 @@ def embed(encoders: Sequence[Callable[..., Any]], ids: Sequence[Tensor]) -> Word
     ]
     states = torch.cat([output.hidden_states[-2] for output in outputs], -1)
     return Words(states, outputs[-1].text_embeds)
+
+
+class RememberedWords:
+    """What `encode` makes of prompts, of which it keeps the last ones. Any number of threads may
+    call it.
+
+    encode: token ids (B, L), one tensor for each text encoder, and the LoRA scale of every row,
+    (B,), by style, to `Words`, row by row.
+    """
+
+    def __init__(self, encode: Callable[..., Words]) -> None:
+        self._encode = encode
+        self._kept: OrderedDict[Any, Words] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __call__(self, ids: Sequence[Tensor], styles: Mapping[str, Tensor]) -> Words:
+        keys = [
+            (
+                tuple(tuple(of_encoder[row].tolist()) for of_encoder in ids),
+                tuple((name, float(scales[row])) for name, scales in styles.items() if scales[row]),
+            )
+            for row in range(len(ids[0]))
+        ]
+        with self._lock:
+            found = {key: self._kept[key] for key in keys if key in self._kept}
+        new = {key: row for row, key in enumerate(keys) if key not in found}
+        if new:
+            rows = torch.tensor(list(new.values()))
+            scales = {name: of_rows[rows] for name, of_rows in styles.items()}
+            words = self._encode([of_encoder[rows] for of_encoder in ids], scales)
+            found |= {key: _row(words, place) for place, key in enumerate(new)}
+        with self._lock:
+            for key in keys:
+                self._kept[key] = found[key]
+                self._kept.move_to_end(key)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        parts = [found[key] for key in keys]
+        pooled = [row.pooled for row in parts if row.pooled is not None]
+        return Words(
+            torch.cat([row.states for row in parts]), torch.cat(pooled) if pooled else None
+        )
+
+
+def _row(words: Words, place: int) -> Words:
+    states, pooled = words
+    one = slice(place, place + 1)
+    return Words(states[one].clone(), None if pooled is None else pooled[one].clone())

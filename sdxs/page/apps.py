@@ -54,6 +54,7 @@ def make_page(name: str, options: argparse.Namespace) -> "Page":
         styles=options.styles or app.styles,
         controls=options.controls or app.controls,
         safety=options.safety,
+        engine=options.engine,
     )
     about = About.of(model, page="" if name == "text" else name)
     if (app.styles and not about.styles) or (app.controls and not about.conditions):

@@ -22,6 +22,10 @@ CHECKPOINT_HELP = (  # of `python -m sdxs`, too
     "a name under weights/ (storybook), a folder, or a Hugging Face id; default: SDXS_CHECKPOINT, "
     "else the best one already on this machine"
 )
+ENGINE_HELP = (  # of `python -m sdxs`, too
+    "what runs the networks: eager, or openvino for CPUs; default: SDXS_ENGINE, else the fastest "
+    "that is there, and eager until that is ready"
+)
 OTHER_FOLDER = "set TMPDIR (temporary files) or HF_HOME (models) to a folder that you may write to"
 
 
@@ -71,6 +75,7 @@ def parser(doc: str | None = None) -> argparse.ArgumentParser:
     add("--controls", type=names, metavar="NAME,…",
         help="ControlNets to load: names known for the checkpoint, folders, Hub ids; "
         "sketch=FOLDER says what one follows, all takes what there is")  # fmt: skip
+    add("--engine", default="auto", help=ENGINE_HELP)
     add("--public", action="store_true",
         help="strangers will see the page: refuse to start without a safety checker "
         "(always so on a Hugging Face Space)")  # fmt: skip

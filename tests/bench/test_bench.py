@@ -5,51 +5,87 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from sdxs import SDXS
-from sdxs.bench.__main__ import STAGES, main
+from sdxs.bench import floor, process
+from sdxs.bench.__main__ import ROWS, main
 from sdxs.bench.measure import percentile
+from sdxs.bench.sides import THEIRS
 
-STYLED = {"styled", "restyled"}
+STYLED, CONTROLLED = {"styled", "restyled"}, {"controlled"}
+HERE = ("--device", "cpu", "--dtype", "float32", "--engine", "eager")
+
+pytestmark = pytest.mark.filterwarnings("ignore::sdxs.PromptCutWarning")
 
 
-@pytest.mark.filterwarnings("ignore::sdxs.PromptCutWarning")
-def test_it_ends_in_json(tiny_checkpoint: Path, ran: Any) -> None:
-    options = ["--checkpoint", tiny_checkpoint, "--rounds", "2", "--warmup", "1"]
-    status, told, _ = ran(main, *options, "--device", "cpu", "--dtype", "float32")
+def test_it_ends_in_json(tiny_checkpoint: Path, ran: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(floor, "SIDE", 64)
+    options = ["--checkpoint", tiny_checkpoint, "--rounds", "2", "--warmup", "1", "--batch", "2"]
+    status, told, _ = ran(main, *options, *HERE)
     *table, last = told.splitlines()
     result = json.loads(last)
-    assert status == 0
-    stages = STAGES.keys() - STYLED
-    assert set(result["ms"]) == stages and result["rounds"] == 2
-    assert all(0 < ms["median"] <= ms["p95"] for ms in result["ms"].values())
+    assert status == 0 and result["rounds"] == 2
+    assert set(result["ms"]) == {"eager", *THEIRS}
+    rows = ROWS.keys() - STYLED - CONTROLLED
+    assert set(result["ms"]["eager"]) == {*rows, "noise", "batch_2"}
+    for side in result["ms"].values():
+        assert all(0 < ms["min"] <= ms["median"] <= ms["p95"] for ms in side.values())
     assert result["cpu"] and result["threads"] == 1 and result["dtype"] == "float32"
-    assert all(any(name in line for line in table) for name in map(STAGES.get, stages))
-    assert result["speedup"] > 0 < result["speedup_bfloat16"]
+    titles = [ROWS[row] for row in rows] + [way.title for way in THEIRS.values()] + ["2 pictures"]
+    assert all(any(line.startswith(f"| {title} |") for line in table) for title in titles)
+    assert "times |" in "".join(table)
+    found = result["floor"]
+    wanted = (found["gflop"]["unet"] + found["gflop"]["decoder"]) / found["tflops"]
+    assert found["paint_ms"] == pytest.approx(wanted, rel=0.01, abs=0.001)
 
 
-@pytest.mark.filterwarnings("ignore::sdxs.PromptCutWarning")
-def test_a_style_is_measured_beside_the_plain_picture(
-    tiny_checkpoint: Path, tiny_style: Path, ran: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_style_and_a_control_are_measured_beside_the_plain_picture(
+    tiny_checkpoint: Path, tiny_style: Path, tiny_control: Path, ran: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     worn, paint = [], SDXS.__call__
 
     def noted(model: SDXS, prompt: str, **options: Any) -> Any:
-        worn.append((options.get("style"), options.get("style_scale", 1.0)))
+        worn.append(tuple(options.get(name) for name in ("style", "style_scale", "control")))
         return paint(model, prompt, **options)
 
     monkeypatch.setattr(SDXS, "__call__", noted)
     options = ["--checkpoint", tiny_checkpoint, "--rounds", "1", "--warmup", "1", "--no-plain"]
-    status, told, _ = ran(main, *options, "--device", "cpu", "--style", tiny_style)
+    parts = ["--style", tiny_style, "--control", tiny_control]
+    status, told, _ = ran(main, *options, *HERE, *parts)
     result = json.loads(told.splitlines()[-1])
-    assert status == 0 and result["ms"].keys() >= STYLED and result["style"] == str(tiny_style)
-    assert worn == 2 * [(None, 1.0), ("style", 1.0), ("style", 1.0), ("style", 0.5)]
+    assert status == 0 and set(result["ms"]) == {"eager"}
+    assert result["ms"]["eager"].keys() >= STYLED | CONTROLLED
+    assert (result["style"], result["control"]) == (str(tiny_style), str(tiny_control))
+    plain, styled = (None,) * 3, ("style", None, None)
+    asked = [plain, plain, styled, styled, ("style", 0.5, None), (None, None, "control")]
+    assert worn == 2 * asked
+
+
+def test_a_program_of_its_own(tiny_checkpoint: Path) -> None:
+    found = process.measure(tiny_checkpoint, "eager", "cpu", "float32")
+    assert 0.5 < found["seconds"] < 300 and 100 < found["peak_mb"] < 10_000
+
+
+def test_operations_are_counted(tiny_model: SDXS) -> None:
+    """A convolution of the U-Net's first layer by hand, and no stage forgotten."""
+    with_all = floor.operations(tiny_model, "a red house nobody asked for")
+    assert set(with_all) == {"text", "unet", "decoder"} and min(with_all.values()) > 0
+    unet = tiny_model._engine.networks.unet  # type: ignore[attr-defined]
+    first = unet.conv_in
+    unet.conv_in = torch.nn.Sequential(first, torch.nn.Conv2d(16, 16, 3, padding=1))
+    try:
+        more = floor.operations(tiny_model, "a red house nobody asked for, again")["unet"]
+    finally:
+        unet.conv_in = first
+    assert more - with_all["unet"] == pytest.approx(2 * 9 * 16 * 16 * 64 / 1e9, abs=0.0011)
 
 
 def test_mistakes(ran: Any) -> None:
     status, _, said = ran(main, "--checkpoint", "nonsense")
     assert status == 2 and said.startswith("sdxs: no checkpoint is called")
-    assert ran(main, "--rounds", "0")[0] == 2
+    assert ran(main, "--rounds", "0")[0] == 2 and ran(main, "--engine", "warp")[0] == 2
 
 
 def test_percentile() -> None:

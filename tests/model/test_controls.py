@@ -12,6 +12,7 @@ from theirs import painted, pipeline_of
 from tiny import TINY_SDXL, build_checkpoint, build_control, drawing, load
 
 from sdxs import SDXS, CheckpointError, InputError
+from sdxs.arguments import Row
 from sdxs.conditions import from_drawing
 
 PROMPTS = ["a red house", "a big blue tree"]
@@ -184,3 +185,13 @@ def test_wrong_conditions(model: SDXS, name: str, options: dict[str, Any], messa
 def test_all_takes_what_there_is(tiny_checkpoint: Path) -> None:
     model = SDXS.load(tiny_checkpoint, controls="all", styles="all", dtype="float32")
     assert model.controls == model.styles == ()
+
+
+def test_a_control_on_all_rows_needs_no_places() -> None:
+    from sdxs.model.controls import controls_of
+
+    rows = [Row("a", 1, control="sketch", control_image=drawing(1)), Row("b", 2)]
+    (some,) = controls_of(rows, (64, 64))
+    assert some.rows is not None and some.rows.tolist() == [0] and len(some.images) == 1
+    (every,) = controls_of([rows[0], rows[0]], (64, 64))
+    assert every.rows is None and every.images.shape == (2, 3, 64, 64)

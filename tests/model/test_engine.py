@@ -11,10 +11,10 @@ import torch
 from tiny import drawing
 from torch import nn
 
-from sdxs import SDXS, InputError
+from sdxs import SDXS
 from sdxs.checkpoint.open import Opened, open_checkpoint
-from sdxs.model import engine
-from sdxs.model.engine import EagerEngine, Networks
+from sdxs.engines import ENGINES
+from sdxs.model.eager import EagerEngine
 from sdxs.model.styles import LowRank, Styled
 from sdxs.model.text import Words
 
@@ -33,11 +33,12 @@ def opened(tiny_checkpoint: Path, tiny_control: Path, peft_folder: Path) -> Open
 class Counting:
     """The eager engine, which counts how often it is asked, and its networks when they run."""
 
-    def __init__(self, networks: Networks, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, opened: Opened, device: torch.device, dtype: torch.dtype) -> None:
+        networks = opened.networks
         self.asked: Counter[str] = Counter()
         self.ran: Counter[str] = Counter()
         self.inside = False
-        self._eager = EagerEngine(networks, device, dtype)
+        self._eager = EagerEngine(networks, opened.one_step, device, dtype)
         parts: dict[str, Any] = {"unet": networks.unet, **networks.text_encoders}
         parts |= networks.controls
         parts |= {name: decoder.network.decoder for name, decoder in networks.decoders.items()}
@@ -62,7 +63,7 @@ class Counting:
 
 @pytest.fixture
 def counted(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> Iterator[SDXS]:
-    monkeypatch.setitem(engine.ENGINES, "counting", Counting)
+    monkeypatch.setitem(ENGINES, "counting", Counting)
     yield SDXS(opened, "counting", **PLACE)
 
 
@@ -75,16 +76,18 @@ def test_nothing_else_touches_the_networks(counted: SDXS, opened: Opened) -> Non
         {"size": 96, "output_type": "pt"},
     ]
     eager = SDXS(opened, "eager", **PLACE)
-    for options in asked:
+    for i, options in enumerate(asked):
         counting: Any = counted._engine
         counting.asked.clear(), counting.ran.clear()
-        ours = counted(["a red house", "tree"], seed=[1, 2], **options)
-        assert counting.asked == {"encode": 1, "predict": 1, "decode": 1}
+        prompts = [f"a red house {i}", f"tree {i}"]
+        ours = counted(prompts, seed=[1, 2], **options)
+        whole = {"denoise": 1, "decode": 1} if "output_type" in options else {"paint": 1}
+        assert counting.asked == {"encode": 1, **whole}
         used = ["unet", "text_encoder", options.get("decoder", "tiny")]
         used += ["sketch"] if "control" in options else []
         assert counting.ran == dict.fromkeys(used, 1)
         counting.inside = True  # the networks are the same ones
-        theirs = eager(["a red house", "tree"], seed=[1, 2], **options)
+        theirs = eager(prompts, seed=[1, 2], **options)
         counting.inside = False
         assert all(map(torch.equal, ours, theirs)) if "size" in options else ours == theirs
 
@@ -99,18 +102,18 @@ def test_a_model_needs_nothing_but_its_engine(
             pass
 
         def encode(self, ids: Any, styles: Any) -> Words:
-            seen.update(ids=ids, styles=styles)
+            seen.update(ids=ids)
             return Words(torch.zeros(2, 16, 32))
 
-        def predict(self, x: torch.Tensor, t: Any, words: Any, styles: Any, controls: Any) -> Any:
-            seen.update(x=x, controls=controls)
-            return x
+        def denoise(self, noise: Any, words: Any, styles: Any, controls: Any, draws: Any) -> Any:
+            seen.update(noise=noise, words=words, styles=styles, controls=controls)
+            return noise
 
         def decode(self, latents: torch.Tensor, decoder: str) -> torch.Tensor:
             seen.update(decoder=decoder)
             return latents[:, :3]
 
-    monkeypatch.setitem(engine.ENGINES, "none", Standin)
+    monkeypatch.setitem(ENGINES, "none", Standin)
     nothing: Any = None
     model = SDXS(dataclasses.replace(opened, networks=nothing), "none", **PLACE)
     images = model(
@@ -123,19 +126,13 @@ def test_a_model_needs_nothing_but_its_engine(
     (control,) = seen["controls"]
     assert (control.name, control.rows.tolist(), control.scales.tolist()) == ("sketch", [0], [0.25])
     assert control.images.shape == (1, 3, 64, 64) and control.images.min() >= 0
-    assert seen["decoder"] == "tiny" and seen["x"].dtype == torch.float32
-
-
-def test_auto_tells_what_it_took(tiny_checkpoint: Path) -> None:
-    assert SDXS.load(tiny_checkpoint, device="cpu").engine == "eager"
-    with pytest.raises(InputError, match=r"^engine must be 'auto', 'eager' \(.*\), not 'warp'$"):
-        engine.choose_engine("warp")
+    assert seen["decoder"] == "tiny" and seen["noise"].dtype == torch.float32
 
 
 def test_only_networks_with_styles_are_wrapped(opened: Opened) -> None:
     plain = dataclasses.replace(opened.networks, styles={})
-    assert EagerEngine(plain, **PLACE)._styled == {}
-    assert list(EagerEngine(opened.networks, **PLACE)._styled) == ["unet"]
+    assert EagerEngine(plain, opened.one_step, **PLACE)._styled == {}
+    assert list(EagerEngine(opened.networks, opened.one_step, **PLACE)._styled) == ["unet"]
 
 
 class Doubles(nn.Module):

@@ -66,7 +66,8 @@ def test_what_is_flagged_is_blurred_on_every_path(checked: Checked, tiny_model: 
     assert torch.equal(images, hide(plain, [True] * 4))
     with pytest.warns(SafetyWarning, match="the picture was blurred"):
         picture = model(PROMPTS[0])
-    assert picture.tobytes() == to_pictures(images[:1])[0].tobytes()
+    apart = np.asarray(picture).astype(int) - np.asarray(to_pictures(images[:1])[0])
+    assert abs(apart).max() <= 1  # the one is blurred after it was rounded
     with pytest.warns(SafetyWarning):
         assert not torch.equal(model(PROMPTS, decoder="large", output_type="pt"), plain)
 

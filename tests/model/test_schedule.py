@@ -73,3 +73,37 @@ def test_rows_of_a_scheduler_that_draws() -> None:
 def test_one_step_only() -> None:
     with pytest.raises(ValueError):
         schedule.OneStep(tiny_scheduler("pndm", skip_prk_steps=False, timestep_spacing="leading"))
+
+
+LINEAR = {  # whether a step is linear in noise and prediction
+    "ddim": {},
+    "deis": {},
+    "euler": {},
+    "ancestral": {},
+    "dpm": {},
+    "lcm": {"timestep_spacing": "leading"},
+    "unipc": {"prediction_type": "v_prediction"},
+}
+OTHER = {
+    "ddim clips": {"clip_sample": True},
+    "ddim thresholds": {"thresholding": True},
+    "ddpm draws": {"clip_sample": False, "variance_type": "fixed_large"},
+}
+
+
+@pytest.mark.parametrize("name", [*LINEAR, *OTHER])
+def test_a_linear_step_is_three_numbers(name: str) -> None:
+    scheduler = tiny_scheduler(name.split()[0], **(LINEAR | OTHER)[name])
+    step = schedule.OneStep(scheduler)
+    line = step.line()
+    assert (line is None) == (name in OTHER)
+    if line is None:
+        return
+    noise, prediction = torch.randn(2, 4, 8, 8), 3 * torch.randn(2, 4, 8, 8)
+
+    def predict(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        assert_close(x, line.shown * noise)
+        return prediction
+
+    wanted = step(noise, predict, schedule.seeded([1, 2]))
+    assert_close(line.noise * noise + line.prediction * prediction, wanted, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,56 @@
+"""Who paints in a benchmark: our engines, and diffusers on the same weights, plain and tuned.
+
+"Plain" is what diffusers does when nobody tunes it: its own memory layout, PNG as Pillow saves it.
+"Tuned" is what its documentation on speed advises: 16 bit, channels_last; and JPEG, as ours.
+"""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from sdxs.model.hardware import choose_dtype
+
+Generate = Callable[[str, int], bytes]  # prompt and seed to the bytes of a file
+
+
+@dataclass(frozen=True)
+class Theirs:
+    """A way of diffusers'. dtype: None for the device's best. tuned: see above."""
+
+    title: str
+    dtype: torch.dtype | None
+    tuned: bool = False
+
+
+THEIRS = {
+    "plain": Theirs("plain diffusers, float32, PNG", torch.float32),
+    "plain_bfloat16": Theirs("plain diffusers, bfloat16, PNG", torch.bfloat16),
+    "tuned": Theirs("tuned diffusers, channels_last, JPEG", None, tuned=True),
+}
+
+
+def diffusers(way: Theirs, folder: Path, device: torch.device) -> Generate:
+    """diffusers' own pipeline on a checkpoint."""
+    from diffusers import DiffusionPipeline
+
+    unsafe = {"safety_checker": None, "requires_safety_checker": False}
+    dtype = way.dtype or choose_dtype("auto", device)
+    pipeline = DiffusionPipeline.from_pretrained(folder, local_files_only=True, **unsafe)
+    pipeline = pipeline.to(device, dtype)
+    pipeline.set_progress_bar_config(disable=True)
+    if way.tuned:
+        for network in (pipeline.unet, pipeline.vae):
+            network.to(memory_format=torch.channels_last)
+
+    def generate(prompt: str, seed: int) -> bytes:
+        asked = {"num_inference_steps": 1, "guidance_scale": 1.0}
+        generator = torch.Generator("cpu").manual_seed(seed)
+        file = io.BytesIO()
+        picture = pipeline(prompt, generator=generator, **asked).images[0]
+        picture.save(file, *(("JPEG",) if way.tuned else ("PNG",)))
+        return file.getvalue()
+
+    return generate

@@ -1,0 +1,56 @@
+"""What runs a graph outside of PyTorch: the seam between `GraphEngine` and a library.
+
+Knows nothing of checkpoints.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from sdxs.model.graph import Inputs
+
+Arrays = Mapping[str, NDArray[Any]]
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+class Unavailable(Exception):
+    """A runtime cannot be had here. notable: where one would expect it."""
+
+    def __init__(self, reason: str, *, notable: bool = True) -> None:
+        super().__init__(reason)
+        self.notable = notable
+
+
+class Runner(Protocol):
+    """A graph ready to run, for one shape of each input. Any number of threads may call it."""
+
+    def __call__(self, inputs: Arrays) -> list[NDArray[Any]]: ...
+
+
+class Runtime(Protocol):
+    """A library that runs graphs, for a device and a dtype."""
+
+    name: ClassVar[str]
+
+    def __init__(self, device: torch.device, dtype: torch.dtype) -> None: ...
+
+    @classmethod
+    def check(cls, device: torch.device, dtype: torch.dtype) -> None:
+        """Raises Unavailable."""
+
+    @property
+    def read_as(self) -> torch.dtype:
+        """What the networks are read in, to be traced."""
+
+    def versions(self) -> dict[str, str]:
+        """All that a stored graph depends on, beside what it is of."""
+
+    def save(self, graph: nn.Module, example: Inputs, folder: Path) -> None:
+        """Trace a graph and store it in a folder that is there, for any size and batch."""
+
+    def load(self, folder: Path, shapes: Shapes) -> Runner:
+        """A stored graph, compiled for these shapes."""

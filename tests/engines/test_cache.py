@@ -1,0 +1,100 @@
+"""Stored graphs: found again when they are whole and the same, thrown away when not."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from sdxs.engines import cache
+
+FACTS = {"spec": {"decoder": "tiny", "styles": ["ink"]}, "weights": "abc"}
+
+
+def write(folder: Path) -> None:
+    (folder / "graph.xml").write_text("<net/>")
+    (folder / "graph.bin").write_bytes(bytes(5_000_000))
+
+
+def test_what_is_kept_is_found(tmp_path: Path) -> None:
+    root = tmp_path / "not" / "there"
+    assert cache.found(FACTS, root) is None
+    folder = cache.keep(FACTS, root, write)
+    assert cache.found(FACTS, root) == folder and (folder / "graph.xml").is_file()
+    assert cache.found({**FACTS, "weights": "abd"}, root) is None
+    assert cache.keep(FACTS, root, write) == folder  # once more
+    assert [path.name for path in root.iterdir()] == [folder.name]
+
+
+@pytest.mark.parametrize("fault", ["cut", "changed", "gone", "foreign", "entry", "no entry"])
+def test_what_is_torn_or_foreign_goes(
+    fault: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = cache.keep(FACTS, tmp_path, write)
+    entry = folder / cache.ENTRY
+    if fault == "cut":
+        os.truncate(folder / "graph.bin", 4_000_000)
+    elif fault == "changed":
+        with (folder / "graph.bin").open("r+b") as file:
+            file.seek(4_500_000)
+            file.write(b"\1")
+    elif fault == "gone":
+        (folder / "graph.bin").unlink()
+    elif fault == "foreign":
+        told = json.loads(entry.read_text())
+        entry.write_text(json.dumps(told | {"facts": {"weights": "other"}}))
+    elif fault == "entry":
+        entry.write_text("[1")
+    else:
+        entry.unlink()
+    assert cache.found(FACTS, tmp_path) is None and not folder.exists()
+    assert "is damaged and made anew" in caplog.text
+    assert cache.found(FACTS, tmp_path) is None  # said once
+    assert len(caplog.records) == 1
+
+
+def test_nothing_half_done_stays(tmp_path: Path) -> None:
+    def fail(folder: Path) -> None:
+        write(folder)
+        raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        cache.keep(FACTS, tmp_path, fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_those_not_used_for_longest_go_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "LARGEST", 11_000_000)
+    folders = []
+    for i in range(2):
+        folders.append(cache.keep({"n": i}, tmp_path, write))
+        os.utime(folders[i], (i, i))
+    assert cache.found({"n": 0}, tmp_path)  # used now
+    folders.append(cache.keep({"n": 2}, tmp_path, write))
+    assert [folder.exists() for folder in folders] == [True, False, True]
+
+
+def test_fingerprints(tmp_path: Path) -> None:
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "unet" / "a").write_bytes(b"12")
+    (tmp_path / "b").write_bytes(b"3")
+    first = cache.fingerprint(tmp_path)
+    assert cache.fingerprint(tmp_path) == first != cache.fingerprint(tmp_path / "b")
+    (tmp_path / "unet" / "a").write_bytes(b"13")
+    second = cache.fingerprint(tmp_path)
+    (tmp_path / "unet" / "a").rename(tmp_path / "unet" / "c")
+    assert len({first, second, cache.fingerprint(tmp_path)}) == 3
+
+
+def test_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDXS_CACHE", str(tmp_path / "own"))
+    assert cache.cache_folder() == tmp_path / "own"
+    monkeypatch.delenv("SDXS_CACHE")
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache.cache_folder() == tmp_path / "sdxs"
+    monkeypatch.setattr("sys.platform", "win32")
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
+    assert cache.cache_folder() == tmp_path / "local" / "sdxs"

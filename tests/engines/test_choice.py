@@ -1,0 +1,133 @@
+"""Which engine runs a model, and what is said where one cannot be had."""
+
+import importlib.util
+import logging
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from sdxs import SDXS, InputError
+from sdxs.engines import choose_engine
+from sdxs.engines.openvino import OpenVINO, library
+from sdxs.model.hardware import granted_cores
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+F32, F16, BF16 = torch.float32, torch.float16, torch.bfloat16
+
+
+@pytest.fixture
+def unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SDXS_ENGINE")
+
+
+@pytest.fixture
+def old(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An OpenVINO of before the oldest."""
+    module: Any = ModuleType("openvino")
+    module.__version__ = "2024.6.0-17404-4c0f47d2335"
+    monkeypatch.setitem(sys.modules, "openvino", module)
+
+
+@pytest.fixture
+def missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "openvino", raising=False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An OpenVINO with a library that does not load."""
+    monkeypatch.delitem(sys.modules, "openvino", raising=False)
+    (tmp_path / "openvino.py").write_text("raise OSError('libtbb.so.12: cannot open')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def test_names() -> None:
+    for name in ("eager", "openvino", "auto"):
+        assert choose_engine(name, CPU, F32) in ("eager", "openvino", "auto")
+    with pytest.raises(
+        InputError, match=r"^engine must be 'auto', 'eager', 'openvino', not 'warp'$"
+    ):
+        choose_engine("warp", CPU, F32)
+
+
+def test_auto_is_what_the_environment_says(
+    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert SDXS.load(tiny_checkpoint, device="cpu").engine == "eager"  # as in these tests
+    monkeypatch.setenv("SDXS_ENGINE", "warp")
+    with pytest.raises(InputError, match="SDXS_ENGINE must be"):
+        choose_engine("auto", CPU, F32)
+    assert choose_engine("eager", CPU, F32) == "eager"
+
+
+@pytest.mark.usefixtures("unset")
+def test_only_cpus_and_what_they_multiply(caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("openvino")
+    assert choose_engine("auto", CPU, F32) == choose_engine("auto", CPU, BF16) == "auto"
+    assert choose_engine("auto", CUDA, F16) == choose_engine("auto", CPU, F16) == "eager"
+    assert not caplog.records  # nobody expects it there
+    for device, dtype, why in ((CUDA, F16, "it is for CPUs"), (CPU, F16, "it has no float16")):
+        with pytest.raises(InputError, match=f"^engine 'openvino' cannot be had: {why}"):
+            choose_engine("openvino", device, dtype)
+
+
+@pytest.mark.usefixtures("unset")
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ("missing", "it is not installed: pip install"),
+        ("broken", "it cannot be imported .libtbb.so.12: cannot open.: pip install"),
+        ("old", "version 2024.6.0-17404-4c0f47d2335 is too old: pip install"),
+    ],
+)
+def test_without_openvino(
+    fault: str, why: str, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    request.getfixturevalue(fault)
+    with caplog.at_level(logging.WARNING, "sdxs"):
+        assert choose_engine("auto", CPU, F32) == "eager"
+    (said,) = caplog.messages
+    assert said.startswith("painting without openvino, slower: ")
+    with pytest.raises(InputError, match=why):
+        choose_engine("openvino", CPU, F32)
+
+
+def test_its_telemetry_is_off() -> None:
+    pytest.importorskip("openvino")
+    library()
+    assert sys.modules["openvino_telemetry"] is None
+    from openvino.tools.ovc import telemetry_utils
+
+    assert telemetry_utils.tm.__name__.endswith("telemetry_stub")
+
+
+def test_bfloat16_is_read_as_it_is_stored() -> None:
+    pytest.importorskip("openvino")
+    assert OpenVINO(CPU, BF16).read_as == F16 and OpenVINO(CPU, F32).read_as == F32
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"cpu.max": "150000 100000"}, 2),
+        ({"cpu.max": "50000 100000"}, 1),
+        ({"cpu.max": "max 100000"}, 64),
+        ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 64),
+        ({"cpu.max": "nonsense"}, 64),
+        ({}, 64),
+    ],
+)
+def test_granted_cores(
+    files: dict[str, str], cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)), raising=False)
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    assert granted_cores(tmp_path) == cores
