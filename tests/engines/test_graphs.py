@@ -20,7 +20,8 @@ from torch import nn
 
 from sdxs import SDXS, SDXSError
 from sdxs.checkpoint.open import Opened, open_checkpoint
-from sdxs.engines import convert, graphs
+from sdxs.engines import convert
+from sdxs.engines.builder import Builder
 from sdxs.engines.graphs import GraphEngine
 from sdxs.model.graph import Inputs
 
@@ -72,7 +73,7 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[Script]:
     monkeypatch.setitem(convert.RUNTIMES, "script", Script)
     monkeypatch.setattr(Script, "loaded", [])
 
-    monkeypatch.setattr(graphs.Builder, "run", lambda _, module, told: str(convert.answer(told)))
+    monkeypatch.setattr(Builder, "run", lambda _, module, told: str(convert.answer(told)))
     return Script
 
 
@@ -170,7 +171,7 @@ def test_the_eager_engine_answers_until_a_graph_is_there(
 
 def test_what_is_stored_is_found_again(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     first = model(opened, monkeypatch, waits=True)("tree", seed=1)
-    monkeypatch.setattr(graphs.Builder, "run", None)
+    monkeypatch.setattr(Builder, "run", None)
     assert model(opened, monkeypatch, waits=True)("tree", seed=1).tobytes() == first.tobytes()
 
 
@@ -249,7 +250,7 @@ def test_threads(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
 
 END = """
 import time
-from sdxs.engines.graphs import Builder
+from sdxs.engines.builder import Builder
 import atexit
 builder = Builder()
 atexit.register(builder.end)
@@ -276,4 +277,4 @@ def test_a_program_ends_while_something_is_built(begin: str) -> None:
 def test_a_process_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     with pytest.raises(ValueError, match=r"it could not be traced: .*Expecting value"):
-        graphs.Builder().run("sdxs.engines.convert", "nonsense")
+        Builder().run("sdxs.engines.convert", "nonsense")

@@ -117,7 +117,7 @@ def test_a_whole_model(
             pictures = ours(["a red house", "tree"], seed=[1, 2])
         assert isinstance(ours._engine, GraphEngine) and ours.engine == "openvino"
         assert all(abs(np.asarray(p) - w).max() <= 1 for p, w in zip(pictures, wanted, strict=True))
-        monkeypatch.setattr("sdxs.engines.graphs.Builder.run", None)
+        monkeypatch.setattr("sdxs.engines.builder.Builder.run", None)
     assert sum("painting by openvino" in message for message in caplog.messages) == 4
 
 
