@@ -186,7 +186,7 @@ def table(result: Mapping[str, Any]) -> str:
     for engine, start in result.get("start", {}).items():
         lines.append(
             f"{engine}: {start['seconds']} s from a program's start to its first picture, "
-            f"at most {start['peak_mb']} MB of memory"
+            f"at most {start['peak_mb']:.0f} MB of memory"
         )
     return "\n".join(lines) + "\n"
 

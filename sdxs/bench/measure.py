@@ -47,8 +47,8 @@ def stages(model: SDXS, prompt: str, seed: int, batches: Sequence[int]) -> dict[
 
         clock(name, work)
 
-    whole("whole", f"{prompt} {seed}")
-    whole("again", f"{prompt} {seed}")
+    whole("whole", f"{seed} {seed} {prompt}")
+    whole("again", f"{seed} {seed} {prompt}")
     if model.styles:
         style = model.styles[0]
         whole("to_style", style=style)
@@ -94,7 +94,7 @@ def measure(
     for i in tqdm(range(warmup + rounds), desc="pictures", leave=False, disable=None):
         prompt = prompts[i % len(prompts)]
         for name, model in ours.items():
-            spans = stages(model, f"{prompt} {i}", i, batches)
+            spans = stages(model, f"{i} {prompt}", i, batches)
             if i >= warmup:
                 for what, span in spans.items():
                     times[name].setdefault(what, []).append(span)

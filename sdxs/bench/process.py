@@ -4,19 +4,25 @@
 """
 
 import json
+import math
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from sdxs.errors import SDXSError
+
 
 def measure(checkpoint: str | Path, engine: str, device: str, dtype: str) -> dict[str, float]:
-    """Run one. Raises CalledProcessError."""
+    """Run one. Raises SDXSError with its complaint."""
     command = [sys.executable, "-m", "sdxs.bench.process", str(checkpoint), engine, device, dtype]
     start = time.time()
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        raise SDXSError(f"a program of {engine} alone failed: {last}")
     told = json.loads(done.stdout.strip().splitlines()[-1])
-    return {"seconds": round(told["painted"] - start, 2), "peak_mb": round(told["peak_mb"])}
+    return {"seconds": round(told["painted"] - start, 2), "peak_mb": round(told["peak_mb"], 1)}
 
 
 def main(checkpoint: str, engine: str, device: str, dtype: str) -> None:
@@ -37,8 +43,10 @@ def peak_memory() -> float:
         status = Path("/proc/self/status").read_text(encoding="ascii")
         return 1024.0 * int(status.split("VmHWM:")[1].split()[0])
     except (OSError, IndexError):
-        import resource
-
+        try:
+            import resource
+        except ImportError:  # Windows
+            return math.nan
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return float(peak if sys.platform == "darwin" else 1024 * peak)
 

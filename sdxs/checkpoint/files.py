@@ -41,6 +41,21 @@ CHECKER_FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
 DEPTH_FILES = ("config.json", "model.safetensors")
 
 
+def checkpoint_files(folder: Path) -> dict[str, Path]:
+    """The files of a checkpoint that are there, by their names within the folder."""
+    found = (file for pattern in HUB_FILES for file in sorted(folder.glob(pattern)))
+    return {file.relative_to(folder).as_posix(): file for file in found}
+
+
+def adapter_files(kind: str, place: Path) -> dict[str, Path]:
+    """The files of one of the "styles" or "controls", a folder or a single file, by name."""
+    if place.is_dir():
+        found = [file for pattern in ADAPTER_FILES[kind] for file in sorted(place.glob(pattern))]
+    else:
+        found = [file for file in (place, place.parent / PEFT_CONFIG) if file.is_file()]
+    return {file.name: file for file in found}
+
+
 def cached(hub_id: str) -> Path | None:
     """The folder of a model that is complete in the local Hub cache; the network is not asked."""
     try:

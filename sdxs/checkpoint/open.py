@@ -16,6 +16,7 @@ import torch
 from sdxs.arguments import Offer
 from sdxs.checkpoint.checker import open_checker
 from sdxs.checkpoint.depth import load_depth
+from sdxs.checkpoint.files import adapter_files, checkpoint_files
 from sdxs.checkpoint.find import Source, all_of, find, find_depth, resolve
 from sdxs.checkpoint.lora_file import read_style
 from sdxs.checkpoint.networks import load_control
@@ -43,6 +44,23 @@ class Places:
     folder: Path
     styles: Mapping[str, Path]
     controls: Mapping[str, Path]
+
+    def only(self, styles: Sequence[str], controls: Sequence[str]) -> "Places":
+        """With no styles and controls but these."""
+        return Places(
+            self.folder,
+            {name: self.styles[name] for name in styles},
+            {name: self.controls[name] for name in controls},
+        )
+
+    def files(self) -> dict[str, Path]:
+        """Every file that is read, by a name that does not say where it lies."""
+        found = checkpoint_files(self.folder)
+        for kind, places in (("styles", self.styles), ("controls", self.controls)):
+            for name, place in places.items():
+                files = adapter_files(kind, place).items()
+                found |= {f"{kind}/{name}/{part}": file for part, file in files}
+        return found
 
     def read(self, dtype: torch.dtype) -> tuple[Networks, PromptReaders, OneStep]:
         """The networks, on the CPU, all in `dtype`, with what belongs to them. Raises

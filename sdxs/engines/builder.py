@@ -13,9 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+FULL = 3  # exit status of a process that could not write
+
 
 class Stopped(Exception):
-    """The program ends."""
+    """The program ends, or nobody needs it any more."""
 
 
 class Builder:
@@ -23,60 +25,82 @@ class Builder:
 
     def __init__(self) -> None:
         self._turn = threading.Lock()
+        self._starting = threading.Lock()
         self._queue: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._process: subprocess.Popen[str] | None = None
         self._folder: Any = None
-        self._ending = False
+        self.ending = False
 
     def now(self, work: Callable[[], None]) -> None:
         with self._turn:
             work()
 
     def later(self, work: Callable[[], None]) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="sdxs-builder", daemon=True)
-            self._thread.start()
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="sdxs-builder", daemon=True)
+                self._thread.start()
         self._queue.put(work)
 
     def _work(self) -> None:
-        while not self._ending:
+        while not self.ending:
             work = self._queue.get()
-            if not self._ending:
+            if not self.ending:
                 self.now(work)
+            del work  # it holds who asked for it, which may wait for long to be asked again
 
     def run(self, module: str, told: str) -> str:
-        """The last line that a module run as a process prints. Raises OSError, ValueError with the
-        last line of its complaint, Stopped."""
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        """All that a module prints, which is run as a process with this as its input.
+
+        Raises OSError where it could not write, ValueError with the last line of its complaint,
+        Stopped.
+        """
+        path = os.pathsep.join(place or os.getcwd() for place in sys.path)
         process = subprocess.Popen(
-            [sys.executable, "-m", module], env=environment, text=True,
+            [sys.executable, "-P", "-m", module],  # -P: nothing from the folder one is in
+            env=os.environ | {"PYTHONPATH": path}, encoding="utf-8",
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         self._process = process
-        if self._ending:
+        try:
+            if self.ending:
+                process.kill()
+            printed, complaint = process.communicate(told)
+        except BaseException:
             process.kill()
-        printed, complaint = process.communicate(told)
-        self._process = None
-        if self._ending:
+            raise
+        finally:
+            self._process = None
+        if self.ending:
             raise Stopped
+        if process.returncode < 0:
+            raise ValueError(
+                f"the process that traces was killed by signal {-process.returncode}: "
+                "is there too little memory?"
+            )
         if process.returncode:
-            lines = complaint.strip().splitlines() or [f"exit status {process.returncode}"]
-            raise ValueError(f"it could not be traced: {lines[-1]}")
-        return printed.strip().splitlines()[-1]
+            last = (complaint.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
+            if process.returncode == FULL:
+                raise OSError(last)
+            raise ValueError(f"it could not be traced: {last}")
+        return printed
 
     def own_folder(self) -> Path:
-        """A folder that goes with this process."""
+        """A folder that goes with this builder."""
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="sdxs-graphs-")
+            self._folder = tempfile.TemporaryDirectory(
+                prefix="sdxs-graphs-", ignore_cleanup_errors=True
+            )
         return Path(self._folder.name)
 
     def end(self) -> None:
         """Nothing is begun any more, and what goes on is over. Before the program ends: a library's
         compiler must not outlive Python."""
-        self._ending = True
-        if self._process is not None:
-            self._process.kill()
+        self.ending = True
+        if (process := self._process) is not None:
+            process.kill()
         self._queue.put(lambda: None)
         with self._turn:
-            pass
+            if self._folder is not None:
+                self._folder.cleanup()

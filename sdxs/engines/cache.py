@@ -1,9 +1,10 @@
 """Graphs that are kept on disk: a folder each, under a name that says all they depend on.
 
 In the user's cache folder, or where `SDXS_CACHE` says. What is torn, changed or foreign is thrown
-away; where nothing can be written, they are kept for this process alone.
+away. Any number of programs may use them at once.
 """
 
+import functools
 import hashlib
 import json
 import logging
@@ -11,8 +12,10 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +23,18 @@ log = logging.getLogger(__name__)
 
 PLACE = "SDXS_CACHE"  # environment variable
 ENTRY = "entry.json"
+UNFINISHED = "unfinished-"
+ABANDONED = 3600  # seconds after which what is unfinished has been left behind
 LARGEST = 12_000_000_000  # bytes of all graphs; those not used for longest go first
 BLOCK = 1 << 22
+
+Stamps = dict[str, list[int]]  # file -> size and time of the last change
 
 
 def cache_folder() -> Path:
     """Where graphs are kept; it need not be there yet."""
     if place := os.environ.get(PLACE):
-        return Path(place)
+        return Path(place).expanduser()
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA", "~/AppData/Local")
     elif sys.platform == "darwin":
@@ -37,16 +44,28 @@ def cache_folder() -> Path:
     return Path(base).expanduser() / "sdxs"
 
 
-def fingerprint(*places: Path) -> str:
-    """A digest of the content of files, and of all files in folders, with their names."""
+def stamps(files: Mapping[str, Path]) -> Stamps:
+    """What tells that a file is another one, without reading it. Raises OSError."""
+    found = {name: file.stat() for name, file in files.items()}
+    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in found.items()}
+
+
+def fingerprint(files: Mapping[str, Path]) -> str:
+    """A digest of the names and contents of files. Raises OSError."""
     digest = hashlib.sha256()
-    for place in places:
-        files = sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]
-        for file in files:
-            digest.update(f"{file.relative_to(place)} {file.stat().st_size}\n".encode())
-            with file.open("rb") as opened:
-                while block := opened.read(BLOCK):
-                    digest.update(block)
+    for name, file in sorted(files.items()):
+        stat = file.stat()
+        digest.update(f"{name} {_digest(str(file), stat.st_size, stat.st_mtime_ns)}\n".encode())
+    return digest.hexdigest()
+
+
+@functools.lru_cache(maxsize=256)
+def _digest(file: str, size: int, changed: int) -> str:
+    """Of one file's content; read again only when its size or time has changed."""
+    digest = hashlib.sha256()
+    with open(file, "rb") as opened:
+        while block := opened.read(BLOCK):
+            digest.update(block)
     return digest.hexdigest()
 
 
@@ -68,25 +87,34 @@ def found(facts: Mapping[str, Any], root: Path) -> Path | None:
         log.warning("%s is damaged and made anew", folder)
         shutil.rmtree(folder, ignore_errors=True)
         return None
-    os.utime(folder)
+    used(folder)
     return folder
+
+
+def used(folder: Path) -> None:
+    """A graph has been used now."""
+    with suppress(OSError):  # a cache that is only read
+        os.utime(folder)
 
 
 def keep(facts: Mapping[str, Any], root: Path, write: Callable[[Path], None]) -> Path:
     """The folder that `write` fills, in its place only when it is whole. Raises OSError."""
     root.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=root))
+    unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=root))
+    folder = root / name_of(facts)
     try:
         write(unfinished)
         entry = {"facts": dict(facts), "files": _sums(unfinished)}
         (unfinished / ENTRY).write_text(json.dumps(entry, indent=2) + "\n", encoding="utf-8")
-        folder = root / name_of(facts)
-        shutil.rmtree(folder, ignore_errors=True)
-        unfinished.replace(folder)
-    except BaseException:
+        try:
+            unfinished.replace(folder)
+        except OSError:  # another program was faster
+            if found(facts, root) is None:
+                unfinished.replace(folder)
+    finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-        raise
-    _forget_oldest(root, folder)
+    with suppress(OSError):
+        _forget_oldest(root, folder)
     return folder
 
 
@@ -104,10 +132,14 @@ def _sums(folder: Path) -> dict[str, list[int]]:
 
 
 def _forget_oldest(root: Path, newest: Path) -> None:
-    """Keep to `LARGEST`."""
+    """Keep to `LARGEST`, and clear away what was left behind."""
     folders = sorted((p for p in root.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime)
     sizes = {p: sum(file.stat().st_size for file in p.iterdir()) for p in folders}
     for folder in folders:
-        if sum(sizes.values()) > LARGEST and folder != newest:
+        if folder.name.startswith(UNFINISHED):
+            gone = folder.stat().st_mtime < time.time() - ABANDONED
+        else:
+            gone = sum(sizes.values()) > LARGEST and folder != newest
+        if gone:
             shutil.rmtree(folder, ignore_errors=True)
             del sizes[folder]

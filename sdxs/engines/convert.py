@@ -1,13 +1,12 @@
-"""Stores a graph: `python -m sdxs.engines.convert`, a process of its own, told what by its input.
+"""What makes a stored graph of a checkpoint's networks; `python -m sdxs.engines` is that alone.
 
-A process, because tracing takes seconds in which Python does nothing else, needs the networks once
-more in memory, and must be free to be killed. It lets others have the processor first.
+A process of its own, because tracing takes seconds in which Python does nothing else, needs the
+networks once more in memory, and must be free to be killed.
 """
 
 import json
-import os
-import sys
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,55 +23,43 @@ from sdxs.model.graph import Spec, build_graph, example_inputs
 RUNTIMES: dict[str, type[Runtime]] = {OpenVINO.name: OpenVINO}
 CPU = torch.device("cpu")
 SMALLEST = 2  # latents of the traced picture's side, in steps of the lowest stage
-NICE = 10
+PACKAGE = Path(__file__).parent.parent
+CODE = ("checkpoint/*.py", "engines/*.py", "model/*.py", "picture.py")  # what a graph comes of
+LIBRARIES = ("diffusers", "transformers")
+
+
+class Changed(Exception):
+    """The weights on disk are no longer those that were loaded."""
 
 
 def facts_of(runtime: Runtime, places: Places, spec: Spec) -> dict[str, Any]:
-    """All that a stored graph depends on."""
-    named = {**places.styles, **places.controls}
-    used = [named[name] for name in (*spec.styles, *spec.controls)]
-    package = Path(__file__).parent.parent
+    """All that a stored graph depends on. Raises OSError."""
+    code = (file for pattern in CODE for file in PACKAGE.glob(pattern))
     return {
-        "spec": asdict(spec) | {"styles": list(spec.styles), "controls": list(spec.controls)},
-        "weights": cache.fingerprint(places.folder, *used),
-        "code": cache.fingerprint(package / "model", package / "engines"),
+        "spec": json.loads(json.dumps(asdict(spec))),
+        "weights": cache.fingerprint(places.only(spec.styles, spec.controls).files()),
+        "code": cache.fingerprint({file.relative_to(PACKAGE).as_posix(): file for file in code}),
+        **{library: version(library) for library in LIBRARIES},
         **runtime.versions(),
     }
 
 
-def store(runtime: Runtime, places: Places, spec: Spec, root: Path) -> Path:
-    """Read the networks, trace the graph, and keep it under `root`. Raises OSError."""
-    facts = facts_of(runtime, places, spec)
-    used = Places(
-        places.folder,
-        {name: places.styles[name] for name in spec.styles},
-        {name: places.controls[name] for name in spec.controls},
-    )
-    networks, readers, one_step = used.read(runtime.read_as)
-    line = one_step.line()
-    if line is None:
-        raise ValueError("the scheduler's step is not linear")
-    folded = fold(networks, one_step.timestep)
-    engine = EagerEngine(folded, one_step, CPU, runtime.read_as)
-    side = SMALLEST * 2 ** (len(folded.unet.config.down_block_types) - 1)
-    example = example_inputs(engine, spec, readers.length, (side, side))
-    graph = build_graph(engine, line, spec)
-    return cache.keep(facts, root, lambda folder: runtime.save(graph, example, folder))
-
-
-def asked(runtime: str, dtype: torch.dtype, places: Places, spec: Spec, root: Path) -> str:
-    """What this command reads."""
+def request(
+    runtime: str, dtype: torch.dtype, places: Places, spec: Spec, facts: dict[str, Any], root: Path
+) -> str:
+    """What `answer` reads."""
+    used = places.only(spec.styles, spec.controls)
     paths = {
         "folder": str(places.folder),
-        "styles": {name: str(place) for name, place in places.styles.items()},
-        "controls": {name: str(place) for name, place in places.controls.items()},
+        "styles": {name: str(place) for name, place in used.styles.items()},
+        "controls": {name: str(place) for name, place in used.controls.items()},
     }
     told = {"runtime": runtime, "dtype": str(dtype).removeprefix("torch."), "root": str(root)}
-    return json.dumps({**told, "places": paths, "spec": asdict(spec)})
+    return json.dumps({**told, "places": paths, "spec": asdict(spec), "facts": facts})
 
 
 def answer(told: str) -> Path:
-    """Store what `asked` describes. Raises ValueError, OSError, CheckpointError."""
+    """Read the networks, trace the graph, keep it. Raises Changed, OSError, CheckpointError."""
     read = json.loads(told)
     paths, spec = read["places"], read["spec"]
     places = Places(
@@ -82,10 +69,20 @@ def answer(told: str) -> Path:
     )
     runtime = RUNTIMES[read["runtime"]](CPU, getattr(torch, read["dtype"]))
     wanted = Spec(spec["decoder"], tuple(spec["styles"]), tuple(spec["controls"]))
-    return store(runtime, places, wanted, Path(read["root"]))
 
+    networks, readers, one_step = places.read(runtime.weights_dtype)
+    if cache.fingerprint(places.files()) != read["facts"]["weights"]:
+        raise Changed("the weights on disk have changed since they were loaded")
+    step = one_step.linear()
+    if step is None:
+        raise ValueError("the scheduler's step is not linear")
+    folded = fold(networks, one_step.timestep)
+    engine = EagerEngine(folded, one_step, CPU, runtime.weights_dtype)
+    side = SMALLEST * 2 ** (len(folded.unet.config.down_block_types) - 1)
+    example = example_inputs(engine, wanted, readers.length, (side, side))
+    graph = build_graph(engine, step, wanted)
 
-if __name__ == "__main__":
-    if hasattr(os, "nice"):
-        os.nice(NICE)
-    print(answer(sys.stdin.read()))
+    def write(folder: Path) -> None:
+        runtime.save(graph, example, folder)
+
+    return cache.keep(read["facts"], Path(read["root"]), write)

@@ -5,9 +5,9 @@ compares it with the eager engine once, and puts it in its place.
 """
 
 import logging
-import math
-import os
+import tempfile
 import threading
+import time
 import weakref
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
@@ -20,9 +20,10 @@ from torch import Tensor
 from sdxs.checkpoint.open import Opened
 from sdxs.engines import cache
 from sdxs.engines.builder import Builder, Stopped
-from sdxs.engines.convert import asked, facts_of
-from sdxs.engines.runtime import Runner, Runtime
-from sdxs.errors import SDXSError, one_line
+from sdxs.engines.compare import outputs, same_pixels, same_words
+from sdxs.engines.convert import Changed, facts_of, request
+from sdxs.engines.runtime import CompiledGraph, Runtime
+from sdxs.errors import InputError, SDXSError, one_line
 from sdxs.model.controls import Control
 from sdxs.model.eager import EagerEngine
 from sdxs.model.graph import Inputs, Spec, paint_inputs, text_inputs
@@ -34,22 +35,22 @@ log = logging.getLogger(__name__)
 
 BATCHES = (1, 2, 4, 8)
 WORTH_IT = 2  # requests of a kind, from which on a graph is built in the background
-KEPT = 12  # compiled graphs
-NEAR_16, NEAR_32 = 30.0, 60.0  # dB between a graph's pixels and the eager engine's
-NEAR_WORDS = 0.05  # of the embeddings' own size
+KEPT = 3_000_000_000  # bytes of the weights of compiled graphs; the one in use stays
+AGAIN = 600  # seconds after which what has failed is tried once more
 
 
 class Key(NamedTuple):
-    """A compiled graph: what it is of, rows, and latents (h, w)."""
+    """A compiled graph: what it is of, rows, and the latents' size (h, w)."""
 
     spec: Spec
     rows: int
-    sides: tuple[int, int]
+    size: tuple[int, int]
 
 
 class GraphEngine:
     """See `sdxs.model.engine.Engine`. waits: a request waits for its graph, and fails without it;
-    else the eager engine answers until it is there, or where it cannot be built."""
+    else the eager engine answers until it is there, or where it cannot be built. Raises InputError
+    where one that waits cannot have graphs at all."""
 
     def __init__(
         self,
@@ -62,18 +63,23 @@ class GraphEngine:
     ) -> None:
         self._eager = EagerEngine(opened.networks, opened.one_step, device, dtype)
         self._places, self._dtype, self._factor = opened.places, dtype, opened.networks.factor
-        self._linear = opened.one_step.line() is not None
+        self._stamps = cache.stamps(opened.places.files())
+        self._linear = opened.one_step.linear() is not None
         self._waits = waits
         self._runtime = runtime(device, dtype)
         self._builder = Builder()
-        self._graphs: OrderedDict[Key, Runner] = OrderedDict()
+        self._graphs: OrderedDict[Key, CompiledGraph] = OrderedDict()
+        self._sizes: dict[Key, int] = {}
         self._stored: dict[Spec, Path] = {}
-        self._failed: dict[Key, str] = {}
+        self._failed: dict[Key, tuple[float, str]] = {}
         self._said: set[str] = set()
         self._asked: Counter[Key] = Counter()
         self._lock = threading.Lock()
         if not self._linear:
-            self._refuse("its scheduler's step is not linear")
+            reason = "this checkpoint's scheduler clips or adds noise"
+            if waits:
+                raise InputError(f"engine {runtime.name!r} cannot be had: {reason}")
+            self._refuse(reason)
         weakref.finalize(self, _end, self._builder, self._graphs)  # also before the program ends
 
     @property
@@ -82,28 +88,19 @@ class GraphEngine:
 
     def encode(self, ids: Sequence[Tensor], styles: StyleScales) -> Words:
         spec = Spec(styles=tuple(sorted(styles)))
-        rows = len(ids[0])
-
-        def run(graph: Runner, first: int, last: int) -> list[Tensor]:
-            scales = {name: of_rows[first:last] for name, of_rows in styles.items()}
-            inputs = text_inputs(spec, [row[first:last] for row in ids], scales)
-            return _run(graph, inputs)
-
-        def check(graph: Runner) -> None:
-            scales = {name: of_rows[:1] for name, of_rows in styles.items()}
-            wanted = self._eager.encode([row[:1] for row in ids], scales)
-            states = wanted.states.float()
-            error = (run(graph, 0, 1)[0] - states).abs().mean() / states.abs().mean()
-            if not float(error) < NEAR_WORDS:
-                raise ValueError(f"its embeddings are {float(error):.1%} off")
-
+        rows = [
+            text_inputs(
+                spec,
+                [of_encoder[row : row + 1] for of_encoder in ids],
+                {name: scales[row : row + 1] for name, scales in styles.items()},
+            )
+            for row in range(len(ids[0]))
+        ]
         key = Key(spec, 1, (0, 0))
-        example = text_inputs(spec, [row[:1] for row in ids], {n: s[:1] for n, s in styles.items()})
-        graph = self._graph(key, example, check)
-        if graph is None:
+        parts = self._run(key, rows, lambda graph: same_words(self._eager, graph, rows[0], spec))
+        if parts is None:
             words: Words = self._eager.encode(ids, styles)
             return words
-        parts = [run(graph, row, row + 1) for row in range(rows)]
         states, *pooled = (torch.cat(list(part)) for part in zip(*parts, strict=True))
         return Words(states, pooled[0] if pooled else None)
 
@@ -131,102 +128,132 @@ class GraphEngine:
     ) -> Tensor:
         names = tuple(sorted(styles)), tuple(sorted(control.name for control in controls))
         spec = Spec(decoder, *names)
-        times = self._eager.times(noise)
-        inputs = paint_inputs(spec, noise, words, times, styles, controls, self._factor)
-        rows, sides = len(noise), (noise.shape[2], noise.shape[3])
-        parts = []
-        for first in range(0, rows, BATCHES[-1]):
+        time_ids = self._eager.time_ids(noise)
+        inputs = paint_inputs(spec, noise, words, time_ids, styles, controls, self._factor)
+        found = []
+        for first in range(0, len(noise), BATCHES[-1]):
             few = {name: value[first : first + BATCHES[-1]] for name, value in inputs.items()}
             count = len(few["noise"])
             few = _padded(few, next(batch for batch in BATCHES if batch >= count))
-            key = Key(spec, len(few["noise"]), sides)
+            key = Key(spec, len(few["noise"]), (noise.shape[2], noise.shape[3]))
 
-            def check(graph: Runner, few: Inputs = few) -> None:
-                self._compare(graph, few, spec)
+            def check(graph: CompiledGraph, few: Inputs = few) -> None:
+                same_pixels(self._eager, graph, few, spec)
 
-            graph = self._graph(key, few, check)
-            if graph is None:
+            parts = self._run(key, [few], check)
+            if parts is None:
                 return self._eager.paint(noise, words, styles, controls, decoder, generators)
-            pixels, finite = _run(graph, few)
+            pixels, finite = parts[0]
             check_finite(finite[:count])
-            parts.append(pixels[:count])
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+            found.append(pixels[:count])
+        return found[0] if len(found) == 1 else torch.cat(found)
 
-    def _compare(self, graph: Runner, inputs: Inputs, spec: Spec) -> None:
-        """Raises ValueError where a graph paints something else than the eager engine."""
-        one = {name: value[:1] for name, value in inputs.items()}
-        scales, images = one.get("scales"), one.get("images")
-        styles = {name: scales[:, i] for i, name in enumerate(spec.styles)}  # type: ignore[index]
-        controls = [
-            Control(name, None, images[:, 3 * i : 3 * i + 3], scales[:, len(styles) + i])  # type: ignore[index]
-            for i, name in enumerate(spec.controls)
-        ]
-        words = Words(one["states"], one.get("pooled"))
-        wanted = self._eager.paint(one["noise"], words, styles, controls, spec.decoder)
-        found = _run(graph, inputs)[0][:1]
-        error = float((found.float() - wanted.float()).square().mean())
-        near = 10 * math.log10(255**2 / max(error, 1e-9))
-        log.info("%s: %.1f dB from the eager engine", spec, near)
-        if near < (NEAR_32 if self._dtype == torch.float32 else NEAR_16):
-            raise ValueError(f"its pictures are {near:.1f} dB from the eager engine's")
+    def _run(
+        self, key: Key, inputs: Sequence[Inputs], check: Callable[[CompiledGraph], None]
+    ) -> list[list[Tensor]] | None:
+        """What a graph makes of each of the inputs, None where the eager engine is to answer.
+        Raises SDXSError where it may not."""
+        graph = self._graph(key, inputs[0], check)
+        if graph is None:
+            return None
+        try:
+            return [outputs(graph, each) for each in inputs]
+        except Exception as error:  # a library's, of any kind
+            self._fail(key, error)
+            with self._lock:
+                self._graphs.pop(key, None)
+            if self._waits:
+                raise self._without(key) from None
+            return None
 
-    def _graph(self, key: Key, inputs: Inputs, check: Callable[[Runner], None]) -> Runner | None:
-        """The compiled graph, None where the eager engine is to answer. Raises SDXSError."""
+    def _graph(
+        self, key: Key, inputs: Inputs, check: Callable[[CompiledGraph], None]
+    ) -> CompiledGraph | None:
         with self._lock:
             graph = self._graphs.get(key)
             if graph is not None:
                 self._graphs.move_to_end(key)
                 return graph
             self._asked[key] += 1
-            often = self._asked[key]
-        if self._waits and self._linear:
+            failed = self._failed.get(key)
+            due = time.monotonic() - failed[0] > AGAIN if failed else self._asked[key] == WORTH_IT
+        if not self._linear:
+            return None
+        if self._waits:
             self._builder.now(lambda: self._build(key, inputs, check))
-            if key in self._failed:
-                raise SDXSError(f"engine {self._runtime.name!r}: {self._failed[key]}")
-            return self._graphs.get(key)
-        if often == WORTH_IT and self._linear:
+            with self._lock:
+                if key not in self._graphs:
+                    raise self._without(key)
+                return self._graphs[key]
+        if due:
+            self._failed.pop(key, None)
             self._builder.later(lambda: self._build(key, inputs, check))
         return None
 
-    def _build(self, key: Key, inputs: Inputs, check: Callable[[Runner], None]) -> None:
+    def _build(self, key: Key, inputs: Inputs, check: Callable[[CompiledGraph], None]) -> None:
         """Put a graph in its place, or a reason why not. Runs in the builder's turn."""
-        if key in self._graphs or key in self._failed:
+        if key in self._graphs:
             return
         try:
-            folder = self._stored.get(key.spec) or self._store(key.spec)
-            self._stored[key.spec] = folder
+            folder = self._folder(key.spec)
             shapes = {name: tuple(value.shape) for name, value in inputs.items()}
-            graph = self._runtime.load(folder, shapes)
+            graph = self._runtime.compile(folder, shapes)
+            if self._builder.ending:
+                return
             check(graph)
+            size = sum(file.stat().st_size for file in folder.iterdir())
         except Stopped:
             return
         except Exception as error:  # a library's, of any kind: the eager engine goes on
-            self._failed[key] = one_line(error, 300)
-            if not self._waits:
-                self._refuse(self._failed[key])
+            self._stored.pop(key.spec, None)
+            self._fail(key, error)
             return
         with self._lock:
-            self._graphs[key] = graph
-            while len(self._graphs) > KEPT:
+            self._graphs[key], self._sizes[key] = graph, size
+            while len(self._graphs) > 1 and sum(self._sizes[each] for each in self._graphs) > KEPT:
                 forgotten, _ = self._graphs.popitem(last=False)
                 del self._asked[forgotten]
         log.info("painting by %s: %s", self._runtime.name, key)
 
-    def _store(self, spec: Spec) -> Path:
-        """The folder of a stored graph; it is traced where there is none."""
+    def _folder(self, spec: Spec) -> Path:
+        """Where a graph is stored; it is traced where there is none. Raises Changed, Stopped,
+        ValueError, OSError."""
+        known = self._stored.get(spec)
+        if known is not None and (known / cache.ENTRY).is_file():
+            cache.used(known)
+            return known
+        if cache.stamps(self._places.files()) != self._stamps:
+            raise Changed("the weights on disk have changed since they were loaded")
         facts = facts_of(self._runtime, self._places, spec)
         root = cache.cache_folder() / "graphs"
-        try:
-            if (folder := cache.found(facts, root)) is not None:
-                return folder
-            root.mkdir(parents=True, exist_ok=True)
-            if not os.access(root, os.W_OK):
-                raise PermissionError(f"{root} cannot be written")
-        except OSError as error:
-            log.warning("graphs are not kept: %s", one_line(error, 200))
-            root = self._builder.own_folder()
-        told = asked(self._runtime.name, self._dtype, self._places, spec, root)
-        return Path(self._builder.run("sdxs.engines.convert", told))
+        folder = cache.found(facts, root)
+        if folder is None:
+            if self._builder.ending:
+                raise Stopped
+            try:
+                root.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=root):
+                    pass
+                folder = self._store(spec, facts, root)
+            except OSError as error:
+                log.warning("graphs are not kept: %s", one_line(error, 200))
+                folder = self._store(spec, facts, self._builder.own_folder())
+        self._stored[spec] = folder
+        return folder
+
+    def _store(self, spec: Spec, facts: dict[str, Any], root: Path) -> Path:
+        told = request(self._runtime.name, self._dtype, self._places, spec, facts, root)
+        self._builder.run("sdxs.engines", told)
+        return root / cache.name_of(facts)
+
+    def _fail(self, key: Key, error: Exception) -> None:
+        self._failed[key] = (time.monotonic(), one_line(error, 300))
+        if not self._waits:
+            self._refuse(one_line(error, 300))
+
+    def _without(self, key: Key) -> SDXSError:
+        _, reason = self._failed.get(key, (0, "it has been stopped"))
+        return SDXSError(f"engine {self._runtime.name!r}: {reason}")
 
     def _refuse(self, reason: str) -> None:
         if reason not in self._said:
@@ -234,15 +261,10 @@ class GraphEngine:
             log.warning("painting without %s, slower: %s", self._runtime.name, reason)
 
 
-def _end(builder: Builder, graphs: OrderedDict[Key, Runner]) -> None:
+def _end(builder: Builder, graphs: OrderedDict[Key, CompiledGraph]) -> None:
     """Of an engine that nobody holds any more, or before the program ends."""
     builder.end()
     graphs.clear()
-
-
-def _run(graph: Runner, inputs: Inputs) -> list[Tensor]:
-    arrays = {name: value.contiguous().numpy() for name, value in inputs.items()}
-    return [torch.from_numpy(array) for array in graph(arrays)]
 
 
 def _padded(inputs: Inputs, rows: int) -> Inputs:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from sdxs.engines.runtime import Arrays, Shapes, Unavailable
+from sdxs.errors import one_line
 from sdxs.model.graph import Inputs
 from sdxs.model.hardware import cpu_name, granted_cores
 
@@ -43,10 +44,17 @@ class OpenVINO:
             raise Unavailable(f"it is for CPUs, not for {device.type}", notable=False)
         if dtype not in PRECISIONS:
             raise Unavailable(f"it has no {str(dtype).removeprefix('torch.')}", notable=False)
-        library()
+        try:
+            found = library().Core().available_devices
+        except Unavailable:
+            raise
+        except Exception as error:  # of an installation with parts missing
+            raise Unavailable(f"it cannot begin ({one_line(error, 200)}): {INSTALL}") from None
+        if "CPU" not in found:
+            raise Unavailable(f"it finds no CPU: {INSTALL}")
 
     @property
-    def read_as(self) -> torch.dtype:
+    def weights_dtype(self) -> torch.dtype:
         """Weights on disk are float16; bfloat16 would lose three bits of them."""
         return torch.float32 if self._dtype == torch.float32 else torch.float16
 
@@ -64,10 +72,10 @@ class OpenVINO:
             model = self._library.convert_model(graph, example_input=example)
         for port, name in zip(model.inputs, example, strict=True):
             port.get_tensor().set_names({name})
-        halved = self.read_as == torch.float16
+        halved = self.weights_dtype == torch.float16
         self._library.save_model(model, folder / GRAPH, compress_to_fp16=halved)
 
-    def load(self, folder: Path, shapes: Shapes) -> "OpenVINORunner":
+    def compile(self, folder: Path, shapes: Shapes) -> "OpenVINOGraph":
         model = self._core.read_model(folder / GRAPH)
         model.reshape({name: list(shape) for name, shape in shapes.items()})
         hints = {
@@ -75,10 +83,10 @@ class OpenVINO:
             "INFERENCE_PRECISION_HINT": PRECISIONS[self._dtype],
             "INFERENCE_NUM_THREADS": granted_cores(),
         }
-        return OpenVINORunner(self._core.compile_model(model, "CPU", hints))
+        return OpenVINOGraph(self._core.compile_model(model, "CPU", hints))
 
 
-class OpenVINORunner:
+class OpenVINOGraph:
     """A compiled graph; one request at a time uses all its threads."""
 
     def __init__(self, compiled: Any) -> None:
@@ -101,7 +109,7 @@ def library() -> Any:
     try:
         import openvino
     except Exception as error:  # a broken one raises anything
-        raise Unavailable(f"it cannot be imported ({error}): {INSTALL}") from None
+        raise Unavailable(f"it cannot be imported ({one_line(error, 200)}): {INSTALL}") from None
     version = getattr(openvino, "__version__", "0")
     if tuple(int(part) for part in version.split("-")[0].split(".")[:2]) < OLDEST:
         raise Unavailable(f"version {version} is too old: {INSTALL}")

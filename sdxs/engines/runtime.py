@@ -25,7 +25,7 @@ class Unavailable(Exception):
         self.notable = notable
 
 
-class Runner(Protocol):
+class CompiledGraph(Protocol):
     """A graph ready to run, for one shape of each input. Any number of threads may call it."""
 
     def __call__(self, inputs: Arrays) -> list[NDArray[Any]]: ...
@@ -43,7 +43,7 @@ class Runtime(Protocol):
         """Raises Unavailable."""
 
     @property
-    def read_as(self) -> torch.dtype:
+    def weights_dtype(self) -> torch.dtype:
         """What the networks are read in, to be traced."""
 
     def versions(self) -> dict[str, str]:
@@ -52,5 +52,5 @@ class Runtime(Protocol):
     def save(self, graph: nn.Module, example: Inputs, folder: Path) -> None:
         """Trace a graph and store it in a folder that is there, for any size and batch."""
 
-    def load(self, folder: Path, shapes: Shapes) -> Runner:
-        """A stored graph, compiled for these shapes."""
+    def compile(self, folder: Path, shapes: Shapes) -> CompiledGraph:
+        """A stored graph, ready for these shapes."""

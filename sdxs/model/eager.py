@@ -20,7 +20,7 @@ from sdxs.picture import check_finite, to_pixels
 
 class EagerEngine:
     """Runs the networks in channels_last on a device, in a dtype; the step in float32, because
-    epsilon prediction magnifies errors 14.6 times."""
+    epsilon prediction magnifies errors 14.6 time_ids."""
 
     def __init__(
         self, networks: Networks, one_step: OneStep, device: torch.device, dtype: torch.dtype
@@ -33,6 +33,7 @@ class EagerEngine:
             network.to(device)
         self.networks = networks
         self.one_step = one_step
+        self.dtype = dtype
         self._place: Any = {"device": device, "dtype": dtype}
         self._styled: dict[str, Any] = {
             name: styled
@@ -55,10 +56,10 @@ class EagerEngine:
         controls: Sequence[Control],
         generators: Sequence[torch.Generator] | None = None,
     ) -> Tensor:
-        times = self.times(noise)
+        time_ids = self.time_ids(noise)
 
         def predict(x: Tensor, t: Tensor) -> Tensor:
-            return self.predict(x, t, words, times, styles, controls)
+            return self.predict(x, t, words, time_ids, styles, controls)
 
         return self.one_step(noise, predict, generators)
 
@@ -68,20 +69,20 @@ class EagerEngine:
         x: Tensor,
         t: Tensor,
         words: Words,
-        times: Tensor,
+        time_ids: Tensor,
         styles: StyleScales,
         controls: Sequence[Control],
     ) -> Tensor:
         """The U-Net's prediction (B, C, h, w), float32, from x of that shape, and t () or (B,).
 
-        x: as the scheduler scales it, about unit variance. times (B, 6): see `times`. What is
+        x: as the scheduler scales it, about unit variance. time_ids (B, 6): see `time_ids`. What is
         predicted (noise, x0, v) is the scheduler's business.
         """
         x = x.to(**self._place, memory_format=torch.channels_last)
         states = words.states.to(**self._place)
         added = None
         if words.pooled is not None:
-            added = {"text_embeds": words.pooled.to(**self._place), "time_ids": times.to(x)}
+            added = {"text_embeds": words.pooled.to(**self._place), "time_ids": time_ids.to(x)}
         prediction: Tensor = self._call("unet", self.networks.unet, styles)(
             x,
             t,
@@ -116,15 +117,15 @@ class EagerEngine:
         clean = self.denoise(noise, words, styles, controls, generators)
         return to_pixels(check_finite(self.decode(clean, decoder))).cpu()
 
-    def times(self, noise: Tensor) -> Tensor:
+    def time_ids(self, noise: Tensor) -> Tensor:
         """What SDXL's U-Net is told of the size beside the prompt, (B, 6), for noise (B, C, h, w).
 
         The picture is whole and not upscaled: (height, width, 0, 0, height, width) (SDXL, arXiv
         2307.01952, section 2.2).
         """
         height, width = (side * self.networks.factor for side in noise.shape[-2:])
-        times = torch.tensor([height, width, 0, 0, height, width], dtype=torch.float32)
-        return times.expand(len(noise), -1)
+        time_ids = torch.tensor([height, width, 0, 0, height, width], dtype=torch.float32)
+        return time_ids.expand(len(noise), -1)
 
     def _with_styles(self, name: str, network: nn.Module) -> Styled | None:
         """A network with the additions that styles have for it; None where there are none."""

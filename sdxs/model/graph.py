@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sdxs.model.controls import Control
 from sdxs.model.eager import EagerEngine
-from sdxs.model.schedule import Line
+from sdxs.model.schedule import LinearStep
 from sdxs.model.styles import StyleScales
 from sdxs.model.text import Words
 from sdxs.picture import to_pixels
@@ -35,14 +35,14 @@ class Spec:
 class PaintGraph(nn.Module):
     """Pixels (B, H, W, 3) and one number a picture, (B,), that is finite if all were.
 
-    noise (B, C, h, w), states (B, L, D), for SDXL pooled (B, P) and times (B, 6); scales (B, S):
+    noise (B, C, h, w), states (B, L, D), for SDXL pooled (B, P) and time_ids (B, 6); scales (B, S):
     LoRA scales, then ControlNet scales, in the order of the spec; images (B, 3 K, H, W): the
     control images, in [0, 1]. Float32 all.
     """
 
-    def __init__(self, engine: EagerEngine, line: Line, spec: Spec) -> None:
+    def __init__(self, engine: EagerEngine, step: LinearStep, spec: Spec) -> None:
         super().__init__()
-        self._engine, self._line, self._spec = engine, line, spec
+        self._engine, self._step, self._spec = engine, step, spec
         networks = engine.networks
         controls = [networks.controls[name] for name in spec.controls]
         self.networks = nn.ModuleList(  # so that whoever traces this finds them
@@ -54,23 +54,23 @@ class PaintGraph(nn.Module):
         noise: Tensor,
         states: Tensor,
         pooled: Tensor | None = None,
-        times: Tensor | None = None,
+        time_ids: Tensor | None = None,
         scales: Tensor | None = None,
         images: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        clean, shown = self.shown(noise, states, pooled, times, scales, images)
+        clean, shown = self.shown(noise, states, pooled, time_ids, scales, images)
         return to_pixels(shown), clean.sum((1, 2, 3)) + shown.sum((1, 2, 3))
 
     def shown(
-        self, noise: Tensor, states: Tensor, pooled: Any, times: Any, scales: Any, images: Any
+        self, noise: Tensor, states: Tensor, pooled: Any, time_ids: Any, scales: Any, images: Any
     ) -> tuple[Tensor, Tensor]:
         """The clean latents, and the images as the decoder gives them."""
         styles, controls = self._led(scales, images)
         t = self._engine.one_step.timestep
         prediction = self._engine.predict(
-            self._line.shown * noise, t, Words(states, pooled), times, styles, controls
+            self._step.input_scale * noise, t, Words(states, pooled), time_ids, styles, controls
         )
-        clean = self._line.noise * noise + self._line.prediction * prediction
+        clean = self._step.noise * noise + self._step.prediction * prediction
         return clean, self._engine.decode(clean, self._spec.decoder)
 
     def _led(self, scales: Any, images: Any) -> tuple[StyleScales, list[Control]]:
@@ -106,7 +106,7 @@ def paint_inputs(
     spec: Spec,
     noise: Tensor,
     words: Words,
-    times: Tensor,
+    time_ids: Tensor,
     styles: StyleScales,
     controls: Sequence[Control],
     factor: int,
@@ -114,7 +114,7 @@ def paint_inputs(
     """What a `PaintGraph` takes, of what an engine is asked, see `Engine.paint`."""
     inputs = {"noise": noise, "states": words.states.float()}
     if words.pooled is not None:
-        inputs |= {"pooled": words.pooled.float(), "times": times}
+        inputs |= {"pooled": words.pooled.float(), "time_ids": time_ids}
     rows = len(noise)
     columns = [styles[name].float().expand(rows) for name in spec.styles]
     by_name = {control.name: control for control in controls}
@@ -141,9 +141,9 @@ def text_inputs(spec: Spec, ids: Sequence[Tensor], styles: StyleScales) -> Input
     return inputs
 
 
-def build_graph(engine: EagerEngine, line: Line, spec: Spec) -> PaintGraph | TextGraph:
+def build_graph(engine: EagerEngine, step: LinearStep, spec: Spec) -> PaintGraph | TextGraph:
     """The graph that a spec describes, of the networks of an engine."""
-    graph = PaintGraph(engine, line, spec) if spec.decoder else TextGraph(engine, spec)
+    graph = PaintGraph(engine, step, spec) if spec.decoder else TextGraph(engine, spec)
     graph.eval()
     return graph
 
@@ -161,5 +161,5 @@ def example_inputs(engine: EagerEngine, spec: Spec, window: int, sides: tuple[in
     noise = torch.randn(1, channels, *sides, generator=torch.Generator().manual_seed(0))
     picture = noise.new_full((1, 3, *(networks.factor * side for side in sides)), 0.5)
     controls = [Control(name, None, picture, ones) for name in spec.controls]
-    times = engine.times(noise)
-    return paint_inputs(spec, noise, words, times, styles, controls, networks.factor)
+    time_ids = engine.time_ids(noise)
+    return paint_inputs(spec, noise, words, time_ids, styles, controls, networks.factor)

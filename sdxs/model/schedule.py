@@ -58,11 +58,11 @@ def noise_from_velocity(x_t: Tensor, v: Tensor, t: Tensor, alphas: Tensor) -> Te
     return s * x_t + a * v
 
 
-class Line(NamedTuple):
-    """A step that is linear: the U-Net sees `shown` times the noise, and the clean latents are
+class LinearStep(NamedTuple):
+    """A step that is linear: the U-Net sees `input_scale` times the noise, the clean latents are
     `noise` times the noise and `prediction` times what it says."""
 
-    shown: float
+    input_scale: float
     noise: float
     prediction: float
 
@@ -100,7 +100,7 @@ class OneStep:
         draws = {"generator": list(generators)} if generators and self._draws else {}
         return scheduler.step(output, self.timestep, sample, return_dict=False, **draws)[0]
 
-    def line(self) -> Line | None:
+    def linear(self) -> LinearStep | None:
         """The step as three numbers; None where it clips, thresholds or adds noise of its own."""
         shown: list[Tensor] = []
 
@@ -113,12 +113,12 @@ class OneStep:
 
         zeros, ones = torch.zeros(1, 4, 8, 8), torch.ones(1, 4, 8, 8)
         of_noise, of_prediction = step(ones, zeros), step(zeros, ones)
-        line = Line(*(float(each.mean()) for each in (shown[0], of_noise, of_prediction)))
+        linear = LinearStep(*(float(each.mean()) for each in (shown[0], of_noise, of_prediction)))
         noise, prediction = draw_noise(seeded([1, 2]), (4, 8, 8)).mul(20).split(1)
-        wanted = line.noise * noise + line.prediction * prediction
+        wanted = linear.noise * noise + linear.prediction * prediction
         for seed in (0, 1):
             found = step(noise, prediction, seed)
             close = torch.allclose(found, wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max()))
-            if not close or not torch.allclose(shown[-1], line.shown * noise, rtol=1e-4):
+            if not close or not torch.allclose(shown[-1], linear.input_scale * noise, rtol=1e-4):
                 return None
-        return line
+        return linear

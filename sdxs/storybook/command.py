@@ -53,6 +53,11 @@ def told(main: Callable[[list[str] | None], None]) -> Callable[..., int]:
     return status
 
 
+def load(checkpoint: str, **parts: Any) -> SDXS:
+    """A model by the eager engine, the reference: what is measured must not change while it is."""
+    return SDXS.load(checkpoint, engine="eager", **parts)
+
+
 def line(model: SDXS, **found: Any) -> None:
     """The last line of a command that measures: all of it as JSON."""
     print(json.dumps({"checkpoint": model.checkpoint, "dtype": str(model.dtype), **found}))

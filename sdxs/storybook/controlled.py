@@ -102,7 +102,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.count < 2:
         raise InputError("--count is at least 2: a control image is compared with another")
     source = options.folder or options.control
-    model = SDXS.load(options.checkpoint, controls={options.control: source})
+    model = command.load(options.checkpoint, controls={options.control: source})
     scores = measure(model, options.control, options.count)
     for name, row in scores.items():
         values = (f"{key} {value:g}  " for key, value in row.items())

@@ -3,7 +3,6 @@
 Frechet distance to the renders, diversity, sharpness.
 """
 
-from sdxs.pipeline import SDXS
 from sdxs.storybook import command
 from sdxs.storybook.judges.distribution import measure
 from sdxs.storybook.judges.evaluator import Evaluator
@@ -15,7 +14,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = command.parser("distribution", __doc__)
     parser.add_argument("--count", type=int, default=5000, help="pictures (default: %(default)s)")
     options = parser.parse_args(arguments)
-    model = SDXS.load(options.checkpoint)
+    model = command.load(options.checkpoint)
     judge = Evaluator.load()
     count = max(BATCH, options.count)
     command.line(model, **measure(by_model(model), judge, count, model.size[0]))

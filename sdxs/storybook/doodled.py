@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
     add("--style", help="a name under weights/styles/, a file or a folder")
     options = parser.parse_args(arguments)
     styles = {"it": options.style} if options.style else {}
-    model = SDXS.load(options.checkpoint, styles=styles, controls={CONTROL: options.folder})
+    model = command.load(options.checkpoint, styles=styles, controls={CONTROL: options.folder})
     scores = measure(model, **({"style": "it"} if styles else {}))
     for name, row in scores.items():
         print(f"{name:20}", *(f"{key} {value:g}  " for key, value in row.items()))

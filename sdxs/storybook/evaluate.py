@@ -7,7 +7,6 @@ Chance is what a painter would score that never reads the caption but follows th
 
 from diffusers import AutoencoderTiny
 
-from sdxs.pipeline import SDXS
 from sdxs.storybook import command
 from sdxs.storybook.judges.accuracy import of_renders, score
 from sdxs.storybook.judges.evaluator import Evaluator
@@ -19,7 +18,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = command.parser("evaluate", __doc__)
     parser.add_argument("--count", **command.CAPTIONS)
     options = parser.parse_args(arguments)
-    model = SDXS.load(options.checkpoint)
+    model = command.load(options.checkpoint)
     judge = Evaluator.load()
     vae = AutoencoderTiny.from_pretrained(model.source.folder / "vae").eval()
     limits = {

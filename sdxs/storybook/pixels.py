@@ -4,7 +4,6 @@ The evaluator beside one that learns nothing, on things and colours: how much ea
 how often they agree.
 """
 
-from sdxs.pipeline import SDXS
 from sdxs.storybook import command
 from sdxs.storybook.judges.evaluator import Evaluator
 from sdxs.storybook.judges.painters import by_model, by_renderer
@@ -18,7 +17,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = command.parser("pixels", __doc__)
     parser.add_argument("--count", **command.CAPTIONS)
     options = parser.parse_args(arguments)
-    model = SDXS.load(options.checkpoint)
+    model = command.load(options.checkpoint)
     judges = Evaluator.load(), PixelJudge()
     scenes, captions = described(options.count, HELD_OUT_SEED, unseen="any")
     draw = by_renderer(scenes, model.size[0])

@@ -94,7 +94,7 @@ def main(arguments: list[str] | None = None) -> None:
     styles, controls = dict(options.styles), dict(options.controls)
     if unknown := set(controls) - set(CONTROLS):
         raise InputError(f"--controls takes {', '.join(CONTROLS)}, not {unknown.pop()}")
-    model = SDXS.load(options.checkpoint, styles=styles or None, controls=controls or None)
+    model = command.load(options.checkpoint, styles=styles or None, controls=controls or None)
     if controls:
         page = of_controls(model, controls, styles, options.columns)
     elif styles:

@@ -88,7 +88,7 @@ def main(arguments: list[str] | None = None) -> None:
     if artist not in ARTISTS:
         raise InputError(f"which artist is {artist}? --artist takes {' or '.join(ARTISTS)}")
     controls = {CONTROL: options.drawn} if options.drawn else None
-    model = SDXS.load(options.checkpoint, styles={"it": options.style}, controls=controls)
+    model = command.load(options.checkpoint, styles={"it": options.style}, controls=controls)
     scores = measure(model, "it", artist, options.count, drawn=bool(controls))
     for strength, row in scores.items():
         shares = (

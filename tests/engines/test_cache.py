@@ -76,21 +76,46 @@ def test_those_not_used_for_longest_go_first(
     assert [folder.exists() for folder in folders] == [True, False, True]
 
 
+def test_a_cache_that_is_only_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = cache.keep(FACTS, tmp_path, write)
+
+    def refuse(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert cache.found(FACTS, tmp_path) == folder
+
+
+def test_what_was_left_behind_goes(tmp_path: Path) -> None:
+    old, new = tmp_path / f"{cache.UNFINISHED}a", tmp_path / f"{cache.UNFINISHED}b"
+    for folder in (old, new):
+        folder.mkdir()
+    os.utime(old, (1, 1))
+    cache.keep(FACTS, tmp_path, write)
+    assert new.exists() and not old.exists()
+
+
 def test_fingerprints(tmp_path: Path) -> None:
-    (tmp_path / "unet").mkdir()
-    (tmp_path / "unet" / "a").write_bytes(b"12")
-    (tmp_path / "b").write_bytes(b"3")
-    first = cache.fingerprint(tmp_path)
-    assert cache.fingerprint(tmp_path) == first != cache.fingerprint(tmp_path / "b")
-    (tmp_path / "unet" / "a").write_bytes(b"13")
-    second = cache.fingerprint(tmp_path)
-    (tmp_path / "unet" / "a").rename(tmp_path / "unet" / "c")
-    assert len({first, second, cache.fingerprint(tmp_path)}) == 3
+    one, two = tmp_path / "a", tmp_path / "b"
+    one.write_bytes(b"12")
+    two.write_bytes(b"3")
+    files = {"unet/a": one, "b": two}
+    first, stamps = cache.fingerprint(files), cache.stamps(files)
+    assert cache.fingerprint(dict(reversed(files.items()))) == first
+    assert cache.fingerprint({"unet/c": one, "b": two}) != first
+    one.write_bytes(b"13")
+    os.utime(one, (7, 7))
+    assert cache.fingerprint(files) != first and cache.stamps(files) != stamps
+    one.write_bytes(b"12")
+    os.utime(one, (8, 8))
+    assert cache.fingerprint(files) == first
 
 
 def test_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SDXS_CACHE", str(tmp_path / "own"))
     assert cache.cache_folder() == tmp_path / "own"
+    monkeypatch.setenv("SDXS_CACHE", "~/own")
+    assert cache.cache_folder() == Path.home() / "own"
     monkeypatch.delenv("SDXS_CACHE")
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

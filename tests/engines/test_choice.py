@@ -47,8 +47,7 @@ def broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_names() -> None:
-    for name in ("eager", "openvino", "auto"):
-        assert choose_engine(name, CPU, F32) in ("eager", "openvino", "auto")
+    assert choose_engine("eager", CPU, F32) == "eager"
     with pytest.raises(
         InputError, match=r"^engine must be 'auto', 'eager', 'openvino', not 'warp'$"
     ):
@@ -97,7 +96,25 @@ def test_without_openvino(
         choose_engine("openvino", CPU, F32)
 
 
-def test_its_telemetry_is_off() -> None:
+@pytest.mark.usefixtures("unset")
+@pytest.mark.parametrize("found", [[], RuntimeError("Cannot load library\nplugins.xml")], ids=repr)
+def test_parts_of_openvino_are_missing(found: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    openvino = pytest.importorskip("openvino")
+
+    class Core:
+        @property
+        def available_devices(self) -> list[str]:
+            if isinstance(found, Exception):
+                raise found
+            return found
+
+    monkeypatch.setattr(openvino, "Core", Core)
+    assert choose_engine("auto", CPU, F32) == "eager"
+    with pytest.raises(InputError, match=r"it (cannot begin|finds no CPU).*: pip install"):
+        choose_engine("openvino", CPU, F32)
+
+
+def test_openvino_does_not_tell_on_anyone() -> None:
     pytest.importorskip("openvino")
     library()
     assert sys.modules["openvino_telemetry"] is None
@@ -108,7 +125,7 @@ def test_its_telemetry_is_off() -> None:
 
 def test_bfloat16_is_read_as_it_is_stored() -> None:
     pytest.importorskip("openvino")
-    assert OpenVINO(CPU, BF16).read_as == F16 and OpenVINO(CPU, F32).read_as == F32
+    assert OpenVINO(CPU, BF16).weights_dtype == F16 and OpenVINO(CPU, F32).weights_dtype == F32
 
 
 @pytest.mark.parametrize(

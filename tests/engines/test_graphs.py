@@ -1,106 +1,24 @@
-"""Graphs are built when they are needed while the eager engine answers, and are checked first.
-
-The runtime here is TorchScript, which is part of torch: what is tested is everything around it.
-"""
+"""Graphs paint what the eager engine paints; they are built when needed, while it answers."""
 
 import gc
-import subprocess
-import sys
-import threading
 import time
-import warnings
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
-import torch
-from PIL import Image
-from tiny import build_checkpoint, drawing, tiny_scheduler
-from torch import nn
+from loras import kohya, lora_of_text
+from safetensors.torch import save_file
+from tiny import drawing
 
-from sdxs import SDXS, SDXSError
-from sdxs.checkpoint.open import Opened, open_checkpoint
-from sdxs.engines import convert
+from sdxs import SDXS
+from sdxs.checkpoint.open import Opened, Places, open_checkpoint
+from sdxs.engines import graphs
 from sdxs.engines.builder import Builder
-from sdxs.engines.graphs import GraphEngine
-from sdxs.model.graph import Inputs
+from tests.engines.script import PLACE, Script, built, model, near
 
-CPU = torch.device("cpu")
-PLACE = {"device": CPU, "dtype": torch.float32}
-
-
-class Script:
-    """A runtime that traces with torch.jit and runs what it stored."""
-
-    name: ClassVar[str] = "script"
-    loaded: ClassVar[list[dict[str, tuple[int, ...]]]] = []
-    wrong: ClassVar[float] = 0.0  # added to what graphs paint
-    fails: ClassVar[str] = ""
-
-    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
-        self.read_as = dtype
-
-    def versions(self) -> dict[str, str]:
-        return {"runtime": self.name}
-
-    def save(self, graph: nn.Module, example: Inputs, folder: Path) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the tracer's, and that it is old
-            traced = torch.jit.trace(graph, example_kwarg_inputs=example, check_trace=False)
-            torch.jit.save(traced, folder / "graph.pt")
-
-    def load(self, folder: Path, shapes: Any) -> Any:
-        if self.fails:
-            raise RuntimeError(self.fails)
-        self.loaded.append(dict(shapes))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            graph = torch.jit.load(folder / "graph.pt")
-
-        def run(inputs: Any) -> Any:
-            assert {name: array.shape for name, array in inputs.items()} == shapes
-            tensors = {name: torch.from_numpy(array.copy()) for name, array in inputs.items()}
-            first, *more = graph(**tensors)
-            return [(first + self.wrong).to(first.dtype).numpy(), *(each.numpy() for each in more)]
-
-        return run
-
-
-@pytest.fixture(autouse=True)
-def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[Script]:
-    """The runtime, with a cache of its own; the process that stores graphs is this one."""
-    monkeypatch.setenv("SDXS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setitem(convert.RUNTIMES, "script", Script)
-    monkeypatch.setattr(Script, "loaded", [])
-
-    monkeypatch.setattr(Builder, "run", lambda _, module, told: str(convert.answer(told)))
-    return Script
-
-
-@pytest.fixture(scope="module")
-def opened(tiny_checkpoint: Path, tiny_control: Path, peft_folder: Path) -> Opened:
-    return open_checkpoint(
-        tiny_checkpoint, styles={"anime": str(peft_folder)},
-        controls={"sketch": str(tiny_control)}, safety=False, **PLACE,
-    )  # fmt: skip
-
-
-def model(opened: Opened, monkeypatch: pytest.MonkeyPatch, *, waits: bool) -> SDXS:
-    from sdxs.engines import ENGINES
-
-    def make(*arguments: Any) -> GraphEngine:
-        return GraphEngine(Script, *arguments, waits=waits)
-
-    monkeypatch.setitem(ENGINES, "script", make)
-    return SDXS(opened, "script", **PLACE)
-
-
-def near(ours: Any, theirs: Any) -> bool:
-    pairs = zip(ours, theirs, strict=True) if isinstance(ours, list) else [(ours, theirs)]
-    tensors = [[torch.frombuffer(bytearray(p.tobytes()), dtype=torch.uint8) for p in pair]
-               for pair in pairs]  # fmt: skip
-    return all(int((a.int() - b.int()).abs().max()) <= 1 for a, b in tensors)
-
+pytestmark = pytest.mark.usefixtures("script")
 
 ASKED: list[dict[str, Any]] = [
     {},
@@ -144,14 +62,6 @@ def test_strength_is_an_input(opened: Opened, monkeypatch: pytest.MonkeyPatch) -
     assert sum("scales" in shapes for shapes in Script.loaded) == 1  # one graph for all of them
 
 
-def built(ours: SDXS) -> None:
-    """Wait for what is being built."""
-    builder: Any = ours._engine._builder
-    done = threading.Event()
-    builder.later(done.set)
-    assert done.wait(60)
-
-
 def test_the_eager_engine_answers_until_a_graph_is_there(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,70 +85,66 @@ def test_what_is_stored_is_found_again(opened: Opened, monkeypatch: pytest.Monke
     assert model(opened, monkeypatch, waits=True)("tree", seed=1).tobytes() == first.tobytes()
 
 
-def test_a_graph_that_paints_something_else_is_not_used(
-    opened: Opened, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_styles_of_text_encoders(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ours, eager = model(opened, monkeypatch, waits=False), SDXS(opened, "eager", **PLACE)
-    monkeypatch.setattr(Script, "wrong", 7.0)
-    for i in range(4):
-        assert ours("tree", seed=i).tobytes() == eager("tree", seed=i).tobytes()
-        built(ours)
-    assert [message for message in caplog.messages if "its pictures are" in message]
-    with pytest.raises(SDXSError, match=r"engine .script.: its (embeddings|pictures) are"):
-        model(opened, monkeypatch, waits=True)("tree", seed=1)
-
-
-def test_what_a_runtime_says_is_told_once(
-    opened: Opened, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(Script, "fails", "no such instruction\nand more")
-    ours = model(opened, monkeypatch, waits=False)
-    for i in range(5):
-        assert isinstance(ours("tree", seed=i), Image.Image)
-        built(ours)
-    said = [message for message in caplog.messages if "painting without script" in message]
-    assert len(said) == len(set(said)) == 1 and "no such instruction" in said[0]
-
-
-def test_a_cache_that_cannot_be_written(
-    opened: Opened, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
-    tmp_path: Path,
-) -> None:  # fmt: skip
-    (tmp_path / "file").write_text("no folder")
-    monkeypatch.setenv("SDXS_CACHE", str(tmp_path / "file"))
-    ours = model(opened, monkeypatch, waits=True)
-    assert near(ours("tree", seed=1), SDXS(opened, "eager", **PLACE)("tree", seed=1))
-    assert [message for message in caplog.messages if message.startswith("graphs are not kept")]
-    folder = Path(ours._engine._builder._folder.name)  # type: ignore[attr-defined]
-    assert list(folder.iterdir())
-    del ours
-    gc.collect()
-    assert not folder.exists()
-
-
-def test_a_step_that_is_not_linear_stays_eager(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    scheduler = tiny_scheduler("ddpm", clip_sample=False, variance_type="fixed_large")
-    folder = build_checkpoint(tmp_path / "noisy", scheduler)
-    opened = open_checkpoint(folder, safety=False, **PLACE)
+    style = tmp_path / "it.safetensors"
+    text = lora_of_text(tiny_checkpoint, ["q_proj", "v_proj"])
+    save_file(kohya(text, "lora_te_text_model_", 8), style)
+    opened = open_checkpoint(tiny_checkpoint, styles={"it": str(style)}, safety=False, **PLACE)
+    assert opened.text_styles == {"it"}
     ours, eager = model(opened, monkeypatch, waits=True), SDXS(opened, "eager", **PLACE)
-    assert ours("tree", seed=1).tobytes() == eager("tree", seed=1).tobytes()
-    assert "its scheduler's step is not linear" in caplog.text
+    options: dict[str, Any] = {"seed": 1, "style": ["it", None, "it"], "style_scale": [1, 1, 0.5]}
+    prompts = ["tree", "tree", "tree"]
+    painted = ours(prompts, **options)
+    assert near(painted, eager(prompts, **options))
+    assert len({picture.tobytes() for picture in painted}) == 3
+    assert any(shapes.keys() == {"ids", "scales"} for shapes in Script.loaded)
 
 
-def test_numbers_that_are_not_finite(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_nobody_holds_goes(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = model(opened, monkeypatch, waits=False)
+    ours("tree", seed=1), ours("ball", seed=2)
+    built(ours)
+    assert Script.loaded
+    engine: Any = ours._engine
+    thread, gone = engine._builder._thread, weakref.ref(engine)
+    del ours, engine
+    for _ in range(100):
+        gc.collect()
+        if gone() is None:
+            break
+        time.sleep(0.05)
+    assert gone() is None
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_every_file_that_is_read_counts(
+    tiny_checkpoint: Path, tiny_control: Path, peft_folder: Path
+) -> None:
+    """Also of a style and a control of one name, and of a PEFT style that is a single file."""
+    file = peft_folder / "adapter_model.safetensors"
+    places = Places(tiny_checkpoint, {"it": file}, {"it": tiny_control})
+    names = set(places.files())
+    assert {"styles/it/adapter_model.safetensors", "styles/it/adapter_config.json"} <= names
+    assert {"controls/it/config.json", "unet/config.json", "model_index.json"} <= names
+    assert "vae_large/diffusion_pytorch_model.safetensors" in names
+    assert set(places.only(["it"], []).files()) < names
+    read = set(places.only(["it"], ["it"]).files())
+    assert read == names
+
+
+def test_compiled_graphs_are_bounded(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphs, "KEPT", 1)
     ours = model(opened, monkeypatch, waits=True)
-    ours("tree")
-    words, noise = ours.encode(["tree"]), torch.full((1, 4, 8, 8), float("nan"))
-    with pytest.raises(SDXSError, match="not finite"):
-        ours._engine.paint(noise, words, {}, [], "tiny")
-    assert isinstance(ours("tree"), Image.Image)
+    for size in (64, 96, 64):
+        ours("tree", size=size)
+        assert len(ours._engine._graphs) == 1  # type: ignore[attr-defined]
+    assert len(Script.loaded) == 4
 
 
 def test_threads(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     ours, eager = model(opened, monkeypatch, waits=True), SDXS(opened, "eager", **PLACE)
     prompts = ["tree", "ball", "house", "a red house"]
     with ThreadPoolExecutor(4) as pool:
@@ -246,35 +152,3 @@ def test_threads(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     for i, picture in enumerate(pictures):
         assert near(picture, eager(prompts[i % 4], seed=i))
     assert len(Script.loaded) == 2
-
-
-END = """
-import time
-from sdxs.engines.builder import Builder
-import atexit
-builder = Builder()
-atexit.register(builder.end)
-{begin}
-time.sleep(0.5)
-"""
-
-
-@pytest.mark.parametrize(
-    "begin",
-    [
-        "builder.later(lambda: builder.run('timeit', ''))",
-        "builder.later(lambda: time.sleep(1))\nbuilder.later(lambda: time.sleep(60))",
-    ],
-)
-def test_a_program_ends_while_something_is_built(begin: str) -> None:
-    start = time.monotonic()
-    code = END.format(begin=begin).replace("'timeit', ''", "'this', ''")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
-    assert done.returncode == 0, done.stderr
-    assert time.monotonic() - start < 40
-
-
-def test_a_process_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    with pytest.raises(ValueError, match=r"it could not be traced: .*Expecting value"):
-        Builder().run("sdxs.engines.convert", "nonsense")

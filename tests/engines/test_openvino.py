@@ -38,11 +38,11 @@ class Shown(PaintGraph):
         noise: Tensor,
         states: Tensor,
         pooled: Tensor | None = None,
-        times: Tensor | None = None,
+        time_ids: Tensor | None = None,
         scales: Tensor | None = None,
         images: Tensor | None = None,
     ) -> Tensor:
-        return self.shown(noise, states, pooled, times, scales, images)[1]
+        return self.shown(noise, states, pooled, time_ids, scales, images)[1]
 
 
 def equal(
@@ -52,7 +52,7 @@ def equal(
     one_step = opened.one_step
     plain = EagerEngine(networks, one_step, CPU, F32)
     folded = EagerEngine(fold(networks, one_step.timestep), one_step, CPU, F32)
-    runtime, line = OpenVINO(CPU, F32), one_step.line()
+    runtime, line = OpenVINO(CPU, F32), one_step.linear()
     example = example_inputs(folded, spec, opened.readers.length, (8, 8))
     runtime.save(Shown(folded, line, spec), example, folder)
 
@@ -62,7 +62,7 @@ def equal(
         words = words._replace(states=torch.randn(2, opened.readers.length, width))
     noise = torch.randn(2, 4, 8, 12)
     wanted = plain.decode(plain.denoise(noise, words, styles, controls), spec.decoder)
-    inputs = paint_inputs(spec, noise, words, plain.times(noise), styles, controls, 8)
+    inputs = paint_inputs(spec, noise, words, plain.time_ids(noise), styles, controls, 8)
     run = runtime.load(folder, {name: tuple(value.shape) for name, value in inputs.items()})
     (found,) = run({name: value.numpy() for name, value in inputs.items()})
     assert wanted.std() > 0.01

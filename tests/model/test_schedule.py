@@ -95,15 +95,17 @@ OTHER = {
 def test_a_linear_step_is_three_numbers(name: str) -> None:
     scheduler = tiny_scheduler(name.split()[0], **(LINEAR | OTHER)[name])
     step = schedule.OneStep(scheduler)
-    line = step.line()
-    assert (line is None) == (name in OTHER)
-    if line is None:
+    linear = step.linear()
+    assert (linear is None) == (name in OTHER)
+    if linear is None:
         return
     noise, prediction = torch.randn(2, 4, 8, 8), 3 * torch.randn(2, 4, 8, 8)
 
     def predict(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        assert_close(x, line.shown * noise)
+        assert_close(x, linear.input_scale * noise)
         return prediction
 
     wanted = step(noise, predict, schedule.seeded([1, 2]))
-    assert_close(line.noise * noise + line.prediction * prediction, wanted, rtol=1e-4, atol=1e-4)
+    assert_close(
+        linear.noise * noise + linear.prediction * prediction, wanted, rtol=1e-4, atol=1e-4
+    )

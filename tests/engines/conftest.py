@@ -1,0 +1,29 @@
+"""A checkpoint with a style and a control, and the runtime of script.py."""
+
+from pathlib import Path
+
+import pytest
+
+from sdxs.checkpoint.open import Opened, open_checkpoint
+from sdxs.engines import convert
+from sdxs.engines.builder import Builder
+from tests.engines.script import PLACE, Script
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[Script]:
+    """The runtime, with a cache of its own; the process that stores graphs is this one."""
+    monkeypatch.setenv("SDXS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(convert.RUNTIMES, "script", Script)
+    monkeypatch.setattr(Script, "loaded", [])
+
+    monkeypatch.setattr(Builder, "run", lambda _, module, told: str(convert.answer(told)))
+    return Script
+
+
+@pytest.fixture(scope="module")
+def opened(tiny_checkpoint: Path, tiny_control: Path, peft_folder: Path) -> Opened:
+    return open_checkpoint(
+        tiny_checkpoint, styles={"anime": str(peft_folder)},
+        controls={"sketch": str(tiny_control)}, safety=False, **PLACE,
+    )  # fmt: skip
