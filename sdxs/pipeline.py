@@ -36,8 +36,9 @@ log = logging.getLogger(__name__)
 class SDXS:
     """A one-step text-to-picture model, made by `SDXS.load`. Immutable: calls change nothing.
 
-    Any number of threads may call it. `checkpoint`, `device`, `dtype`, `engine` and `size` (width,
-    height) say what was chosen, `source` why, `decoders` which of "tiny" and "large" there are,
+    Any number of threads may call it. `checkpoint`, `device`, `dtype`, `engine` ("auto" where the
+    eager one answers until a faster one is ready) and `size` (width, height) say what was chosen,
+    `source` why, `decoders` which of "tiny" and "large" there are,
     `styles` and `controls` what a call may name, `offer` all of that, `words` the phrases that it
     understands by heading, {} for any words. `safety` is "on", "off", "missing" where a checker
     could not be had, or "needless" for the embedded model.
