@@ -3,7 +3,9 @@
 import os
 import shutil
 import socket
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,11 @@ from huggingface_hub import constants
 from tiny import build_checkpoint, build_control, load
 
 torch.set_num_threads(1)
+with suppress(ImportError):  # tensorboard's; it closes what it logs to when uvicorn begins to log
+    from absl import logging as absl_logging
+
+    absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # whoever imports it
 os.environ["SDXS_ENGINE"] = "eager"  # the reference; others are asked for by name
 
 

@@ -23,7 +23,7 @@ WINGS = {  # wing (a package, or a module beside them) -> what it may import bes
     "engines": {*GROUND, "checkpoint.open", "model"},
     "pipeline": {*GROUND, "checkpoint.open", "engines", "model"},
     "page": {"", *GROUND},
-    "bench": {*GROUND, "engines", "model", "pipeline"},
+    "bench": {*GROUND, "checkpoint.open", "engines", "model", "pipeline"},
     "__main__": {*GROUND, "page", "pipeline"},
     "storybook.world": {*GROUND},
     "storybook.judges": {*GROUND, "checkpoint", "model", "pipeline", "storybook.world"},
