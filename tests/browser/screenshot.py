@@ -23,7 +23,7 @@ from sdxs.storybook.world.scenes import Scene, Thing
 from sdxs.storybook.world.sketches import contours, to_bytes
 from tests.browser.conftest import opened
 
-PROMPT = "a red house to the left of a green tree at sunset"
+PROMPT = "a red house to the left of a green tree at sunset on the grass"
 DRAWN = Scene(
     sky="sunset",
     ground="grass",

@@ -11,9 +11,11 @@ from tests.engines.script import PLACE, Script
 
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[Script]:
-    """The runtime, with a cache of its own; the process that stores graphs is this one."""
-    monkeypatch.setenv("SDXS_CACHE", str(tmp_path / "cache"))
+def script(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> type[Script]:
+    """The runtime, with one cache for all tests; the process that stores graphs is this one."""
+    monkeypatch.setenv("SDXS_CACHE", str(tmp_path_factory.getbasetemp() / "graphs of all tests"))
     monkeypatch.setitem(convert.RUNTIMES, "script", Script)
     monkeypatch.setattr(Script, "loaded", [])
 

@@ -101,6 +101,7 @@ def test_a_mixed_first_batch_is_checked_with_all_that_it_brings(
 def test_a_stored_graph_that_has_gone_is_made_anew(
     opened: Opened, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setenv("SDXS_CACHE", str(tmp_path / "cache"))
     ours = model(opened, monkeypatch, waits=True)
     ours("tree", seed=1)
     shutil.rmtree(tmp_path / "cache")
@@ -128,10 +129,11 @@ def test_a_graph_that_fails_while_it_paints(
     opened: Opened, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     ours, eager = model(opened, monkeypatch, waits=False), SDXS(opened, "eager", **PLACE)
-    for seed in range(2):
-        ours("tree", seed=seed)
+    for prompt in ("tree", "ball"):
+        ours(prompt)
         built(ours)
     engine: Any = ours._engine
+    assert len(engine._graphs) == 2
 
     def broken(inputs: Any) -> Any:
         raise RuntimeError("out of memory")
