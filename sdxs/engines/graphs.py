@@ -82,10 +82,6 @@ class GraphEngine:
             self._refuse(reason)
         weakref.finalize(self, _end, self._builder, self._graphs)  # also before the program ends
 
-    @property
-    def networks(self) -> Any:
-        return self._eager.networks
-
     def encode(self, ids: Sequence[Tensor], styles: StyleScales) -> Words:
         spec = Spec(styles=tuple(sorted(styles)))
         rows = [
