@@ -32,7 +32,7 @@ from sdxs.model.tokens import PromptReaders
 log = logging.getLogger(__name__)
 
 ALL = "all"  # styles or controls that there are
-WORDS = "words.json"
+WORDS, CALIBRATION = "words.json", "calibration.txt"  # beside the weights
 Wanted = str | Sequence[str] | Mapping[str, str] | None
 
 
@@ -160,8 +160,8 @@ def _named(value: Any) -> bool:
 
 def _offer(name: str, networks: Networks) -> Offer:
     config: Any = networks.unet.config
-    side, factor = config.sample_size, networks.factor
-    height, width = (side, side) if isinstance(side, int) else side
+    factor = networks.factor
+    height, width = networks.size
     return Offer(
         checkpoint=name,
         size=(width * factor, height * factor),

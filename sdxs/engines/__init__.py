@@ -13,6 +13,7 @@ import torch
 
 from sdxs.arguments import choice
 from sdxs.checkpoint.open import Opened
+from sdxs.engines.convert import RUNTIMES
 from sdxs.engines.graphs import GraphEngine
 from sdxs.engines.openvino import OpenVINO
 from sdxs.engines.runtime import Unavailable
@@ -32,7 +33,10 @@ def _eager(opened: Opened, device: torch.device, dtype: torch.dtype) -> EagerEng
 
 ENGINES: dict[str, Callable[[Opened, torch.device, torch.dtype], Engine]] = {
     EAGER: _eager,
-    OpenVINO.name: functools.partial(GraphEngine, OpenVINO, waits=True),
+    **{
+        name: functools.partial(GraphEngine, runtime, waits=True)
+        for name, runtime in RUNTIMES.items()
+    },
     AUTO: functools.partial(GraphEngine, OpenVINO, waits=False),
 }
 
@@ -42,13 +46,14 @@ def choose_engine(engine: str, device: torch.device, dtype: torch.dtype) -> str:
 
     Raises InputError for an unknown one, for one that is asked for by name and cannot be had.
     """
-    asked = choice("engine", engine, (AUTO, *(name for name in ENGINES if name != AUTO)))
+    names = (AUTO, *(name for name in ENGINES if name != AUTO))
+    asked = choice("engine", engine, names)
     if asked == AUTO and (default := os.environ.get(DEFAULT)):
-        asked = choice(DEFAULT, default, (AUTO, *(name for name in ENGINES if name != AUTO)))
+        asked = choice(DEFAULT, default, names)
     if asked == EAGER:
         return EAGER
     try:
-        OpenVINO.check(device, dtype)
+        RUNTIMES.get(asked, OpenVINO).check(device, dtype)
     except Unavailable as reason:
         if asked != AUTO:
             raise InputError(f"engine {asked!r} cannot be had: {reason}") from None

@@ -5,6 +5,7 @@ networks once more in memory, and must be free to be killed.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -14,13 +15,18 @@ import torch
 
 from sdxs.checkpoint.open import Places
 from sdxs.engines import cache
+from sdxs.engines.calibration import samples
+from sdxs.engines.int8 import OpenVINOInt8
+from sdxs.engines.onnx import OnnxRuntime
 from sdxs.engines.openvino import OpenVINO
 from sdxs.engines.runtime import Runtime
 from sdxs.model.eager import EagerEngine
 from sdxs.model.folding import fold
 from sdxs.model.graph import Spec, build_graph, example_inputs
 
-RUNTIMES: dict[str, type[Runtime]] = {OpenVINO.name: OpenVINO}
+RUNTIMES: dict[str, type[Runtime]] = {
+    each.name: each for each in (OpenVINO, OpenVINOInt8, OnnxRuntime)
+}
 CPU = torch.device("cpu")
 SMALLEST = 2  # latents of the traced picture's side, in steps of the lowest stage
 PACKAGE = Path(__file__).parent.parent
@@ -32,13 +38,16 @@ class Changed(Exception):
     """The weights on disk are no longer those that were loaded."""
 
 
-def facts_of(runtime: Runtime, places: Places, spec: Spec) -> dict[str, Any]:
-    """All that a stored graph depends on. Raises OSError."""
+def facts_of(
+    runtime: Runtime, places: Places, spec: Spec, prompts: Sequence[str] = ()
+) -> dict[str, Any]:
+    """All that a stored graph depends on; prompts: that it is calibrated on. Raises OSError."""
     code = (file for pattern in CODE for file in PACKAGE.glob(pattern))
     return {
         "spec": json.loads(json.dumps(asdict(spec))),
         "weights": cache.fingerprint(places.only(spec.styles, spec.controls).files()),
         "code": cache.fingerprint({file.relative_to(PACKAGE).as_posix(): file for file in code}),
+        "prompts": list(prompts),
         **{library: version(library) for library in LIBRARIES},
         **runtime.versions(),
     }
@@ -81,8 +90,10 @@ def answer(told: str) -> Path:
     side = SMALLEST * 2 ** (len(folded.unet.config.down_block_types) - 1)
     example = example_inputs(engine, wanted, readers.length, (side, side))
     graph = build_graph(engine, step, wanted)
+    prompts = read["facts"]["prompts"]
+    given = samples(engine, readers, wanted, prompts, folded.size) if wanted.decoder else ()
 
     def write(folder: Path) -> None:
-        runtime.save(graph, example, folder)
+        runtime.save(graph, example, folder, given)
 
     return cache.keep(read["facts"], Path(read["root"]), write)

@@ -10,7 +10,7 @@ import threading
 import time
 import weakref
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from torch import Tensor
 from sdxs.checkpoint.open import Opened
 from sdxs.engines import cache
 from sdxs.engines.builder import Builder, Stopped
+from sdxs.engines.calibration import prompts_of
 from sdxs.engines.compare import outputs, same_pixels, same_words
 from sdxs.engines.convert import Changed, facts_of, request
 from sdxs.engines.runtime import CompiledGraph, Runtime
@@ -49,8 +50,9 @@ class Key(NamedTuple):
 
 class GraphEngine:
     """See `sdxs.model.engine.Engine`. waits: a request waits for its graph, and fails without it;
-    else the eager engine answers until it is there, or where it cannot be built. Raises InputError
-    where one that waits cannot have graphs at all."""
+    else the eager engine answers until it is there, or where it cannot be built. prompts: to
+    calibrate on, in the place of the checkpoint's own. Raises InputError where one that waits
+    cannot have graphs at all."""
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class GraphEngine:
         dtype: torch.dtype,
         *,
         waits: bool,
+        prompts: Sequence[str] = (),
     ) -> None:
         self._eager = EagerEngine(opened.networks, opened.one_step, device, dtype)
         self._places, self._dtype, self._factor = opened.places, dtype, opened.networks.factor
@@ -67,6 +70,9 @@ class GraphEngine:
         self._linear = opened.one_step.linear() is not None
         self._waits = waits
         self._runtime = runtime(device, dtype)
+        if runtime.calibrated and not prompts:
+            prompts = prompts_of(opened.places, opened.source.name)
+        self._prompts = prompts
         self._builder = Builder()
         self._graphs: OrderedDict[Key, CompiledGraph] = OrderedDict()
         self._sizes: dict[Key, int] = {}
@@ -93,7 +99,7 @@ class GraphEngine:
             for row in range(len(ids[0]))
         ]
         key = Key(spec, 1, (0, 0))
-        parts = self._run(key, rows, lambda graph: same_words(self._eager, graph, rows[0], spec))
+        parts = self._run(key, rows)
         if parts is None:
             words: Words = self._eager.encode(ids, styles)
             return words
@@ -132,24 +138,23 @@ class GraphEngine:
             count = len(few["noise"])
             few = _padded(few, next(batch for batch in BATCHES if batch >= count))
             key = Key(spec, len(few["noise"]), (noise.shape[2], noise.shape[3]))
-
-            def check(graph: CompiledGraph, few: Inputs = few) -> None:
-                same_pixels(self._eager, graph, few, spec)
-
-            parts = self._run(key, [few], check)
+            parts = self._run(key, [few])
+            if parts is None and count > 1:  # not there yet: row by row, if that is
+                rows = [
+                    {name: value[i : i + 1] for name, value in few.items()} for i in range(count)
+                ]
+                parts = self._run(key._replace(rows=1), rows)
             if parts is None:
                 return self._eager.paint(noise, words, styles, controls, decoder, generators)
-            pixels, finite = parts[0]
+            pixels, finite = (torch.cat(list(part)) for part in zip(*parts, strict=True))
             check_finite(finite[:count])
             found.append(pixels[:count])
         return found[0] if len(found) == 1 else torch.cat(found)
 
-    def _run(
-        self, key: Key, inputs: Sequence[Inputs], check: Callable[[CompiledGraph], None]
-    ) -> list[list[Tensor]] | None:
+    def _run(self, key: Key, inputs: Sequence[Inputs]) -> list[list[Tensor]] | None:
         """What a graph makes of each of the inputs, None where the eager engine is to answer.
         Raises SDXSError where it may not."""
-        graph = self._graph(key, inputs[0], check)
+        graph = self._graph(key, inputs[0])
         if graph is None:
             return None
         try:
@@ -162,9 +167,7 @@ class GraphEngine:
                 raise self._without(key) from None
             return None
 
-    def _graph(
-        self, key: Key, inputs: Inputs, check: Callable[[CompiledGraph], None]
-    ) -> CompiledGraph | None:
+    def _graph(self, key: Key, inputs: Inputs) -> CompiledGraph | None:
         with self._lock:
             graph = self._graphs.get(key)
             if graph is not None:
@@ -176,17 +179,17 @@ class GraphEngine:
         if not self._linear:
             return None
         if self._waits:
-            self._builder.now(lambda: self._build(key, inputs, check))
+            self._builder.now(lambda: self._build(key, inputs))
             with self._lock:
                 if key not in self._graphs:
                     raise self._without(key)
                 return self._graphs[key]
         if due:
             self._failed.pop(key, None)
-            self._builder.later(lambda: self._build(key, inputs, check))
+            self._builder.later(lambda: self._build(key, inputs))
         return None
 
-    def _build(self, key: Key, inputs: Inputs, check: Callable[[CompiledGraph], None]) -> None:
+    def _build(self, key: Key, inputs: Inputs) -> None:
         """Put a graph in its place, or a reason why not. Runs in the builder's turn."""
         if key in self._graphs:
             return
@@ -196,7 +199,10 @@ class GraphEngine:
             graph = self._runtime.compile(folder, shapes)
             if self._builder.ending:
                 return
-            check(graph)
+            if key.spec.decoder:
+                same_pixels(self._eager, graph, inputs, key.spec, self._runtime.fidelity)
+            else:
+                same_words(self._eager, graph, inputs, key.spec)
             size = sum(file.stat().st_size for file in folder.iterdir())
         except Stopped:
             return
@@ -220,7 +226,7 @@ class GraphEngine:
             return known
         if cache.stamps(self._places.files()) != self._stamps:
             raise Changed("the weights on disk have changed since they were loaded")
-        facts = facts_of(self._runtime, self._places, spec)
+        facts = facts_of(self._runtime, self._places, spec, self._prompts)
         root = cache.cache_folder() / "graphs"
         folder = cache.found(facts, root)
         if folder is None:

@@ -9,6 +9,7 @@ import platform
 import sys
 import threading
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -32,6 +33,7 @@ class OpenVINO:
     """See `sdxs.engines.runtime.Runtime`."""
 
     name: ClassVar[str] = "openvino"
+    calibrated: ClassVar[bool] = False
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
         self._library = library()
@@ -66,14 +68,25 @@ class OpenVINO:
             "processor": f"{platform.machine()} {cpu_name()}",
         }
 
-    def save(self, graph: nn.Module, example: Inputs, folder: Path) -> None:
+    @property
+    def fidelity(self) -> float:
+        return 60.0 if self._dtype == torch.float32 else 30.0
+
+    def save(
+        self, graph: nn.Module, example: Inputs, folder: Path, samples: Iterable[Inputs] = ()
+    ) -> None:
+        model = self.traced(graph, example, samples)
+        halved = self.weights_dtype == torch.float16
+        self._library.save_model(model, folder / GRAPH, compress_to_fp16=halved)
+
+    def traced(self, graph: nn.Module, example: Inputs, samples: Iterable[Inputs]) -> Any:
+        """OpenVINO's model of a graph."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the tracer's, of shapes that are what they are
             model = self._library.convert_model(graph, example_input=example)
         for port, name in zip(model.inputs, example, strict=True):
             port.get_tensor().set_names({name})
-        halved = self.weights_dtype == torch.float16
-        self._library.save_model(model, folder / GRAPH, compress_to_fp16=halved)
+        return model
 
     def compile(self, folder: Path, shapes: Shapes) -> "OpenVINOGraph":
         model = self._core.read_model(folder / GRAPH)

@@ -3,7 +3,7 @@
 Knows nothing of checkpoints.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -15,6 +15,11 @@ from sdxs.model.graph import Inputs
 
 Arrays = Mapping[str, NDArray[Any]]
 Shapes = Mapping[str, tuple[int, ...]]
+
+
+def arrays(inputs: Inputs) -> dict[str, NDArray[Any]]:
+    """The same as NumPy has it."""
+    return {name: value.contiguous().numpy() for name, value in inputs.items()}
 
 
 class Unavailable(Exception):
@@ -32,9 +37,11 @@ class CompiledGraph(Protocol):
 
 
 class Runtime(Protocol):
-    """A library that runs graphs, for a device and a dtype."""
+    """A library that runs graphs, for a device and a dtype. calibrated: it stores graphs from noise
+    to pixels by samples of what they will be given."""
 
     name: ClassVar[str]
+    calibrated: ClassVar[bool]
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None: ...
 
@@ -49,7 +56,13 @@ class Runtime(Protocol):
     def versions(self) -> dict[str, str]:
         """All that a stored graph depends on, beside what it is of."""
 
-    def save(self, graph: nn.Module, example: Inputs, folder: Path) -> None:
+    @property
+    def fidelity(self) -> float:
+        """How near the eager engine's pictures its own are at least, in dB."""
+
+    def save(
+        self, graph: nn.Module, example: Inputs, folder: Path, samples: Iterable[Inputs] = ()
+    ) -> None:
         """Trace a graph and store it in a folder that is there, for any size and batch."""
 
     def compile(self, folder: Path, shapes: Shapes) -> CompiledGraph:

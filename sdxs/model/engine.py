@@ -8,7 +8,7 @@ everything. Noise and the safety checker stay outside. Knows nothing of files, p
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +46,13 @@ class Networks:
     decoders: Mapping[str, Decoder]
     controls: Mapping[str, nn.Module] = field(default_factory=dict)
     styles: Mapping[str, Style] = field(default_factory=dict)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Of the latents that the U-Net was trained on, (h, w)."""
+        config: Any = self.unet.config
+        side = config.sample_size
+        return (side, side) if isinstance(side, int) else tuple(side)
 
     @property
     def factor(self) -> int:

@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 
-from sdxs.checkpoint.open import WORDS
+from sdxs.checkpoint.open import CALIBRATION, WORDS
 from sdxs.pipeline import SDXS
+from sdxs.storybook.world.captions import described
 from sdxs.storybook.world.words import phrases
 from sdxs.train.parts.autoencoders import read_autoencoder
 from sdxs.train.parts.solver import Model
@@ -20,6 +21,7 @@ from sdxs.train.run.options import CommandOptions, option
 from sdxs.train.run.stages import ONE_STEP
 
 LIMIT = 32 * 10**6  # bytes of the whole folder
+CALIBRATED_ON, CALIBRATION_SEED = 64, 8  # captions, for 8-bit integers
 
 
 class Options(CommandOptions):
@@ -62,6 +64,8 @@ def export(options: Options) -> None:
     if options.large is not None:
         read_autoencoder(options.large).half().save_pretrained(part / "vae_large")
     (part / WORDS).write_text(json.dumps(phrases(), indent=2) + "\n")
+    _, captions = described(CALIBRATED_ON, CALIBRATION_SEED, unseen="any")
+    (part / CALIBRATION).write_text("".join(f"{caption.text}\n" for caption in captions))
     size = sum(path.stat().st_size for path in part.rglob("*") if path.is_file())
     if size > LIMIT:
         raise loop.TrainingError(

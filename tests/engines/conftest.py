@@ -11,15 +11,19 @@ from tests.engines.script import PLACE, Script
 
 
 @pytest.fixture
+def stored_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that stores graphs is this one."""
+    monkeypatch.setattr(Builder, "run", lambda _, module, told: str(convert.answer(told)))
+
+
+@pytest.fixture
 def script(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+    stored_here: None, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> type[Script]:
-    """The runtime, with one cache for all tests; the process that stores graphs is this one."""
+    """The runtime, with one cache for all tests."""
     monkeypatch.setenv("SDXS_CACHE", str(tmp_path_factory.getbasetemp() / "graphs of all tests"))
     monkeypatch.setitem(convert.RUNTIMES, "script", Script)
     monkeypatch.setattr(Script, "loaded", [])
-
-    monkeypatch.setattr(Builder, "run", lambda _, module, told: str(convert.answer(told)))
     return Script
 
 

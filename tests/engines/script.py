@@ -22,6 +22,8 @@ class Script:
     """A runtime that traces with torch.jit and runs what it stored."""
 
     name: ClassVar[str] = "script"
+    calibrated: ClassVar[bool] = False
+    fidelity: ClassVar[float] = 60.0
     loaded: ClassVar[list[dict[str, tuple[int, ...]]]] = []
     wrong: ClassVar[float] = 0.0  # added to what graphs paint
     fails: ClassVar[str] = ""
@@ -32,7 +34,7 @@ class Script:
     def versions(self) -> dict[str, str]:
         return {"runtime": self.name}
 
-    def save(self, graph: nn.Module, example: Inputs, folder: Path) -> None:
+    def save(self, graph: nn.Module, example: Inputs, folder: Path, samples: Any = ()) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the tracer's, and that it is old
             traced = torch.jit.trace(graph, example_kwarg_inputs=example, check_trace=False)

@@ -79,6 +79,19 @@ def test_the_eager_engine_answers_until_a_graph_is_there(
     assert near(ours("house", seed=2), eager("house", seed=2))
 
 
+def test_a_batch_goes_row_by_row_until_its_graph_is_there(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours: Any = model(opened, monkeypatch, waits=False)
+    for seed in range(2):
+        ours("tree", seed=seed)
+        built(ours)
+    eager = SDXS(opened, "eager", **PLACE)(["tree"] * 3, seed=[1, 2, 3])
+    monkeypatch.setattr(ours._engine._eager, "paint", None)  # it is not needed any more
+    assert near(ours(["tree"] * 3, seed=[1, 2, 3]), eager)
+    assert {shapes["noise"][0] for shapes in Script.loaded if "noise" in shapes} == {1}
+
+
 def test_what_is_stored_is_found_again(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     first = model(opened, monkeypatch, waits=True)("tree", seed=1)
     monkeypatch.setattr(Builder, "run", None)

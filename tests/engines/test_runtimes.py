@@ -1,4 +1,4 @@
-"""What OpenVINO makes of a graph is what the eager engine paints."""
+"""What OpenVINO and ONNX Runtime make of a graph is what the eager engine paints."""
 
 import logging
 import math
@@ -18,7 +18,9 @@ from sdxs.bench.architectures import UNETS
 from sdxs.checkpoint.open import Opened, open_checkpoint
 from sdxs.config import CHECKPOINTS, EMBEDDED
 from sdxs.engines.graphs import GraphEngine
+from sdxs.engines.onnx import OnnxRuntime
 from sdxs.engines.openvino import OpenVINO
+from sdxs.engines.runtime import Runtime
 from sdxs.model.controls import Control
 from sdxs.model.eager import EagerEngine
 from sdxs.model.engine import Networks
@@ -26,8 +28,13 @@ from sdxs.model.folding import fold
 from sdxs.model.graph import PaintGraph, Spec, example_inputs, paint_inputs
 from sdxs.model.hardware import cpu_multiplies_bfloat16
 
-pytestmark = pytest.mark.skipif(find_spec("openvino") is None, reason="no openvino here")
-
+RUNTIMES = [
+    pytest.param(
+        runtime, id=runtime.name,
+        marks=pytest.mark.skipif(find_spec(package) is None, reason=f"no {package} here"),
+    )
+    for runtime, package in ((OpenVINO, "openvino"), (OnnxRuntime, "onnxruntime"))
+]  # fmt: skip
 CPU, F32 = torch.device("cpu"), torch.float32
 
 
@@ -47,13 +54,14 @@ class Shown(PaintGraph):
 
 
 def equal(
-    networks: Networks, opened: Opened, folder: Path, spec: Spec, styles: Any, controls: Any
-) -> None:
+    kind: type[Runtime], networks: Networks, opened: Opened, folder: Path, spec: Spec,
+    styles: Any, controls: Any,
+) -> None:  # fmt: skip
     """Two rows, of another size than was traced, by the stored graph and by the eager engine."""
     one_step = opened.one_step
     plain = EagerEngine(networks, one_step, CPU, F32)
     folded = EagerEngine(fold(networks, one_step.timestep), one_step, CPU, F32)
-    runtime, line = OpenVINO(CPU, F32), one_step.linear()
+    runtime, line = kind(CPU, F32), one_step.linear()
     example = example_inputs(folded, spec, opened.readers.length, (8, 8))
     runtime.save(Shown(folded, line, spec), example, folder)
 
@@ -70,9 +78,10 @@ def equal(
     assert np.abs(found - wanted.numpy()).max() < 1e-4 * float(wanted.abs().max())
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("layout", UNETS)
 @torch.no_grad()
-def test_published_layouts(layout: str, tmp_path: Path) -> None:
+def test_published_layouts(layout: str, runtime: type[Runtime], tmp_path: Path) -> None:
     kind = {"sdxs-512": "sd15", "sdxs-1024": "sdxl"}.get(layout, "sd21")
     folder = build_checkpoint(tmp_path / kind, kind=kind)
     opened = open_checkpoint(folder, safety=False, device=CPU, dtype=F32)
@@ -84,14 +93,16 @@ def test_published_layouts(layout: str, tmp_path: Path) -> None:
         layout != "sdxs-1024"
         or networks.unet.config["addition_time_embed_dim"] == (TINY_SDXL["addition_time_embed_dim"])
     )
-    equal(networks, opened, tmp_path, Spec("tiny"), {}, [])
+    equal(runtime, networks, opened, tmp_path, Spec("tiny"), {}, [])
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("decoder", ["tiny", "large"])
 @torch.no_grad()
 def test_with_styles_and_controls(
-    decoder: str, tiny_checkpoint: Path, peft_folder: Path, tiny_control: Path, tmp_path: Path
-) -> None:
+    decoder: str, runtime: type[Runtime], tiny_checkpoint: Path, peft_folder: Path,
+    tiny_control: Path, tmp_path: Path,
+) -> None:  # fmt: skip
     opened = open_checkpoint(
         tiny_checkpoint, styles={"anime": str(peft_folder)},
         controls={"sketch": str(tiny_control)}, safety=False, device=CPU, dtype=F32,
@@ -99,11 +110,15 @@ def test_with_styles_and_controls(
     styles = {"anime": torch.tensor([0.5, 1.5])}
     control = Control("sketch", torch.tensor([1]), torch.rand(1, 3, 64, 96), torch.tensor([0.7]))
     spec = Spec(decoder, ("anime",), ("sketch",))
-    equal(opened.networks, opened, tmp_path, spec, styles, [control])
+    equal(runtime, opened.networks, opened, tmp_path, spec, styles, [control])
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_whole_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    runtime: type[Runtime],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Through a process of its own, and found again."""
     monkeypatch.setenv("SDXS_CACHE", str(tmp_path / "cache"))
@@ -112,16 +127,18 @@ def test_a_whole_model(
     eager = SDXS.load(folder, engine="eager", **options)
     wanted = [np.asarray(p).astype(int) for p in eager(["a red house", "tree"], seed=[1, 2])]
     for _ in range(2):
-        ours = SDXS.load(folder, engine="openvino", **options)
+        ours = SDXS.load(folder, engine=runtime.name, **options)
         with caplog.at_level(logging.INFO, "sdxs.engines"):
             pictures = ours(["a red house", "tree"], seed=[1, 2])
-        assert isinstance(ours._engine, GraphEngine) and ours.engine == "openvino"
+        assert isinstance(ours._engine, GraphEngine) and ours.engine == runtime.name
         assert all(abs(np.asarray(p) - w).max() <= 1 for p, w in zip(pictures, wanted, strict=True))
         monkeypatch.setattr("sdxs.engines.builder.Builder.run", None)
-    assert sum("painting by openvino" in message for message in caplog.messages) == 4
+    assert sum(f"painting by {runtime.name}" in message for message in caplog.messages) == 4
 
 
+@pytest.mark.skipif(find_spec("openvino") is None, reason="no openvino here")
 @pytest.mark.embedded
+@pytest.mark.usefixtures("stored_here")
 @pytest.mark.parametrize("led", [{}, {"style": "anime"}, {"control": "sketch"}], ids=str)
 def test_sixteen_bits_are_near_float32_diffusers(led: dict[str, Any]) -> None:
     """At least 35 dB over 32 pictures."""
