@@ -221,8 +221,8 @@ def test_each_follows_their_own_drawing():
         request("spoiled", drawing="data:image/png;base64,AAA"),
         request("b", drawing=url(70), condition="sketch"),
         request("empty", drawing=url(99)),
-        request("canny", drawing=url(80), condition="canny"),
         request("none"),
+        request("canny", drawing=url(80), condition="canny"),
     ]
     found = made(held, *requests, own=Answers(held, ABOUT, condition, together=8))
     calls = [(prompt, sorted(told)) for prompt, told in held.calls]
@@ -230,8 +230,8 @@ def test_each_follows_their_own_drawing():
     assert calls == [
         (["a", "b"], steered),
         (["blank", "empty"], ["seed"]),
-        ("canny", steered),
         ("none", ["seed"]),
+        ("canny", steered),  # in a turn of its own: after who came before
     ]
     told = held.calls[0][1]
     assert (told["control"], told["control_scale"]) == ("sketch", [0.5, 1])
@@ -239,7 +239,7 @@ def test_each_follows_their_own_drawing():
     assert found[0].followed and found[0].followed != found[3].followed and not found[1].followed
     assert isinstance(found[2], InputError) and "arrived damaged" in str(found[2])
     alone = "There are no lines; this is the prompt alone."
-    hints = [found[place].hint for place in (0, 1, 3, 4, 6)]
+    hints = [found[place].hint for place in (0, 1, 3, 4, 5)]
     assert hints == ["", ALONE, "", alone, ALONE]
 
 
