@@ -22,11 +22,19 @@ class CheckpointError(SDXSError):
     """A checkpoint that is missing, incomplete, damaged, or of an unknown kind."""
 
 
-class PromptCutWarning(UserWarning):
+class PictureWarning(UserWarning):
+    """Something about pictures of a call. rows: the indices of the prompts that it is about."""
+
+    def __init__(self, message: str = "", rows: Sequence[int] = ()) -> None:
+        super().__init__(message)
+        self.rows = tuple(rows)
+
+
+class PromptCutWarning(PictureWarning):
     """A prompt was longer than the text encoder's window: names the words that were left out."""
 
 
-class SafetyWarning(UserWarning):
+class SafetyWarning(PictureWarning):
     """The safety checker flagged pictures, and they were blurred beyond recognition."""
 
 

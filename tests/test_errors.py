@@ -1,8 +1,10 @@
 """What libraries say becomes an error of ours; a mistaken name leads to the one that was meant."""
 
+import pickle
+
 import pytest
 
-from sdxs.errors import CheckpointError, InputError, blaming, did_you_mean
+from sdxs.errors import CheckpointError, InputError, PromptCutWarning, blaming, did_you_mean
 
 
 def test_blaming() -> None:
@@ -20,3 +22,9 @@ def test_did_you_mean() -> None:
     assert did_you_mean("sketsh", ("canny", "sketch")) == "did you mean sketch? "
     assert did_you_mean("sketsh", ("canny", "sketch"), repr) == "did you mean 'sketch'? "
     assert did_you_mean("x", ("canny", "sketch")) == did_you_mean(7, ("canny",)) == ""
+
+
+def test_a_warning_keeps_its_rows() -> None:
+    assert PromptCutWarning("x").rows == PromptCutWarning().rows == ()
+    sent = pickle.loads(pickle.dumps(PromptCutWarning("x", rows=[1, 2])))
+    assert (str(sent), sent.rows) == ("x", (1, 2))

@@ -199,8 +199,16 @@ def test_a_long_prompt_warns_and_paints(tiny_model: SDXS) -> None:
     with pytest.warns(PromptCutWarning, match="zzyzx") as caught:
         picture = tiny_model(long)
     assert isinstance(picture, Image.Image) and len(caught) == 1
-    assert caught[0].filename == __file__
+    assert caught[0].filename == __file__ and caught[0].message.rows == (0,)
     assert tiny_model.cut_off(long).endswith("zzyzx")
+
+
+def test_a_warning_names_the_rows_that_it_is_about(tiny_model: SDXS) -> None:
+    long, other = (f"{'a red house ' * 5}{end}" for end in ("zzyzx", "ball"))
+    with pytest.warns(PromptCutWarning) as caught:
+        tiny_model(["tree", long, other, long])
+    said = {str(warning.message)[-7:]: warning.message.rows for warning in caught}
+    assert said == {" zzyzx'": (1, 3), "e ball'": (2,)}
 
 
 def test_unusual_text_paints(tiny_model: SDXS) -> None:

@@ -15,6 +15,10 @@ from sdxs.errors import SafetyWarning
 from sdxs.picture import to_pictures
 
 COARSE = 6  # a hidden picture keeps this many patches of colour along a side
+BLURRED = (  # of one picture or several, and right for whoever sees one of them
+    "what the safety checker takes for unsafe, rightly or not, was blurred; try another seed or "
+    "other words"
+)
 
 
 class SafetyChecker:
@@ -53,13 +57,9 @@ def hide_flagged(checker: SafetyChecker | None, images: Tensor) -> Tensor:
         return images
     flags = checker.flags(images)
     if any(flags):
-        what = "the picture was" if len(flags) == 1 else f"{sum(flags)} of {len(flags)} were"
-        warnings.warn(
-            f"{what} blurred: the safety checker takes it for unsafe, rightly or not; try "
-            "another seed or other words",
-            SafetyWarning,
-            stacklevel=4,  # with torch's own step of `no_grad` in between
-        )
+        rows = [row for row, flagged in enumerate(flags) if flagged]
+        # with torch's own step of `no_grad` in between
+        warnings.warn(SafetyWarning(BLURRED, rows), stacklevel=4)
     return hide(images, flags)
 
 

@@ -82,12 +82,13 @@ class PromptReaders:
         """Warn, on behalf of the caller's caller, of what is cut off of each of the prompts."""
         for prompt in dict.fromkeys(prompts):
             if rest := self.cut_off(prompt):
-                warnings.warn(
+                message = (
                     f"the prompt is longer than the {self.length} tokens that the text "
-                    f"encoder reads; not seen: {one_line(rest, 80)!r}",
-                    PromptCutWarning,
-                    stacklevel=4,  # with torch's own step of `no_grad` in between
+                    f"encoder reads; not seen: {one_line(rest, 80)!r}"
                 )
+                rows = [row for row, other in enumerate(prompts) if other == prompt]
+                # with torch's own step of `no_grad` in between
+                warnings.warn(PromptCutWarning(message, rows), stacklevel=4)
 
 
 def squeeze(text: str) -> str:

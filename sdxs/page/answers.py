@@ -8,18 +8,17 @@ from a prompt to a Pillow picture, `condition` any from a drawing to what a cont
 import logging
 import re
 import time
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Hashable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal, TypedDict
 
 from PIL import Image
 
 from sdxs.conditions import CONDITIONS
-from sdxs.errors import NothingToFollow, PromptCutWarning, SafetyWarning, SDXSError, one_line
+from sdxs.errors import NothingToFollow, SDXSError, one_line
 from sdxs.page import options
 from sdxs.page.about import About
+from sdxs.page.batches import Asked, Painted, in_step
 from sdxs.page.drawings import data_url, read_drawing
 from sdxs.page.turns import Crowded, Turns
 from sdxs.picture import encode, facts, is_blank
@@ -66,24 +65,28 @@ class Made:
 
 
 class Answers:
-    """Answers the requests of a page, one picture in the making at a time.
+    """Answers the requests of a page, a turn after the other.
 
     `generate(prompt, seed=..., ...)` gives the picture; it is told what `options.keywords` makes of
     a request, and nothing of what the request leaves out. With `condition(name, picture)` the page
     has a canvas: a request may bring a drawing to follow, in the way that its condition says, the
-    first of `about.conditions` where it says none. `rows` are the options that a request may carry.
+    first of `about.conditions` where it says none. `together` above 1 says that `generate` takes a
+    list of prompts, too, and lists of what is `per_picture` in the table of options: up to so many
+    requests that wait at the same moment are one call. Its warnings then name their rows, see
+    `PictureWarning`. `rows` are the options that a request may carry.
     """
 
     def __init__(
         self,
-        generate: Callable[..., Image.Image],
+        generate: Callable[..., Any],
         about: About | None = None,
         condition: Callable[[str, Image.Image], Image.Image] | None = None,
+        together: int = 1,
     ) -> None:
         self._generate = generate
         self.about = about or About()
         self._condition = condition
-        self._turns = Turns()
+        self._turns = Turns(self._made, together)
         self.rows = options.shown(self.about, "canvas" if condition else "text")
 
     async def paint(self, request: Any) -> Answer:
@@ -117,28 +120,36 @@ class Answers:
         """Make one picture file. Raises InputError for what makes no sense, Crowded, and whatever
         `generate` raises."""
         given = options.checked(self.rows, self.about, request)
-        return await self._turns.take(partial(self._make, given, format))
+        return await self._turns.take((given, format), self._kind(given))
 
-    def _make(self, given: dict[str, Any], format: str) -> Made:
+    def _kind(self, given: Mapping[str, Any]) -> Hashable:
+        """What requests have in common that may be painted at once. A drawing counts as one to
+        follow: whether it is blank is seen in its turn."""
+        control = CONDITIONS[self._way(given)].control if "drawing" in given else None
+        return options.common({**options.keywords(given), "control": control})
+
+    def _made(self, requests: list[tuple[dict[str, Any], str]]) -> list[Made | Exception]:
         start = time.perf_counter()
+        return in_step(self._generate, [self._steps(*request, start) for request in requests])
+
+    def _steps(
+        self, given: dict[str, Any], format: str, start: float
+    ) -> Generator[Asked, Painted, Made]:
+        """From what was given to the file, by way of the pictures that it takes."""
         pattern = self.about.templates[given["template"]] if "template" in given else "{prompt}"
         prompt = pattern.replace("{prompt}", given["prompt"])
         given, hint = self._followed(given)
         told = options.keywords(given)
         checkpoint, condition = self.about.checkpoint, given.get("condition")
         info = facts(prompt=prompt, checkpoint=checkpoint, condition=condition, **told)
-        with warnings.catch_warnings(record=True) as caught:  # safe: one at a time has the turn
-            warnings.simplefilter("always", PromptCutWarning)
-            warnings.simplefilter("always", SafetyWarning)
-            picture = self._generate(prompt, **told)
-            file = encode(picture, format, info=info)
-            ms = round(1000 * (time.perf_counter() - start), 1)
-            plain = b""
-            if given.get("compare"):
-                without = options.keywords(options.without("style", given))
-                plain = encode(self._generate(prompt, **without), format)
-        kinds = PromptCutWarning, SafetyWarning
-        notes = [one_line(w.message, LONGEST_NOTE) for w in caught if issubclass(w.category, kinds)]
+        painted = yield Asked(prompt, told)
+        file = encode(painted.picture, format, info=info)
+        ms = round(1000 * (time.perf_counter() - start), 1)
+        said, plain = painted.warnings, b""
+        if given.get("compare"):
+            painted = yield Asked(prompt, options.keywords(options.without("style", given)))
+            said, plain = said + painted.warnings, encode(painted.picture, format)
+        notes = [one_line(warning, LONGEST_NOTE) for warning in said]
         return Made(
             file,
             ms,
@@ -158,13 +169,17 @@ class Answers:
         drawing = read_drawing(given["drawing"]) if "drawing" in given else None
         if drawing is None or is_blank(drawing):
             return alone, ALONE
-        way = given.get("condition") or self.about.conditions[0]
+        way = self._way(given)
         try:
             image = self._condition(way, drawing)
         except NothingToFollow as error:
             return alone, sentence(f"{error}; this is the prompt alone")
         control = CONDITIONS[way].control
         return {**given, "condition": way, "control": control, "drawing": image}, ""
+
+    def _way(self, given: Mapping[str, Any]) -> str:
+        """The condition by which a drawing is followed."""
+        return given.get("condition") or self.about.conditions[0]
 
 
 def file_name(prompt: str, seed: int, format: str) -> str:

@@ -16,6 +16,8 @@ from sdxs.page.serve import StartError
 if TYPE_CHECKING:
     from sdxs.page.ui import Page
 
+TOGETHER = 8  # requests that are painted as one batch, at most
+
 
 @dataclass(frozen=True)
 class App:
@@ -62,5 +64,5 @@ def make_page(name: str, options: argparse.Namespace) -> "Page":
     style = about.styles[0] if app.styles else ""
     welcome = welcome_picture(partial(model, style=style) if style else model, about)
     if app.controls:
-        return sketch_page(model, model.condition, about=about)
-    return text_page(model, about=about, welcome=welcome, style=style)
+        return sketch_page(model, model.condition, about=about, together=TOGETHER)
+    return text_page(model, about=about, welcome=welcome, style=style, together=TOGETHER)

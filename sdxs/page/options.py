@@ -4,7 +4,7 @@ A new option is a row of `OPTIONS`: its widget, its parameter, its option on the
 the keyword that reaches `generate` all come of it. Knows nothing of Gradio, torch or pictures.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -72,9 +72,10 @@ class Option:
     people. place: where pages show it; a page without that place has not got it. check: `(name,
     value)` to the value that counts, of what people type, too, or InputError; a choice is checked
     by its names. keyword: of `generate`, and with dashes an option of the command line; "" where it
-    acts in a way of its own. needs: the field without which it says nothing. start: what it is when
-    nobody says. required: an empty one is a mistake. programs: `/generate` has it. help, metavar:
-    on the command line.
+    acts in a way of its own. per_picture: in one call each picture may have its own; requests with
+    different values of another keyword are never one call. needs: the field without which it says
+    nothing. start: what it is when nobody says. required: an empty one is a mistake. programs:
+    `/generate` has it. help, metavar: on the command line.
     """
 
     field: str
@@ -83,6 +84,7 @@ class Option:
     place: Place
     check: Callable[[str, Any], Any] | None = None
     keyword: str = ""
+    per_picture: bool = False
     needs: str = ""
     start: Any = None
     required: bool = False
@@ -142,7 +144,8 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "seed", "Seed", Text(rolls=True), "seed", lambda _, value: arguments.seed(typed(value)),
-        keyword="seed", start=FIRST_SEED, required=True, help="0 to 2**63 - 1", metavar="N",
+        keyword="seed", per_picture=True, start=FIRST_SEED, required=True, help="0 to 2**63 - 1",
+        metavar="N",
     ),
     Option(
         "size", "Size", Text(), "nowhere", _sides, "size",
@@ -155,11 +158,11 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "drawing", "drawing", Picture(), "canvas", check_drawing, "control_image",
-        help="a drawing or a photo to follow: PNG, JPEG or WebP", metavar="FILE",
+        per_picture=True, help="a drawing or a photo to follow: PNG, JPEG or WebP", metavar="FILE",
     ),
     Option(
         "strength", "How closely", Slider(), "strength", _scale, "control_scale",
-        needs="drawing", start=1, help="0 to 2", metavar="X",
+        per_picture=True, needs="drawing", start=1, help="0 to 2", metavar="X",
     ),
     Option(
         "style", "Style", Choice(lambda about: _or_none(about.styles)), "more", keyword="style",
@@ -168,7 +171,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "style_scale", "How much of it", Slider(), "more", _scale, "style_scale",
-        needs="style", start=1, help="0 to 2", metavar="X",
+        per_picture=True, needs="style", start=1, help="0 to 2", metavar="X",
     ),
     Option(
         "compare", "Compare with and without", Switch(), "more", lambda _, value: value is True,
@@ -229,3 +232,24 @@ def without(field: str, given: Mapping[str, Any]) -> dict[str, Any]:
 def keywords(given: Mapping[str, Any]) -> dict[str, Any]:
     """What `generate` is told of what was given, beside the prompt."""
     return {row.keyword: given[row.field] for row in OPTIONS if row.keyword and row.field in given}
+
+
+def common(told: Mapping[str, Any]) -> Hashable:
+    """What keywords must have in common to be those of one call: all names, and the values of which
+    a call has one."""
+    own = _per_picture()
+    return frozenset((name, name in own or value) for name, value in told.items())
+
+
+def columns(told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The keywords of one call for several pictures, made of theirs, of which `common` is the
+    same."""
+    own = _per_picture()
+    return {
+        name: [one[name] for one in told] if name in own else value
+        for name, value in told[0].items()
+    }
+
+
+def _per_picture() -> set[str]:
+    return {row.keyword for row in OPTIONS if row.per_picture}

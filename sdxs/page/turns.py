@@ -1,17 +1,20 @@
-"""Who is next: one piece of work at a time, first come, first served, and not too many who wait.
+"""Who is next: first come, first served, those who wait for work of one kind together, and not too
+many who wait.
 
 Knows nothing of what the work is.
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from sdxs.errors import SDXSError
+from sdxs.errors import InputError, SDXSError
 
-MOST_WAITING = 64  # requests that wait while another one's work is done
+MOST_WAITING = 64  # requests that wait or whose work is being done
 CROWDED = "Many people are painting just now; the next try may find room."
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -19,29 +22,75 @@ class Crowded(SDXSError):
     """Too many requests wait already."""
 
 
-class Turns:
-    """Has work done in a thread, one piece at a time."""
+@dataclass(frozen=True, eq=False)
+class _Place(Generic[Item, Result]):
+    """A visitor's place in the queue; who leaves cancels the outcome."""
 
-    def __init__(self) -> None:
-        self._turn = asyncio.Semaphore(1)  # its queue is first in, first out
-        self._waiting = 0
+    item: Item
+    kind: Hashable
+    outcome: asyncio.Future[Result | Exception]
 
-    async def take(self, work: Callable[[], Result]) -> Result:
-        """Wait for a turn, then do the work. Raises Crowded, and whatever the work raises."""
-        if self._waiting >= MOST_WAITING:
+
+class Turns(Generic[Item, Result]):
+    """Has work done in a thread, a turn at a time.
+
+    When a turn begins, the first who waits goes, with others who wait already and are of the same
+    kind; nobody waits for company. `work(items)` gives the outcome of each item, in order: a result
+    or an exception. together: items in a turn at most, others are an InputError below 1.
+    """
+
+    def __init__(
+        self, work: Callable[[list[Item]], Sequence[Result | Exception]], together: int = 1
+    ) -> None:
+        if together < 1:
+            raise InputError(f"together must be 1 or more, not {together}")
+        self._work, self._together = work, together
+        self._waiting: list[_Place[Item, Result]] = []  # in the order in which they came
+        self._working = 0  # items of the turn that goes on
+        self._server: asyncio.Task[None] | None = None
+
+    async def take(self, item: Item, kind: Hashable = None) -> Result:
+        """Wait for a turn, then for what the work makes of the item. Raises Crowded, the exception
+        that is the item's outcome, and whatever the work raises."""
+        self._waiting = self._present()
+        if len(self._waiting) + self._working >= MOST_WAITING:
             raise Crowded(CROWDED)
-        self._waiting += 1
-        try:
-            await self._turn.acquire()  # who leaves before it begins costs nothing
-        except BaseException:
-            self._waiting -= 1
-            raise
-        # A visitor who leaves does not stop the thread, so the turn must not end with the visit.
-        return await asyncio.shield(self._done(work))
+        place = _Place[Item, Result](item, kind, asyncio.get_running_loop().create_future())
+        self._waiting.append(place)
+        if self._server is None or self._server.done():
+            self._server = asyncio.create_task(self._serve())
+        outcome = await place.outcome
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
-    async def _done(self, work: Callable[[], Result]) -> Result:
+    async def _serve(self) -> None:
+        """A turn after the other while somebody waits. It is nobody's visit: whoever leaves does
+        not end a turn, the thread would go on."""
+        while places := self._next():
+            self._working = len(places)
+            try:
+                outcomes = await asyncio.to_thread(self._worked, [place.item for place in places])
+            finally:
+                self._working = 0
+            for place, outcome in zip(places, outcomes, strict=True):
+                if not place.outcome.cancelled():
+                    place.outcome.set_result(outcome)
+
+    def _next(self) -> list[_Place[Item, Result]]:
+        """Whose turn it is, nobody's if nobody waits."""
+        waiting = self._present()
+        going = [place for place in waiting if place.kind == waiting[0].kind][: self._together]
+        self._waiting = [place for place in waiting if place not in going]
+        return going
+
+    def _present(self) -> list[_Place[Item, Result]]:
+        """Those who wait and have not left."""
+        return [place for place in self._waiting if not place.outcome.cancelled()]
+
+    def _worked(self, items: list[Item]) -> Sequence[Result | Exception]:
+        """The items' outcomes; where the work itself fails, that is the outcome of each."""
         try:
-            return await asyncio.to_thread(work)
-        finally:
-            self._turn.release()
-            self._waiting -= 1
+            return self._work(items)
+        except Exception as error:
+            return [error] * len(items)

@@ -103,19 +103,21 @@ class Page(gr.Blocks):
 
 
 def text_page(
-    generate: Callable[..., Image.Image],
+    generate: Callable[..., Any],
     *,
     about: About | None = None,
     welcome: Image.Image | None = None,
     style: str = "",
+    together: int = 1,
 ) -> Page:
     """A page on which the picture follows the typing.
 
-    `generate(prompt, seed=...)` makes a picture, see `Answers`; what an SDXSError or a warning of
-    ours says is shown to the visitor. `welcome` is the picture of the first example with seed 0,
-    shown until the visitor types. `style` is the one that is chosen at first, and that it wears.
+    `generate(prompt, seed=...)` makes a picture, and up to `together` of them by one call, see
+    `Answers`; what an SDXSError or a warning of ours says is shown to the visitor. `welcome` is the
+    picture of the first example with seed 0, shown until the visitor types. `style` is the one that
+    is chosen at first, and that it wears.
     """
-    answers = Answers(generate, about)
+    answers = Answers(generate, about, together=together)
     page = Page(answers, "page.js", style=style)
     with page:
         widgets.head("Type, and the picture follows.")
@@ -134,10 +136,11 @@ def text_page(
 
 
 def sketch_page(
-    generate: Callable[..., Image.Image],
+    generate: Callable[..., Any],
     condition: Callable[[str, Image.Image], Image.Image],
     *,
     about: About,
+    together: int = 1,
 ) -> Page:
     """A page on which the picture follows the stroke.
 
@@ -145,7 +148,7 @@ def sketch_page(
     `generate` is given it as `control_image=...`, with `control=...` and `control_scale=...`, and
     nothing of these while the canvas is blank. For the rest see `text_page`.
     """
-    answers = Answers(generate, about, condition)
+    answers = Answers(generate, about, condition, together)
     page = Page(answers, "page.js", "drawing.js", "canvas.js", prompt=about.examples[0])
     with page:
         widgets.head("Draw, and the picture follows.")

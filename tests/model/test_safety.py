@@ -60,16 +60,26 @@ def test_what_is_flagged_is_blurred_on_every_path(checked: Checked, tiny_model: 
     model = load(checked(1))
     assert model.safety == "on"
     plain = tiny_model(PROMPTS, output_type="pt")
-    with pytest.warns(SafetyWarning, match="4 of 4 were blurred") as caught:
+    with pytest.warns(SafetyWarning, match="takes for unsafe, .* was blurred") as caught:
         images = model(PROMPTS, output_type="pt")
-    assert caught[0].filename == __file__
+    assert caught[0].filename == __file__ and caught[0].message.rows == (0, 1, 2, 3)
     assert torch.equal(images, hide(plain, [True] * 4))
-    with pytest.warns(SafetyWarning, match="the picture was blurred"):
+    with pytest.warns(SafetyWarning, match="was blurred"):
         picture = model(PROMPTS[0])
     apart = np.asarray(picture).astype(int) - np.asarray(to_pictures(images[:1])[0])
     assert abs(apart).max() <= 1  # the one is blurred after it was rounded
     with pytest.warns(SafetyWarning):
         assert not torch.equal(model(PROMPTS, decoder="large", output_type="pt"), plain)
+
+
+def test_a_warning_names_the_rows_that_are_blurred(checked: Checked, tiny_model: SDXS) -> None:
+    model, seeds = load(checked(0.5)), range(8)
+    flags = model._checker.flags(tiny_model([PROMPTS[0]] * 8, seed=seeds, output_type="pt"))
+    assert 0 < sum(flags) < 8
+    with pytest.warns(SafetyWarning) as caught:
+        model([PROMPTS[0]] * 8, seed=seeds)
+    rows = tuple(row for row, flagged in enumerate(flags) if flagged)
+    assert [warning.message.rows for warning in caught] == [rows]
 
 
 def test_a_hidden_picture_shows_nothing(tiny_model: SDXS) -> None:

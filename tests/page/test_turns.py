@@ -1,82 +1,166 @@
-"""Turns: one at a time, first come, first served, whoever leaves in between."""
+"""Turns: first come, first served, the like together, whoever leaves in between."""
 
 import asyncio
 import threading
-import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import pytest
 
+from sdxs.errors import InputError
 from sdxs.page import turns
 from sdxs.page.turns import Crowded, Turns
 
 
 class Work:
-    """Work that notes who did it, and how many were at it at once. Others wait until `finish`."""
+    """Work that notes what was done in each turn, and how many were at it at once. The first turn
+    lasts until `finish`. An item "bad" fails alone, "worse" with all of its turn."""
 
     def __init__(self) -> None:
-        self.done: list[object] = []
+        self.done: list[list[Any]] = []
         self.running = self.most = 0
         self.begun, self.finish = threading.Event(), threading.Event()
 
-    def __call__(self, name: object) -> object:
+    def __call__(self, items: list[Any]) -> Sequence[Any]:
         self.running += 1
         self.most = max(self.most, self.running)
         self.begun.set()
-        self.finish.wait(30)
-        time.sleep(0.02)
+        assert self.finish.wait(30)
         self.running -= 1
-        self.done.append(name)
-        return name
+        self.done.append(items)
+        if "worse" in items:
+            raise RuntimeError("worse")
+        return [ValueError(item) if item == "bad" else f"{item}!" for item in items]
 
 
-def test_one_piece_of_work_at_a_time_first_come_first_served():
+def busy(work: Work, then: Callable[[Turns[Any, Any]], Awaitable[Any]], together: int = 1) -> Any:
+    """What `then` gives, which begins while the work of "first" goes on."""
+
+    async def visits() -> Any:
+        own = Turns(work, together)
+        first = asyncio.ensure_future(own.take("first"))
+        await asyncio.to_thread(work.begun.wait, 30)
+        found = await then(own)
+        assert await first == "first!"
+        return found
+
+    return asyncio.run(visits())
+
+
+async def queue(own: Turns[Any, Any], *visits: Any) -> list[asyncio.Future[Any]]:
+    """Those who wait, (item, kind) or an item alone."""
+    taken = [visit if isinstance(visit, tuple) else (visit,) for visit in visits]
+    waiting = [asyncio.ensure_future(own.take(*visit)) for visit in taken]
+    await asyncio.sleep(0)  # each takes its place
+    return waiting
+
+
+def crowd(*visits: Any, together: int = 1) -> tuple[list[Any], Work]:
+    """What becomes of those who come while the first is at work, and the work."""
+    work = Work()
+
+    async def come(own: Turns[Any, Any]) -> list[Any]:
+        waiting = await queue(own, *visits)
+        work.finish.set()
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    return busy(work, come, together), work
+
+
+def test_one_turn_at_a_time_first_come_first_served():
+    found, work = crowd(*range(8))
+    assert found == [f"{n}!" for n in range(8)]
+    assert work.done == [["first"], *([n] for n in range(8))]
+    assert work.most == 1
+
+
+def test_those_who_wait_go_together_at_most_so_many():
+    found, work = crowd(*range(8), together=3)
+    assert found == [f"{n}!" for n in range(8)]
+    assert work.done == [["first"], [0, 1, 2], [3, 4, 5], [6, 7]]
+
+
+def test_kinds_do_not_mix_and_the_first_who_waits_goes_first():
+    visits = [("a", 1), ("b", 2), ("c", 1), ("d", 3), ("e", 2), ("f", 1)]
+    _, work = crowd(*visits, together=8)
+    assert work.done == [["first"], ["a", "c", "f"], ["b", "e"], ["d"]]
+
+
+def test_nobody_waits_for_company():
     work = Work()
     work.finish.set()
+    assert asyncio.run(Turns(work, 8).take("alone")) == "alone!"
+    assert work.done == [["alone"]]
 
-    async def crowd() -> list[object]:
-        own = Turns()
-        return await asyncio.gather(*(own.take(lambda n=n: work(n)) for n in range(8)))
 
-    assert asyncio.run(crowd()) == work.done == list(range(8))
-    assert work.most == 1
+def test_one_fails_alone_unless_the_work_does():
+    found, _ = crowd("a", "bad", "b", together=8)
+    assert found[::2] == ["a!", "b!"] and isinstance(found[1], ValueError)
+    found, work = crowd("a", "worse", "b", "c", together=3)
+    assert [str(one) for one in found] == ["worse"] * 3 + ["c!"]
+    assert work.done == [["first"], ["a", "worse", "b"], ["c"]]
+
+
+@pytest.mark.parametrize("error", [StopIteration(), RuntimeError()])
+def test_whatever_the_work_raises_leaves_nobody_waiting(error):
+    def work(items: list[Any]) -> list[Any]:
+        raise error
+
+    with pytest.raises(RuntimeError):
+        asyncio.run(asyncio.wait_for(Turns(work).take("a"), 30))
 
 
 def test_a_visitor_who_leaves_keeps_the_turn_until_the_work_is_done():
+    """And does not stop the others of that turn."""
     work = Work()
 
-    async def visits() -> object:
-        own = Turns()
-        leaving = asyncio.ensure_future(own.take(lambda: work("leaving")))
+    async def visits() -> list[Any]:
+        own = Turns(work, 8)
+        leaving, other = await queue(own, "leaving", "other")
         await asyncio.to_thread(work.begun.wait, 30)
         leaving.cancel()
-        staying = asyncio.ensure_future(own.take(lambda: work("staying")))
-        await asyncio.sleep(0.1)
+        staying, *_ = await queue(own, "staying")
+        await asyncio.gather(leaving, return_exceptions=True)
+        assert work.running == 1 and not work.done
         work.finish.set()
-        return await staying
+        return await asyncio.gather(other, staying)
 
-    assert asyncio.run(visits()) == "staying"
-    assert work.most == 1
+    assert asyncio.run(visits()) == ["other!", "staying!"]
+    assert work.done == [["leaving", "other"], ["staying"]] and work.most == 1
 
 
 def test_who_leaves_before_their_turn_costs_nothing(monkeypatch):
     monkeypatch.setattr(turns, "MOST_WAITING", 2)
     work = Work()
 
-    async def visits() -> None:
-        own = Turns()
-        first = asyncio.ensure_future(own.take(lambda: work("first")))
-        await asyncio.to_thread(work.begun.wait, 30)
+    async def come(own: Turns[Any, Any]) -> None:
         for _ in range(9):  # more than may wait, one after the other
-            leaving = asyncio.ensure_future(own.take(lambda: work("leaving")))
-            await asyncio.sleep(0)
+            (leaving,) = await queue(own, "leaving")
             leaving.cancel()
             await asyncio.gather(leaving, return_exceptions=True)
-        last = asyncio.ensure_future(own.take(lambda: work("last")))
-        await asyncio.sleep(0)
+        last = await queue(own, "last")
         with pytest.raises(Crowded):
-            await own.take(lambda: work("too many"))
+            await own.take("too many")
         work.finish.set()
-        await asyncio.gather(first, last)
+        await asyncio.gather(*last)
 
-    asyncio.run(visits())
-    assert work.done == ["first", "last"]
+    busy(work, come, together=8)
+    assert work.done == [["first"], ["last"]]
+
+
+def test_who_leaves_a_batch_before_it_begins_is_not_in_it():
+    work = Work()
+
+    async def come(own: Turns[Any, Any]) -> list[Any]:
+        leaving, *others = await queue(own, "leaving", "a", "b")
+        leaving.cancel()
+        work.finish.set()
+        return await asyncio.gather(*others)
+
+    assert busy(work, come, together=2) == ["a!", "b!"]
+    assert work.done == [["first"], ["a", "b"]]
+
+
+def test_a_turn_of_nobody():
+    with pytest.raises(InputError, match="together must be 1 or more, not 0"):
+        Turns(Work(), 0)
