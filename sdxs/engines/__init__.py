@@ -13,8 +13,10 @@ import torch
 
 from sdxs.arguments import choice
 from sdxs.checkpoint.open import Opened
+from sdxs.engines.captured import CapturedEngine
 from sdxs.engines.graphs import GraphEngine
 from sdxs.engines.openvino import OpenVINO
+from sdxs.engines.recorder import Compiled, CudaGraphs
 from sdxs.engines.runtime import Unavailable
 from sdxs.errors import InputError
 from sdxs.model.eager import EagerEngine
@@ -30,11 +32,25 @@ def _eager(opened: Opened, device: torch.device, dtype: torch.dtype) -> EagerEng
     return EagerEngine(opened.networks, opened.one_step, device, dtype)
 
 
+def _auto(opened: Opened, device: torch.device, dtype: torch.dtype) -> Engine:
+    if FASTEST[device.type] == CudaGraphs.name:
+        return CapturedEngine(CudaGraphs, opened, device, dtype, waits=False)
+    return GraphEngine(OpenVINO, opened, device, dtype, waits=False)
+
+
 ENGINES: dict[str, Callable[[Opened, torch.device, torch.dtype], Engine]] = {
     EAGER: _eager,
     OpenVINO.name: functools.partial(GraphEngine, OpenVINO, waits=True),
-    AUTO: functools.partial(GraphEngine, OpenVINO, waits=False),
+    CudaGraphs.name: functools.partial(CapturedEngine, CudaGraphs, waits=True),
+    Compiled.name: functools.partial(CapturedEngine, Compiled, waits=True),
+    AUTO: _auto,
 }
+CHECKS: dict[str, Callable[[torch.device, torch.dtype], None]] = {  # raise Unavailable
+    OpenVINO.name: OpenVINO.check,
+    CudaGraphs.name: CudaGraphs.check,
+    Compiled.name: Compiled.check,
+}
+FASTEST = {"cpu": OpenVINO.name, "cuda": CudaGraphs.name}  # by kind of device; eager on others
 
 
 def choose_engine(engine: str, device: torch.device, dtype: torch.dtype) -> str:
@@ -45,14 +61,15 @@ def choose_engine(engine: str, device: torch.device, dtype: torch.dtype) -> str:
     asked = choice("engine", engine, (AUTO, *(name for name in ENGINES if name != AUTO)))
     if asked == AUTO and (default := os.environ.get(DEFAULT)):
         asked = choice(DEFAULT, default, (AUTO, *(name for name in ENGINES if name != AUTO)))
-    if asked == EAGER:
+    name = FASTEST.get(device.type, EAGER) if asked == AUTO else asked
+    if name == EAGER:
         return EAGER
     try:
-        OpenVINO.check(device, dtype)
+        CHECKS[name](device, dtype)
     except Unavailable as reason:
         if asked != AUTO:
             raise InputError(f"engine {asked!r} cannot be had: {reason}") from None
         if reason.notable:
-            log.warning("painting without %s, slower: %s", OpenVINO.name, reason)
+            log.warning("painting without %s, slower: %s", name, reason)
         return EAGER
     return asked
