@@ -21,7 +21,7 @@ from sdxs.bench import architectures, floor, process
 from sdxs.bench.measure import measure, summary
 from sdxs.bench.sides import THEIRS, diffusers
 from sdxs.config import CHECKPOINTS, EMBEDDED, REAL_MODEL, known
-from sdxs.engines import ENGINES, choose_engine
+from sdxs.engines import ENGINES, FASTEST, choose_engine
 from sdxs.errors import InputError, PromptCutWarning, SDXSError
 from sdxs.model.hardware import choose_device, choose_dtype
 from sdxs.pipeline import SDXS
@@ -78,7 +78,7 @@ def bench(name: str | Path, device: str, options: argparse.Namespace) -> dict[st
         engine: SDXS.load(
             name, engine=engine, safety=False, device=place, dtype=options.dtype, **parts
         )
-        for engine in ("openvino" if each == "auto" else each for each in asked)
+        for engine in (FASTEST[place.type] if each == "auto" else each for each in asked)
     }
     model = next(iter(ours.values()))
     theirs = {

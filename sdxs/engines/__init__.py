@@ -13,9 +13,11 @@ import torch
 
 from sdxs.arguments import choice
 from sdxs.checkpoint.open import Opened
+from sdxs.engines.captured import CapturedEngine
 from sdxs.engines.convert import RUNTIMES
 from sdxs.engines.graphs import GraphEngine
 from sdxs.engines.openvino import OpenVINO
+from sdxs.engines.recorder import Compiled, CudaGraphs, Recorder
 from sdxs.engines.runtime import Unavailable
 from sdxs.errors import InputError
 from sdxs.model.eager import EagerEngine
@@ -27,18 +29,30 @@ AUTO, EAGER = "auto", "eager"
 DEFAULT = "SDXS_ENGINE"  # environment variable: what "auto" is
 
 
+RECORDERS: tuple[type[Recorder], ...] = (CudaGraphs, Compiled)
+
+
 def _eager(opened: Opened, device: torch.device, dtype: torch.dtype) -> EagerEngine:
     return EagerEngine(opened.networks, opened.one_step, device, dtype)
 
 
+def _auto(opened: Opened, device: torch.device, dtype: torch.dtype) -> Engine:
+    if FASTEST[device.type] == CudaGraphs.name:
+        return CapturedEngine(CudaGraphs, opened, device, dtype, waits=False)
+    return GraphEngine(OpenVINO, opened, device, dtype, waits=False)
+
+
 ENGINES: dict[str, Callable[[Opened, torch.device, torch.dtype], Engine]] = {
     EAGER: _eager,
-    **{
-        name: functools.partial(GraphEngine, runtime, waits=True)
-        for name, runtime in RUNTIMES.items()
-    },
-    AUTO: functools.partial(GraphEngine, OpenVINO, waits=False),
+    **{each.name: functools.partial(GraphEngine, each, waits=True) for each in RUNTIMES.values()},
+    **{each.name: functools.partial(CapturedEngine, each, waits=True) for each in RECORDERS},
+    AUTO: _auto,
 }
+CHECKS: dict[str, Callable[[torch.device, torch.dtype], None]] = {  # raise Unavailable
+    **{each.name: each.check for each in RUNTIMES.values()},
+    **{each.name: each.check for each in RECORDERS},
+}
+FASTEST = {"cpu": OpenVINO.name, "cuda": CudaGraphs.name}  # by kind of device; eager on others
 
 
 def choose_engine(engine: str, device: torch.device, dtype: torch.dtype) -> str:
@@ -46,18 +60,18 @@ def choose_engine(engine: str, device: torch.device, dtype: torch.dtype) -> str:
 
     Raises InputError for an unknown one, for one that is asked for by name and cannot be had.
     """
-    names = (AUTO, *(name for name in ENGINES if name != AUTO))
-    asked = choice("engine", engine, names)
+    asked = choice("engine", engine, (AUTO, *(name for name in ENGINES if name != AUTO)))
     if asked == AUTO and (default := os.environ.get(DEFAULT)):
-        asked = choice(DEFAULT, default, names)
-    if asked == EAGER:
+        asked = choice(DEFAULT, default, (AUTO, *(name for name in ENGINES if name != AUTO)))
+    name = FASTEST.get(device.type, EAGER) if asked == AUTO else asked
+    if name == EAGER:
         return EAGER
     try:
-        RUNTIMES.get(asked, OpenVINO).check(device, dtype)
+        CHECKS[name](device, dtype)
     except Unavailable as reason:
         if asked != AUTO:
             raise InputError(f"engine {asked!r} cannot be had: {reason}") from None
         if reason.notable:
-            log.warning("painting without %s, slower: %s", OpenVINO.name, reason)
+            log.warning("painting without %s, slower: %s", name, reason)
         return EAGER
     return asked

@@ -30,10 +30,6 @@ class OpenVINOInt8(OpenVINO):
     name: ClassVar[str] = "openvino-int8"
     calibrated: ClassVar[bool] = True
 
-    @property
-    def fidelity(self) -> float:
-        return 20.0  # of one picture; over many it is measured when they are calibrated
-
     @classmethod
     def check(cls, device: torch.device, dtype: torch.dtype) -> None:
         super().check(device, dtype)

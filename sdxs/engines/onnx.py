@@ -43,10 +43,6 @@ class OnnxRuntime:
         if importlib.util.find_spec("onnx") is None:
             raise Unavailable(f"onnx is not installed: {INSTALL}")
 
-    @property
-    def fidelity(self) -> float:
-        return 60.0 if self._dtype == torch.float32 else 30.0
-
     def versions(self) -> dict[str, str]:
         return {"runtime": f"{self.name} opset {OPSET}", "torch": torch.__version__}
 

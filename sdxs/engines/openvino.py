@@ -68,10 +68,6 @@ class OpenVINO:
             "processor": f"{platform.machine()} {cpu_name()}",
         }
 
-    @property
-    def fidelity(self) -> float:
-        return 60.0 if self._dtype == torch.float32 else 30.0
-
     def save(
         self, graph: nn.Module, example: Inputs, folder: Path, samples: Iterable[Inputs] = ()
     ) -> None:

@@ -56,10 +56,6 @@ class Runtime(Protocol):
     def versions(self) -> dict[str, str]:
         """All that a stored graph depends on, beside what it is of."""
 
-    @property
-    def fidelity(self) -> float:
-        """How near the eager engine's pictures its own are at least, in dB."""
-
     def save(
         self, graph: nn.Module, example: Inputs, folder: Path, samples: Iterable[Inputs] = ()
     ) -> None:

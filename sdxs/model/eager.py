@@ -33,8 +33,14 @@ class EagerEngine:
             network.to(device)
         self.networks = networks
         self.one_step = one_step
+        self.timestep = one_step.timestep.to(device)  # (); here once, not with each picture
+        self.device = device
         self.dtype = dtype
         self._place: Any = {"device": device, "dtype": dtype}
+        self._scaling = {  # of each decoder's latents: scale and shift
+            name: [torch.as_tensor(v, device=device) for v in (decoder.scale, decoder.shift)]
+            for name, decoder in networks.decoders.items()
+        }
         self._styled: dict[str, Any] = {
             name: styled
             for name, network in {"unet": networks.unet, **networks.text_encoders}.items()
@@ -45,7 +51,7 @@ class EagerEngine:
     def encode(self, ids: Sequence[Tensor], styles: StyleScales) -> Words:
         names = self.networks.text_encoders
         encoders = [self._call(name, network, styles) for name, network in names.items()]
-        return embed(encoders, [row.to(self._place["device"]) for row in ids])
+        return embed(encoders, [row.to(self.device) for row in ids])
 
     @torch.no_grad()
     def denoise(
@@ -95,9 +101,8 @@ class EagerEngine:
 
     @torch.no_grad()
     def decode(self, latents: Tensor, decoder: str) -> Tensor:
-        chosen, device = self.networks.decoders[decoder], self._place["device"]
-        scale, shift = (torch.as_tensor(v, device=device) for v in (chosen.scale, chosen.shift))
-        x = (latents.to(device, torch.float32) / scale + shift).to(chosen.dtype)
+        chosen, (scale, shift) = self.networks.decoders[decoder], self._scaling[decoder]
+        x = (latents.to(self.device, torch.float32) / scale + shift).to(chosen.dtype)
         network: Any = chosen.network
         images: Tensor = network.decode(
             x.contiguous(memory_format=torch.channels_last), return_dict=False

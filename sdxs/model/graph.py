@@ -5,7 +5,7 @@ Everything a request may change is an input: styles by their LoRA scales, contro
 scale. Knows nothing of what runs them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,10 +66,8 @@ class PaintGraph(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """The clean latents, and the images as the decoder gives them."""
         styles, controls = self._led(scales, images)
-        t = self._engine.one_step.timestep
-        prediction = self._engine.predict(
-            self._step.input_scale * noise, t, Words(states, pooled), time_ids, styles, controls
-        )
+        x, t = self._step.input_scale * noise, self._engine.timestep
+        prediction = self._engine.predict(x, t, Words(states, pooled), time_ids, styles, controls)
         clean = self._step.noise * noise + self._step.prediction * prediction
         return clean, self._engine.decode(clean, self._spec.decoder)
 
@@ -111,19 +109,21 @@ def paint_inputs(
     controls: Sequence[Control],
     factor: int,
 ) -> Inputs:
-    """What a `PaintGraph` takes, of what an engine is asked, see `Engine.paint`."""
-    inputs = {"noise": noise, "states": words.states.float()}
+    """What a `PaintGraph` takes, of what an engine is asked, see `Engine.paint`; all of it where
+    the noise is."""
+    noise = noise.float()
+    inputs = {"noise": noise, "states": words.states.to(noise)}
     if words.pooled is not None:
-        inputs |= {"pooled": words.pooled.float(), "time_ids": time_ids}
+        inputs |= {"pooled": words.pooled.to(noise), "time_ids": time_ids.to(noise)}
     rows = len(noise)
-    columns = [styles[name].float().expand(rows) for name in spec.styles]
+    columns = [styles[name].to(noise).expand(rows) for name in spec.styles]
     by_name = {control.name: control for control in controls}
     images = noise.new_zeros(rows, 0, *(factor * side for side in noise.shape[2:]))
     for name in spec.controls:
         control = by_name[name]
-        some = slice(None) if control.rows is None else control.rows
+        some = slice(None) if control.rows is None else control.rows.to(noise.device)
         image, scale = noise.new_zeros(rows, 3, *images.shape[2:]), noise.new_zeros(rows)
-        image[some], scale[some] = control.images.float(), control.scales.float()
+        image[some], scale[some] = control.images.to(noise), control.scales.to(noise)
         images = torch.cat([images, image], 1)
         columns.append(scale)
     if columns:
@@ -131,6 +131,21 @@ def paint_inputs(
     if spec.controls:
         inputs["images"] = images
     return inputs
+
+
+def in_batches(inputs: Inputs, sizes: Sequence[int]) -> Iterator[tuple[Inputs, int]]:
+    """The rows in parts of these sizes, which ascend: the last part is filled up with its last row.
+    With each part, how many of its rows were asked for."""
+    rows = len(inputs["noise"])
+    for first in range(0, rows, sizes[-1]):
+        count = min(rows - first, sizes[-1])
+        part = {name: value[first : first + count] for name, value in inputs.items()}
+        if missing := next(size for size in sizes if size >= count) - count:
+            part = {
+                name: torch.cat([value, value[-1:].expand(missing, *value.shape[1:])])
+                for name, value in part.items()
+            }
+        yield part, count
 
 
 def text_inputs(spec: Spec, ids: Sequence[Tensor], styles: StyleScales) -> Inputs:

@@ -23,8 +23,8 @@ CHECKPOINT_HELP = (  # of `python -m sdxs`, too
     "else the best one already on this machine"
 )
 ENGINE_HELP = (  # of `python -m sdxs`, too
-    "what runs the networks: eager, or openvino for CPUs; default: SDXS_ENGINE, else the fastest "
-    "that is there, and eager until that is ready"
+    "what runs the networks: eager, openvino for CPUs, cuda-graph for CUDA, or compile; default: "
+    "SDXS_ENGINE, else the fastest that is there, and eager until that is ready"
 )
 OTHER_FOLDER = "set TMPDIR (temporary files) or HF_HOME (models) to a folder that you may write to"
 

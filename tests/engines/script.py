@@ -23,7 +23,6 @@ class Script:
 
     name: ClassVar[str] = "script"
     calibrated: ClassVar[bool] = False
-    fidelity: ClassVar[float] = 60.0
     loaded: ClassVar[list[dict[str, tuple[int, ...]]]] = []
     wrong: ClassVar[float] = 0.0  # added to what graphs paint
     fails: ClassVar[str] = ""

@@ -16,7 +16,7 @@ from sdxs.engines import choose_engine
 from sdxs.engines.openvino import OpenVINO
 from sdxs.model.hardware import granted_cores
 
-CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+CPU, CUDA, MPS = torch.device("cpu"), torch.device("cuda"), torch.device("mps")
 F32, F16, BF16 = torch.float32, torch.float16, torch.bfloat16
 
 
@@ -49,9 +49,11 @@ def broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_names() -> None:
     assert choose_engine("eager", CPU, F32) == "eager"
-    with pytest.raises(
-        InputError, match=r"^engine must be 'auto', 'eager', 'openvino', .*, not 'warp'$"
-    ):
+    names = ", ".join(
+        f"'{name}'"
+        for name in ("auto", "eager", "openvino", "openvino-int8", "onnxruntime", "cuda-graph")
+    )
+    with pytest.raises(InputError, match=f"^engine must be {names}, 'compile', not 'warp'$"):
         choose_engine("warp", CPU, F32)
 
 
@@ -69,11 +71,39 @@ def test_auto_is_what_the_environment_says(
 def test_only_cpus_and_what_they_multiply(caplog: pytest.LogCaptureFixture) -> None:
     pytest.importorskip("openvino")
     assert choose_engine("auto", CPU, F32) == choose_engine("auto", CPU, BF16) == "auto"
-    assert choose_engine("auto", CUDA, F16) == choose_engine("auto", CPU, F16) == "eager"
+    assert choose_engine("auto", CPU, F16) == "eager"
     assert not caplog.records  # nobody expects it there
     for device, dtype, why in ((CUDA, F16, "it is for CPUs"), (CPU, F16, "it has no float16")):
         with pytest.raises(InputError, match=f"^engine 'openvino' cannot be had: {why}"):
             choose_engine("openvino", device, dtype)
+
+
+@pytest.mark.usefixtures("unset")
+def test_cuda_graphs_are_for_cuda(caplog: pytest.LogCaptureFixture) -> None:
+    for dtype in (F32, F16, BF16):
+        assert choose_engine("auto", CUDA, dtype) == "auto"
+        assert choose_engine("cuda-graph", CUDA, dtype) == "cuda-graph"
+    assert choose_engine("auto", MPS, F16) == "eager"
+    assert not caplog.records
+    for device in (CPU, MPS):
+        why = f"^engine 'cuda-graph' cannot be had: it is for CUDA, not for {device}$"
+        with pytest.raises(InputError, match=why):
+            choose_engine("cuda-graph", device, F32)
+
+
+def test_what_compiling_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="cannot be had: it is for CUDA and CPUs, not for mps"):
+        choose_engine("compile", MPS, F32)
+
+    def none(*_: Any) -> str:
+        raise RuntimeError("No working C++ compiler found")
+
+    monkeypatch.setattr("torch._inductor.cpp_builder.get_cpp_compiler", none)
+    with pytest.raises(InputError, match=r"it needs a C\+\+ compiler .*: install g\+\+ or clang"):
+        choose_engine("compile", CPU, F32)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="it needs Triton: pip install triton"):
+        choose_engine("compile", CUDA, F16)
 
 
 @pytest.mark.usefixtures("unset")

@@ -13,7 +13,7 @@ from tiny import build_checkpoint, drawing, tiny_scheduler
 
 from sdxs import SDXS, InputError, SDXSError
 from sdxs.checkpoint.open import Opened, open_checkpoint
-from sdxs.engines import graphs
+from sdxs.engines import prepared
 from tests.engines.script import PLACE, Script, built, model, near
 
 pytestmark = pytest.mark.usefixtures("script")
@@ -154,7 +154,7 @@ def test_what_failed_is_tried_again_later(opened: Opened, monkeypatch: pytest.Mo
     ours("tree", seed=1)
     built(ours)
     assert not Script.loaded
-    monkeypatch.setattr(graphs, "AGAIN", 0)
+    monkeypatch.setattr(prepared, "AGAIN", 0)
     ours("tree", seed=1)
     built(ours)
     assert Script.loaded
