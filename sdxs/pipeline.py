@@ -8,7 +8,7 @@ import functools
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from numpy.typing import NDArray
@@ -17,9 +17,8 @@ from torch import Tensor
 
 from sdxs import arguments, conditions
 from sdxs.checkpoint.open import Opened, open_checkpoint, open_depth
-from sdxs.engines import ENGINES, choose_engine
+from sdxs.engines import ENGINES, choose_engine, recall_for
 from sdxs.model.controls import Control, controls_of
-from sdxs.model.depth import DepthEstimator
 from sdxs.model.engine import Engine
 from sdxs.model.hardware import choose_device, choose_dtype
 from sdxs.model.safety import hide_flagged
@@ -27,6 +26,9 @@ from sdxs.model.schedule import draw_noise, seeded
 from sdxs.model.styles import StyleScales, style_scales
 from sdxs.model.text import RememberedWords, Words
 from sdxs.picture import from_pixels, pictures_of, to_pixels
+
+if TYPE_CHECKING:
+    from sdxs.model.depth import DepthEstimator
 
 NO_STYLES: StyleScales = {}
 
@@ -49,8 +51,8 @@ class SDXS:
     ) -> None:
         self._engine: Engine = ENGINES[engine](opened, device, dtype)
         self._words = RememberedWords(self._engine.encode)
-        self._readers = opened.readers
-        self._text_styles = opened.text_styles
+        self._readers = opened.facts.readers
+        self._text_styles = opened.facts.text_styles
         self._checker = opened.checker
         self.engine = engine
         self.device = device
@@ -59,11 +61,11 @@ class SDXS:
         self.checkpoint = opened.source.name
         self.safety = opened.safety
         self.words = opened.words
-        self.offer = opened.offer
-        self.size = opened.offer.size
-        self.decoders = opened.offer.decoders
-        self.styles = opened.offer.styles
-        self.controls = opened.offer.controls
+        self.offer = opened.facts.offer
+        self.size = self.offer.size
+        self.decoders = self.offer.decoders
+        self.styles = self.offer.styles
+        self.controls = self.offer.controls
 
     @classmethod
     def load(
@@ -99,8 +101,9 @@ class SDXS:
         kind = choose_dtype(dtype, place)
         runs = choose_engine(engine, place, kind)
         opened = open_checkpoint(
-            checkpoint, styles=styles, controls=controls, safety=safety, device=place, dtype=kind
-        )
+            checkpoint, styles=styles, controls=controls, safety=safety, device=place, dtype=kind,
+            recall=recall_for(runs, place),
+        )  # fmt: skip
         model = cls(opened, runs, place, kind)
         log.info("%s on %s in %s: %s", model.checkpoint, place, kind, model.source.reason)
         if model.source.hint:
@@ -245,7 +248,7 @@ class SDXS:
         return near
 
     @functools.cached_property
-    def _depth_estimator(self) -> DepthEstimator:
+    def _depth_estimator(self) -> "DepthEstimator":
         return open_depth(self.checkpoint, self.device)
 
     def __repr__(self) -> str:

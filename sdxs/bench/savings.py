@@ -66,16 +66,16 @@ def measure(name: str | Path, rounds: int, folder: Path) -> list[tuple[str, floa
             raise SDXSError("this checkpoint's scheduler clips or adds noise")
         networks = save(opened.networks, opened.one_step.timestep)
         eager = EagerEngine(networks, opened.one_step, CPU, dtype)
-        width, height = opened.offer.size
-        sides = height // opened.offer.factor, width // opened.offer.factor
-        inputs = example_inputs(eager, spec, opened.readers.length, sides)
+        width, height = opened.facts.offer.size
+        sides = height // opened.facts.offer.factor, width // opened.facts.offer.factor
+        inputs = example_inputs(eager, spec, opened.facts.readers.length, sides)
         read, _, _ = opened.places.read(runtime.weights_dtype)
         traced = EagerEngine(
             save(read, opened.one_step.timestep), opened.one_step, CPU, runtime.weights_dtype
         )
         place = folder / str(i)
         place.mkdir()
-        example = example_inputs(traced, spec, opened.readers.length, sides)
+        example = example_inputs(traced, spec, opened.facts.readers.length, sides)
         runtime.save(build_graph(traced, step, spec), example, place)
         shapes = {name: tuple(value.shape) for name, value in inputs.items()}
         graph = runtime.compile(place, shapes)

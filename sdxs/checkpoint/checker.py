@@ -15,7 +15,6 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from sdxs.checkpoint.find import Source, find_safety_checker
 from sdxs.checkpoint.tensors import build, check_numbers, fill, read_config, read_json, weights_file
-from sdxs.config import EMBEDDED
 from sdxs.errors import CheckpointError, blaming
 from sdxs.model.safety import SafetyChecker
 
@@ -31,23 +30,15 @@ PROCESSOR_SETTINGS = {
 
 
 def open_checker(
-    source: Source, asked: bool | str, device: torch.device, dtype: torch.dtype
+    source: Source, required: bool, device: torch.device, dtype: torch.dtype
 ) -> tuple[SafetyChecker | None, str]:
-    """The safety checker of a checkpoint, or None, and what `SDXS.safety` says of it.
-
-    asked: True, False or "auto", see `SDXS.load`. Raises CheckpointError for True without one.
-    """
-    if source.name == EMBEDDED and source.kind == "named":
-        log.info("no safety checker: %s can only draw its own harmless world", source.name)
-        return None, "needless"
-    if asked is False:
-        log.warning("the safety checker is off: pictures are shown as they come")
-        return None, "off"
+    """The safety checker of a checkpoint, or None, and what `SDXS.safety` says of it. Raises
+    CheckpointError where one is required and there is none."""
     try:
-        fetch = asked is True or source.kind == "hub"
+        fetch = required or source.kind == "hub"
         return load_safety_checker(*find_safety_checker(source, fetch=fetch), device, dtype), "on"
     except CheckpointError as error:
-        if asked is True:
+        if required:
             raise CheckpointError(
                 f"no safety checker for {source.name}, and it was asked for: {error}"
             ) from None

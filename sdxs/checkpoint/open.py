@@ -1,33 +1,34 @@
 """The one door of this wing: from what a person calls a checkpoint to all that a model needs.
 
-`open_checkpoint` finds, reads and checks it, with the styles and controls that are asked for.
-Knows nothing of how pictures are made.
+`open_checkpoint` finds, reads and checks it, with the styles and controls that are asked for; or
+leaves the networks where they lie, if what else there is to know of them is remembered. Knows
+nothing of how pictures are made, and imports what builds networks only to build them.
 """
 
+import functools
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from sdxs.arguments import Offer
-from sdxs.checkpoint.checker import open_checker
-from sdxs.checkpoint.depth import load_depth
 from sdxs.checkpoint.files import adapter_files, checkpoint_files
 from sdxs.checkpoint.find import Source, all_of, find, find_depth, resolve
-from sdxs.checkpoint.lora_file import read_style
-from sdxs.checkpoint.networks import load_control
-from sdxs.checkpoint.parts import load_parts
 from sdxs.checkpoint.tensors import read_json
+from sdxs.config import EMBEDDED
 from sdxs.errors import CheckpointError, InputError, shown
-from sdxs.model.depth import DepthEstimator
 from sdxs.model.engine import Networks
 from sdxs.model.safety import SafetyChecker
-from sdxs.model.schedule import OneStep
+from sdxs.model.schedule import LinearStep, OneStep
 from sdxs.model.tokens import PromptReaders
+
+if TYPE_CHECKING:
+    from sdxs.model.depth import DepthEstimator
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,10 @@ class Places:
     def read(self, dtype: torch.dtype) -> tuple[Networks, PromptReaders, OneStep]:
         """The networks, on the CPU, all in `dtype`, with what belongs to them. Raises
         CheckpointError."""
+        from sdxs.checkpoint.lora_file import read_style
+        from sdxs.checkpoint.networks import load_control
+        from sdxs.checkpoint.parts import load_parts
+
         networks, readers, one_step = load_parts(self.folder, dtype)
         targets = {"unet": networks.unet, **networks.text_encoders}
         styles = {name: read_style(place, targets) for name, place in self.styles.items()}
@@ -75,25 +80,62 @@ class Places:
         return replace(networks, styles=styles, controls=controls), readers, one_step
 
 
+class Parts:
+    """What `Places.read` gives, read when it is first needed. Any number of threads may ask."""
+
+    def __init__(self, places: Places, dtype: torch.dtype) -> None:
+        self._read = functools.partial(places.read, dtype)
+        self._found: tuple[Networks, PromptReaders, OneStep] | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self) -> tuple[Networks, PromptReaders, OneStep]:
+        with self._lock:
+            if self._found is None:
+                self._found = self._read()
+            return self._found
+
+    @property
+    def loaded(self) -> bool:
+        """Whether they are in memory."""
+        return self._found is not None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What there is to know of networks beside the networks. step: None where it is not linear.
+    text_styles: those that change text encoders, too."""
+
+    offer: Offer
+    readers: PromptReaders
+    step: LinearStep | None
+    text_styles: frozenset[str]
+
+
 @dataclass(frozen=True)
 class Opened:
-    """A checkpoint in memory, its networks on the CPU: what `SDXS` is made of.
+    """A checkpoint: what `SDXS` is made of.
 
-    places: where networks, styles and controls were read. words: the phrases that it states it
+    places: where networks, styles and controls lie. words: the phrases that it states it
     understands, heading by heading; {} for any words. checker, safety: who looks at the pictures,
-    and what `SDXS.safety` says of it. text_styles: those that change text encoders, too.
+    and what `SDXS.safety` says of it.
     """
 
     source: Source
     places: Places
-    networks: Networks
-    readers: PromptReaders
-    one_step: OneStep
-    offer: Offer
+    facts: Facts
     words: Mapping[str, Sequence[str]]
     checker: SafetyChecker | None
     safety: str
-    text_styles: frozenset[str]
+    parts: Parts
+
+    @property
+    def networks(self) -> Networks:
+        """On the CPU. Raises CheckpointError."""
+        return self.parts()[0]
+
+    @property
+    def one_step(self) -> OneStep:
+        return self.parts()[2]
 
 
 def open_checkpoint(
@@ -104,9 +146,11 @@ def open_checkpoint(
     safety: bool | str = "auto",
     device: torch.device,
     dtype: torch.dtype,
+    recall: Callable[[Places], Facts | None] = lambda places: None,
 ) -> Opened:
     """Find a checkpoint and read it, all of it in `dtype`, its safety checker onto `device`.
 
+    recall: what is remembered of the very same files; then networks are read when they are needed.
     For the other arguments, and for what is raised, see `SDXS.load`.
     """
     if safety is not True and safety is not False and safety != "auto":
@@ -119,12 +163,27 @@ def open_checkpoint(
         dict(_found("styles", wanted_styles, source)),
         dict(_found("controls", wanted_controls, source)),
     )
-    networks, readers, one_step = places.read(dtype)
-    offer = _offer(source.name, networks)
+    parts = Parts(places, dtype)
+    facts = recall(places) or _facts(*parts())
+    facts = replace(facts, offer=replace(facts.offer, checkpoint=source.name))
     words = read_words(source.folder)
-    checker, state = open_checker(source, safety, device, dtype)
-    heard = frozenset(name for name, parts in networks.styles.items() if set(parts) - {"unet"})
-    return Opened(source, places, networks, readers, one_step, offer, words, checker, state, heard)
+    checker, state = _checker(source, safety, device, dtype)
+    return Opened(source, places, facts, words, checker, state, parts)
+
+
+def _checker(
+    source: Source, asked: bool | str, device: torch.device, dtype: torch.dtype
+) -> tuple[SafetyChecker | None, str]:
+    """The safety checker that is asked for, or None, and what `SDXS.safety` says of it."""
+    if source.name == EMBEDDED and source.kind == "named":
+        log.info("no safety checker: %s can only draw its own harmless world", source.name)
+        return None, "needless"
+    if asked is False:
+        log.warning("the safety checker is off: pictures are shown as they come")
+        return None, "off"
+    from sdxs.checkpoint.checker import open_checker
+
+    return open_checker(source, asked is True, device, dtype)
 
 
 def _found(what: str, wanted: Mapping[str, Any], source: Source) -> Iterator[tuple[str, Path]]:
@@ -158,12 +217,12 @@ def _named(value: Any) -> bool:
     return isinstance(value, str | os.PathLike) and bool(os.fspath(value))
 
 
-def _offer(name: str, networks: Networks) -> Offer:
+def _facts(networks: Networks, readers: PromptReaders, one_step: OneStep) -> Facts:
     config: Any = networks.unet.config
     factor = networks.factor
     height, width = networks.size
-    return Offer(
-        checkpoint=name,
+    offer = Offer(
+        checkpoint="",
         size=(width * factor, height * factor),
         multiple=factor * 2 ** (len(config.down_block_types) - 1),
         decoders=tuple(networks.decoders),
@@ -172,10 +231,14 @@ def _offer(name: str, networks: Networks) -> Offer:
         channels=config.in_channels,
         factor=factor,
     )
+    heard = frozenset(name for name, parts in networks.styles.items() if set(parts) - {"unet"})
+    return Facts(offer, readers, one_step.linear(), heard)
 
 
-def open_depth(checkpoint: str, device: torch.device) -> DepthEstimator:
+def open_depth(checkpoint: str, device: torch.device) -> "DepthEstimator":
     """The network that sees depth for a checkpoint of this name. Raises CheckpointError."""
+    from sdxs.checkpoint.depth import load_depth
+
     return load_depth(find_depth(checkpoint), device)
 
 

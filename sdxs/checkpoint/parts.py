@@ -59,7 +59,7 @@ def load_tokenizer(folder: Path, text_config: CLIPTextConfig) -> PromptReader:
             )
     with blaming(f"{files[0]} cannot be read"):
         tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
-        reader = PromptReader(tokenizer, text_config.max_position_embeddings)
+        reader = PromptReader.of(tokenizer, text_config.max_position_embeddings)
         highest = max(tokenizer.get_vocab().values())
         reader.ids(["a"])
     if reader.length < 2:

@@ -12,9 +12,8 @@ from collections.abc import Callable
 import torch
 
 from sdxs.arguments import choice
-from sdxs.checkpoint.open import Opened
-from sdxs.engines.captured import CapturedEngine
-from sdxs.engines.convert import RUNTIMES
+from sdxs.checkpoint.open import Facts, Opened, Places
+from sdxs.engines.facts import RUNTIMES, recall
 from sdxs.engines.graphs import GraphEngine
 from sdxs.engines.openvino import OpenVINO
 from sdxs.engines.recorder import Compiled, CudaGraphs, Recorder
@@ -36,16 +35,24 @@ def _eager(opened: Opened, device: torch.device, dtype: torch.dtype) -> EagerEng
     return EagerEngine(opened.networks, opened.one_step, device, dtype)
 
 
+def _captured(
+    recorder: type[Recorder], opened: Opened, device: torch.device, dtype: torch.dtype, waits: bool
+) -> Engine:
+    from sdxs.engines.captured import CapturedEngine  # with all that folds networks
+
+    return CapturedEngine(recorder, opened, device, dtype, waits=waits)
+
+
 def _auto(opened: Opened, device: torch.device, dtype: torch.dtype) -> Engine:
     if FASTEST[device.type] == CudaGraphs.name:
-        return CapturedEngine(CudaGraphs, opened, device, dtype, waits=False)
+        return _captured(CudaGraphs, opened, device, dtype, False)
     return GraphEngine(OpenVINO, opened, device, dtype, waits=False)
 
 
 ENGINES: dict[str, Callable[[Opened, torch.device, torch.dtype], Engine]] = {
     EAGER: _eager,
     **{each.name: functools.partial(GraphEngine, each, waits=True) for each in RUNTIMES.values()},
-    **{each.name: functools.partial(CapturedEngine, each, waits=True) for each in RECORDERS},
+    **{each.name: functools.partial(_captured, each, waits=True) for each in RECORDERS},
     AUTO: _auto,
 }
 CHECKS: dict[str, Callable[[torch.device, torch.dtype], None]] = {  # raise Unavailable
@@ -75,3 +82,10 @@ def choose_engine(engine: str, device: torch.device, dtype: torch.dtype) -> str:
             log.warning("painting without %s, slower: %s", name, reason)
         return EAGER
     return asked
+
+
+def recall_for(engine: str, device: torch.device) -> Callable[[Places], Facts | None]:
+    """What an engine remembers of a checkpoint, so that it paints without having read its networks:
+    nothing, but for one with stored graphs."""
+    name = FASTEST.get(device.type, EAGER) if engine == AUTO else engine
+    return recall if name in RUNTIMES else lambda places: None

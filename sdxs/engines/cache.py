@@ -85,10 +85,35 @@ def found(facts: Mapping[str, Any], root: Path) -> Path | None:
         whole = False
     if not whole:
         log.warning("%s is damaged and made anew", folder)
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
         return None
     used(folder)
     return folder
+
+
+def has(facts: Mapping[str, Any], root: Path) -> bool:
+    """Whether there is such a folder; whether it is whole, `found` says."""
+    return (root / name_of(facts)).is_dir()
+
+
+def mark(folder: Path, name: str) -> None:
+    """Note something about a kept folder, beside it; gone when that is."""
+    with suppress(OSError):  # a cache that is only read
+        _mark(folder, name).touch()
+
+
+def is_marked(folder: Path, name: str) -> bool:
+    return _mark(folder, name).is_file()
+
+
+def _mark(folder: Path, name: str) -> Path:
+    return folder.with_name(f"{folder.name}.{name}")
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    for file in folder.parent.glob(f"{folder.name}.*"):
+        file.unlink(missing_ok=True)
 
 
 def used(folder: Path) -> None:
@@ -141,5 +166,5 @@ def _forget_oldest(root: Path, newest: Path) -> None:
         else:
             gone = sum(sizes.values()) > LARGEST and folder != newest
         if gone:
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
             del sizes[folder]

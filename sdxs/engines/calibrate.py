@@ -90,12 +90,12 @@ def calibrate(name: str, file: Path | None, style: str | None, control: str | No
 def distance(whole: Engine, ours: Engine, opened: Opened, prompts: Sequence[str]) -> float:
     """How near pictures of an engine are to those of another, in dB over all of them, with all
     styles and controls that there are."""
-    one = torch.ones(1)
+    one, latents = torch.ones(1), (opened.facts.offer.channels, *opened.networks.size)
     styles = dict.fromkeys(opened.networks.styles, one)
     pairs: list[tuple[Tensor, Tensor]] = []
     for i in tqdm(range(PICTURES), desc="pictures", leave=False, disable=None):
-        ids = opened.readers.ids([prompts[i % len(prompts)]])
-        noise = draw_noise(seeded([SEEDS + i]), (opened.offer.channels, *opened.networks.size))
+        ids = opened.facts.readers.ids([prompts[i % len(prompts)]])
+        noise = draw_noise(seeded([SEEDS + i]), latents)
         controls: list[Control] = []
         if opened.networks.controls:
             drawn = outlines(whole.paint(noise, whole.encode(ids, styles), styles, [], "tiny"))

@@ -5,66 +5,20 @@ networks once more in memory, and must be free to be killed.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from sdxs.checkpoint.open import Places
 from sdxs.engines import cache
 from sdxs.engines.calibration import samples
-from sdxs.engines.int8 import OpenVINOInt8
-from sdxs.engines.onnx import OnnxRuntime
-from sdxs.engines.openvino import OpenVINO
-from sdxs.engines.runtime import Runtime
+from sdxs.engines.facts import RUNTIMES, Changed
 from sdxs.model.eager import EagerEngine
 from sdxs.model.folding import fold
 from sdxs.model.graph import Spec, build_graph, example_inputs
 
-RUNTIMES: dict[str, type[Runtime]] = {
-    each.name: each for each in (OpenVINO, OpenVINOInt8, OnnxRuntime)
-}
 CPU = torch.device("cpu")
 SMALLEST = 2  # latents of the traced picture's side, in steps of the lowest stage
-PACKAGE = Path(__file__).parent.parent
-CODE = ("checkpoint/*.py", "engines/*.py", "model/*.py", "picture.py")  # what a graph comes of
-LIBRARIES = ("diffusers", "transformers")
-
-
-class Changed(Exception):
-    """The weights on disk are no longer those that were loaded."""
-
-
-def facts_of(
-    runtime: Runtime, places: Places, spec: Spec, prompts: Sequence[str] = ()
-) -> dict[str, Any]:
-    """All that a stored graph depends on; prompts: that it is calibrated on. Raises OSError."""
-    code = (file for pattern in CODE for file in PACKAGE.glob(pattern))
-    return {
-        "spec": json.loads(json.dumps(asdict(spec))),
-        "weights": cache.fingerprint(places.only(spec.styles, spec.controls).files()),
-        "code": cache.fingerprint({file.relative_to(PACKAGE).as_posix(): file for file in code}),
-        "prompts": list(prompts),
-        **{library: version(library) for library in LIBRARIES},
-        **runtime.versions(),
-    }
-
-
-def request(
-    runtime: str, dtype: torch.dtype, places: Places, spec: Spec, facts: dict[str, Any], root: Path
-) -> str:
-    """What `answer` reads."""
-    used = places.only(spec.styles, spec.controls)
-    paths = {
-        "folder": str(places.folder),
-        "styles": {name: str(place) for name, place in used.styles.items()},
-        "controls": {name: str(place) for name, place in used.controls.items()},
-    }
-    told = {"runtime": runtime, "dtype": str(dtype).removeprefix("torch."), "root": str(root)}
-    return json.dumps({**told, "places": paths, "spec": asdict(spec), "facts": facts})
 
 
 def answer(told: str) -> Path:

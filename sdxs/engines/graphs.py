@@ -20,7 +20,7 @@ from sdxs.engines import cache
 from sdxs.engines.builder import Builder, Stopped
 from sdxs.engines.calibration import prompts_of
 from sdxs.engines.compare import Run, outputs
-from sdxs.engines.convert import Changed, facts_of, request
+from sdxs.engines.facts import Changed, facts_of, remember, request
 from sdxs.engines.prepared import Key, PreparedEngine
 from sdxs.engines.runtime import Runtime
 from sdxs.errors import one_line
@@ -48,7 +48,7 @@ class GraphEngine(PreparedEngine):
         prompts: Sequence[str] = (),
     ) -> None:
         super().__init__(runtime.name, opened, device, dtype, waits=waits)
-        self._places, self._dtype = opened.places, dtype
+        self._places, self._dtype, self._remembered = opened.places, dtype, False
         self._stamps = cache.stamps(opened.places.files())
         self._runtime = runtime(device, dtype)
         self._quantized = runtime.calibrated
@@ -60,9 +60,21 @@ class GraphEngine(PreparedEngine):
         self._stored: dict[Spec, Path] = {}
         weakref.finalize(self, _end, self._builder, self._graphs)  # also before the program ends
 
+    def _is_due(self, key: Key) -> bool:
+        return super()._is_due(key) or self._is_nearest(key)
+
+    def _is_nearest(self, key: Key) -> bool:
+        """Whether a stored graph is there sooner than the eager engine."""
+        if self._opened.parts.loaded or key in self._failed:
+            return False
+        try:
+            return cache.has(self._facts(key.spec), _root())
+        except OSError:
+            return False
+
     def _prepare(self, key: Key, inputs: Inputs) -> None:
-        when = self._builder.now if self._waits else self._builder.later
-        when(lambda: self._build(key, inputs))
+        at_once = self._waits or self._is_nearest(key)
+        (self._builder.now if at_once else self._builder.later)(lambda: self._build(key, inputs))
 
     def _build(self, key: Key, inputs: Inputs) -> None:
         """Put a graph in its place, or a reason why not. Runs in the builder's turn."""
@@ -74,7 +86,9 @@ class GraphEngine(PreparedEngine):
             graph = functools.partial(outputs, self._runtime.compile(folder, shapes))
             if self._builder.ending:
                 return
-            self._check(key, graph, inputs)
+            if not cache.is_marked(folder, mark := f"{key.rows}x{key.size[0]}x{key.size[1]}"):
+                self._check(key, graph, inputs)
+                cache.mark(folder, mark)
             size = sum(file.stat().st_size for file in folder.iterdir())
         except Stopped:
             return
@@ -87,6 +101,13 @@ class GraphEngine(PreparedEngine):
             while len(self._graphs) > 1 and sum(self._sizes[each] for each in self._graphs) > KEPT:
                 self._forget_oldest()
         log.info("painting by %s: %s", self._runtime.name, key)
+        if not self._remembered:
+            remember(self._opened)
+            self._remembered = True
+
+    def _facts(self, spec: Spec) -> dict[str, Any]:
+        """All that a graph depends on. Raises OSError."""
+        return facts_of(self._runtime, self._places, spec, self._prompts)
 
     def _folder(self, spec: Spec) -> Path:
         """Where a graph is stored; it is traced where there is none. Raises Changed, Stopped,
@@ -97,8 +118,7 @@ class GraphEngine(PreparedEngine):
             return known
         if cache.stamps(self._places.files()) != self._stamps:
             raise Changed("the weights on disk have changed since they were loaded")
-        facts = facts_of(self._runtime, self._places, spec, self._prompts)
-        root = cache.cache_folder() / "graphs"
+        facts, root = self._facts(spec), _root()
         folder = cache.found(facts, root)
         if folder is None:
             if self._builder.ending:
@@ -118,6 +138,10 @@ class GraphEngine(PreparedEngine):
         told = request(self._runtime.name, self._dtype, self._places, spec, facts, root)
         self._builder.run("sdxs.engines", told)
         return root / cache.name_of(facts)
+
+
+def _root() -> Path:
+    return cache.cache_folder() / "graphs"
 
 
 def _end(builder: Builder, graphs: OrderedDict[Key, Run]) -> None:

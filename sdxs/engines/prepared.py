@@ -21,7 +21,7 @@ from sdxs.checkpoint.open import Opened
 from sdxs.engines.compare import Run, same_pixels, same_words
 from sdxs.errors import InputError, SDXSError, one_line
 from sdxs.model.controls import Control
-from sdxs.model.eager import EagerEngine
+from sdxs.model.eager import EagerEngine, size_ids
 from sdxs.model.graph import Inputs, Spec, in_batches, paint_inputs, text_inputs
 from sdxs.model.styles import StyleScales
 from sdxs.model.text import Words
@@ -57,20 +57,30 @@ class PreparedEngine(ABC):
     def __init__(
         self, name: str, opened: Opened, device: torch.device, dtype: torch.dtype, *, waits: bool
     ) -> None:
-        self._eager = EagerEngine(opened.networks, opened.one_step, device, dtype)
-        self._factor = opened.networks.factor
-        self._step = opened.one_step.linear()
+        self._opened, self._place = opened, (device, dtype)
+        self._factor, self._step = opened.facts.offer.factor, opened.facts.step
+        self._made: EagerEngine | None = None
         self._name, self._waits = name, waits
         self._graphs: OrderedDict[Key, Run] = OrderedDict()  # the one used last is last
         self._failed: dict[Key, tuple[float, str]] = {}
         self._said: set[str] = set()
         self._asked: Counter[Key] = Counter()
         self._lock = threading.Lock()
+        self._loading = threading.Lock()
         if self._step is None:
             reason = "this checkpoint's scheduler clips or adds noise"
             if waits:
                 raise InputError(f"engine {name!r} cannot be had: {reason}")
             self._refuse(reason)
+
+    @property
+    def _eager(self) -> EagerEngine:
+        """The eager engine, which reads the networks when it is first needed."""
+        with self._loading:
+            if self._made is None:
+                networks, _, one_step = self._opened.parts()
+                self._made = EagerEngine(networks, one_step, *self._place)
+            return self._made
 
     @abstractmethod
     def _prepare(self, key: Key, inputs: Inputs) -> None:
@@ -128,7 +138,7 @@ class PreparedEngine(ABC):
     ) -> Tensor:
         names = tuple(sorted(styles)), tuple(sorted(control.name for control in controls))
         spec = Spec(decoder, *names)
-        time_ids = self._eager.time_ids(noise)
+        time_ids = size_ids(noise, self._factor)
         found = []
         with self._turn:
             inputs = paint_inputs(spec, noise, words, time_ids, styles, controls, self._factor)

@@ -6,10 +6,9 @@ added to the U-Net's skip connections. Knows nothing of files, or of how control
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from diffusers import ControlNetModel
 from PIL import Image
 from torch import Tensor
 
@@ -17,13 +16,18 @@ from sdxs.arguments import Row
 from sdxs.errors import InputError
 from sdxs.picture import smaller, taken, to_rgb, unit
 
+if TYPE_CHECKING:
+    from diffusers import ControlNetModel
 
-def build_control(config: Mapping[str, Any]) -> ControlNetModel:
+
+def build_control(config: Mapping[str, Any]) -> "ControlNetModel":
     """A ControlNet by its config, the weights as torch's chance has them.
 
     diffusers builds none without a middle block, which the tiny U-Net does not have either (paper,
     section 3.1): with `mid_block_type` None what comes out of the last stage goes on as it is.
     """
+    from diffusers import ControlNetModel
+
     if config.get("mid_block_type", "") is not None:
         return ControlNetModel.from_config(config)
     network = ControlNetModel.from_config({**config, "mid_block_type": "UNetMidBlock2D"})

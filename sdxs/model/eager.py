@@ -18,6 +18,18 @@ from sdxs.model.text import Words, embed
 from sdxs.picture import check_finite, to_pixels
 
 
+def size_ids(noise: Tensor, factor: int) -> Tensor:
+    """What SDXL's U-Net is told of the size beside the prompt, (B, 6), for noise (B, C, h, w).
+    factor: pixels per latent, along a side.
+
+    The picture is whole and not upscaled: (height, width, 0, 0, height, width) (SDXL, arXiv
+    2307.01952, section 2.2).
+    """
+    height, width = (side * factor for side in noise.shape[-2:])
+    time_ids = torch.tensor([height, width, 0, 0, height, width], dtype=torch.float32)
+    return time_ids.expand(len(noise), -1)
+
+
 class EagerEngine:
     """Runs the networks in channels_last on a device, in a dtype; the step in float32, because
     epsilon prediction magnifies errors 14.6 time_ids."""
@@ -123,14 +135,8 @@ class EagerEngine:
         return to_pixels(check_finite(self.decode(clean, decoder))).cpu()
 
     def time_ids(self, noise: Tensor) -> Tensor:
-        """What SDXL's U-Net is told of the size beside the prompt, (B, 6), for noise (B, C, h, w).
-
-        The picture is whole and not upscaled: (height, width, 0, 0, height, width) (SDXL, arXiv
-        2307.01952, section 2.2).
-        """
-        height, width = (side * self.networks.factor for side in noise.shape[-2:])
-        time_ids = torch.tensor([height, width, 0, 0, height, width], dtype=torch.float32)
-        return time_ids.expand(len(noise), -1)
+        """See `size_ids`."""
+        return size_ids(noise, self.networks.factor)
 
     def _with_styles(self, name: str, network: nn.Module) -> Styled | None:
         """A network with the additions that styles have for it; None where there are none."""

@@ -20,15 +20,25 @@ LONGEST_TOKEN = 64  # characters; text beyond this many per place of the window 
 
 
 class PromptReader:
-    """A CLIP tokenizer (`transformers.CLIPTokenizer`) and the window of a text encoder: `length` is
-    the smaller of what the tokenizer's config and the encoder's positions allow."""
+    """A CLIP tokenizer as JSON of `tokenizers`, the id that it pads with, and `length`, the window
+    of the text encoder."""
 
-    def __init__(self, tokenizer: Any, positions: int) -> None:
-        self.length = min(int(tokenizer.model_max_length), positions)
-        self._pad: int = tokenizer.pad_token_id
-        self._tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    def __init__(self, tokenizer: str, pad: int, length: int) -> None:
+        self.length, self.pad = length, pad
+        self._tokenizer = Tokenizer.from_str(tokenizer)
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+
+    @classmethod
+    def of(cls, tokenizer: Any, positions: int) -> "PromptReader":
+        """Of a `transformers.CLIPTokenizer`; the window is the smaller of what its config and the
+        encoder's positions allow."""
+        length = min(int(tokenizer.model_max_length), positions)
+        return cls(tokenizer.backend_tokenizer.to_str(), tokenizer.pad_token_id, length)
+
+    @property
+    def json(self) -> str:
+        return self._tokenizer.to_str()
 
     def ids(self, prompts: list[str]) -> Tensor:
         """(B, L) token ids: start, as many tokens as fit, end, padding."""
@@ -37,7 +47,7 @@ class PromptReader:
             ids = self._tokenizer.encode(self._readable(prompt)).ids
             if len(ids) > self.length:
                 ids = ids[: self.length - 1] + ids[-1:]
-            rows.append(ids + [self._pad] * (self.length - len(ids)))
+            rows.append(ids + [self.pad] * (self.length - len(ids)))
         return torch.tensor(rows)
 
     def cut_off(self, prompt: str) -> str:
@@ -67,16 +77,16 @@ class PromptReaders:
     """The readers of a checkpoint's text encoders, one each; their windows are of one length."""
 
     def __init__(self, readers: Sequence[PromptReader]) -> None:
-        self._readers = readers
+        self.readers = readers
         self.length = readers[0].length
 
     def ids(self, prompts: list[str]) -> list[Tensor]:
         """Token ids (B, L), one tensor for each text encoder."""
-        return [reader.ids(prompts) for reader in self._readers]
+        return [reader.ids(prompts) for reader in self.readers]
 
     def cut_off(self, prompt: str) -> str:
         """The end of a prompt that does not fit into the window; "" if all fits."""
-        return max((reader.cut_off(prompt) for reader in self._readers), key=len)
+        return max((reader.cut_off(prompt) for reader in self.readers), key=len)
 
     def warn_cut_off(self, prompts: Sequence[str]) -> None:
         """Warn, on behalf of the caller's caller, of what is cut off of each of the prompts."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sdxs.checkpoint.open import Opened, open_checkpoint
-from sdxs.engines import convert
+from sdxs.engines import convert, facts
 from sdxs.engines.builder import Builder
 from tests.engines.script import PLACE, Script
 
@@ -22,7 +22,7 @@ def script(
 ) -> type[Script]:
     """The runtime, with one cache for all tests."""
     monkeypatch.setenv("SDXS_CACHE", str(tmp_path_factory.getbasetemp() / "graphs of all tests"))
-    monkeypatch.setitem(convert.RUNTIMES, "script", Script)
+    monkeypatch.setitem(facts.RUNTIMES, "script", Script)
     monkeypatch.setattr(Script, "loaded", [])
     return Script
 

@@ -105,7 +105,7 @@ def test_styles_of_text_encoders(
     text = lora_of_text(tiny_checkpoint, ["q_proj", "v_proj"])
     save_file(kohya(text, "lora_te_text_model_", 8), style)
     opened = open_checkpoint(tiny_checkpoint, styles={"it": str(style)}, safety=False, **PLACE)
-    assert opened.text_styles == {"it"}
+    assert opened.facts.text_styles == {"it"}
     ours, eager = model(opened, monkeypatch, waits=True), SDXS(opened, "eager", **PLACE)
     options: dict[str, Any] = {"seed": 1, "style": ["it", None, "it"], "style_scale": [1, 1, 0.5]}
     prompts = ["tree", "tree", "tree"]

@@ -68,9 +68,9 @@ def test_the_embedded_model_brings_its_own_which_no_score_is_taken_on() -> None:
 def test_samples_are_what_a_graph_takes(opened: Opened) -> None:
     engine = EagerEngine(opened.networks, opened.one_step, CPU, F32)
     spec = Spec("tiny", ("anime",), ("sketch",))
-    found = list(samples(engine, opened.readers, spec, PROMPTS, (8, 8)))
+    found = list(samples(engine, opened.facts.readers, spec, PROMPTS, (8, 8)))
     assert len(found) == len(PROMPTS)
-    example = example_inputs(engine, spec, opened.readers.length, (8, 8))
+    example = example_inputs(engine, spec, opened.facts.readers.length, (8, 8))
     for sample in found:
         assert {n: v.shape for n, v in sample.items()} == {n: v.shape for n, v in example.items()}
     assert {float(sample["scales"].mean()) for sample in found} == {0.0, 0.5, 1.0}

@@ -49,7 +49,7 @@ def test_nothing_leaves_the_device_while_it_is_captured(
     names = ("it",) * bool(led)
     specs = Spec(), Spec("tiny", names, names), Spec("large", names, names)
     here = EagerEngine(opened.networks, opened.one_step, **PLACE)
-    examples = [example_inputs(here, spec, opened.readers.length, (8, 8)) for spec in specs]
+    examples = [example_inputs(here, spec, opened.facts.readers.length, (8, 8)) for spec in specs]
     engine = EagerEngine(folded, opened.one_step, torch.device("meta"), torch.float32)
     for spec, example in zip(specs, examples, strict=True):
         graph = build_graph(engine, opened.one_step.linear(), spec)

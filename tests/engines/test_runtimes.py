@@ -62,13 +62,13 @@ def equal(
     plain = EagerEngine(networks, one_step, CPU, F32)
     folded = EagerEngine(fold(networks, one_step.timestep), one_step, CPU, F32)
     runtime, line = kind(CPU, F32), one_step.linear()
-    example = example_inputs(folded, spec, opened.readers.length, (8, 8))
+    example = example_inputs(folded, spec, opened.facts.readers.length, (8, 8))
     runtime.save(Shown(folded, line, spec), example, folder)
 
-    words = plain.encode(opened.readers.ids(["a red house", "tree"]), {})
+    words = plain.encode(opened.facts.readers.ids(["a red house", "tree"]), {})
     width = networks.unet.config.cross_attention_dim
     if words.states.shape[-1] != width:
-        words = words._replace(states=torch.randn(2, opened.readers.length, width))
+        words = words._replace(states=torch.randn(2, opened.facts.readers.length, width))
     noise = torch.randn(2, 4, 8, 12)
     wanted = plain.decode(plain.denoise(noise, words, styles, controls), spec.decoder)
     inputs = paint_inputs(spec, noise, words, plain.time_ids(noise), styles, controls, 8)

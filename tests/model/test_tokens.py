@@ -11,7 +11,7 @@ from sdxs.model.tokens import PromptReader
 
 @pytest.fixture(scope="module")
 def reader() -> PromptReader:
-    return PromptReader(tiny_tokenizer(), WINDOW)
+    return PromptReader.of(tiny_tokenizer(), WINDOW)
 
 
 PROMPTS = [
@@ -72,5 +72,5 @@ def test_threads(reader: PromptReader) -> None:
 
 
 def test_the_window_is_the_smaller_one() -> None:
-    assert PromptReader(tiny_tokenizer(), 8).length == 8
-    assert PromptReader(tiny_tokenizer(), 100).length == WINDOW
+    assert PromptReader.of(tiny_tokenizer(), 8).length == 8
+    assert PromptReader.of(tiny_tokenizer(), 100).length == WINDOW
