@@ -183,11 +183,13 @@ def table(result: Mapping[str, Any]) -> str:
         lines.append("| " + " | ".join((THEIRS[side].title, *cells)) + " |")
     if "floor" in result:
         lines += ["", floor_line(result, engines)]
-    for engine, start in result.get("start", {}).items():
-        lines.append(
-            f"{engine}: {start['seconds']} s from a program's start to its first picture, "
-            f"at most {start['peak_mb']:.0f} MB of memory"
-        )
+    if "start" in result:
+        lines += ["", "| from a program's start to its first picture | s | memory at most, MB |",
+                  "|---|--:|--:|"]  # fmt: skip
+        for engine, programs in result["start"].items():
+            for which, start in programs.items():
+                row = f"{engine}, the {which} program on a machine", start["seconds"]
+                lines.append("| {} | {} | {:.0f} |".format(*row, start["peak_mb"]))
     return "\n".join(lines) + "\n"
 
 

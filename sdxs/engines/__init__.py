@@ -13,9 +13,11 @@ import torch
 
 from sdxs.arguments import choice
 from sdxs.checkpoint.open import Facts, Opened, Places
+from sdxs.engines.captured import CapturedEngine
 from sdxs.engines.facts import RUNTIMES, recall
 from sdxs.engines.graphs import GraphEngine
 from sdxs.engines.openvino import OpenVINO
+from sdxs.engines.prepared import eager_engine
 from sdxs.engines.recorder import Compiled, CudaGraphs, Recorder
 from sdxs.engines.runtime import Unavailable
 from sdxs.errors import InputError
@@ -32,27 +34,19 @@ RECORDERS: tuple[type[Recorder], ...] = (CudaGraphs, Compiled)
 
 
 def _eager(opened: Opened, device: torch.device, dtype: torch.dtype) -> EagerEngine:
-    return EagerEngine(opened.networks, opened.one_step, device, dtype)
-
-
-def _captured(
-    recorder: type[Recorder], opened: Opened, device: torch.device, dtype: torch.dtype, waits: bool
-) -> Engine:
-    from sdxs.engines.captured import CapturedEngine  # with all that folds networks
-
-    return CapturedEngine(recorder, opened, device, dtype, waits=waits)
+    return eager_engine(opened.parts, device, dtype)
 
 
 def _auto(opened: Opened, device: torch.device, dtype: torch.dtype) -> Engine:
     if FASTEST[device.type] == CudaGraphs.name:
-        return _captured(CudaGraphs, opened, device, dtype, False)
+        return CapturedEngine(CudaGraphs, opened, device, dtype, waits=False)
     return GraphEngine(OpenVINO, opened, device, dtype, waits=False)
 
 
 ENGINES: dict[str, Callable[[Opened, torch.device, torch.dtype], Engine]] = {
     EAGER: _eager,
     **{each.name: functools.partial(GraphEngine, each, waits=True) for each in RUNTIMES.values()},
-    **{each.name: functools.partial(_captured, each, waits=True) for each in RECORDERS},
+    **{each.name: functools.partial(CapturedEngine, each, waits=True) for each in RECORDERS},
     AUTO: _auto,
 }
 CHECKS: dict[str, Callable[[torch.device, torch.dtype], None]] = {  # raise Unavailable

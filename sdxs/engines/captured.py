@@ -14,8 +14,6 @@ from torch import Tensor
 from sdxs.checkpoint.open import Opened
 from sdxs.engines.prepared import Key, PreparedEngine
 from sdxs.engines.recorder import Recorder
-from sdxs.model.eager import EagerEngine
-from sdxs.model.folding import fold
 from sdxs.model.graph import Inputs, PaintGraph, TextGraph, build_graph
 
 log = logging.getLogger(__name__)
@@ -25,10 +23,7 @@ CPU = torch.device("cpu")
 
 
 class CapturedEngine(PreparedEngine):
-    """See `PreparedEngine`; one that does not wait records a kind within its second request.
-
-    transposed: see `fold`.
-    """
+    """See `PreparedEngine`; one that does not wait records a kind within its second request."""
 
     batches = (1, 2, 4, 8, 16)
 
@@ -40,12 +35,8 @@ class CapturedEngine(PreparedEngine):
         dtype: torch.dtype,
         *,
         waits: bool,
-        transposed: bool = False,
     ) -> None:
-        # before an engine puts its styles into the networks that these are copied from
-        networks = fold(opened.networks, opened.one_step.timestep, transposed=transposed)
         super().__init__(recorder.name, opened, device, dtype, waits=waits)
-        self._folded = EagerEngine(networks, opened.one_step, device, dtype)
         self._recorder = recorder(device)
         self._turn = threading.RLock()  # of all that runs: recording sees the whole device
 
@@ -54,8 +45,8 @@ class CapturedEngine(PreparedEngine):
         try:
             while len(self._graphs) >= RECORDINGS:
                 self._forget_oldest()
-            graph = build_graph(self._folded, self._step, key.spec)
-            recording = Recording(self._recorder, graph, inputs, self._folded.device)
+            graph = build_graph(self._eager, self._step, key.spec)
+            recording = Recording(self._recorder, graph, inputs, self._eager.device)
             self._check(key, recording, inputs)
         except Exception as error:  # a library's, of any kind: the eager engine goes on
             self._fail(key, error)

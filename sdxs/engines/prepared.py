@@ -17,7 +17,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from sdxs.checkpoint.open import Opened
+from sdxs.checkpoint.open import Opened, Parts
 from sdxs.engines.compare import Run, same_pixels, same_words
 from sdxs.errors import InputError, SDXSError, one_line
 from sdxs.model.controls import Control
@@ -39,6 +39,15 @@ class Key(NamedTuple):
     spec: Spec
     rows: int
     size: tuple[int, int]
+
+
+def eager_engine(parts: Parts, device: torch.device, dtype: torch.dtype) -> EagerEngine:
+    """The eager engine on networks that are folded as far as PyTorch gains by it."""
+    from sdxs.model.folding import fold  # with the libraries that build networks
+
+    networks, _, one_step = parts()
+    folded = fold(networks, one_step.timestep, transposed=False)
+    return EagerEngine(folded, one_step, device, dtype)
 
 
 class PreparedEngine(ABC):
@@ -78,8 +87,7 @@ class PreparedEngine(ABC):
         """The eager engine, which reads the networks when it is first needed."""
         with self._loading:
             if self._made is None:
-                networks, _, one_step = self._opened.parts()
-                self._made = EagerEngine(networks, one_step, *self._place)
+                self._made = eager_engine(self._opened.parts, *self._place)
             return self._made
 
     @abstractmethod
