@@ -61,9 +61,15 @@ class Counting:
         return ask
 
 
+def plain(opened: Opened, *place: Any) -> EagerEngine:
+    """The eager engine on the very networks that were opened: nothing is folded."""
+    return EagerEngine(opened.networks, opened.one_step, *place)
+
+
 @pytest.fixture
 def counted(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> Iterator[SDXS]:
     monkeypatch.setitem(ENGINES, "counting", Counting)
+    monkeypatch.setitem(ENGINES, "plain", plain)
     yield SDXS(opened, "counting", **PLACE)
 
 
@@ -75,7 +81,7 @@ def test_nothing_else_touches_the_networks(counted: SDXS, opened: Opened) -> Non
         {"control": ["sketch", None], "control_image": [drawing(1), None], "decoder": "large"},
         {"size": 96, "output_type": "pt"},
     ]
-    eager = SDXS(opened, "eager", **PLACE)
+    eager = SDXS(opened, "plain", **PLACE)
     for i, options in enumerate(asked):
         counting: Any = counted._engine
         counting.asked.clear(), counting.ran.clear()
@@ -115,7 +121,7 @@ def test_a_model_needs_nothing_but_its_engine(
 
     monkeypatch.setitem(ENGINES, "none", Standin)
     nothing: Any = None
-    model = SDXS(dataclasses.replace(opened, networks=nothing), "none", **PLACE)
+    model = SDXS(dataclasses.replace(opened, parts=nothing), "none", **PLACE)
     images = model(
         ["a", "b"], style="anime", style_scale=[0.5, 0], control=["sketch", None],
         control_image=[drawing(1), None], control_scale=0.25, output_type="pt",

@@ -101,7 +101,9 @@ def test_as_diffusers_or_not_at_all(
             load_scheduler(tmp_path, 4)
         assert "\n" not in str(caught.value)
         return
-    opened = dataclasses.replace(opened, one_step=load_scheduler(tmp_path, 4))
+    networks, readers, _ = opened.parts()
+    parts = networks, readers, load_scheduler(tmp_path, 4)
+    opened = dataclasses.replace(opened, parts=lambda: parts)
     model = SDXS(opened, "eager", CPU, torch.float32)
     pictures = model(PROMPTS, seed=SEEDS, output_type="pt")
     assert (pictures - decoded(pipeline, wanted)).abs().max() < 1e-4
