@@ -2,7 +2,8 @@
 
 `python -m sdxs.bench --checkpoint storybook`, or `random:sdxs-512` for a published architecture
 with random weights; `--style NAME` and `--control NAME` add what they cost. All take turns in one
-process. Prints a Markdown table for every device, and ends it in one JSON line.
+process. Prints a Markdown table for every device, and ends it in one JSON line; `--plot FILE.png`
+draws it.
 """
 
 import argparse
@@ -17,9 +18,10 @@ from typing import Any
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
-from sdxs.bench import architectures, floor, process
+from sdxs.bench import architectures, floor, plot, process
+from sdxs.bench import peers as others
 from sdxs.bench.measure import measure, summary
-from sdxs.bench.sides import THEIRS, diffusers
+from sdxs.bench.sides import THEIRS, check_compiler, diffusers
 from sdxs.config import CHECKPOINTS, EMBEDDED, REAL_MODEL, known
 from sdxs.engines import ENGINES, FASTEST, choose_engine
 from sdxs.errors import InputError, PromptCutWarning, SDXSError
@@ -38,6 +40,7 @@ ROWS = {  # what is measured of an engine of ours
     "restyled": "whole, strength changed",
     "controlled": "whole, with a control",
 }
+TITLES = {name: way.title for name, way in THEIRS.items()} | others.TITLES  # of sides not ours
 RANDOM = "random:"
 QUICK = {"rounds": 5, "warmup": 1, "batch": [4]}
 
@@ -47,18 +50,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.quick:
         vars(options).update(QUICK)
     warnings.simplefilter("ignore", PromptCutWarning)  # a random model's tokens are bytes
+    warnings.filterwarnings("ignore", module=r"torch\._dynamo")  # what diffusers' code has it skip
     for library in (diffusers_logging, transformers_logging):
         library.set_verbosity_error()
         library.disable_progress_bar()
+    results = []
     try:
+        if options.plot:
+            plot.pyplot()  # before minutes are spent
         with tempfile.TemporaryDirectory(prefix="sdxs-") as folder:
             name = checkpoint(options.checkpoint, Path(folder))
             # the processor always, and a graphics card where there is one
             for device in options.device or dict.fromkeys(("cpu", choose_device().type)):
                 result = bench(name, device, options) | {"checkpoint": options.checkpoint}
+                results.append(result)
                 if not options.json:
                     print(table(result))
                 print(json.dumps(result), flush=True)
+        if options.plot:
+            plot.draw(results, TITLES, options.plot)
     except SDXSError as error:
         print(f"sdxs: {error}", file=sys.stderr)
         return 2
@@ -69,6 +79,8 @@ def bench(name: str | Path, device: str, options: argparse.Namespace) -> dict[st
     """Measure one device. Raises SDXSError."""
     place = choose_device(device)
     dtype = choose_dtype(options.dtype, place)
+    if options.compile:
+        check_compiler(place, dtype)
     parts = {
         "styles": {"style": options.style} if options.style else None,
         "controls": {"control": options.control} if options.control else None,
@@ -84,13 +96,16 @@ def bench(name: str | Path, device: str, options: argparse.Namespace) -> dict[st
     theirs = {
         each: diffusers(way, model.source.folder, place)
         for each, way in THEIRS.items()
-        if not options.no_plain
+        if not options.no_plain and (options.compile or not way.compiled)
     }
+    found = {} if options.no_plain else others.peers(model.source.folder, model.size, place)
+    theirs |= {name: peer.generate for name, peer in found.items()}
     prompts = (known(model.checkpoint) or CHECKPOINTS[REAL_MODEL]).examples
     batches = options.batch or []
     times = measure(ours, theirs, prompts, options.rounds, options.warmup, batches)
     result = summary(ours, times, options.rounds)
     result |= {each: getattr(options, each) for each in ("style", "control")}
+    result["peers"] = {name: peer.version for name, peer in found.items()}
     if "eager" in ours:
         gflop = floor.operations(ours["eager"], prompts[0])
         rates = floor.rates(place, dtype)
@@ -127,7 +142,10 @@ def parser() -> argparse.ArgumentParser:
     add("--start", action="store_true",
         help="also a program's start to its first picture, and its memory")  # fmt: skip
     add("--quick", action="store_true", help="few rounds, in a minute")
-    add("--no-plain", action="store_true", help="leave diffusers out")
+    add("--no-plain", action="store_true", help="leave diffusers and other programs out")
+    add("--compile", action="store_true",
+        help="also diffusers with torch.compile, which takes minutes at first")  # fmt: skip
+    add("--plot", type=plot.png, metavar="PNG", help="also draw whole pictures' times, as bars")
     add("--json", action="store_true", help="print the JSON line alone")
     return options
 
@@ -152,13 +170,15 @@ def checkpoint(asked: str, folder: Path) -> str | Path:
 def table(result: Mapping[str, Any]) -> str:
     """The same for people, in Markdown."""
     width, height = result["size"]
+    versions = {"torch": result["torch"], **result["peers"]}
+    programs = ", ".join(f"{name} {version}" for name, version in versions.items())
     lines = [
         f"{result['checkpoint']}, {width} x {height}, {result['device']}, {result['dtype']}, "
         f"{result['rounds']} rounds; {result['gpu'] or result['cpu']}, {result['cores']} cores, "
-        f"torch {result['torch']}",
+        f"{programs}",
         "",
     ]
-    engines = [side for side in result["ms"] if side not in THEIRS]
+    engines = [side for side in result["ms"] if side not in TITLES]
     rows = [("ms", *(f"{name}, {number}" for name in engines for number in ("median", "p95")))]
     rows.append(("---", *("--:" for _ in rows[0][1:])))
     first = result["ms"][engines[0]]
@@ -172,7 +192,7 @@ def table(result: Mapping[str, Any]) -> str:
             ]  # fmt: skip
             rows.append((title, *numbers))
     lines += ["| " + " | ".join(row) + " |" for row in rows]
-    theirs = [side for side in THEIRS if side in result["ms"]]
+    theirs = [side for side in TITLES if side in result["ms"]]
     if theirs:
         head = ("whole, ms", "median", "p95", *(f"{name} is faster" for name in engines))
         lines += ["", "| " + " | ".join(head) + " |", "|---" + "|--:" * (len(head) - 1) + "|"]
@@ -180,7 +200,7 @@ def table(result: Mapping[str, Any]) -> str:
         ms = result["ms"][side]["whole"]
         ratios = [ms["median"] / result["ms"][name]["whole"]["median"] for name in engines]
         cells = [f"{ms['median']:.1f}", f"{ms['p95']:.1f}", *(f"{r:.1f} times" for r in ratios)]
-        lines.append("| " + " | ".join((THEIRS[side].title, *cells)) + " |")
+        lines.append("| " + " | ".join((TITLES[side], *cells)) + " |")
     if "floor" in result:
         lines += ["", floor_line(result, engines)]
     if "start" in result:

@@ -11,6 +11,7 @@ from typing import Any
 
 import diffusers
 import torch
+from safetensors.torch import load, save_file
 from tokenizers import pre_tokenizers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
@@ -124,6 +125,9 @@ def write(name: str, folder: Path) -> Path:
     kind = diffusers.EulerDiscreteScheduler if second else diffusers.DEISMultistepScheduler
     pipeline = assembled(scheduler=kind(**SCHEDULE), **parts)
     pipeline.to(dtype=torch.float16).save_pretrained(folder)
+    file = folder / "text_encoder/model.safetensors"  # named as transformers 4 did
+    tensors = {f"text_model.{name}": each for name, each in load(file.read_bytes()).items()}
+    save_file(tensors, file, {"format": "pt"})
     if large:
         large.save_pretrained(folder / "vae_large")
     return folder
