@@ -85,6 +85,7 @@ def panel(place: Any, result: Mapping[str, Any], titles: Mapping[str, str]) -> N
             fontweight="normal" if side in titles else "bold",
         )  # fmt: skip
     axis.invert_yaxis()
+    axis.xaxis.set_major_formatter("{x:,g}")
     axis.set_xlim(0, 1.22 * max(ends))
     axis.set_facecolor(PAPER)
     axis.spines[:].set_visible(False)
