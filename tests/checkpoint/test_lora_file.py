@@ -51,9 +51,12 @@ def test_a_peft_folder(tiny_checkpoint: Path, peft_folder: Path, tiny_model: SDX
     close(styled, with_peft(tiny_checkpoint, peft_folder))
     plain = tiny_model(PROMPTS, seed=[1, 2], output_type="pt")
     assert (styled - plain).abs().max() > 0.01
-    assert torch.equal(model(PROMPTS, seed=[1, 2], output_type="pt"), plain)
+    unworn = model(PROMPTS, seed=[1, 2], output_type="pt")
+    close(
+        unworn, plain
+    )  # layers that hear of the time step are not folded where a style adds to them
     nothing = model(PROMPTS, seed=[1, 2], style="anime", style_scale=0, output_type="pt")
-    assert torch.equal(nothing, plain)
+    assert torch.equal(nothing, unworn)
     rows = model(PROMPTS, seed=[1, 2], style=[None, "anime"], output_type="pt")
     close(rows[0], plain[0])
     close(rows[1], styled[1])

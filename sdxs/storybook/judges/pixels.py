@@ -6,6 +6,7 @@ and height is drawn and laid over the picture wherever it can stand; the one tha
 seen, and the rest is searched again.
 """
 
+import functools
 import random
 from itertools import product
 from typing import NamedTuple
@@ -49,6 +50,7 @@ def shrink(picture: Tensor) -> Tensor:
     return (F.adaptive_avg_pool2d(picture, GRID) + 1) / 2
 
 
+@functools.cache
 def backdrops() -> Tensor:
     """Empty scenes under every sky on every ground: (12, VIEWS, 3, GRID, GRID) in [0, 1]."""
     rng, drawn = random.Random(0), []
@@ -59,6 +61,7 @@ def backdrops() -> Tensor:
     return torch.stack(drawn)
 
 
+@functools.cache
 def templates(sky: str) -> Tensor:
     """Heights times kinds times colours: (4 * 10 * 8, 4, 38, 36), premultiplied rgb and alpha."""
     y, x, drawn = 52, GRID // 2, []
