@@ -22,6 +22,7 @@ from sdxs.bench import architectures, floor, plot, process
 from sdxs.bench import peers as others
 from sdxs.bench.measure import measure, summary
 from sdxs.bench.sides import THEIRS, check_compiler, diffusers
+from sdxs.checkpoint.open import CALIBRATION
 from sdxs.config import CHECKPOINTS, EMBEDDED, REAL_MODEL, known
 from sdxs.engines import ENGINES, FASTEST, choose_engine
 from sdxs.errors import InputError, PromptCutWarning, SDXSError
@@ -164,7 +165,10 @@ def checkpoint(asked: str, folder: Path) -> str | Path:
     if name not in architectures.NAMES:
         raise InputError(f"no architecture {name!r}: known are {', '.join(architectures.NAMES)}")
     print(f"sdxs: writing {name} with random weights", file=sys.stderr)
-    return architectures.write(name, folder)
+    architectures.write(name, folder)
+    prompts = 2 * CHECKPOINTS[REAL_MODEL].examples  # what 8-bit integers are calibrated on
+    (folder / CALIBRATION).write_text("\n".join(prompts) + "\n", encoding="utf-8")
+    return folder
 
 
 def table(result: Mapping[str, Any]) -> str:

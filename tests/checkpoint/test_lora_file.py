@@ -52,9 +52,7 @@ def test_a_peft_folder(tiny_checkpoint: Path, peft_folder: Path, tiny_model: SDX
     plain = tiny_model(PROMPTS, seed=[1, 2], output_type="pt")
     assert (styled - plain).abs().max() > 0.01
     unworn = model(PROMPTS, seed=[1, 2], output_type="pt")
-    close(
-        unworn, plain
-    )  # layers that hear of the time step are not folded where a style adds to them
+    close(unworn, plain)  # where a style adds to a layer, the time step is not folded into it
     nothing = model(PROMPTS, seed=[1, 2], style="anime", style_scale=0, output_type="pt")
     assert torch.equal(nothing, unworn)
     rows = model(PROMPTS, seed=[1, 2], style=[None, "anime"], output_type="pt")
