@@ -212,7 +212,7 @@ def table(result: Mapping[str, Any]) -> str:
                   "|---|--:|--:|"]  # fmt: skip
         for engine, programs in result["start"].items():
             for which, start in programs.items():
-                row = f"{engine}, the {which} program on a machine", start["seconds"]
+                row = f"{engine}, {process.TITLES[which]}", start["seconds"]
                 lines.append("| {} | {} | {:.0f} |".format(*row, start["peak_mb"]))
     return "\n".join(lines) + "\n"
 

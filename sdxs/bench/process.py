@@ -1,41 +1,91 @@
 """Seconds from a program's start to its first picture, and the most memory it takes: of the first
-program on a machine, and of the next one, which finds what the first has stored.
+program on a machine, of the next one, which finds what the first has stored, and of a page then,
+which is up when its first picture is painted.
 
-`python -m sdxs.bench.process CHECKPOINT ENGINE DEVICE DTYPE` is that program; `measure` runs it.
+`python -m sdxs.bench.process CHECKPOINT ENGINE DEVICE DTYPE` is that program; `measure` runs all.
 """
 
 import json
 import math
 import os
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sdxs.engines.cache import PLACE
 from sdxs.errors import SDXSError
 
+LONGEST = 600  # seconds until a page is up
+TITLES = {
+    "first": "the first program on a machine",
+    "next": "the next program",
+    "page": "the next page",
+}
+
 
 def measure(
     checkpoint: str | Path, engine: str, device: str, dtype: str
 ) -> dict[str, dict[str, float]]:
-    """Run the "first" and the "next". Raises SDXSError with its complaint."""
+    """Seconds and megabytes of each of `TITLES`, of a page for the CPU alone. Raises SDXSError with
+    a program's complaint."""
     with tempfile.TemporaryDirectory(prefix="sdxs-") as cache:
-        told = checkpoint, engine, device, dtype
-        return {which: _run([str(each) for each in told], cache) for which in ("first", "next")}
+        environment = os.environ | {PLACE: cache}
+        told = str(checkpoint), engine, device, dtype
+        found = {which: _program(told, environment) for which in ("first", "next")}
+        return found | ({"page": _page(told, environment)} if device == "cpu" else {})
 
 
-def _run(arguments: list[str], cache: str) -> dict[str, float]:
-    command = [sys.executable, "-m", "sdxs.bench.process", *arguments]
-    engine = arguments[1]
+def _program(told: Sequence[str], environment: Mapping[str, str]) -> dict[str, float]:
+    command = [sys.executable, "-m", "sdxs.bench.process", *told]
     start = time.time()
-    done = subprocess.run(command, env=os.environ | {PLACE: cache}, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-        raise SDXSError(f"a program of {engine} alone failed: {last}")
-    told = json.loads(done.stdout.strip().splitlines()[-1])
-    return {"seconds": round(told["painted"] - start, 2), "peak_mb": round(told["peak_mb"], 1)}
+        raise _failed(told, done.stderr, done.returncode)
+    said = json.loads(done.stdout.strip().splitlines()[-1])
+    return {"seconds": round(said["painted"] - start, 2), "peak_mb": round(said["peak_mb"], 1)}
+
+
+def _page(told: Sequence[str], environment: Mapping[str, str]) -> dict[str, float]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "sdxs.page", "--host", "127.0.0.1", "--port", str(port),
+               "--no-safety", "--checkpoint", told[0], "--engine", told[1]]  # fmt: skip
+    start = time.time()
+    with tempfile.TemporaryFile("w+") as log, subprocess.Popen(
+        command, env=environment, stdout=log, stderr=log
+    ) as page:  # fmt: skip
+        try:
+            while not _answers(port):
+                if page.poll() is not None or time.time() - start > LONGEST:
+                    log.seek(0)
+                    raise _failed(told, log.read(), page.returncode)
+                time.sleep(0.02)
+            up = time.time()
+            return {
+                "seconds": round(up - start, 2),
+                "peak_mb": round(peak_memory(page.pid) / 1e6, 1),
+            }
+        finally:
+            page.terminate()
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def _failed(told: Sequence[str], complaint: str, status: int | None) -> SDXSError:
+    last = (complaint.strip().splitlines() or [f"exit status {status}"])[-1]
+    return SDXSError(f"a program of {told[1]} alone failed: {last}")
 
 
 def main(checkpoint: str, engine: str, device: str, dtype: str) -> None:
@@ -50,12 +100,15 @@ def main(checkpoint: str, engine: str, device: str, dtype: str) -> None:
     print(json.dumps({"painted": painted, "peak_mb": peak_memory() / 1e6}))
 
 
-def peak_memory() -> float:
-    """The most bytes that this process has had in memory."""
+def peak_memory(process: int | None = None) -> float:
+    """The most bytes that a process has had in memory, this one where none is named; of others
+    nothing is known but on Linux."""
     try:  # what getrusage says begins with the process that started this one
-        status = Path("/proc/self/status").read_text(encoding="ascii")
+        status = Path(f"/proc/{process or 'self'}/status").read_text(encoding="ascii")
         return 1024.0 * int(status.split("VmHWM:")[1].split()[0])
     except (OSError, IndexError):
+        if process is not None:
+            return math.nan
         try:
             import resource
         except ImportError:  # Windows
