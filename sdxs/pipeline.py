@@ -90,9 +90,9 @@ class SDXS:
         had (a folder's own, else the one that Stable Diffusion uses, fetched for Hub checkpoints),
         True refuses to load without one, False has none. The embedded model needs none: it can only
         draw its own harmless world. `engine`: what runs the networks: "eager" is PyTorch as it is,
-        "openvino" for CPUs, "cuda-graph" for CUDA, "compile" for both where there is a compiler;
-        "auto" is `SDXS_ENGINE` if set, else the fastest that is there, and eager until that is
-        ready.
+        "openvino", "openvino-int8" and "onnxruntime" for CPUs, "cuda-graph" for CUDA, "compile" for
+        both where there is a compiler; "auto" is `SDXS_ENGINE` if set, else the fastest that is
+        there, and eager until that is ready.
 
         Raises InputError for an argument that makes no sense here, CheckpointError for a
         checkpoint that is missing, incomplete, damaged or of an unknown kind.

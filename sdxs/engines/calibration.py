@@ -18,7 +18,7 @@ from sdxs.conditions import from_photo
 from sdxs.engines import cache
 from sdxs.errors import InputError, NothingToFollow
 from sdxs.model.controls import Control, control_image
-from sdxs.model.eager import EagerEngine
+from sdxs.model.eager import EagerEngine, size_ids
 from sdxs.model.graph import Inputs, Spec, paint_inputs
 from sdxs.model.schedule import draw_noise, seeded
 from sdxs.model.tokens import PromptReaders
@@ -82,7 +82,7 @@ def samples(
         if spec.controls and len(drawings) < DRAWINGS:
             drawings.append(outlines(engine.paint(noise, words, styles, [], spec.decoder)))
         controls = [Control(name, None, drawings[i % DRAWINGS], scale) for name in spec.controls]
-        yield paint_inputs(spec, noise, words, engine.time_ids(noise), styles, controls, factor)
+        yield paint_inputs(spec, noise, words, size_ids(noise, factor), styles, controls, factor)
 
 
 def outlines(pixels: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from sdxs.checkpoint.open import Places
 from sdxs.engines import cache
 from sdxs.engines.calibration import samples
-from sdxs.engines.facts import RUNTIMES, Changed
+from sdxs.engines.facts import CHANGED, RUNTIMES, Changed
 from sdxs.model.eager import EagerEngine
 from sdxs.model.folding import fold
 from sdxs.model.graph import Spec, build_graph, example_inputs
@@ -35,7 +35,7 @@ def answer(told: str) -> Path:
 
     networks, readers, one_step = places.read(runtime.weights_dtype)
     if cache.fingerprint(places.files()) != read["facts"]["weights"]:
-        raise Changed("the weights on disk have changed since they were loaded")
+        raise Changed(CHANGED)
     step = one_step.linear()
     if step is None:
         raise ValueError("the scheduler's step is not linear")

@@ -32,6 +32,7 @@ PACKAGE = Path(__file__).parent.parent
 CODE = ("checkpoint/*.py", "engines/*.py", "model/*.py", "picture.py")  # what a graph comes of
 LIBRARIES = ("diffusers", "transformers")
 REMEMBERED = "facts.json"
+CHANGED = "the weights on disk have changed since they were opened"
 
 
 class Changed(Exception):

@@ -20,10 +20,10 @@ from sdxs.engines import cache
 from sdxs.engines.builder import Builder, Stopped
 from sdxs.engines.calibration import prompts_of
 from sdxs.engines.compare import Run, outputs
-from sdxs.engines.facts import Changed, facts_of, remember, request
+from sdxs.engines.facts import CHANGED, Changed, facts_of, remember, request
 from sdxs.engines.prepared import Key, PreparedEngine
 from sdxs.engines.runtime import Runtime
-from sdxs.errors import one_line
+from sdxs.errors import SDXSError, one_line
 from sdxs.model.graph import Inputs, Spec
 
 log = logging.getLogger(__name__)
@@ -59,6 +59,10 @@ class GraphEngine(PreparedEngine):
         self._sizes: dict[Key, int] = {}
         self._stored: dict[Spec, Path] = {}
         weakref.finalize(self, _end, self._builder, self._graphs)  # also before the program ends
+
+    def _check_files(self) -> None:
+        if not self._opened.parts.loaded and cache.stamps(self._places.files()) != self._stamps:
+            raise SDXSError(f"{CHANGED}: start again")
 
     def _is_due(self, key: Key) -> bool:
         return super()._is_due(key) or self._is_nearest(key)
@@ -117,7 +121,7 @@ class GraphEngine(PreparedEngine):
             cache.used(known)
             return known
         if cache.stamps(self._places.files()) != self._stamps:
-            raise Changed("the weights on disk have changed since they were loaded")
+            raise Changed(CHANGED)
         facts, root = self._facts(spec), _root()
         folder = cache.found(facts, root)
         if folder is None:

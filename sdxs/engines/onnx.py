@@ -33,7 +33,6 @@ class OnnxRuntime:
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
         self._library = library()
-        self._dtype = dtype
 
     @classmethod
     def check(cls, device: torch.device, dtype: torch.dtype) -> None:

@@ -87,8 +87,13 @@ class PreparedEngine(ABC):
         """The eager engine, which reads the networks when it is first needed."""
         with self._loading:
             if self._made is None:
+                self._check_files()
                 self._made = eager_engine(self._opened.parts, *self._place)
             return self._made
+
+    def _check_files(self) -> None:  # noqa: B027
+        """Raises SDXSError where networks that are read only now are no longer those that were
+        opened."""
 
     @abstractmethod
     def _prepare(self, key: Key, inputs: Inputs) -> None:

@@ -74,7 +74,7 @@ class EagerEngine:
         controls: Sequence[Control],
         generators: Sequence[torch.Generator] | None = None,
     ) -> Tensor:
-        time_ids = self.time_ids(noise)
+        time_ids = size_ids(noise, self.networks.factor)
 
         def predict(x: Tensor, t: Tensor) -> Tensor:
             return self.predict(x, t, words, time_ids, styles, controls)
@@ -93,7 +93,7 @@ class EagerEngine:
     ) -> Tensor:
         """The U-Net's prediction (B, C, h, w), float32, from x of that shape, and t () or (B,).
 
-        x: as the scheduler scales it, about unit variance. time_ids (B, 6): see `time_ids`. What is
+        x: as the scheduler scales it, about unit variance. time_ids (B, 6): see `size_ids`. What is
         predicted (noise, x0, v) is the scheduler's business.
         """
         x = x.to(**self._place, memory_format=torch.channels_last)
@@ -133,10 +133,6 @@ class EagerEngine:
     ) -> Tensor:
         clean = self.denoise(noise, words, styles, controls, generators)
         return to_pixels(check_finite(self.decode(clean, decoder))).cpu()
-
-    def time_ids(self, noise: Tensor) -> Tensor:
-        """See `size_ids`."""
-        return size_ids(noise, self.networks.factor)
 
     def _with_styles(self, name: str, network: nn.Module) -> Styled | None:
         """A network with the additions that styles have for it; None where there are none."""

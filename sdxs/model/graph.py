@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sdxs.model.controls import Control
-from sdxs.model.eager import EagerEngine
+from sdxs.model.eager import EagerEngine, size_ids
 from sdxs.model.schedule import LinearStep
 from sdxs.model.styles import StyleScales
 from sdxs.model.text import Words
@@ -176,5 +176,5 @@ def example_inputs(engine: EagerEngine, spec: Spec, window: int, sides: tuple[in
     noise = torch.randn(1, channels, *sides, generator=torch.Generator().manual_seed(0))
     picture = noise.new_full((1, 3, *(networks.factor * side for side in sides)), 0.5)
     controls = [Control(name, None, picture, ones) for name in spec.controls]
-    time_ids = engine.time_ids(noise)
+    time_ids = size_ids(noise, networks.factor)
     return paint_inputs(spec, noise, words, time_ids, styles, controls, networks.factor)

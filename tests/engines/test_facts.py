@@ -93,6 +93,28 @@ def test_a_second_program_reads_no_network(
 
 
 @pytest.mark.usefixtures("script", "kept")
+def test_networks_that_are_read_late_are_those_that_were_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = build_checkpoint(tmp_path / "tiny")
+
+    def load() -> SDXS:
+        recalls = recall_for("script", PLACE["device"])
+        opened = open_checkpoint(folder, safety=False, recall=recalls, **PLACE)
+        return model(opened, monkeypatch, waits=False)
+
+    first = load()
+    for seed in range(2):
+        first(f"tree {seed}", seed=seed)
+        built(first)
+    ours = load()
+    assert ours("tree", seed=1).size == ours.size  # by its graph
+    (folder / "unet/diffusion_pytorch_model.safetensors").touch()
+    with pytest.raises(SDXSError, match=r"the weights on disk have changed .*: start again"):
+        ours("tree", seed=1, output_type="pt")
+
+
+@pytest.mark.usefixtures("script", "kept")
 def test_a_graph_is_compared_once_and_not_by_each_program(
     opened: Opened, monkeypatch: pytest.MonkeyPatch, kept: Path
 ) -> None:

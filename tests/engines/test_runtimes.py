@@ -22,7 +22,7 @@ from sdxs.engines.onnx import OnnxRuntime
 from sdxs.engines.openvino import OpenVINO
 from sdxs.engines.runtime import Runtime
 from sdxs.model.controls import Control
-from sdxs.model.eager import EagerEngine
+from sdxs.model.eager import EagerEngine, size_ids
 from sdxs.model.engine import Networks
 from sdxs.model.folding import fold
 from sdxs.model.graph import PaintGraph, Spec, example_inputs, paint_inputs
@@ -71,7 +71,7 @@ def equal(
         words = words._replace(states=torch.randn(2, opened.facts.readers.length, width))
     noise = torch.randn(2, 4, 8, 12)
     wanted = plain.decode(plain.denoise(noise, words, styles, controls), spec.decoder)
-    inputs = paint_inputs(spec, noise, words, plain.time_ids(noise), styles, controls, 8)
+    inputs = paint_inputs(spec, noise, words, size_ids(noise, 8), styles, controls, 8)
     run = runtime.compile(folder, {name: tuple(value.shape) for name, value in inputs.items()})
     (found,) = run({name: value.numpy() for name, value in inputs.items()})
     assert wanted.std() > 0.01
