@@ -208,12 +208,14 @@ def table(result: Mapping[str, Any]) -> str:
     if "floor" in result:
         lines += ["", floor_line(result, engines)]
     if "start" in result:
-        lines += ["", "| from a program's start to its first picture | s | memory at most, MB |",
-                  "|---|--:|--:|"]  # fmt: skip
+        head = ("from a program's start to its first picture", "s", "memory at most, MB",
+                "its own in the end, without mapped files, MB")  # fmt: skip
+        lines += ["", "| " + " | ".join(head) + " |", "|---|--:|--:|--:|"]
         for engine, programs in result["start"].items():
             for which, start in programs.items():
                 row = f"{engine}, {process.TITLES[which]}", start["seconds"]
-                lines.append("| {} | {} | {:.0f} |".format(*row, start["peak_mb"]))
+                sizes = start["peak_mb"], start["own_mb"]
+                lines.append("| {} | {} | {:.0f} | {:.0f} |".format(*row, *sizes))
     return "\n".join(lines) + "\n"
 
 

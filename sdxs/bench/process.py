@@ -47,7 +47,7 @@ def _program(told: Sequence[str], environment: Mapping[str, str]) -> dict[str, f
     if done.returncode:
         raise _failed(told, done.stderr, done.returncode)
     said = json.loads(done.stdout.strip().splitlines()[-1])
-    return {"seconds": round(said["painted"] - start, 2), "peak_mb": round(said["peak_mb"], 1)}
+    return {"seconds": round(said["painted"] - start, 2), **said["memory"]}
 
 
 def _page(told: Sequence[str], environment: Mapping[str, str]) -> dict[str, float]:
@@ -67,10 +67,7 @@ def _page(told: Sequence[str], environment: Mapping[str, str]) -> dict[str, floa
                     raise _failed(told, log.read(), page.returncode)
                 time.sleep(0.02)
             up = time.time()
-            return {
-                "seconds": round(up - start, 2),
-                "peak_mb": round(peak_memory(page.pid) / 1e6, 1),
-            }
+            return {"seconds": round(up - start, 2), **_memory(page.pid)}
         finally:
             page.terminate()
 
@@ -97,24 +94,41 @@ def main(checkpoint: str, engine: str, device: str, dtype: str) -> None:
     painted = time.time()
     for seed in range(3):
         encode(model("a red house", seed=seed))
-    print(json.dumps({"painted": painted, "peak_mb": peak_memory() / 1e6}))
+    print(json.dumps({"painted": painted, "memory": _memory()}))
+
+
+def _memory(process: int | None = None) -> dict[str, float]:
+    """Of a process, this one where none is named."""
+    found = {"peak_mb": peak_memory(process), "own_mb": own_memory(process)}
+    return {name: round(size / 1e6, 1) for name, size in found.items()}
+
+
+def own_memory(process: int | None = None) -> float:
+    """The bytes that a process has in memory now, without files that are mapped, which the system
+    takes back when it must; NaN but on Linux."""
+    return _status("RssAnon", process)
 
 
 def peak_memory(process: int | None = None) -> float:
     """The most bytes that a process has had in memory, this one where none is named; of others
     nothing is known but on Linux."""
-    try:  # what getrusage says begins with the process that started this one
+    peak = _status("VmHWM", process)  # what getrusage says begins with the process's parent
+    if not math.isnan(peak) or process is not None:
+        return peak
+    try:
+        import resource
+    except ImportError:  # Windows
+        return math.nan
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(peak if sys.platform == "darwin" else 1024 * peak)
+
+
+def _status(name: str, process: int | None) -> float:
+    try:
         status = Path(f"/proc/{process or 'self'}/status").read_text(encoding="ascii")
-        return 1024.0 * int(status.split("VmHWM:")[1].split()[0])
+        return 1024.0 * int(status.split(f"{name}:")[1].split()[0])
     except (OSError, IndexError):
-        if process is not None:
-            return math.nan
-        try:
-            import resource
-        except ImportError:  # Windows
-            return math.nan
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return float(peak if sys.platform == "darwin" else 1024 * peak)
+        return math.nan
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 PLACE = "SDXS_CACHE"  # environment variable
 ENTRY = "entry.json"
+COMPILED = "compiled"  # folder in a kept one, of what a runtime makes of it and checks by itself
 UNFINISHED = "unfinished-"
 ABANDONED = 3600  # seconds after which what is unfinished has been left behind
 LARGEST = 12_000_000_000  # bytes of all graphs; those not used for longest go first
@@ -144,10 +145,10 @@ def keep(facts: Mapping[str, Any], root: Path, write: Callable[[Path], None]) ->
 
 
 def _sums(folder: Path) -> dict[str, list[int]]:
-    """Size and checksum of each file but the entry itself."""
+    """Size and checksum of each file but the entry itself, and what is compiled."""
     sums = {}
     for file in sorted(folder.iterdir()):
-        if file.name != ENTRY:
+        if file.name not in (ENTRY, COMPILED):
             sum_ = 0
             with file.open("rb") as opened:
                 while block := opened.read(BLOCK):
@@ -159,7 +160,7 @@ def _sums(folder: Path) -> dict[str, list[int]]:
 def _forget_oldest(root: Path, newest: Path) -> None:
     """Keep to `LARGEST`, and clear away what was left behind."""
     folders = sorted((p for p in root.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime)
-    sizes = {p: sum(file.stat().st_size for file in p.iterdir()) for p in folders}
+    sizes = {p: sum(file.stat().st_size for file in p.rglob("*")) for p in folders}
     for folder in folders:
         if folder.name.startswith(UNFINISHED):
             gone = folder.stat().st_mtime < time.time() - ABANDONED

@@ -123,3 +123,10 @@ def test_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "win32")
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
     assert cache.cache_folder() == tmp_path / "local" / "sdxs"
+
+
+def test_what_is_compiled_of_a_graph_lies_beside_it(tmp_path: Path) -> None:
+    folder = cache.keep(FACTS, tmp_path, write)
+    (folder / cache.COMPILED).mkdir()
+    (folder / cache.COMPILED / "1.blob").write_bytes(b"of a runtime that checks it by itself")
+    assert cache.found(FACTS, tmp_path) == folder

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,16 @@ import pytest
 import torch
 from theirs import pipeline_of
 from tiny import TINY_SDXL, build_checkpoint, drawing, tiny_unet
-from torch import Tensor
+from torch import Tensor, nn
 
 from sdxs import SDXS
 from sdxs.bench.architectures import UNETS
 from sdxs.checkpoint.open import Opened, open_checkpoint
 from sdxs.config import CHECKPOINTS, EMBEDDED
+from sdxs.engines.cache import COMPILED
 from sdxs.engines.graphs import GraphEngine
 from sdxs.engines.onnx import OnnxRuntime
-from sdxs.engines.openvino import OpenVINO
+from sdxs.engines.openvino import GRAPH, OpenVINO
 from sdxs.engines.runtime import Runtime
 from sdxs.model.controls import Control
 from sdxs.model.eager import EagerEngine, size_ids
@@ -134,6 +136,27 @@ def test_a_whole_model(
         assert all(abs(np.asarray(p) - w).max() <= 1 for p, w in zip(pictures, wanted, strict=True))
         monkeypatch.setattr("sdxs.engines.builder.Builder.run", None)
     assert sum(f"painting by {runtime.name}" in message for message in caplog.messages) == 4
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="no openvino here")
+@pytest.mark.parametrize("fault", ["none", "cut", "foreign", "no folder"])
+def test_what_openvino_compiles_is_stored(fault: str, tmp_path: Path) -> None:
+    runtime, shapes = OpenVINO(CPU, F32), {"ids": (2, 5)}
+    runtime.save(nn.Embedding(9, 3000), {"input": torch.ones(1, 1, dtype=torch.int64)}, tmp_path)
+    graph = tmp_path / GRAPH
+    graph.write_text(graph.read_text().replace('names="input"', 'names="ids"'))
+    ids = np.arange(10).reshape(2, 5) % 9
+    (wanted,) = runtime.compile(tmp_path, shapes)({"ids": ids})
+    (blob,) = (tmp_path / COMPILED).iterdir()
+    if fault == "no folder":
+        shutil.rmtree(tmp_path / COMPILED)
+        (tmp_path / COMPILED).write_text("a file")
+    elif fault != "none":
+        whole = blob.read_bytes()
+        blob.unlink()
+        blob.write_bytes(whole[: len(whole) // 2] if fault == "cut" else b"something else" * 99)
+    (found,) = OpenVINO(CPU, F32).compile(tmp_path, shapes)({"ids": ids})
+    assert np.array_equal(found, wanted) and found.shape == (2, 5, 3000)
 
 
 @pytest.mark.skipif(find_spec("openvino") is None, reason="no openvino here")

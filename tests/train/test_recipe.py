@@ -53,6 +53,7 @@ def test_it_leads_to_a_checkpoint_that_paints(root: Path, capsys) -> None:
     assert all(name.replace("_", " ") in table for name in found["unseen"])
 
 
+@pytest.mark.slow
 def test_it_goes_on_to_twice_the_size_controls_and_styles(root: Path, capsys) -> None:
     recipe.main(
         ["storybook", "--preset", "toy", "--run", str(root / "run"), "--out",

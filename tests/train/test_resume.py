@@ -87,7 +87,7 @@ def weights(run: Path, part: str) -> dict[str, torch.Tensor]:
     return load_file(run / part / WEIGHTS)
 
 
-FEW = {"steps": 4, "batch": 2, "lr": 1e-3, "seed": 1, "save_seconds": 0}
+FEW = {"steps": 3, "batch": 2, "lr": 1e-3, "seed": 1, "save_seconds": 0}
 SOME = {"pictures": 8, "resolution": 64, **FEW}
 TURNS = {"online_steps": 2, "online_first": 1, **FEW}
 
@@ -163,7 +163,7 @@ def test_stages_of_latents_resume(
     ):
         refused(why, distill, other, begin=first, **wrong, **TURNS)
     twice = resumes("2", upscale, model=first, width=8, pictures=4, paintings=4, held_out=2,
-                    artists=True, at=3, **{**vae, **FEW, "batch": 4})  # fmt: skip
+                    artists=True, at=3, **{**vae, **FEW, "steps": 4, "batch": 4})  # fmt: skip
     refused("--width is at most that of", upscale, tmp_path / "l", model=first, width=99,
             **vae, **FEW)  # fmt: skip
     assert stage.read(twice)["psnr_in_boxes"] > 0 and stage.read(twice)["psnr_anime"] > 0
