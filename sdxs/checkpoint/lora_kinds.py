@@ -26,7 +26,7 @@ KINDS = {  # how the names of its tensors end -> what it is, what to do
     r"lora_(B|up)(\.default)?\.bias": ("LoRA with biases", "save it without them"),
     r"lora_embedding_\w+": ("LoRA of word embeddings", "save it without them"),
 }
-_KINDS = {re.compile(rf"\.({ends})$"): about for ends, about in KINDS.items()}
+_ANY = re.compile(rf"\.({'|'.join(KINDS)})$")
 EMBEDDINGS = {"emb_params", "clip_l", "clip_g"}  # AUTOMATIC1111's names of textual inversion
 
 
@@ -39,11 +39,11 @@ def check_kind(keys: Iterable[str], path: Path) -> None:
                 f"{path} brings an embedding of its own ({one_line(key, 60)}), which is not "
                 "supported: save the LoRA without it"
             )
-        for ends, (kind, remedy) in _KINDS.items():
-            if ends.search(key):
-                raise CheckpointError(
-                    f"{path} holds {kind} ({one_line(key, 100)}), which is not supported: {remedy}"
-                )
+        if found := _ANY.search(key):
+            kind, remedy = next(it for ends, it in KINDS.items() if re.fullmatch(ends, found[1]))
+            raise CheckpointError(
+                f"{path} holds {kind} ({one_line(key, 100)}), which is not supported: {remedy}"
+            )
     if keys and (EMBEDDINGS.issuperset(keys) or (len(keys) == 1 and "." not in keys[0])):
         raise CheckpointError(
             f"{path} is an embedding of textual inversion, no LoRA: load it with diffusers "
