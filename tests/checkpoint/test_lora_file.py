@@ -14,6 +14,7 @@ from theirs import painted, pipeline_of
 from tiny import load
 
 from sdxs import SDXS, CheckpointError
+from sdxs.checkpoint.files import adapter_files
 from sdxs.checkpoint.find import weights_folder
 from sdxs.storybook.world.artists import ARTISTS
 
@@ -203,3 +204,11 @@ def test_an_alpha_that_is_missing(
     (tmp_path / "adapter_config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match="lora_alpha, which says how strong"):
         load(tiny_checkpoint, styles={"ink": alone})
+
+
+def test_a_file_that_is_read_is_one_that_counts(tiny_style: Path, tmp_path: Path) -> None:
+    """Whatever it is called: a graph of another style of that name would be kept otherwise."""
+    shutil.copy(next(tiny_style.glob("*.safetensors")), tmp_path / "ink-v2.safetensors")
+    assert set(adapter_files("styles", tmp_path)) == {"ink-v2.safetensors"}
+    (tmp_path / "adapter_config.json").write_text("{}")
+    assert set(adapter_files("styles", tmp_path)) == {"ink-v2.safetensors", "adapter_config.json"}
