@@ -16,10 +16,11 @@ from edits import config, weights
 from safetensors.torch import load_file, save_file
 
 STYLE, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
+NAMED = "pytorch_lora_weights.safetensors"  # of a style, too, under the names of any program
 WEIGHTS = [
     *(f"{part}/diffusion_pytorch_model.safetensors" for part in ("unet", "vae", "vae_large")),
     *(f"{part}/model.safetensors" for part in ("text_encoder", "text_encoder_2", "safety_checker")),
-    *(STYLE, "diffusion_pytorch_model.safetensors"),  # of a style, of a control
+    *(STYLE, NAMED, "diffusion_pytorch_model.safetensors"),  # of a style, of a control
 ]
 CONFIGS = {  # file -> settings without which nothing can be built, or of which the type counts
     "unet/config.json": [
@@ -223,7 +224,7 @@ def style_with_odd_notes(rng: random.Random, folder: Path, canary: Path) -> None
     odd = ["", "[]", '{"unet.lora_alpha": "x"}', '{"unet": 3}', "[" * 100_000, '{"a.b": {}}']
     tensors = load_file(folder / STYLE)
     (folder / STYLE).unlink()
-    file = folder / "pytorch_lora_weights.safetensors"
+    file = folder / NAMED
     save_file(tensors, file, metadata={"lora_adapter_metadata": rng.choice(odd)})
 
 

@@ -28,13 +28,14 @@ HUB_FILES = (
 )
 
 PEFT_CONFIG = "adapter_config.json"
-STYLE_FILES = (  # in a folder, the first that is there
-    "adapter_model.safetensors",
-    "adapter_model.bin",
-    "pytorch_lora_weights.safetensors",
-)
+PEFT_FILES = ("adapter_model.safetensors", "adapter_model.bin")
+STYLE_FILES = (*PEFT_FILES, "pytorch_lora_weights.safetensors")  # the first in a folder
+STYLED = ("unet", "text_encoder", "text_encoder_2")  # or a PEFT folder for each of these
 ADAPTER_FILES = {
-    "styles": (PEFT_CONFIG, *STYLE_FILES),
+    "styles": (
+        *(PEFT_CONFIG, *STYLE_FILES),
+        *(f"{part}/{name}" for part in STYLED for name in (PEFT_CONFIG, *PEFT_FILES)),
+    ),
     "controls": ("config.json", "diffusion_pytorch_model*.safetensors"),
 }
 CHECKER_FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
@@ -51,8 +52,10 @@ def adapter_files(kind: str, place: Path) -> dict[str, Path]:
     """The files of one of the "styles" or "controls", a folder or a single file, by name."""
     if place.is_dir():
         found = [file for pattern in ADAPTER_FILES[kind] for file in sorted(place.glob(pattern))]
-    else:
-        found = [file for file in (place, place.parent / PEFT_CONFIG) if file.is_file()]
+        if not any(file.name != PEFT_CONFIG for file in found):  # then its name is free
+            found += sorted(place.glob("*.safetensors"))
+        return {file.relative_to(place).as_posix(): file for file in found}
+    found = [file for file in (place, place.parent / PEFT_CONFIG) if file.is_file()]
     return {file.name: file for file in found}
 
 

@@ -12,10 +12,17 @@ from torch import nn
 
 from sdxs.errors import CheckpointError, one_line
 
-_PREFIXES = {  # how we call the networks -> how files do
-    "unet": ("base_model.model.", "unet.", "lora_unet_"),
-    "text_encoder": ("text_encoder.", "lora_te_", "lora_te1_"),
-    "text_encoder_2": ("text_encoder_2.", "lora_te2_"),
+PEFT_PREFIX = "base_model.model."  # of whichever network a PEFT folder is for
+PREFIXES = {  # how we call the networks -> how files do: diffusers, kohya, OneTrainer, ComfyUI
+    "unet": ("unet.", "lora_unet_", "lora_unet.", "diffusion_model.", "lycoris_"),
+    "text_encoder": (
+        *("text_encoder.", "lora_te_", "lora_te1_", "lora_te.", "lora_te1.", "clip_l."),
+        *("text_encoders.clip_l.transformer.", "text_encoders.clip_h.transformer."),
+    ),
+    "text_encoder_2": (
+        *("text_encoder_2.", "lora_te2_", "lora_te2.", "clip_g."),
+        "text_encoders.clip_g.transformer.",
+    ),
 }
 _PAIRS = {  # how files call the two matrices: the ends of "down" -> of "up"
     ".lora_A.weight": ".lora_B.weight",
@@ -26,7 +33,8 @@ _PAIRS = {  # how files call the two matrices: the ends of "down" -> of "up"
     ".lora_linear_layer.down.weight": ".lora_linear_layer.up.weight",
 }
 # none of them is the end of another
-_ENDS = dict.fromkeys(_PAIRS, "down") | dict.fromkeys(_PAIRS.values(), "up") | {".alpha": "alpha"}
+ENDS = dict.fromkeys(_PAIRS, "down") | dict.fromkeys(_PAIRS.values(), "up")
+ENDS |= {".alpha": "alpha", ".lora_mid.weight": "mid"}
 
 
 def layer_names(network: nn.Module) -> dict[str, str]:
@@ -50,7 +58,7 @@ def _aliases(layer: str, network: nn.Module) -> Iterator[str]:
         yield f"{attention}.processor.to_{last.removesuffix('.0')}"
     config: Any = getattr(network, "config", None)
     if hasattr(config, "layers_per_block") and isinstance(config.layers_per_block, int):
-        yield _sgm(layer, config.layers_per_block)
+        yield from _sgm(layer, config.layers_per_block)
 
 
 _SGM_LAYERS = {
@@ -69,40 +77,51 @@ _SGM_WHOLE = {
 }
 
 
-def _sgm(layer: str, depth: int) -> str:
-    """A U-Net layer's name in Stability's own code, which kohya's files for SDXL use."""
+def _sgm(layer: str, depth: int) -> Iterator[str]:
+    """A U-Net layer's names in Stability's own code, as in ComfyUI's files and kohya's for SDXL.
+
+    depth: layers_per_block of the U-Net, by which the blocks are numbered through.
+    """
     if layer in _SGM_WHOLE:
-        return _SGM_WHOLE[layer]
+        yield _SGM_WHOLE[layer]
     found = re.fullmatch(r"(down|up)_blocks\.(\d+)\.(\w+)\.(\d+)\.(.+)", layer)
     if found:
         side, kind, rest = found[1], found[3], found[5]
         first, index = int(found[2]) * (depth + 1), int(found[4])  # of the block, in it
         if kind == "downsamplers":
-            return f"input_blocks.{first + depth + 1}.0.op"
-        if kind == "upsamplers":  # the last of its block, after an attention if there is one
-            return f"output_blocks.{first + depth}.2.{rest}"
-        place = f"input_blocks.{1 + first + index}"
-        if side == "up":
-            place = f"output_blocks.{first + index}"
-        return f"{place}.{int(kind == 'attentions')}.{_SGM_LAYERS.get(rest, rest)}"
+            yield f"input_blocks.{first + depth + 1}.0.op"
+        elif kind == "upsamplers":  # the last of its block, which OneTrainer always counts as 2,
+            for number in (1, 2):  # others after what there is: without an attention as 1
+                yield f"output_blocks.{first + depth}.{number}.{rest}"
+        else:
+            place = f"input_blocks.{1 + first + index}"
+            if side == "up":
+                place = f"output_blocks.{first + index}"
+            yield f"{place}.{int(kind == 'attentions')}.{_SGM_LAYERS.get(rest, rest)}"
     found = re.fullmatch(r"mid_block\.(\w+)\.(\d+)\.(.+)", layer)
     if found:
         number = 1 if found[1] == "attentions" else 2 * int(found[2])
-        return f"middle_block.{number}.{_SGM_LAYERS.get(found[3], found[3])}"
-    return layer
+        yield f"middle_block.{number}.{_SGM_LAYERS.get(found[3], found[3])}"
 
 
-def place(key: str, where: Mapping[str, dict[str, str]], path: Path) -> tuple[str, str, str]:
-    """(network, layer, "down" | "up" | "alpha") of a key."""
-    name, network = key, "unet"
-    for called, prefixes in _PREFIXES.items():
+def place(
+    key: str, where: Mapping[str, dict[str, str]], path: Path, usual: str
+) -> tuple[str, str, str]:
+    """(network, layer, "down" | "up" | "mid" | "alpha") of a key; `usual`: the network that a key
+    means which names none."""
+    name, network = key.removeprefix(PEFT_PREFIX), usual
+    for called, prefixes in PREFIXES.items():
         for prefix in filter(key.startswith, prefixes):  # one at the most
             name, network = key.removeprefix(prefix), called
-    for end, part in _ENDS.items():
+    for end, part in ENDS.items():
         layer = where.get(network, {}).get(name.removesuffix(end)) if name.endswith(end) else None
         if layer is not None:
             return network, layer, part
+    if key.endswith(tuple(ENDS)):
+        raise CheckpointError(
+            f"{path}: {one_line(key, 120)} names no layer of this model: "
+            "the style was made for another one"
+        )
     raise CheckpointError(
-        f"{path}: {one_line(key, 120)} names no layer of this model: "
-        "the style was made for another one, or is not a LoRA"
+        f"{path}: {one_line(key, 120)} is no part of a LoRA: it is something else"
     )

@@ -28,6 +28,7 @@ class PromptReader:
         self._tokenizer = Tokenizer.from_str(tokenizer)
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        self._vectors = _vectors(self._tokenizer, length)
 
     @classmethod
     def of(cls, tokenizer: Any, positions: int) -> "PromptReader":
@@ -44,7 +45,7 @@ class PromptReader:
         """(B, L) token ids: start, as many tokens as fit, end, padding."""
         rows = []
         for prompt in prompts:
-            ids = self._tokenizer.encode(self._readable(prompt)).ids
+            ids = self._tokenizer.encode(self._expanded(self._readable(prompt))).ids
             if len(ids) > self.length:
                 ids = ids[: self.length - 1] + ids[-1:]
             rows.append(ids + [self.pad] * (self.length - len(ids)))
@@ -56,7 +57,8 @@ class PromptReader:
         readable = self._readable(prompt)
         if not text.startswith(readable):  # white space was shortened to read on
             text = squeeze(text)
-        encoding = self._tokenizer.encode(readable)
+        expanded = self._expanded(readable)
+        encoding = self._tokenizer.encode(expanded)
         if len(encoding.ids) <= self.length:
             return text[len(readable) :].strip()
         first = lost = self.length - 1  # the place that the end mark takes
@@ -64,13 +66,41 @@ class PromptReader:
         while first > 1 and words[first - 1] == words[lost]:
             first -= 1
         first = first if first > 1 else lost  # one endless word: name the part that is lost
-        return text[encoding.offsets[first][0] :].strip()
+        rest = expanded[encoding.offsets[first][0] :] + text[len(readable) :]
+        for token, all_of_it in self._vectors.items():
+            rest = rest.replace(all_of_it, token)
+        return rest.strip()
 
     def _readable(self, prompt: str) -> str:
         """The beginning of a prompt: enough to fill the window, little enough to be quick."""
         most = LONGEST_TOKEN * self.length
         text = encodable(prompt)
         return text if len(text) <= most else squeeze(text)[:most]
+
+    def _expanded(self, text: str) -> str:
+        """With all tokens of an embedding of several vectors where its first one is named, as
+        diffusers' `maybe_convert_prompt` has them."""
+        if not self._vectors:
+            return text
+        for token in dict.fromkeys(self._tokenizer.encode(text, add_special_tokens=False).tokens):
+            if token in self._vectors:  # in the order of the text; diffusers has none
+                text = text.replace(token, self._vectors[token])
+                text = text[: LONGEST_TOKEN * self.length]  # they may hold one another
+        return text
+
+
+def _vectors(tokenizer: Tokenizer, most: int) -> dict[str, str]:
+    """Embeddings of several vectors (textual inversion, arXiv 2208.01618), of which diffusers adds
+    one token each: "<cat>" -> "<cat> <cat>_1 <cat>_2"; of each no more than `most` can be read."""
+    added = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+    found = {}
+    for token in added:
+        names = [token]
+        while len(names) < most and f"{token}_{len(names)}" in added:
+            names.append(f"{token}_{len(names)}")
+        if len(names) > 1:
+            found[token] = " ".join(names)
+    return found
 
 
 class PromptReaders:

@@ -1,4 +1,4 @@
-"""Five hundred malformed checkpoints and styles: one line each, quickly, and nothing is run."""
+"""Nine hundred malformed checkpoints and styles: one line each, quickly, and nothing is run."""
 
 import random
 import shutil
@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 import torch
 from edits import config, weights
-from loras import lora_of_unet
-from mutations import CONTROL_MUTATIONS, MUTATIONS, STYLE, STYLE_MUTATIONS, Mutation
+from lora_mutations import LORA_MUTATIONS, PARTS_MUTATIONS
+from loras import dialects, lora_of_unet, loras_of
+from mutations import CONTROL_MUTATIONS, MUTATIONS, NAMED, STYLE, STYLE_MUTATIONS, Mutation
 from safetensors.torch import save_file
 from tiny import build_checkpoint, build_control, build_safety_checker, load
 
@@ -22,8 +23,6 @@ from sdxs import CheckpointError
 from sdxs.checkpoint.lora_file import read_style
 from sdxs.checkpoint.networks import load_control
 from sdxs.checkpoint.parts import load_parts
-
-COUNT = 500
 
 
 @pytest.fixture(scope="module")
@@ -60,26 +59,21 @@ def bounded(size: int, problems: list[str], name: str) -> Iterator[None]:
         problems.append(f"{name}: {grown / 1e6:.0f} MB for {size / 1e6:.0f}")
 
 
-def test_five_hundred(sound: dict[str, Path], tmp_path: Path) -> None:
-    canary = tmp_path / "canary"
-    parts, _, _ = load_parts(sound["sd15"], torch.float32)
-    networks = {"unet": parts.unet, **parts.text_encoders}
-    whole = partial(load, safety=True)
-    controlled = partial(load_control, dtype=torch.float32, unet=parts.unet, factor=8)
-    kinds: list[tuple[list[Mutation], list[str], Callable[[Path], Any]]] = [
-        (MUTATIONS, ["sd15", "sdxl"], whole),
-        (STYLE_MUTATIONS, ["style"], lambda folder: read_style(folder, networks)),
-        (CONTROL_MUTATIONS, ["control"], controlled),
-    ]
+Kind = tuple[list[Mutation], list[str], Callable[[Path], Any]]  # names of what is sound, a reader
+
+
+def refused(kinds: list[Kind], count: int, sound: dict[str, Path], root: Path) -> None:
+    """So many mutations of what is sound end in one line each, within bounds."""
+    canary = root / "canary"
     for _, names, read in kinds:
         for name in names:
             read(sound[name])  # it would load, and all is warm
     problems: list[str] = []
     every = [(mutation, *rest) for mutations, *rest in kinds for mutation in mutations]
-    for number in range(COUNT):
+    for number in range(count):
         rng = random.Random(number)
         mutation, names, read = rng.choice(every)
-        folder = tmp_path / "it"
+        folder = root / "it"
         shutil.copytree(sound[rng.choice(names)], folder)
         mutation(rng, folder, canary)
         size = max(file.stat().st_size for file in folder.rglob("*") if file.is_file())
@@ -96,6 +90,37 @@ def test_five_hundred(sound: dict[str, Path], tmp_path: Path) -> None:
         shutil.rmtree(folder)
     assert not problems, "\n".join(problems)
     assert not canary.exists()
+
+
+def test_five_hundred(sound: dict[str, Path], tmp_path: Path) -> None:
+    parts, _, _ = load_parts(sound["sd15"], torch.float32)
+    networks = {"unet": parts.unet, **parts.text_encoders}
+    whole = partial(load, safety=True)
+    controlled = partial(load_control, dtype=torch.float32, unet=parts.unet, factor=8)
+    kinds: list[Kind] = [
+        (MUTATIONS, ["sd15", "sdxl"], whole),
+        (STYLE_MUTATIONS, ["style"], lambda folder: read_style(folder, networks)),
+        (CONTROL_MUTATIONS, ["control"], controlled),
+    ]
+    refused(kinds, 500, sound, tmp_path)
+
+
+def test_four_hundred_loras_of_all_programs(sound: dict[str, Path], tmp_path: Path) -> None:
+    parts, _, _ = load_parts(sound["sd15"], torch.float32)
+    read = partial(read_style, networks={"unet": parts.unet, **parts.text_encoders})
+    loras = loras_of(sound["sd15"])
+    folders = {}
+    for number, (program, dialect) in enumerate(dialects(1).items()):
+        folders[program] = tmp_path / str(number)
+        folders[program].mkdir()
+        save_file(dialect.of(loras, None if number % 2 else 2), folders[program] / NAMED)
+    for lora, name in zip(loras, ("unet", "text_encoder"), strict=True):
+        lora.save_pretrained(tmp_path / "parts" / name)
+    kinds: list[Kind] = [
+        (LORA_MUTATIONS, list(folders), read),
+        (PARTS_MUTATIONS, ["parts"], read),
+    ]
+    refused(kinds, 400, {**folders, "parts": tmp_path / "parts"}, tmp_path)
 
 
 def test_large_files_are_not_read_in_vain(sound: dict[str, Path], tmp_path: Path) -> None:
