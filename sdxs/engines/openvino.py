@@ -21,7 +21,7 @@ from torch import nn
 from sdxs.engines.runtime import Arrays, Shapes, Unavailable
 from sdxs.errors import one_line
 from sdxs.model.graph import Inputs
-from sdxs.model.hardware import cpu_name, granted_cores
+from sdxs.model.hardware import cpu_name, threads
 
 OLDEST = (2025, 0)
 INSTALL = "pip install 'openvino>=2025.0'"
@@ -90,7 +90,7 @@ class OpenVINO:
         hints = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": PRECISIONS[self._dtype],
-            "INFERENCE_NUM_THREADS": granted_cores(),
+            "INFERENCE_NUM_THREADS": threads(),
         }
         return OpenVINOGraph(self._core.compile_model(model, "CPU", hints))
 
