@@ -1,5 +1,5 @@
 # make run [PAGE=sketch] [PORT=7861] [CHECKPOINT=storybook] [HOST=0.0.0.0] [STYLES=anime]
-#          [CONTROLS=sketch]                                   set up and serve a page
+#          [CONTROLS=sketch] [DEVICE=cpu] [DTYPE=float32]      set up and serve a page
 # make test                                                    set up, check and test
 # PYTHON=python3.12 chooses the Python for .venv; nothing is installed again while nothing changed.
 
@@ -15,7 +15,8 @@ own_host = $(if $(filter command,$(origin HOST)),--host '$(HOST)') # some shells
 
 run: $(VENV)/.run-ready
 	@$(PY) app$(if $(PAGE),_$(PAGE)).py $(call option,PORT,--port) $(call option,CHECKPOINT,--checkpoint) \
-	  $(call option,STYLES,--styles) $(call option,CONTROLS,--controls) $(own_host)
+	  $(call option,STYLES,--styles) $(call option,CONTROLS,--controls) \
+	  $(call option,DEVICE,--device) $(call option,DTYPE,--dtype) $(own_host)
 
 test: lint
 	$(PY) -m pytest -n 2 --dist loadfile --ignore tests/browser

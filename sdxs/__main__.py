@@ -19,10 +19,11 @@ from PIL.Image import Image
 
 from sdxs.arguments import LARGEST_BATCH
 from sdxs.conditions import CONDITIONS
-from sdxs.errors import InputError, SDXSError
+from sdxs.errors import InputError, SDXSError, commanded
 from sdxs.page import options as table
-from sdxs.page.serve import CHECKPOINT_HELP, ENGINE_HELP, fail
+from sdxs.page.serve import CHECKPOINT_HELP, DEVICE_HELP, DTYPE_HELP, ENGINE_HELP, fail
 from sdxs.picture import SUFFIXES, encode, facts, read_picture
+from sdxs.temporary import ended_by_signals
 
 OF_CONDITIONS = {option.flag: option for row in CONDITIONS.values() for option in row.options}
 READY = "ready"  # no condition: the picture is a control image already
@@ -39,9 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Paint what the arguments say and give the exit status."""
     options = parser().parse_args(arguments)
     try:
-        given = asked(options)
-        files = output_files(options.output, given["seed"], options.count)
-        paint(options, given, files)
+        with commanded(), ended_by_signals():
+            given = asked(options)
+            files = output_files(options.output, given["seed"], options.count)
+            paint(options, given, files)
     except SDXSError as error:
         return fail(str(error))
     except KeyboardInterrupt:
@@ -167,8 +169,8 @@ def parser() -> argparse.ArgumentParser:
         help="so many pictures, with this seed and the next ones")  # fmt: skip
     add("--checkpoint", default="auto", metavar="NAME", help=CHECKPOINT_HELP)
     add("--no-safety", action="store_true", help="keep pictures as they come, unchecked")
-    add("--device", default="auto", help="cuda, mps or cpu (default: the best there is)")
-    add("--dtype", default="auto", help="float32, float16 or bfloat16 (default: the device's best)")
+    add("--device", default="auto", help=DEVICE_HELP)
+    add("--dtype", default="auto", help=DTYPE_HELP)
     add("--engine", default="auto", help=ENGINE_HELP)
     return options
 

@@ -22,6 +22,10 @@ class CheckpointError(SDXSError):
     """A checkpoint that is missing, incomplete, damaged, or of an unknown kind."""
 
 
+class NotFiniteError(SDXSError):
+    """Networks gave numbers that are not finite: of a dtype that does not hold them, or weights."""
+
+
 class PictureWarning(UserWarning):
     """Something about pictures of a call. rows: the indices of the prompts that it is about."""
 
@@ -39,6 +43,26 @@ class SafetyWarning(PictureWarning):
 
 
 warnings.simplefilter("always", SafetyWarning, append=True)  # each time, unless a program objects
+
+
+_commanded = False  # whether this program is a command, with options
+
+
+@contextmanager
+def commanded() -> Iterator[None]:
+    """While a command runs: `option` speaks as its user does."""
+    global _commanded
+    before, _commanded = _commanded, True
+    try:
+        yield
+    finally:
+        _commanded = before
+
+
+def option(name: str, value: str) -> str:
+    """What to write to choose something, in the words of whoever asks: an argument in Python, an
+    option on the command line."""
+    return f"--{name} {value}" if _commanded else f'{name}="{value}"'
 
 
 def one_line(thing: object, most: int = 200) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
-from sdxs.errors import InputError, SDXSError, one_line
+from sdxs.errors import InputError, NotFiniteError, one_line, option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,14 +33,15 @@ LONGEST = 64  # times as long as wide
 SUFFIXES = {".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".png": "png"}
 
 
-def check_finite(images: "Tensor") -> "Tensor":
-    """The same numbers. Raises SDXSError when one is not finite."""
-    if not bool(images.isfinite().all()):
-        raise SDXSError(
-            "the model gave numbers that are not finite: its weights do not suit this dtype, "
-            'try dtype="float32"'
-        )
-    return images
+def check_finite(numbers: "Tensor", dtype: object, network: str = "the model") -> "Tensor":
+    """The same numbers, of a network that computed in a dtype. Raises NotFiniteError."""
+    if bool(numbers.isfinite().all()):
+        return numbers
+    name = str(dtype).removeprefix("torch.")
+    reason = f"its weights do not suit that dtype: try {option('dtype', 'float32')}"
+    if name == "float32":
+        reason = "it is the weights that hold numbers that are not finite: fetch or save them anew"
+    raise NotFiniteError(f"{network} gives numbers that are not finite in {name}: {reason}")
 
 
 def to_pixels(images: "Tensor") -> "Tensor":
@@ -61,9 +62,9 @@ def pictures_of(pixels: "Tensor") -> list[Image.Image]:
 
 
 def to_pictures(images: "Tensor") -> list[Image.Image]:
-    """Images (B, 3, H, W), nominally [-1, 1], to B RGB pictures, see `to_pixels`. Raises SDXSError
-    when a number is not finite."""
-    return pictures_of(to_pixels(check_finite(images)))
+    """Images (B, 3, H, W), nominally [-1, 1], to B RGB pictures, see `to_pixels`. Raises
+    NotFiniteError."""
+    return pictures_of(to_pixels(check_finite(images, images.dtype)))
 
 
 def read_picture(source: Path | bytes, *, largest: int = LARGEST_AREA) -> Image.Image:

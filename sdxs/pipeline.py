@@ -19,13 +19,15 @@ from sdxs import arguments, conditions
 from sdxs.checkpoint.open import Opened, open_checkpoint, open_depth
 from sdxs.engines import ENGINES, choose_engine, recall_for
 from sdxs.model.controls import Control, controls_of
+from sdxs.model.ending import at_work
 from sdxs.model.engine import Engine
-from sdxs.model.hardware import choose_device, choose_dtype
+from sdxs.model.hardware import limit_threads
+from sdxs.model.remedies import CPU, F32, Setup, first_that_works, setups
 from sdxs.model.safety import hide_flagged
 from sdxs.model.schedule import draw_noise, seeded
 from sdxs.model.styles import StyleScales, style_scales
 from sdxs.model.text import RememberedWords, Words
-from sdxs.picture import from_pixels, pictures_of, to_pixels
+from sdxs.picture import check_finite, from_pixels, pictures_of, to_pixels
 
 if TYPE_CHECKING:
     from sdxs.model.depth import DepthEstimator
@@ -83,7 +85,8 @@ class SDXS:
 
         "auto" is `SDXS_CHECKPOINT` if set, else the real model if it is already in the local Hub
         cache, else the embedded one. `device`: "auto" is CUDA, then MPS, then CPU. `dtype`: "auto"
-        is float16 on CUDA and MPS, bfloat16 on a CPU with AMX or AVX512-BF16, else float32.
+        is float16 on CUDA and MPS, bfloat16 on a CPU with AMX or AVX512-BF16, else float32. Where
+        these fail `sdxs.model.remedies` says what is tried, and a warning is logged.
         `styles` (LoRA) and `controls` (ControlNet): a name that ships or is published for this
         checkpoint, a file, a folder or a Hub id; or several; or {name: one of these}; or "all"
         that ship or are published for it. `safety`: "auto" checks pictures where a checker can be
@@ -97,20 +100,28 @@ class SDXS:
         Raises InputError for an argument that makes no sense here, CheckpointError for a
         checkpoint that is missing, incomplete, damaged or of an unknown kind.
         """
-        place = choose_device(device)
-        kind = choose_dtype(dtype, place)
-        runs = choose_engine(engine, place, kind)
-        opened = open_checkpoint(
-            checkpoint, styles=styles, controls=controls, safety=safety, device=place, dtype=kind,
-            recall=recall_for(runs, place),
-        )  # fmt: skip
-        model = cls(opened, runs, place, kind)
-        log.info("%s on %s in %s: %s", model.checkpoint, place, kind, model.source.reason)
+        limit_threads()
+
+        def made(setup: Setup) -> SDXS:
+            place, kind, decoders = setup
+            runs = choose_engine(engine, place, kind)
+            opened = open_checkpoint(
+                checkpoint, styles=styles, controls=controls, safety=safety, device=place,
+                dtype=kind, decoders=decoders, recall=recall_for(runs, place),
+            )  # fmt: skip
+            model = cls(opened, runs, place, kind)
+            if setup.doubtful:
+                model._try()
+            return model
+
+        model = first_that_works(setups(device, dtype), made)
+        reason = model.source.reason
+        log.info("%s on %s in %s: %s", model.checkpoint, model.device, model.dtype, reason)
         if model.source.hint:
             log.info("for the real model: %s", model.source.hint)
         return model
 
-    @torch.no_grad()
+    @at_work
     def __call__(
         self,
         prompt: str | list[str],
@@ -153,7 +164,7 @@ class SDXS:
 
         words = self.encode(prompts, styles)  # (B, L, D)
         if asked.output_type == "pt":
-            clean = self.denoise(noise, words, generators, styles, controls)  # (B, C, H/8, W/8)
+            clean = self.denoise(noise, words, generators, styles, controls)  # (B, C, h, w)
             images = self.decode(clean, asked.decoder)  # (B, 3, H, W) nominally [-1, 1]
             return hide_flagged(self._checker, images)
         pixels = self.paint(noise, words, generators, styles, controls, asked.decoder)
@@ -221,6 +232,7 @@ class SDXS:
         rounded. Raises SDXSError where the networks give numbers that are not finite."""
         return self._engine.paint(noise, words, styles, controls, decoder, generators)
 
+    @at_work
     def condition(
         self,
         name: str,
@@ -249,7 +261,32 @@ class SDXS:
 
     @functools.cached_property
     def _depth_estimator(self) -> "DepthEstimator":
-        return open_depth(self.checkpoint, self.device)
+        def made(setup: Setup) -> "DepthEstimator":
+            estimator = open_depth(self.checkpoint, setup.device)
+            if setup.doubtful:
+                estimator(Image.new("RGB", self.size))
+            return estimator
+
+        places = dict.fromkeys((self.device, CPU))
+        return first_that_works([Setup(place, F32, F32) for place in places], made)
+
+    @torch.no_grad()
+    def _try(self) -> None:
+        """Every network once, so that what cannot work here fails now. Raises NotFiniteError, and
+        whatever a device raises."""
+        generators = seeded([0])
+        words = self._engine.encode(self._readers.ids(["a"]), NO_STYLES)
+        noise = self.noise(generators, self.size)
+        image = torch.zeros(1, 3, *self.size[::-1])
+        controls = [[Control(name, None, image, torch.ones(1))] for name in self.controls]
+        for followed in ([], *controls):
+            clean = self._engine.denoise(noise, words, NO_STYLES, followed, generators)
+            check_finite(clean, self.dtype)
+        for decoder in self.decoders:
+            images = self._engine.decode(clean, decoder)
+            check_finite(images, self.dtype)
+            if self._checker:
+                self._checker.flags(images)
 
     def __repr__(self) -> str:
         width, height = self.size

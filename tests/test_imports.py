@@ -9,6 +9,8 @@ from programs import ROOT, run
 
 GROUND = {  # module of plain data and pure functions -> what of ours it may import
     "errors": set(),
+    "temporary": set(),
+    "proxies": {"errors"},
     "config": set(),
     "picture": {"errors"},
     "arguments": {"errors"},

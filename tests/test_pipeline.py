@@ -236,7 +236,7 @@ def test_a_missing_decoder_is_explained(tmp_path: Path) -> None:
         ({"engine": "warp"}, "engine"),
         ({"device": "abacus"}, "no device"),
         ({"device": "meta"}, "not supported"),
-        ({"device": "cuda:99"}, "not there"),
+        ({"device": "cuda:99"}, "cannot be used"),
         ({"device": 3}, "no device"),
         ({"dtype": "int8"}, "no dtype"),
         ({"dtype": torch.float64}, "no dtype"),

@@ -9,7 +9,6 @@ draws it.
 import argparse
 import json
 import sys
-import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,9 +24,10 @@ from sdxs.bench.sides import THEIRS, check_compiler, diffusers
 from sdxs.checkpoint.open import CALIBRATION
 from sdxs.config import CHECKPOINTS, EMBEDDED, REAL_MODEL, known
 from sdxs.engines import ENGINES, FASTEST, choose_engine
-from sdxs.errors import InputError, PromptCutWarning, SDXSError
+from sdxs.errors import InputError, PromptCutWarning, SDXSError, commanded
 from sdxs.model.hardware import choose_device, choose_dtype
 from sdxs.pipeline import SDXS
+from sdxs.temporary import ended_by_signals, own_folder
 
 ROWS = {  # what is measured of an engine of ours
     "text": "text encoding, a new prompt",
@@ -47,7 +47,12 @@ QUICK = {"rounds": 5, "warmup": 1, "batch": [4]}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
+    with commanded(), ended_by_signals():
+        return run(parser().parse_args(arguments))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure, print, and give the exit status."""
     if options.quick:
         vars(options).update(QUICK)
     warnings.simplefilter("ignore", PromptCutWarning)  # a random model's tokens are bytes
@@ -59,8 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.plot:
             plot.pyplot()  # before minutes are spent
-        with tempfile.TemporaryDirectory(prefix="sdxs-") as folder:
-            name = checkpoint(options.checkpoint, Path(folder))
+        with own_folder() as folder:
+            name = checkpoint(options.checkpoint, folder)
             # the processor always, and a graphics card where there is one
             for device in options.device or dict.fromkeys(("cpu", choose_device().type)):
                 result = bench(name, device, options) | {"checkpoint": options.checkpoint}
@@ -73,6 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SDXSError as error:
         print(f"sdxs: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

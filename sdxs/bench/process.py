@@ -19,6 +19,7 @@ from pathlib import Path
 
 from sdxs.engines.cache import PLACE
 from sdxs.errors import SDXSError
+from sdxs.temporary import own_folder
 
 LONGEST = 600  # seconds until a page is up
 TITLES = {
@@ -33,8 +34,8 @@ def measure(
 ) -> dict[str, dict[str, float]]:
     """Seconds and megabytes of each of `TITLES`, of a page for the CPU alone. Raises SDXSError with
     a program's complaint."""
-    with tempfile.TemporaryDirectory(prefix="sdxs-") as cache:
-        environment = os.environ | {PLACE: cache}
+    with own_folder() as cache:
+        environment = os.environ | {PLACE: str(cache)}
         told = str(checkpoint), engine, device, dtype
         found = {which: _program(told, environment) for which in ("first", "next")}
         return found | ({"page": _page(told, environment)} if device == "cpu" else {})
@@ -55,7 +56,8 @@ def _page(told: Sequence[str], environment: Mapping[str, str]) -> dict[str, floa
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "sdxs.page", "--host", "127.0.0.1", "--port", str(port),
-               "--no-safety", "--checkpoint", told[0], "--engine", told[1]]  # fmt: skip
+               "--no-safety", "--checkpoint", told[0], "--engine", told[1],
+               "--device", told[2], "--dtype", told[3].removeprefix("torch.")]  # fmt: skip
     start = time.time()
     with tempfile.TemporaryFile("w+") as log, subprocess.Popen(
         command, env=environment, stdout=log, stderr=log

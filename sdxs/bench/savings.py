@@ -29,7 +29,7 @@ from sdxs.model.eager import EagerEngine
 from sdxs.model.engine import Networks
 from sdxs.model.folding import fold, fold_decoder, fold_timestep
 from sdxs.model.graph import Spec, build_graph, example_inputs
-from sdxs.model.hardware import choose_dtype, cpu_name, granted_cores
+from sdxs.model.hardware import choose_dtype, cpu_name, granted_cores, limit_threads
 from sdxs.model.text import Words
 
 CPU = torch.device("cpu")
@@ -55,6 +55,7 @@ SAVINGS: dict[str, Callable[[Networks, Tensor], Networks]] = {
 
 def measure(name: str | Path, rounds: int, folder: Path) -> list[tuple[str, float, float, float]]:
     """Of each saving: GFLOP, and the median milliseconds of the eager engine and of the graph."""
+    limit_threads()
     dtype = choose_dtype("auto", CPU)
     runtime = OpenVINO(CPU, dtype)
     gflop: list[float] = []

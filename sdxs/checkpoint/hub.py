@@ -18,6 +18,7 @@ from huggingface_hub import errors as hub_errors
 from huggingface_hub.utils import are_progress_bars_disabled
 from tqdm import tqdm
 
+from sdxs import proxies
 from sdxs.errors import CheckpointError, one_line
 
 WHOLE, HALF = ".safetensors", ".fp16.safetensors"
@@ -63,7 +64,9 @@ def repository(
     except hub_errors.RepositoryNotFoundError:
         problem = f"is not on the Hugging Face Hub, nor a folder here: check the spelling at {page}"
     except (hub_errors.LocalEntryNotFoundError, hub_errors.OfflineModeIsEnabled):
-        problem = "is not on this machine and the Hub cannot be reached: connect and try again"
+        proxy = None if constants.HF_HUB_OFFLINE else proxies.way_to(constants.ENDPOINT)
+        remedy = f"is the proxy right that {proxy} names?" if proxy else "connect and try again"
+        problem = f"is not on this machine and the Hub cannot be reached: {remedy}"
     except PermissionError as error:
         problem = (
             f"cannot be stored: no permission for {error.filename or 'the cache folder'}; "
@@ -83,6 +86,7 @@ def _download(
 ) -> Path:
     """What is missing of a repository's wanted files, at one commit, and their folder."""
     try:
+        _begin(name)
         about = huggingface_hub.model_info(
             hub_id, revision=revision, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT
         )
@@ -123,6 +127,32 @@ def _download(
     return folder
 
 
+def _begin(name: str) -> None:
+    """Have the client begin, without those variables that it cannot read and that do not lead to
+    the Hub. Raises CheckpointError, which names one that does."""
+    if constants.HF_HUB_OFFLINE:
+        return
+    try:
+        huggingface_hub.get_session()
+    except Exception as error:  # its transport's, of many kinds
+        bad = proxies.faulty(_begin_anew)
+        proxy = proxies.way_to(constants.ENDPOINT)
+        for variable, reason in bad.items() or [("the environment", one_line(error))]:
+            if variable == proxy or variable.lower() not in proxies.PROXIES:
+                raise CheckpointError(
+                    f"{name} cannot be fetched by {variable} as it is ({reason}): correct or "
+                    "unset it"
+                ) from None
+        log.info("the Hub is asked without %s", " and ".join(bad))
+        with proxies.only(set(proxies.given()) - set(bad)):
+            _begin_anew()
+
+
+def _begin_anew() -> None:
+    huggingface_hub.close_session()
+    huggingface_hub.get_session()
+
+
 def _copy_here(name: str, hub_id: str, revision: str | None, why: Exception) -> Path:
     """The folder that an earlier visit left. Raises `why` the Hub could not be asked."""
     try:
@@ -130,7 +160,7 @@ def _copy_here(name: str, hub_id: str, revision: str | None, why: Exception) -> 
             hub_id, revision=revision, local_files_only=True, allow_patterns=[]
         )
     except hub_errors.LocalEntryNotFoundError:
-        if isinstance(why, hub_errors.HfHubHTTPError):
+        if isinstance(why, hub_errors.HfHubHTTPError | CheckpointError):
             raise why from None
         raise
     if not isinstance(why, hub_errors.OfflineModeIsEnabled):

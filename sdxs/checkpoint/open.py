@@ -63,14 +63,18 @@ class Places:
                 found |= {f"{kind}/{name}/{part}": file for part, file in files}
         return found
 
-    def read(self, dtype: torch.dtype) -> tuple[Networks, PromptReaders, OneStep]:
-        """The networks, on the CPU, all in `dtype`, with what belongs to them. Raises
-        CheckpointError."""
+    def read(
+        self, dtype: torch.dtype, decoders: torch.dtype | None = None
+    ) -> tuple[Networks, PromptReaders, OneStep]:
+        """The networks, on the CPU, all in `dtype`, or the decoders in one of their own, with what
+        belongs to them. Raises CheckpointError."""
         from sdxs.checkpoint.lora_file import read_style
         from sdxs.checkpoint.networks import load_control
         from sdxs.checkpoint.parts import load_parts
 
         networks, readers, one_step = load_parts(self.folder, dtype)
+        if decoders not in (None, dtype):
+            networks = networks.decoding_in(decoders)
         targets = {"unet": networks.unet, **networks.text_encoders}
         styles = {name: read_style(place, targets) for name, place in self.styles.items()}
         controls = {
@@ -83,8 +87,8 @@ class Places:
 class Parts:
     """What `Places.read` gives, read when it is first needed. Any number of threads may ask."""
 
-    def __init__(self, places: Places, dtype: torch.dtype) -> None:
-        self._read = functools.partial(places.read, dtype)
+    def __init__(self, read: Callable[[], tuple[Networks, PromptReaders, OneStep]]) -> None:
+        self._read = read
         self._found: tuple[Networks, PromptReaders, OneStep] | None = None
         self._lock = threading.Lock()
 
@@ -103,12 +107,13 @@ class Parts:
 @dataclass(frozen=True)
 class Facts:
     """What there is to know of networks beside the networks. step: None where it is not linear.
-    text_styles: those that change text encoders, too."""
+    text_styles: those that change text encoders, too. doubt: see `OneStep.doubt`."""
 
     offer: Offer
     readers: PromptReaders
     step: LinearStep | None
     text_styles: frozenset[str]
+    doubt: str = ""
 
 
 @dataclass(frozen=True)
@@ -146,9 +151,11 @@ def open_checkpoint(
     safety: bool | str = "auto",
     device: torch.device,
     dtype: torch.dtype,
+    decoders: torch.dtype | None = None,
     recall: Callable[[Places], Facts | None] = lambda places: None,
 ) -> Opened:
-    """Find a checkpoint and read it, all of it in `dtype`, its safety checker onto `device`.
+    """Find a checkpoint and read it, all of it in `dtype`, or its decoders in one of their own, its
+    safety checker onto `device`.
 
     recall: what is remembered of the very same files; then networks are read when they are needed.
     For the other arguments, and for what is raised, see `SDXS.load`.
@@ -163,9 +170,11 @@ def open_checkpoint(
         dict(_found("styles", wanted_styles, source)),
         dict(_found("controls", wanted_controls, source)),
     )
-    parts = Parts(places, dtype)
+    parts = Parts(functools.partial(places.read, dtype, decoders))
     facts = recall(places) or _facts(*parts())
     facts = replace(facts, offer=replace(facts.offer, checkpoint=source.name))
+    if facts.doubt:
+        log.warning("%s: %s", source.name, facts.doubt)
     words = read_words(source.folder)
     checker, state = _checker(source, safety, device, dtype)
     return Opened(source, places, facts, words, checker, state, parts)
@@ -232,7 +241,7 @@ def _facts(networks: Networks, readers: PromptReaders, one_step: OneStep) -> Fac
         factor=factor,
     )
     heard = frozenset(name for name, parts in networks.styles.items() if set(parts) - {"unet"})
-    return Facts(offer, readers, one_step.linear(), heard)
+    return Facts(offer, readers, one_step.linear(), heard, one_step.doubt)
 
 
 def open_depth(checkpoint: str, device: torch.device) -> "DepthEstimator":

@@ -7,11 +7,11 @@ import os
 import queue
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+
+from sdxs.temporary import OwnFolder
 
 FULL = 3  # exit status of a process that could not write
 
@@ -29,7 +29,7 @@ class Builder:
         self._queue: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._process: subprocess.Popen[str] | None = None
-        self._folder: Any = None
+        self._folder: OwnFolder | None = None
         self.ending = False
 
     def now(self, work: Callable[[], None]) -> None:
@@ -89,10 +89,8 @@ class Builder:
     def own_folder(self) -> Path:
         """A folder that goes with this builder."""
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(
-                prefix="sdxs-graphs-", ignore_cleanup_errors=True
-            )
-        return Path(self._folder.name)
+            self._folder = OwnFolder()
+        return self._folder.path
 
     def end(self) -> None:
         """Nothing is begun any more, and what goes on is over. Before the program ends: a library's
@@ -103,4 +101,4 @@ class Builder:
         self._queue.put(lambda: None)
         with self._turn:
             if self._folder is not None:
-                self._folder.cleanup()
+                self._folder.remove()

@@ -25,7 +25,7 @@ from sdxs.errors import SDXSError
 from sdxs.model.controls import Control
 from sdxs.model.eager import EagerEngine
 from sdxs.model.engine import Engine
-from sdxs.model.hardware import choose_dtype
+from sdxs.model.hardware import choose_dtype, limit_threads
 from sdxs.model.schedule import draw_noise, seeded
 
 CPU = torch.device("cpu")
@@ -58,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
 
 def calibrate(name: str, file: Path | None, style: str | None, control: str | None) -> float:
     """Keep the prompts where the pictures come near, and say how near, in dB. Raises SDXSError."""
+    limit_threads()
     dtype = choose_dtype("auto", CPU)
     try:
         OpenVINOInt8.check(CPU, dtype)

@@ -16,6 +16,7 @@ from sdxs.engines.facts import CHANGED, RUNTIMES, Changed
 from sdxs.model.eager import EagerEngine
 from sdxs.model.folding import fold
 from sdxs.model.graph import Spec, build_graph, example_inputs
+from sdxs.model.hardware import limit_threads
 
 CPU = torch.device("cpu")
 SMALLEST = 2  # latents of the traced picture's side, in steps of the lowest stage
@@ -23,6 +24,7 @@ SMALLEST = 2  # latents of the traced picture's side, in steps of the lowest sta
 
 def answer(told: str) -> Path:
     """Read the networks, trace the graph, keep it. Raises Changed, OSError, CheckpointError."""
+    limit_threads()
     read = json.loads(told)
     paths, spec = read["places"], read["spec"]
     places = Places(

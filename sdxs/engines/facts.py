@@ -81,6 +81,7 @@ def remember(opened: Opened) -> None:
         "readers": [[each.json, each.pad, each.length] for each in facts.readers.readers],
         "step": facts.step,
         "text_styles": sorted(facts.text_styles),
+        "doubt": facts.doubt,
     }
     with suppress(OSError):
         named = _named(opened.places)
@@ -103,6 +104,7 @@ def recall(places: Places) -> Facts | None:
         PromptReaders([PromptReader(*each) for each in told["readers"]]),
         told["step"] and LinearStep(*told["step"]),
         frozenset(told["text_styles"]),
+        told["doubt"],
     )
 
 

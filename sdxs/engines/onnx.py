@@ -16,7 +16,7 @@ from torch import nn
 from sdxs.engines.runtime import Arrays, Shapes, Unavailable
 from sdxs.errors import one_line
 from sdxs.model.graph import Inputs
-from sdxs.model.hardware import granted_cores
+from sdxs.model.hardware import threads
 
 INSTALL = "pip install 'onnxruntime>=1.20' onnx"
 GRAPH = "graph.onnx"
@@ -64,7 +64,7 @@ class OnnxRuntime:
 
     def compile(self, folder: Path, shapes: Shapes) -> "OnnxGraph":
         options = self._library.SessionOptions()
-        options.intra_op_num_threads = granted_cores()
+        options.intra_op_num_threads = threads()
         options.log_severity_level = 3
         return OnnxGraph(
             self._library.InferenceSession(

@@ -22,7 +22,7 @@ from sdxs.engines.cache import COMPILED
 from sdxs.engines.runtime import Arrays, Shapes, Unavailable
 from sdxs.errors import one_line
 from sdxs.model.graph import Inputs
-from sdxs.model.hardware import cpu_name, granted_cores
+from sdxs.model.hardware import cpu_name, threads
 
 OLDEST = (2025, 0)
 INSTALL = "pip install 'openvino>=2025.0'"
@@ -91,7 +91,7 @@ class OpenVINO:
         hints = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": PRECISIONS[self._dtype],
-            "INFERENCE_NUM_THREADS": granted_cores(),
+            "INFERENCE_NUM_THREADS": threads(),
         }
         # what it compiles is stored, too: half the time, and weights that are mapped, not copied
         stored = {"CACHE_DIR": str(folder / COMPILED)}

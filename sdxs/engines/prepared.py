@@ -163,7 +163,7 @@ class PreparedEngine(ABC):
                 if parts is None:
                     return self._eager.paint(noise, words, styles, controls, decoder, generators)
                 pixels, finite = (torch.cat(list(part)) for part in zip(*parts, strict=True))
-                check_finite(finite[:count])
+                check_finite(finite[:count], self._place[1])
                 found.append(pixels[:count])
         return found[0] if len(found) == 1 else torch.cat(found)
 

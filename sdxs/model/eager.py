@@ -32,7 +32,7 @@ def size_ids(noise: Tensor, factor: int) -> Tensor:
 
 class EagerEngine:
     """Runs the networks in channels_last on a device, in a dtype; the step in float32, because
-    epsilon prediction magnifies errors 14.6 time_ids."""
+    epsilon prediction magnifies errors 14.6 times."""
 
     def __init__(
         self, networks: Networks, one_step: OneStep, device: torch.device, dtype: torch.dtype
@@ -132,7 +132,7 @@ class EagerEngine:
         generators: Sequence[torch.Generator] | None = None,
     ) -> Tensor:
         clean = self.denoise(noise, words, styles, controls, generators)
-        return to_pixels(check_finite(self.decode(clean, decoder))).cpu()
+        return to_pixels(check_finite(self.decode(clean, decoder), self.dtype)).cpu()
 
     def _with_styles(self, name: str, network: nn.Module) -> Styled | None:
         """A network with the additions that styles have for it; None where there are none."""

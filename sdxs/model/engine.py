@@ -7,7 +7,7 @@ everything. Noise and the safety checker stay outside. Knows nothing of files, p
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
@@ -58,6 +58,14 @@ class Networks:
     def factor(self) -> int:
         """Pixels per latent, along a side: the same for each decoder."""
         return self.decoders["tiny"].factor
+
+    def decoding_in(self, dtype: torch.dtype) -> "Networks":
+        """The same with decoders that compute in a dtype."""
+        decoders = {
+            name: replace(decoder, network=decoder.network.to(dtype), dtype=dtype)
+            for name, decoder in self.decoders.items()
+        }
+        return replace(self, decoders=decoders)
 
 
 class Engine(Protocol):

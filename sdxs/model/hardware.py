@@ -1,24 +1,39 @@
-"""Which device and which numbers a model uses, chosen once, when it is loaded."""
+"""Which device, which numbers and how many threads a model uses; chosen once, in `load`."""
 
+import logging
 import math
 import os
 import platform
+import warnings
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from sdxs.errors import InputError
+from sdxs.errors import InputError, one_line, option
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 DEVICES = ("cuda", "mps", "cpu")
+ABSENT = {  # why there is none of a kind
+    "cuda": "this machine shows torch none",
+    "mps": "it is for Macs with Apple silicon",
+}
+
+log = logging.getLogger(__name__)
 
 
 def choose_device(device: str | torch.device = "auto") -> torch.device:
-    """A device that is there. "auto": CUDA, then MPS, then CPU. Raises InputError."""
+    """A device on which this torch can compute. "auto": CUDA, then MPS, then CPU; one that is there
+    and cannot be used is passed over, and said to be. Raises InputError."""
     if device == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        for place in map(torch.device, DEVICES):
+            reason = _trouble(place)
+            if reason is None:
+                return place
+            if reason:
+                log.warning("%s cannot be used: %s", place, reason)
     known = 'known are "auto", "cuda", "cuda:1", "mps" and "cpu"'
     try:
         chosen = torch.device(device) if isinstance(device, str | torch.device) else None
@@ -28,14 +43,32 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
         raise InputError(f"there is no device {device!r}: {known}")
     if chosen.type not in DEVICES:
         raise InputError(f"device {device!r} is not supported: {known}")
-    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+    reason = _trouble(chosen)
+    if reason is not None:
         raise InputError(
-            f"device {str(device)!r} is not there: this machine shows torch "
-            f'{torch.cuda.device_count()} CUDA devices; use "auto"'
+            f"device {str(device)!r} cannot be used: {reason or ABSENT[chosen.type]}; "
+            f"use {option('device', 'auto')}"
         )
-    if chosen.type == "mps" and not torch.backends.mps.is_available():
-        raise InputError('device "mps" is not there: it is for Macs with Apple silicon; use "auto"')
     return chosen
+
+
+def _trouble(device: torch.device) -> str | None:
+    """Why this torch cannot compute on a device, None where it can: a driver or a card that is too
+    old or too new shows itself as a warning, or as an error of the first sum. "": there is none."""
+    if device.type == "cpu":
+        return None
+    kind: Any = torch.cuda if device.type == "cuda" else torch.backends.mps
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            if not kind.is_available():
+                return one_line(said[0].message) if said else ""
+            if device.type == "cuda" and (device.index or 0) >= kind.device_count():
+                return f"this machine shows torch {kind.device_count()} of them"
+            torch.ones(1, device=device).add(1).item()
+        except Exception as error:  # torch's, of any kind
+            return one_line(str(error).strip().partition("\n")[0])
+    return None
 
 
 def choose_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
@@ -59,20 +92,61 @@ def cpu_multiplies_bfloat16() -> bool:
     return any(test() for name in tests if (test := getattr(torch.cpu, name, None)))
 
 
-def granted_cores(groups: Path = Path("/sys/fs/cgroup")) -> int:
-    """How many cores this process may really use: its affinity, and its share by cgroup quota."""
+def threads() -> int:
+    """How many threads compute: as OMP_NUM_THREADS says, else one for each core that is granted."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(asked) if asked.isascii() and asked.isdigit() and int(asked) else granted_cores()
+
+
+def limit_threads() -> None:
+    """Give torch no more threads than that: beyond a quota all of them wait, in the middle of a
+    picture. Fewer stay, which a program may have chosen itself."""
+    if torch.get_num_threads() > threads():
+        torch.set_num_threads(threads())
+
+
+def granted_cores(
+    groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
+) -> int:
+    """How many cores this process may really use: its affinity, and its share by cgroup quota.
+
+    groups: where cgroups are mounted. own: names this process's, by a path below that, which a
+    container that sees nothing but itself does not have.
+    """
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    for file in ("cpu.max", "cpu/cpu.cfs_quota_us"):
-        try:
-            quota, *period = (groups / file).read_text(encoding="ascii").split()
-            if not period:
-                period = [(groups / "cpu/cpu.cfs_period_us").read_text(encoding="ascii")]
-            if float(quota) > 0:
-                cores = min(cores, max(1, math.ceil(float(quota) / float(period[0]))))
-        except (OSError, ValueError):  # no quota, which is "max" or -1, or no cgroups
-            continue
-    return cores
+    return min([cores, *_quotas(groups, own)])
+
+
+def _quotas(groups: Path, own: Path) -> Iterator[int]:
+    """The cores that each of the cgroups grants which this process is in."""
+    folders = {groups, groups / "cpu"}  # of version 2, of version 1
+    try:
+        lines = own.read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        lines = []
+    for line in lines:
+        kinds, _, path = line.partition(":")[2].partition(":")
+        if not kinds or "cpu" in kinds.split(","):
+            below = Path(path.lstrip("/"))
+            mounts = (groups / "cpu", groups / kinds)
+            folders |= {mount / part for mount in mounts for part in (below, *below.parents)}
+    for folder in folders:
+        with suppress(OSError, ValueError, ZeroDivisionError):  # no quota: none, "max" or -1
+            quota, period = _quota(folder)
+            if quota > 0:
+                yield max(1, math.ceil(quota / period))
+
+
+def _quota(folder: Path) -> tuple[float, float]:
+    """Microseconds that a cgroup may compute, and of how many. Raises OSError, ValueError."""
+    try:
+        text = (folder / "cpu.max").read_text(encoding="ascii")
+    except OSError:
+        files = (folder / f"cpu.cfs_{what}_us" for what in ("quota", "period"))
+        text = " ".join(file.read_text(encoding="ascii") for file in files)
+    quota, period = text.split()
+    return float(quota), float(period)
 
 
 def cpu_name() -> str:

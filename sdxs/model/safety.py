@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sdxs.errors import SafetyWarning
-from sdxs.picture import to_pictures
+from sdxs.picture import check_finite, to_pictures
 
 COARSE = 6  # a hidden picture keeps this many patches of colour along a side
 BLURRED = (  # of one picture or several, and right for whoever sees one of them
@@ -34,11 +34,13 @@ class SafetyChecker:
         """Whether each of (B, 3, H, W), nominally [-1, 1], shows what should not be shown.
 
         What diffusers' checker computes, its comparisons in float32 whatever the network's dtype.
+        Raises NotFiniteError.
         """
         net = self._network
         pixels = self._processor(to_pictures(images), return_tensors="pt").pixel_values
         pixels = pixels.to(self._device, net.vision_model.dtype)  # (B, 3, side, side)
         seen = net.vision_model(pixels)[1].float()  # (B, W)
+        check_finite(seen, net.vision_model.dtype, "the safety checker")  # NaN is above nothing
         seen = F.normalize(net.visual_projection(seen))  # (B, P)
         special = seen @ F.normalize(net.special_care_embeds).T - net.special_care_embeds_weights
         adjustment = 0.01 * _above(special).any(1, keepdim=True)

@@ -83,6 +83,20 @@ class OneStep:
         self.timestep: Tensor = scheduler.timesteps[0]  # (), what the U-Net is told
         self.sigma = float(scheduler.init_noise_sigma)  # scale of the initial noise
 
+    @property
+    def doubt(self) -> str:
+        """Why no picture is to be expected of this step, "" where one is: it begins where hardly
+        any noise is left, as the last of many steps does."""
+        settings = self._fresh.config
+        t, most = float(self.timestep), settings.num_train_timesteps
+        if t >= most / 2 or settings.get("timestep_type") == "continuous":  # t is a logarithm there
+            return ""
+        return (
+            f"its one step begins at t = {t:g} of {most}: with the scheduler's timestep_spacing "
+            f"{settings.get('timestep_spacing')!r} it is made for many steps; for a one-step model "
+            "set timestep_spacing to 'trailing' in scheduler/scheduler_config.json"
+        )
+
     def __call__(
         self,
         noise: Tensor,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import sdxs
 from sdxs.page.about import About, welcome_picture
 from sdxs.page.serve import StartError
+from sdxs.proxies import direct
 
 if TYPE_CHECKING:
     from sdxs.page.ui import Page
@@ -48,7 +49,8 @@ APPS = {  # the name of the page -> what is particular about it
 def make_page(name: str, options: argparse.Namespace) -> "Page":
     """The model that the options of `serve.parser` ask for, on a page. Raises StartError where it
     lacks what the page needs, and whatever `SDXS.load` raises."""
-    from sdxs.page.ui import sketch_page, text_page
+    with direct():  # Gradio makes a client of the network, which it never uses, when it is imported
+        from sdxs.page.ui import sketch_page, text_page
 
     app = APPS[name]
     model: Any = sdxs.SDXS.load(
@@ -56,6 +58,8 @@ def make_page(name: str, options: argparse.Namespace) -> "Page":
         styles=options.styles or app.styles,
         controls=options.controls or app.controls,
         safety=options.safety,
+        device=options.device,
+        dtype=options.dtype,
         engine=options.engine,
     )
     about = About.of(model, page="" if name == "text" else name)

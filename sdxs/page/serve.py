@@ -15,7 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sdxs.errors import SDXSError
+from sdxs.errors import SDXSError, commanded
+from sdxs.proxies import direct
+from sdxs.temporary import ended_by_signals, own_folder
 
 PORT = 7860
 CHECKPOINT_HELP = (  # of `python -m sdxs`, too
@@ -26,6 +28,8 @@ ENGINE_HELP = (  # of `python -m sdxs`, too
     "what runs the networks: eager, openvino for CPUs, cuda-graph for CUDA, or compile; default: "
     "SDXS_ENGINE, else the fastest that is there, and eager until that is ready"
 )
+DEVICE_HELP = "cuda, cuda:1, mps or cpu (default: the best there is)"  # of `python -m sdxs`, too
+DTYPE_HELP = "float32, float16 or bfloat16 (default: the device's best)"  # of `python -m sdxs`, too
 OTHER_FOLDER = "set TMPDIR (temporary files) or HF_HOME (models) to a folder that you may write to"
 
 
@@ -43,7 +47,7 @@ def run(make_page: Callable[[argparse.Namespace], Any], options: argparse.Namesp
             raise StartError("a public page needs the safety checker: leave out --no-safety")
         options.safety = False if options.no_safety else (everyone or "auto")
         check_address(options.host, options.port)
-        with tempfile.TemporaryDirectory(prefix="sdxs-") as folder:
+        with commanded(), ended_by_signals(), own_folder() as folder:
             prepare_environment(folder)
             serve(make_page(options), options.host, options.port)
     except PermissionError as error:
@@ -75,6 +79,8 @@ def parser(doc: str | None = None) -> argparse.ArgumentParser:
     add("--controls", type=names, metavar="NAME,…",
         help="ControlNets to load: names known for the checkpoint, folders, Hub ids; "
         "sketch=FOLDER says what one follows, all takes what there is")  # fmt: skip
+    add("--device", default="auto", help=DEVICE_HELP)
+    add("--dtype", default="auto", help=DTYPE_HELP)
     add("--engine", default="auto", help=ENGINE_HELP)
     add("--public", action="store_true",
         help="strangers will see the page: refuse to start without a safety checker "
@@ -117,27 +123,26 @@ def check_address(host: str, port: int) -> None:
         ) from None
 
 
-def prepare_environment(folder: str) -> None:
+def prepare_environment(folder: Path) -> None:
     """Settings that Gradio reads from the environment when a page is built."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    folder = os.environ.setdefault("GRADIO_TEMP_DIR", folder)  # /tmp/gradio may be someone else's
+    own = str(folder)  # /tmp/gradio may be someone else's
+    place = os.environ.setdefault("GRADIO_TEMP_DIR", own)
     try:
-        os.makedirs(folder, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
+        os.makedirs(place, exist_ok=True)
+        tempfile.TemporaryFile(dir=place).close()
     except OSError as error:
         raise StartError(
-            f"cannot write to {folder} ({error.strerror}): "
+            f"cannot write to {place} ({error.strerror}): "
             "set GRADIO_TEMP_DIR to a folder that you may write to"
         ) from None
-    for name in ("no_proxy", "NO_PROXY"):  # Gradio asks itself whether it is up
-        known = os.environ.get(name)
-        os.environ[name] = ",".join(filter(None, (known, "localhost", "127.0.0.1")))
 
 
 def serve(page: Any, host: str, port: int) -> None:
     """Launch, say where, and wait."""
     server_name = f"[{host}]" if ":" in host and not host.startswith("[") else host
-    page.launch(server_name=server_name, server_port=port, quiet=True, prevent_thread_lock=True)
+    with direct():  # Gradio asks itself whether it is up, and nobody else anything
+        page.launch(server_name=server_name, server_port=port, quiet=True, prevent_thread_lock=True)
     print(f"The page is at {page.local_url}  (Ctrl+C ends it)", flush=True)
     page.block_thread()
 

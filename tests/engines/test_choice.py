@@ -14,7 +14,6 @@ from programs import run
 from sdxs import SDXS, InputError
 from sdxs.engines import choose_engine
 from sdxs.engines.openvino import OpenVINO
-from sdxs.model.hardware import granted_cores
 
 CPU, CUDA, MPS = torch.device("cpu"), torch.device("cuda"), torch.device("mps")
 F32, F16, BF16 = torch.float32, torch.float16, torch.bfloat16
@@ -161,25 +160,3 @@ assert telemetry_utils.tm.__name__.endswith("telemetry_stub"), telemetry_utils.t
 def test_bfloat16_is_read_as_it_is_stored() -> None:
     pytest.importorskip("openvino")
     assert OpenVINO(CPU, BF16).weights_dtype == F16 and OpenVINO(CPU, F32).weights_dtype == F32
-
-
-@pytest.mark.parametrize(
-    ("files", "cores"),
-    [
-        ({"cpu.max": "150000 100000"}, 2),
-        ({"cpu.max": "50000 100000"}, 1),
-        ({"cpu.max": "max 100000"}, 64),
-        ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3),
-        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 64),
-        ({"cpu.max": "nonsense"}, 64),
-        ({}, 64),
-    ],
-)
-def test_granted_cores(
-    files: dict[str, str], cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)), raising=False)
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text + "\n")
-    assert granted_cores(tmp_path) == cores

@@ -1,6 +1,7 @@
 """What is remembered of a checkpoint: who has painted before reads no network to paint."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,14 @@ def kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.mark.usefixtures("kept")
 def test_what_is_remembered_is_what_was_known(opened: Opened) -> None:
+    opened = replace(opened, facts=replace(opened.facts, doubt="many steps"))
     assert recall(opened.places) is None
     remember(opened)
     found = recall(opened.places)
     assert found is not None
     assert found.offer == opened.facts.offer and found.step == opened.facts.step
     assert found.text_styles == opened.facts.text_styles
+    assert found.doubt == opened.facts.doubt == "many steps"
     for ours, theirs in zip(
         found.readers.ids(PROMPTS), opened.facts.readers.ids(PROMPTS), strict=True
     ):

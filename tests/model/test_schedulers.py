@@ -12,6 +12,7 @@ import diffusers
 import pytest
 import torch
 from theirs import decoded, one_step, pipeline_of
+from tiny import build_checkpoint, load
 
 from sdxs import SDXS, CheckpointError
 from sdxs.checkpoint.open import Opened, open_checkpoint
@@ -116,3 +117,29 @@ def test_the_common_ones_can(tmp_path: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             assert load_scheduler(tmp_path, 4).timestep.item() >= 900
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "begins"),
+    [
+        ("DDIMScheduler", {"timestep_spacing": "leading", "steps_offset": 1}, "t = 1 of 1000"),
+        ("DDIMScheduler", {}, "t = 0 of 1000"),  # leading is its default
+        ("EulerDiscreteScheduler", {"timestep_spacing": "leading", "steps_offset": 1}, "t = 1 of"),
+        ("DDIMScheduler", {"timestep_spacing": "trailing"}, ""),
+        ("DEISMultistepScheduler", {"timestep_spacing": "linspace"}, ""),
+        ("LCMScheduler", {}, ""),  # which begins at the end whatever it says
+        ("EulerDiscreteScheduler", {"timestep_type": "continuous", "timestep_spacing": "trailing",
+                                    "prediction_type": "v_prediction"}, ""),
+    ],
+)  # fmt: skip
+def test_one_that_is_made_for_many_steps(
+    name: str, settings: Any, begins: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its picture is diffusers', see above, and what to change is said once."""
+    folder = build_checkpoint(tmp_path / "checkpoint", getattr(diffusers, name)(**SD, **settings))
+    load(folder, safety=False)
+    said = [message for message in caplog.messages if "its one step begins at" in message]
+    assert len(said) == bool(begins)
+    for message in said:
+        assert begins in message and "timestep_spacing 'leading'" in message
+        assert "set timestep_spacing to 'trailing' in scheduler/scheduler_config.json" in message

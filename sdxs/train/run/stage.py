@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import torch
 
 from sdxs.errors import SDXSError
-from sdxs.model.hardware import cpu_name
+from sdxs.model.hardware import cpu_name, limit_threads
 from sdxs.train.run import loop
 from sdxs.train.run.options import CommandOptions, TrainingOptions, option
 from sdxs.train.run.stages import EXPORT, STAGES
@@ -148,6 +148,7 @@ def run(name: str, arguments: list[str]) -> None:
 
 def command(main: Callable[[], None]) -> None:
     """Run a command's `main`: a mistake, or Ctrl-C, ends in one line."""
+    limit_threads()
     try:
         main()
     except (SDXSError, OSError) as error:
