@@ -25,7 +25,7 @@ from sdxs.page.options import Picture, Place
 from sdxs.page.widgets import FILES, Field
 
 SCRIPTS = "server.js", "kept.js", "page.js"
-CANVAS_SCRIPTS = "drawing.js", "canvas.js"
+CANVAS_SCRIPTS = "drawing.js", "pictures.js", "canvas.js"
 
 
 class Page(gr.Blocks):
