@@ -38,9 +38,10 @@ def running(*command: object, env: Mapping[str, str], log: Any) -> Iterator[str]
 
 
 @contextmanager
-def served(page: Any) -> Iterator[str]:
+def served(page: Any, **options: Any) -> Iterator[str]:
     """The address of a page, while it is served from this process."""
-    page.launch(server_name="127.0.0.1", server_port=None, quiet=True, prevent_thread_lock=True)
+    quiet = {"quiet": True, "prevent_thread_lock": True}
+    page.launch(server_name="127.0.0.1", server_port=None, **quiet, **options)
     try:
         yield page.local_url
     finally:

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 LONGEST_NOTE = 240  # characters
 
 BLANK = "Type what you would like to see, and the picture follows."
+EMPTIED = "There is no prompt any more, so this is still the picture before: type a new one."
 ALONE = "Draw, and the picture follows your lines; this is the prompt alone."
 BROKEN = "Something went wrong while making this picture; the next one may well work."
 
@@ -93,7 +94,7 @@ class Answers:
         """Answer the page: the encoded picture, its milliseconds, a note; never an exception."""
         request = request if isinstance(request, dict) else {}
         if not str(request.get("prompt") or "").strip():
-            return {"note": BLANK, "kind": "hint"}
+            return {"note": EMPTIED, "kind": "hint"}
         try:
             made = await self.make(request)
         except Exception as error:

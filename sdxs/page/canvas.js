@@ -1,15 +1,16 @@
 // A canvas to draw on: its tools, the hand and the keyboard, pictures opened onto it, a camera.
 //
-// What is on it is `drawing.js`'s business, which comes first. Knows nothing of models, servers or
-// the framework. `connect(element, listener)` brings canvas.html to life; `listener` has
-// `follow(snapshot)`, told once how to get the drawing as a data URL, `drew()`, told of every change,
-// `save(url, name)` for a download, and `say(text, kind)` for what a visitor should read.
+// What is on it is `drawing.js`'s business, where pictures come from `pictures.js`'s; both come first.
+// Knows nothing of models, servers or the framework. `connect(element, listener)` brings canvas.html to
+// life; `listener` has `follow(snapshot)`, told once how to get the drawing as a data URL, or "" where
+// the browser hides it, `drew()`, told of every change, `save(url, name)` for a download,
+// `say(text, kind)` for what a visitor should read, and `stand(text)` for what stays true until "".
 
 window.sdxsCanvas = (() => {
-  const { drawing, lineWidth, onCanvas } = window.sdxsDrawing;
-  const LARGEST_FILE = 50e6; // bytes
-  const LARGEST_AREA = 64e6; // pixels
-  const KINDS = ["image/png", "image/jpeg", "image/webp"];
+  const { drawing, legible, lineWidth, onCanvas } = window.sdxsDrawing;
+  const { read, watch } = window.sdxsPictures;
+  const PINCH_MS = 400; // within which a second finger says that the first one did not mean to draw
+  const HIDDEN = "This browser hides the canvas from the page, against fingerprinting: allow it for this site, then draw on.";
   const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
   // Brings canvas.html to life.
@@ -37,10 +38,31 @@ window.sdxsCanvas = (() => {
       if (!cursor.hidden && kind === "tool") own("pen").textContent = name === "pen" ? "Pen" : "Eraser";
     }
 
-    // The pen: one at a time, the first finger counts
+    // Whether the browser lets the page see what is drawn; asked again with every stroke while it does not
+    let seen = false;
+    let looked = null;
+    async function look() {
+      seen = await legible(canvas);
+      listener.stand(seen ? "" : HIDDEN);
+    }
+    const lookAgain = async () => {
+      if (seen) return;
+      await (looked = look());
+      if (seen) listener.drew();
+    };
+
+    // The pen: one at a time. The first finger counts, and gives way to a pen, because it is a palm then;
+    // a second finger soon after it makes it a pinch
     let pen = null;
+    let finger = null; // when it came, where the pen is one
     const at = (event) => onCanvas(event, canvas.getBoundingClientRect(), canvas);
+    const takeBack = () => {
+      pen = finger = null;
+      page.revoke();
+    };
     canvas.addEventListener("pointerdown", (event) => {
+      const touches = event.pointerType === "touch";
+      if (finger !== null && (!touches || event.timeStamp - finger < PINCH_MS)) takeBack();
       if (pen !== null || !event.isPrimary || (event.button !== 0 && event.button !== 5)) return;
       event.preventDefault(); // no text is selected
       canvas.focus({ preventScroll: true });
@@ -48,7 +70,9 @@ window.sdxsCanvas = (() => {
       cursor.hidden = true;
       camera.stop();
       pen = event.pointerId;
+      finger = touches ? event.timeStamp : null;
       canvas.setPointerCapture(pen);
+      lookAgain();
       page.press(event.button === 5 ? "eraser" : tools.tool, at(event), wide(event));
     });
     canvas.addEventListener("pointermove", (event) => {
@@ -60,7 +84,8 @@ window.sdxsCanvas = (() => {
     for (const end of ["pointerup", "pointercancel", "lostpointercapture"])
       canvas.addEventListener(end, (event) => {
         if (event.pointerId !== pen) return;
-        pen = null;
+        if (end === "pointercancel" && finger !== null) return takeBack(); // the system found a palm
+        pen = finger = null;
         page.lift();
       });
 
@@ -125,20 +150,14 @@ window.sdxsCanvas = (() => {
     async function open(picture) {
       if (!picture) return;
       const mine = (opening += 1);
-      try {
-        const problem = refused(picture) || refused(picture, await sides(picture));
-        if (mine !== opening) return;
-        if (problem) return listener.say(problem, "error");
-        const bitmap = await createImageBitmap(picture);
-        if (mine === opening) {
-          camera.stop();
-          page.keep();
-          page.show(bitmap);
-        }
-        bitmap.close();
-      } catch {
-        if (mine === opening) listener.say(`${nameOf(picture)} cannot be opened: it is damaged.`, "error");
+      const { bitmap, problem } = await read(picture);
+      if (mine === opening && problem) listener.say(problem, "error");
+      if (mine === opening && bitmap) {
+        camera.stop();
+        page.keep();
+        page.show(bitmap);
       }
+      bitmap?.close();
     }
     own("open").addEventListener("click", () => file.click());
     file.addEventListener("change", () => {
@@ -153,99 +172,23 @@ window.sdxsCanvas = (() => {
       open(event.dataTransfer.files[0]);
     });
     document.addEventListener("paste", (event) => {
-      const picture = [...event.clipboardData.files].find(({ type }) => type.startsWith("image/"));
+      const pasted = [...event.clipboardData.files];
+      const picture = pasted.find(({ type }) => type.startsWith("image/")) ?? pasted.find(({ type }) => !type);
       const text = isText(event.target) && event.clipboardData.types.includes("text/plain");
       if (!picture || text) return; // office programs hand over a picture of the text, too
       event.preventDefault();
       open(picture);
     });
 
-    listener.follow(page.snapshot);
+    looked = look();
+    listener.follow(async () => {
+      await looked;
+      return seen ? page.snapshot() : "";
+    });
   }
 
   const TEXT = "textarea, [contenteditable], input:not([type=radio], [type=checkbox], [type=range])";
   const isText = (target) => target instanceof Element && target.closest(TEXT) !== null;
 
-  const nameOf = (file) => file.name || "The picture";
-
-  // The sides of a picture in a file; it is not decoded for that.
-  async function sides(file) {
-    const image = new Image();
-    const url = URL.createObjectURL(file);
-    try {
-      await new Promise((done, failed) => Object.assign(image, { onload: done, onerror: failed, src: url }));
-      return { width: image.naturalWidth, height: image.naturalHeight };
-    } finally {
-      URL.revokeObjectURL(url);
-    }
-  }
-
-  // Why a file is not opened, or ""; `size` as far as it is known.
-  function refused(file, size) {
-    if (!KINDS.includes(file.type)) return `${nameOf(file)} is no PNG, JPEG or WebP picture.`;
-    if (file.size > LARGEST_FILE) return `${nameOf(file)} has more than ${LARGEST_FILE / 1e6} MB: save it smaller.`;
-    if (size && size.width * size.height > LARGEST_AREA)
-      return `${nameOf(file)} has ${size.width} × ${size.height} pixels: at most ${LARGEST_AREA / 1e6} megapixels are read.`;
-    return "";
-  }
-
-  // A camera that keeps the newest frame on the canvas, until it is stopped; `button` toggles it.
-  function watch(page, listener, button) {
-    let stream = null;
-    let asked = 0; // a visitor may stop it before it began
-
-    function stop() {
-      asked += 1;
-      button.setAttribute("aria-pressed", "false");
-      stream?.getTracks().forEach((track) => track.stop());
-      stream = null;
-    }
-
-    async function start() {
-      const mine = (asked += 1);
-      button.setAttribute("aria-pressed", "true");
-      const video = document.createElement("video");
-      let opened = null;
-      const close = () => opened?.getTracks().forEach((track) => track.stop());
-      try {
-        opened = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 } } });
-        if (mine !== asked) return close();
-        stream = opened; // from here on it can be stopped
-        Object.assign(video, { srcObject: opened, muted: true, playsInline: true });
-        await video.play();
-      } catch (error) {
-        close();
-        if (mine !== asked) return;
-        stop();
-        return listener.say(unseen(error), "error");
-      }
-      if (mine !== asked) return;
-      const [track] = stream.getVideoTracks();
-      const mirror = track.getSettings().facingMode !== "environment";
-      page.keep();
-      track.addEventListener("ended", stop);
-      const next = video.requestVideoFrameCallback?.bind(video) ?? requestAnimationFrame;
-      const frame = () => {
-        if (mine !== asked) return;
-        // as a picture: a video's own width and height are those of its element
-        Object.assign(video, { width: video.videoWidth, height: video.videoHeight });
-        page.show(video, { cover: true, mirror });
-        next(frame);
-      };
-      frame();
-    }
-
-    button.addEventListener("click", () => (button.getAttribute("aria-pressed") === "true" ? stop() : start()));
-    return { stop };
-  }
-
-  // Why there is no camera.
-  function unseen(error) {
-    if (!navigator.mediaDevices) return "A camera can only be used on a page with https, or on this machine's own address.";
-    if (error.name === "NotAllowedError") return "The camera is not allowed for this page: allow it in the browser, then try again.";
-    if (error.name === "NotFoundError") return "There is no camera on this machine.";
-    return "The camera could not be started: another program may be using it.";
-  }
-
-  return { connect, refused };
+  return { connect };
 })();

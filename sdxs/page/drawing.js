@@ -1,6 +1,7 @@
 // What is drawn on a canvas: strokes of a pen or an eraser, pictures, and the steps back.
 //
-// Ink on white paper, as pixels: what is on the canvas is what counts, wherever it came from. Knows
+// Ink on white paper, as pixels: what is on the canvas is what counts, wherever it came from. Steps
+// back are canvases, too, so that a browser which hides what is on one draws them all the same. Knows
 // nothing of pages, events, models or servers.
 
 window.sdxsDrawing = (() => {
@@ -13,6 +14,7 @@ window.sdxsDrawing = (() => {
   function history(most) {
     const past = [];
     const future = [];
+    let ended = []; // what the last drawing kept made an end of
     const step = (from, to, now) => {
       if (!from.length) return null;
       to.push(now);
@@ -22,7 +24,12 @@ window.sdxsDrawing = (() => {
       keep(drawing) {
         past.push(drawing);
         if (past.length > most) past.shift();
-        future.length = 0;
+        ended = future.splice(0);
+      },
+      // The last drawing kept, as if it never had been.
+      revoke() {
+        future.push(...ended.splice(0));
+        return past.pop();
       },
       undo: (now) => step(past, future, now),
       redo: (now) => step(future, past, now),
@@ -58,17 +65,44 @@ window.sdxsDrawing = (() => {
   function stroke(context, tool, start, width) {
     let last = start;
     context.lineCap = context.lineJoin = "round";
-    context.strokeStyle = tool === "eraser" ? PAPER : INK;
+    context.strokeStyle = context.fillStyle = tool === "eraser" ? PAPER : INK;
+    const wideOf = (wide) => (tool === "eraser" ? 2 * wide : wide);
     const move = (point, wide) => {
-      context.lineWidth = tool === "eraser" ? 2 * wide : wide;
+      context.lineWidth = wideOf(wide);
       context.beginPath();
       context.moveTo(last.x, last.y);
       context.lineTo(point.x, point.y);
       context.stroke();
       last = point;
     };
-    move(start, width); // a dot
+    context.beginPath(); // a dot: a line of no length is drawn as nothing
+    context.arc(start.x, start.y, wideOf(width) / 2, 0, 2 * Math.PI);
+    context.fill();
     return { move };
+  }
+
+  // Whether a page may see what is on a canvas: some browsers put noise or nothing in its place, so that
+  // nobody is known again by it. A little noise does no harm.
+  async function legible({ ownerDocument }) {
+    const canvas = Object.assign(ownerDocument.createElement("canvas"), { width: 64, height: 64 });
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    const shades = [PAPER, INK].map((colour, half) => {
+      context.fillStyle = colour;
+      context.fillRect(32 * half, 0, 32, 64);
+      return parseInt(colour.slice(1, 3), 16);
+    });
+    const image = new Image();
+    image.src = canvas.toDataURL("image/png");
+    try {
+      await image.decode();
+    } catch {
+      return false; // there was nothing in it
+    }
+    context.clearRect(0, 0, 64, 64);
+    context.drawImage(image, 0, 0);
+    const { data } = context.getImageData(0, 0, 64, 64); // RGBA of each pixel
+    const wrong = data.filter((value, at) => at % 4 < 3 && Math.abs(value - shades[(at >> 7) & 1]) > 64);
+    return wrong.length < data.length / 10;
   }
 
   // What a canvas holds, and how it is changed; `changed` is called after each change.
@@ -79,19 +113,25 @@ window.sdxsDrawing = (() => {
     let photo = false; // something of many colours lies on the canvas
     let line = null; // the stroke in the making
 
-    const now = () => ({ pixels: context.getImageData(0, 0, width, height), photo });
+    const now = () => {
+      const sheet = canvas.cloneNode();
+      sheet.getContext("2d", { willReadFrequently: true }).drawImage(canvas, 0, 0);
+      return { sheet, photo };
+    };
     const paper = () => {
       context.fillStyle = PAPER;
       context.fillRect(0, 0, width, height);
       photo = false;
     };
-    const back = (step) => {
-      lift();
-      const then = step(now());
+    const become = (then) => {
       if (!then) return;
-      context.putImageData(then.pixels, 0, 0);
+      context.drawImage(then.sheet, 0, 0);
       photo = then.photo;
       changed();
+    };
+    const back = (step) => {
+      lift();
+      become(step(now()));
     };
     const keep = () => kept.keep(now());
 
@@ -107,10 +147,16 @@ window.sdxsDrawing = (() => {
       line = null;
       changed();
     }
+    // The stroke in the making was never meant: all is as before it.
+    function revoke() {
+      if (!line) return;
+      line = null;
+      become(kept.revoke());
+    }
 
     paper();
     return {
-      press, drag, lift, keep, changed,
+      press, drag, lift, revoke, keep, changed,
       get drawn() { return line !== null; },
       get past() { return kept.past; },
       get future() { return kept.future; },
@@ -138,5 +184,5 @@ window.sdxsDrawing = (() => {
     };
   }
 
-  return { drawing, history, memorable, lineWidth, onCanvas, placed, stroke };
+  return { drawing, history, legible, memorable, lineWidth, onCanvas, placed, stroke };
 })();

@@ -1,23 +1,26 @@
 // What a page does in the browser: ask for pictures while the visitor types or draws, and show them.
 //
 // One request is on its way, the newest other one waits, and the last one is never lost. Loaded
-// before the page, so that no early key is missed; `connect` then brings the stage to life. Knows
-// nothing of models or of the framework's own elements: a request is any plain object that the
-// server understands.
+// before the page, so that no early key is missed; `connect` then brings the stage to life. Calls are
+// `server.js`'s business, what outlives a reload is `kept.js`'s; both come first. Knows nothing of
+// models or of the framework's own elements: a request is any plain object that the server
+// understands.
 
 window.sdxs = (() => {
-  const RETRY_MS = 1000;
-  const PATIENCE_MS = 120_000; // for an answer: a network that changed under the page gives none
+  const { call, pause } = window.sdxsServer;
+  const { keep, kept } = window.sdxsKept;
   const SILENT = "The server does not answer; trying again.";
   const NO_FILE = "The server does not answer; try again in a moment.";
 
   let waiting = null; // the newest request, not yet sent
   let busy = false; // one is on its way
   let told = false; // a note of the page's own, which answers to earlier requests leave alone
+  let standing = ""; // what stays to be said until it is mended, wherever there is no error
+  let begun = false; // what the tab had kept is back
   let shown = null; // the request that the picture on show answers
   let touched = false; // the visitor has written something; until then the welcome picture's prompt counts
   let asked = null; // the request that was last asked for, without a drawing
-  let drawing = null; // () => what is on the canvas, as a data URL, where the page has one
+  let drawing = null; // async () => what is on the canvas, as a data URL, where the page has one
   let stage = null; // {element, server} and our own elements, once the page is there
 
   function say(text, kind) {
@@ -25,17 +28,10 @@ window.sdxs = (() => {
     stage.note.dataset.kind = kind;
   }
 
-  // The server's answer, or undefined; each of its fields is explained in answers.py, class Answer.
-  async function call(name, request) {
-    let timer;
-    const late = new Promise((done) => (timer = setTimeout(done, PATIENCE_MS)));
-    const answer = await Promise.race([stage.server[name](request).catch(() => undefined), late]);
-    clearTimeout(timer);
-    return answer;
-  }
-
+  // Each field of an answer is explained in answers.py, class Answer.
   function show(request, answer) {
-    if (!told) say(answer.note ?? "", answer.kind ?? "");
+    const stands = standing && answer.kind !== "error";
+    if (!told) stands ? say(standing, "warning") : say(answer.note ?? "", answer.kind ?? "");
     if (!answer.picture) return;
     shown = request;
     for (const name of ["picture", "control", "plain"]) // an old one stays until the new one is ready
@@ -51,17 +47,21 @@ window.sdxs = (() => {
     if (busy || !stage) return;
     busy = true;
     stage.element.dataset.busy = "";
+    let failures = 0;
     while (waiting) {
-      const request = drawing ? { ...waiting, drawing: drawing() } : waiting; // as it is by now
+      let request = waiting;
       waiting = null;
-      const answer = await call("paint", request);
-      if (answer && !answer.again) {
+      if (drawing) request = { ...request, drawing: await drawing() }; // as it is by now
+      const { refused, ...answer } = await call(stage.server, "paint", request);
+      if (answer.again) {
+        say(answer.note ?? SILENT, "hint");
+        await pause(failures++);
+        waiting ??= request;
+      } else {
+        failures = 0;
         show(request, answer);
-        continue;
+        if (refused) await pause(failures); // a camera changes all the time
       }
-      say(answer?.note ?? SILENT, "hint");
-      await new Promise((done) => setTimeout(done, RETRY_MS));
-      waiting ??= request;
     }
     busy = false;
     delete stage.element.dataset.busy;
@@ -75,9 +75,9 @@ window.sdxs = (() => {
 
   async function download() {
     stage.save.disabled = true;
-    const answer = await call("download", shown);
+    const answer = await call(stage.server, "download", shown);
     stage.save.disabled = false;
-    if (!answer?.file) return say(answer?.note ?? NO_FILE, "error");
+    if (!answer.file) return say(answer.note ?? NO_FILE, "error");
     save(answer.file, answer.name);
   }
 
@@ -111,9 +111,22 @@ window.sdxs = (() => {
   }
 
   // The events of the page. Each gets the values of its inputs and returns those of its outputs;
-  // what it returns is a change again, and that asks for the picture.
-  function changed(names, values) {
+  // what it returns is a change again, and that asks for the picture. `fields` are
+  // {name: {start, choices}}, in the order of the values.
+
+  // The page is there: what the tab had kept comes back, but for what is set already.
+  function begin(fields, values) {
+    const back = kept(fields);
+    changed(fields, values);
+    begun = true;
+    const names = Object.keys(fields);
+    return names.map((name, place) => (values[place] === fields[name].start ? back[name] : undefined));
+  }
+
+  function changed(fields, values) {
+    const names = Object.keys(fields);
     const now = Object.fromEntries(names.map((name, place) => [name, values[place]]));
+    if (begun) keep(fields, now);
     touched ||= now.prompt.trim() !== "";
     const other = asked && names.some((name) => name !== "prompt" && asked[name] !== now[name]);
     asked = touched || !shown ? now : { ...now, prompt: shown.prompt };
@@ -133,5 +146,10 @@ window.sdxs = (() => {
     if (stage) say(text, kind);
   }
 
-  return { connect, chips, changed, follow, drew, save, say: tell, roll, choose, append };
+  function stand(text) {
+    standing = text;
+    if (stage && text) say(text, "warning");
+  }
+
+  return { connect, chips, begin, changed, follow, drew, save, say: tell, stand, roll, choose, append };
 })();

@@ -49,7 +49,7 @@ def run(make_page: Callable[[argparse.Namespace], Any], options: argparse.Namesp
         check_address(options.host, options.port)
         with commanded(), ended_by_signals(), own_folder() as folder:
             prepare_environment(folder)
-            serve(make_page(options), options.host, options.port)
+            serve(make_page(options), options.host, options.port, options.root_path)
     except PermissionError as error:
         return fail(f"no permission for {error.filename or error}: {OTHER_FOLDER}")
     except (SDXSError, OSError) as error:
@@ -73,6 +73,9 @@ def parser(doc: str | None = None) -> argparse.ArgumentParser:
     add("--checkpoint", default="auto", help=CHECKPOINT_HELP)
     add("--host", default=host, help="address to listen on (default: %(default)s)")
     add("--port", type=port_number, default=port, help="port to listen on (default: %(default)s)")
+    add("--root-path", type=root_path, default=os.environ.get("GRADIO_ROOT_PATH", ""),
+        metavar="/PATH", help="where visitors see the page, behind a proxy that serves it below a "
+        "path: that path, or the whole address")  # fmt: skip
     add("--styles", type=names, metavar="NAME,…",
         help="LoRA styles to choose from: names known for the checkpoint, files, folders, Hub ids; "
         "NAME=SOURCE calls one as you like, all takes what there is")  # fmt: skip
@@ -99,6 +102,12 @@ def port_number(text: str) -> int:
     if text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 65535:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a port: choose a number from 1 to 65535")
+
+
+def root_path(text: str) -> str:
+    if not text.strip("/") or text.startswith(("/", "http://", "https://")):
+        return text.rstrip("/")
+    raise argparse.ArgumentTypeError(f"{text!r} is no path: begin with / or with https://")
 
 
 def check_address(host: str, port: int) -> None:
@@ -138,11 +147,14 @@ def prepare_environment(folder: Path) -> None:
         ) from None
 
 
-def serve(page: Any, host: str, port: int) -> None:
+def serve(page: Any, host: str, port: int, root_path: str = "") -> None:
     """Launch, say where, and wait."""
     server_name = f"[{host}]" if ":" in host and not host.startswith("[") else host
     with direct():  # Gradio asks itself whether it is up, and nobody else anything
-        page.launch(server_name=server_name, server_port=port, quiet=True, prevent_thread_lock=True)
+        page.launch(
+            server_name=server_name, server_port=port, root_path=root_path, quiet=True,
+            prevent_thread_lock=True,
+        )  # fmt: skip
     print(f"The page is at {page.local_url}  (Ctrl+C ends it)", flush=True)
     page.block_thread()
 

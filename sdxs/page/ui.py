@@ -24,6 +24,9 @@ from sdxs.page.guard import Guard
 from sdxs.page.options import Picture, Place
 from sdxs.page.widgets import FILES, Field
 
+SCRIPTS = "server.js", "kept.js", "page.js"
+CANVAS_SCRIPTS = "drawing.js", "pictures.js", "canvas.js"
+
 
 class Page(gr.Blocks):
     """Blocks that launch with our look, and with the limits that a public page needs. starts: what
@@ -66,13 +69,22 @@ class Page(gr.Blocks):
 
     def listen(self) -> None:
         """Whatever changes asks for a picture: a request is the fields' values by their names."""
+        about = self._answers.about
         rows = [row for row in self._answers.rows if not isinstance(row.widget, Picture)]
-        fields = {row.field: self._fields[row.field] for row in rows}
+        fields = [self._fields[row.field] for row in rows]
+        settings = {
+            row.field: {"start": field.value, "choices": list(row.names(about)) or None}
+            for row, field in zip(rows, fields, strict=True)
+        }
         # `change`, not `input`: a textbox fires the latter for keys that write a character alone,
         # not for backspace, paste, dictation or a phone's keyboard.
-        script = f"(...values) => sdxs.changed({json.dumps(list(fields))}, values)"
-        for event in (*(field.change for field in fields.values()), self.load):
-            event(None, list(fields.values()), js=script)
+        changed, begin = (
+            f"(...values) => sdxs.{event}({json.dumps(settings)}, values)"
+            for event in ("changed", "begin")
+        )
+        for field in fields:
+            field.change(None, fields, js=changed)
+        self.load(None, fields, fields, js=begin)
         self._serve_programs()
 
     def _serve_programs(self) -> None:
@@ -118,7 +130,7 @@ def text_page(
     is chosen at first, and that it wears.
     """
     answers = Answers(generate, about, together=together)
-    page = Page(answers, "page.js", style=style)
+    page = Page(answers, *SCRIPTS, style=style)
     with page:
         widgets.head("Type, and the picture follows.")
         with gr.Row(elem_id="sdxs-columns"):
@@ -149,7 +161,7 @@ def sketch_page(
     nothing of these while the canvas is blank. For the rest see `text_page`.
     """
     answers = Answers(generate, about, condition, together)
-    page = Page(answers, "page.js", "drawing.js", "canvas.js", prompt=about.examples[0])
+    page = Page(answers, *SCRIPTS, *CANVAS_SCRIPTS, prompt=about.examples[0])
     with page:
         widgets.head("Draw, and the picture follows.")
         page.offer("prompt")

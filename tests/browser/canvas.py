@@ -52,6 +52,17 @@ def finger(page: Page) -> Callable[..., None]:
     return touch
 
 
+def stylus(page: Page) -> Callable[..., None]:
+    """`pen("mousePressed", place)`, then "mouseMoved" and "mouseReleased": a pen."""
+    session = page.context.new_cdp_session(page)
+
+    def pen(kind: str, place: dict[str, float]) -> None:
+        about = {"type": kind, "button": "left", "buttons": 1, "clickCount": 1, "force": 0.5}
+        session.send("Input.dispatchMouseEvent", {**about, **place, "pointerType": "pen"})
+
+    return pen
+
+
 def draw(page: Page, *places: tuple[float, float], pause: int = 0, by: str = "mouse") -> int:
     """A stroke through places of the canvas, in shares of its sides.
 

@@ -1,6 +1,7 @@
 """A real browser, and pages to visit with it. Every visit is watched: see `visit`."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +9,15 @@ from dataclasses import dataclass, field
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    Locator,
+    Page,
+    Playwright,
+    Route,
+    expect,
+    sync_playwright,
+)
 
 from sdxs.page.about import About
 from sdxs.page.drawings import data_url
@@ -31,6 +40,7 @@ FLAGS = [
 
 PROMPT = "a red house at sunset"
 HANDHELD = {"has_touch": True, "is_mobile": True}
+ASKED = "/component_server/"  # where a page's requests go
 PATIENCE_MS = 60_000  # for a machine that is busy with something else
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -43,22 +53,29 @@ document.addEventListener("load", (event) => {
 """
 
 
-def chromium() -> str:
-    """The browser's path. On CI a missing browser is a failure, elsewhere a skip."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+NAMES = "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
+MISSING = (
+    "no Chromium on this machine: apt-get install chromium, or python -m playwright install "
+    "chromium, or name one with CHROMIUM=/path/to/it"
+)
+
+
+def chromium(playwright: Playwright) -> Browser:
+    """The machine's browser, or else playwright's own. On CI a missing one is a failure, elsewhere
+    a skip."""
+    own = playwright.chromium.executable_path
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, (*NAMES, own))), None)
     if not found and os.environ.get("CI"):
-        pytest.fail("no chromium on this machine: apt-get install chromium")
+        pytest.fail(MISSING)
     if not found:
-        pytest.skip("no chromium on this machine")
-    return found
+        pytest.skip(MISSING)
+    return playwright.chromium.launch(executable_path=found, args=FLAGS)
 
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    path = chromium()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        browser = chromium(playwright)
         yield browser
         browser.close()
 
@@ -70,6 +87,7 @@ class Visits:
     browser: Browser
     outside: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
+    expected: list[str] = field(default_factory=list)  # patterns of complaints that are right
     contexts: list = field(default_factory=list)
 
     def __call__(
@@ -92,6 +110,22 @@ class Visits:
         page.get_by_label("Prompt").wait_for()
         return page
 
+    @contextmanager
+    def refused(self, page: Page, status: int, *expected: str, **answer) -> Iterator[list[str]]:
+        """The bodies of what the page asks for, all of which is answered with an HTTP status in the
+        server's place. What the browser says of that is right, and so is what is `expected`."""
+        bodies: list[str] = []
+
+        def answered(route: Route) -> None:
+            bodies.append(route.request.post_data or "")
+            route.fulfill(status=status, **answer)
+
+        unsaid = "Could not connect to component server"  # Gradio's word
+        self.expected += (f"^{status} .*{ASKED}", f"status of {status}", unsaid, *expected)
+        page.route(f"**{ASKED}", answered)
+        yield bodies
+        page.unroute(f"**{ASKED}")
+
     def _request(self, request) -> None:
         if not request.url.startswith(("http://127.0.0.1:", "data:", "blob:")):
             self.outside.append(request.url)
@@ -105,7 +139,8 @@ def visit(browser: Browser) -> Iterator[Visits]:
     for context in visits.contexts:
         context.close()
     assert visits.outside == []
-    assert visits.complaints == []
+    right = re.compile("|".join(visits.expected) or "$^")
+    assert [said for said in visits.complaints if not right.search(said)] == []
 
 
 def source(picture: Image.Image) -> str:
@@ -127,7 +162,7 @@ def wait_for(page: Page, picture: Image.Image, place: str = "sdxs-picture") -> N
 def opened(page: Blocks, script: str = "", **options) -> Iterator[Page]:
     """A page in a browser of its own, for the programs beside the tests."""
     with served(page) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        browser = chromium(playwright)
         tab = browser.new_page(**options)
         tab.add_init_script(script)
         tab.goto(address)

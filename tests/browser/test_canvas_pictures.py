@@ -96,6 +96,23 @@ def test_a_picture_is_opened_onto_the_canvas(page, way, tmp_path):
     alone(page)
 
 
+@pytest.mark.parametrize("kind", ["drop", "paste"])
+@pytest.mark.parametrize(
+    ("name", "type_", "format"),
+    [
+        ("a.jfif", "", "jpeg"),
+        ("a.jpg", "image/jpg", "jpeg"),
+        ("a.jpg", "image/pjpeg", "jpeg"),
+        ("a.jpg", "image/jpeg", "png"),  # whoever named it was wrong
+        ("a.svg", "image/svg+xml", "webp"),
+        ("", "", "webp"),
+    ],
+)
+def test_a_picture_is_what_its_first_bytes_say(page, kind, name, type_, format):
+    give(page, kind, name, type_, encode(Image.open(io.BytesIO(png())), format))
+    page.wait_for_function(f"Math.abs(({PIXEL})()[0] - 90) < 6")
+
+
 def test_text_pasted_with_a_picture_of_it_is_text(page):
     """As word processors put it on the clipboard."""
     blank = page.evaluate(DRAWN)
@@ -118,7 +135,9 @@ def test_text_pasted_with_a_picture_of_it_is_text(page):
     [
         ("a.gif", "image/gif", b"GIF89a", "a.gif is no PNG"),
         ("page.html", "text/html", b"<html>", "page.html is no PNG"),
-        ("a.png", "image/png", b"<html>no picture</html>", "a.png cannot be opened"),
+        ("a.png", "image/png", b"<html>no picture</html>", "a.png is no PNG"),
+        ("a.svg", "image/svg+xml", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "a.svg is no PNG"),
+        ("a.jpg", "", b"", "a.jpg is no PNG"),
         ("b.png", "image/png", png()[:60], "b.png cannot be opened"),
         ("c.png", "image/png", png_of_sides(20_000), "c.png has 20000 × 20000 pixels: at most 64"),
     ],

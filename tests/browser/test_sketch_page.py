@@ -7,14 +7,13 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from sdxs.page.answers import BLANK
+from sdxs.page.answers import EMPTIED
 from tests.browser.canvas import (
     DRAWN,
     alone,
     canvas,
     draw,
     drawing,
-    finger,
     follows,
     picture_of,
 )
@@ -35,7 +34,7 @@ def test_a_blank_canvas_shows_the_prompt_alone_and_hints(page):
     page.get_by_label("Prompt").fill("a blue ball")
     alone(page, "a blue ball")
     page.get_by_label("Prompt").fill("")
-    expect(note(page)).to_have_text(BLANK)
+    expect(note(page)).to_have_text(EMPTIED)
 
 
 def test_the_picture_follows_during_the_stroke_and_ends_in_the_whole_of_it(page):
@@ -223,22 +222,6 @@ def test_touch_draws_and_nothing_moves(visit, address, width):
     follows(page)
     assert page.evaluate("scrollY") == before
     assert canvas(page).bounding_box() == box
-
-
-def test_a_second_finger_does_not_draw(visit, address):
-    page = visit(address, width=390, height=700, **HANDHELD)
-    alone(page)
-    box = canvas(page).bounding_box()
-    one = {"x": box["x"] + 40, "y": box["y"] + 40, "id": 1}
-    other = {"x": box["x"] + 250, "y": box["y"] + 250, "id": 2}
-    touch = finger(page)
-    touch("Start", one)
-    touch("Start", one, other)
-    touch("Move", {**one, "x": one["x"] + 60}, {**other, "x": other["x"] - 90})
-    touch("End")
-    follows(page)
-    ink = np.asarray(drawing(page).convert("L")) < 128
-    assert ink[:200].any() and not ink[200:].any()
 
 
 def test_labels_for_those_who_cannot_see(visit, address):

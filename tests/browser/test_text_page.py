@@ -9,8 +9,9 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from sdxs.page.about import About
+from sdxs.page.answers import EMPTIED
 from sdxs.page.ui import text_page
-from tests.browser.conftest import HANDHELD, note, source, wait_for
+from tests.browser.conftest import ASKED, HANDHELD, note, source, wait_for
 from tests.browser.conftest import PROMPT as WELCOME
 from tests.browser.standin import WINDOW, Standin
 from tests.programs import served
@@ -210,8 +211,15 @@ def test_a_blank_prompt_is_a_hint_and_keeps_the_picture(page):
     types(page, "a star")
     for blank in ("", "   ", "\n\t"):
         page.get_by_label("Prompt").fill(blank)
+        expect(note(page)).to_have_text(EMPTIED)
         expect(note(page)).to_have_attribute("data-kind", "hint")
         shows(page, "a star", 0)
+        types(page, "a star")
+
+
+def test_nothing_dangles_in_the_footer(page):
+    footer = page.locator("footer")
+    assert "Use via API" in footer.inner_text() and "·" not in footer.inner_text()
 
 
 def test_a_crash_is_one_quiet_line(page, caplog):
@@ -266,13 +274,12 @@ def test_the_last_key_survives_a_request_that_is_lost_or_never_answered(visit, u
     window.setTimeout = (act, ms, ...more) => own(act, ms === 120000 ? 500 : ms, ...more);
     """
     page = visit(url, script="" if lost else hasty)
-    page.route("**/component_server/", lambda route: route.abort() if lost else None)
+    visit.expected += ("ERR_FAILED", "Failed to fetch") if lost else ()
+    page.route(f"**{ASKED}", lambda route: route.abort() if lost else None)
     page.get_by_label("Prompt").fill("a heart")
     expect(note(page)).to_contain_text("does not answer")
-    page.unroute("**/component_server/")
+    page.unroute(f"**{ASKED}")
     shows(page, "a heart", 0)
-    if lost:
-        visit.complaints.clear()  # the browser rightly noted the lost requests
 
 
 def test_the_page_fits_a_phone(visit, url):

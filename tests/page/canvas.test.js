@@ -7,10 +7,10 @@ const test = require("node:test");
 const vm = require("node:vm");
 
 const world = vm.createContext({ window: {} });
-for (const name of ["drawing.js", "canvas.js"])
+for (const name of ["drawing.js", "pictures.js", "canvas.js"])
   vm.runInContext(readFileSync(join(__dirname, "..", "..", "sdxs", "page", name), "utf8"), world, name);
 const { drawing, history, lineWidth, memorable, onCanvas, placed, stroke } = world.window.sdxsDrawing;
-const { refused } = world.window.sdxsCanvas;
+const { refused, typeOf } = world.window.sdxsPictures;
 const plain = (value) => JSON.parse(JSON.stringify(value)); // of this realm, so that it can be compared
 
 // A 2-D context that remembers its pixels as a list of what was drawn on them.
@@ -23,14 +23,21 @@ function canvasOf(width = 512, height = 512) {
     moveTo: (x, y) => path.push([x, y]),
     lineTo: (x, y) => path.push([x, y]),
     stroke: () => drawn.push([context.strokeStyle, context.lineWidth, ...path]),
-    getImageData: () => [...drawn],
-    putImageData: (pixels) => (drawn = [...pixels]),
-    drawImage: (picture, ...place) => drawn.push([picture, ...place]),
+    arc: (...circle) => path.push(circle.slice(0, 3)),
+    fill: () => drawn.push([context.fillStyle, ...path]),
+    drawImage: (picture, ...place) => (picture.drawn ? (drawn = picture.drawn()) : drawn.push([picture, ...place])),
     setTransform: (...numbers) => drawn.push(numbers),
     save() {},
     restore() {},
   };
-  return { width, height, getContext: () => context, toDataURL: (kind) => `${kind} ${JSON.stringify(drawn)}` };
+  return {
+    width,
+    height,
+    drawn: () => [...drawn],
+    cloneNode: () => canvasOf(width, height),
+    getContext: () => context,
+    toDataURL: (kind) => `${kind} ${JSON.stringify(drawn)}`,
+  };
 }
 
 function page() {
@@ -93,8 +100,8 @@ test("a line begins with a dot and runs through each point", () => {
   const line = stroke(canvas.getContext(), "pen", { x: 1, y: 2 }, 8);
   line.move({ x: 5, y: 6 }, 9);
   line.move({ x: 7, y: 0 }, 8);
-  assert.deepEqual(plain(canvas.getContext().getImageData()), [
-    ["#101010", 8, [1, 2], [1, 2]],
+  assert.deepEqual(plain(canvas.drawn()), [
+    ["#101010", [1, 2, 4]],
     ["#101010", 9, [1, 2], [5, 6]],
     ["#101010", 8, [5, 6], [7, 0]],
   ]);
@@ -121,6 +128,27 @@ test("undo and redo bring back exactly what was there", () => {
   }
 });
 
+test("a stroke that was not meant leaves nothing behind", () => {
+  const { page: sheet } = page();
+  sheet.press("pen", { x: 1, y: 1 }, 5);
+  sheet.lift();
+  sheet.press("pen", { x: 7, y: 7 }, 5);
+  sheet.lift();
+  sheet.undo();
+  const [before, past, future] = [sheet.snapshot(), sheet.past, sheet.future];
+  sheet.press("pen", { x: 9, y: 9 }, 5);
+  sheet.drag({ x: 30, y: 30 }, 5);
+  sheet.revoke();
+  assert.deepEqual([sheet.snapshot(), sheet.past, sheet.future], [before, past, future]);
+  sheet.revoke(); // nothing is in the making
+  assert.deepEqual([sheet.snapshot(), sheet.past, sheet.future], [before, past, future]);
+  sheet.drag({ x: 9, y: 9 }, 5); // the pen is up
+  assert.equal(sheet.snapshot(), before);
+  sheet.redo();
+  assert.equal(sheet.future, 0);
+  assert.notEqual(sheet.snapshot(), before);
+});
+
 test("undo in the middle of a stroke takes the stroke away", () => {
   const { page: sheet } = page();
   const blank = sheet.snapshot();
@@ -137,7 +165,7 @@ test("the eraser paints the paper's colour, clear can be undone", () => {
   sheet.press("eraser", { x: 1, y: 1 }, 5);
   sheet.lift();
   const erased = sheet.snapshot();
-  assert.match(erased, /"#ffffff",10,/); // twice as wide as a pen
+  assert.match(erased, /"#ffffff",\[1,1,5\]/); // twice as wide as a pen
   sheet.clear();
   assert.notEqual(sheet.snapshot(), erased);
   sheet.undo();
@@ -177,8 +205,16 @@ test("each change is told", () => {
 
 test("what is no picture is refused by name", () => {
   assert.equal(refused({ name: "a.png", type: "image/png", size: 10 }), "");
-  assert.match(refused({ name: "a.gif", type: "image/gif", size: 10 }), /a\.gif is no PNG, JPEG or WebP/);
-  assert.match(refused({ name: "", type: "text/html", size: 10 }), /^The picture is no PNG/);
+  assert.match(refused({ name: "a.gif", type: "", size: 10 }), /a\.gif is no PNG, JPEG or WebP/);
+  assert.match(refused({ name: "", type: "", size: 10 }), /^The picture is no PNG/);
   assert.match(refused({ name: "a.png", type: "image/png", size: 6e7 }), /more than 50 MB/);
   assert.match(refused({ name: "a.png", type: "image/png", size: 9 }, { width: 9000, height: 9000 }), /9000 × 9000 pixels/);
+});
+
+test("a picture's type is what its first bytes say", () => {
+  const type = (text) => typeOf(Uint8Array.from(text, (letter) => letter.charCodeAt(0)));
+  assert.equal(type("\x89PNG\r\n\x1a\n\0\0\0\r"), "image/png");
+  assert.equal(type("\xff\xd8\xff\xe0\0\x10JFIF\0\x01"), "image/jpeg");
+  assert.equal(type("RIFF\x24\n\0\0WEBP"), "image/webp");
+  for (const other of ["", "GIF89a", "RIFF\x24\0\0\0WAVE", "<svg>", "\x89PNG", "\0\0\0 ftypheic"]) assert.equal(type(other), "");
 });

@@ -52,6 +52,15 @@ def url(shade: int, format: str = "png", drawn: bool = False) -> str:
 DRAWN = {**PLAIN, "drawing": url(90, drawn=True)}
 
 
+@pytest.mark.parametrize(
+    "type_", ["image/jpg", "image/pjpeg", "image/png", "", "IMAGE/JPEG;charset=utf-8", "text/plain"]
+)
+def test_a_picture_is_what_its_bytes_say(type_):
+    jpeg = url(90, "jpeg", drawn=True).partition(",")[2]
+    assert paint(canvas(), drawing=f"data:{type_};base64,{jpeg}")["note"] == ""
+    assert abs(asked[0]["control_image"].getpixel((0, 0)) - 90) <= 2
+
+
 @pytest.mark.parametrize("format", ["png", "jpeg", "webp"])
 @pytest.mark.parametrize(
     ("way", "control"), [(None, "sketch"), ("outlines", "sketch"), ("canny", "canny")]
@@ -109,8 +118,10 @@ NOISE = encode(Image.effect_noise((64, 64), 90), "png")
         (7, "no PNG, JPEG or WebP"),
         (["x"], "no PNG, JPEG or WebP"),
         ("<html></html>", "no PNG, JPEG or WebP"),
-        ("data:image/gif;base64,R0lGODlhAQABAAAAACw=", "no PNG, JPEG or WebP"),
-        ("data:text/html;base64,PGI+", "no PNG, JPEG or WebP"),
+        ("data:image/png,plain", "no PNG, JPEG or WebP"),
+        ("data:" + "a" * 9_000 + ";base64,", "no PNG, JPEG or WebP"),
+        ("data:image/gif;base64,R0lGODlhAQABAAAAACw=", "not a PNG, JPEG or WebP"),
+        ("data:text/html;base64,PGI+", "not a PNG, JPEG or WebP"),
         (PNG + "AAA", "arrived damaged"),
         (PNG + "é" * 9, "arrived damaged"),
         (PNG + "!" * 8, "arrived damaged"),

@@ -45,6 +45,20 @@ def test_a_bad_host(host):
     complains(app("--host", host, "--port", free_port()), host, "--host")
 
 
+def test_a_root_path(monkeypatch):
+    monkeypatch.delenv("GRADIO_ROOT_PATH", raising=False)
+    assert parser().parse_args([]).root_path == ""
+    for given, path in (("/sdxs/", "/sdxs"), ("/", ""), ("https://a.b/c/", "https://a.b/c")):
+        assert parser().parse_args(["--root-path", given]).root_path == path
+    monkeypatch.setenv("GRADIO_ROOT_PATH", "/other")
+    assert parser().parse_args([]).root_path == "/other"
+
+
+def test_a_bad_root_path(ran):
+    status, _, said = ran(pages.main, "--root-path=sdxs")
+    assert status == 2 and "'sdxs' is no path: begin with /" in said
+
+
 def test_a_page_that_there_is_not(ran):
     status, _, said = ran(pages.main, "poster")
     assert status == 2 and "'text', 'anime', 'sketch'" in said

@@ -89,7 +89,7 @@ def test_generate_of_a_canvas_follows_a_drawing():
         assert Path(file).read_bytes() == encode(wanted)
         file = client.predict("a", 1, api_name="/generate")
         assert Path(file).read_bytes() == encode(follow("a", seed=1))
-        with pytest.raises(AppError, match="no PNG, JPEG or WebP"):
+        with pytest.raises(AppError, match="not a PNG, JPEG or WebP"):
             client.predict("a", 1, "data:text/html;base64,PGI+", api_name="/generate")
 
 

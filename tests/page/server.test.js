@@ -1,0 +1,74 @@
+// A call to the server without one: what is asked again, what is not, and after which pause. Run by
+// test_scripts.py.
+
+const assert = require("node:assert/strict");
+const { readFileSync } = require("node:fs");
+const { join } = require("node:path");
+const test = require("node:test");
+const vm = require("node:vm");
+
+// A page at `here`, whose server answers each request with `fetched`, a promise of a response.
+function world(fetched, here = "https://pictures.example/sdxs/", at = "https://pictures.example/sdxs/") {
+  const pauses = [];
+  const window = { fetch: () => fetched, location: { href: here } };
+  const setTimeout = (act, ms) => ms < 100_000 && (pauses.push(ms), act());
+  const clearTimeout = () => {};
+  const Calm = Object.assign(Object.create(Math), { random: () => 0.5 });
+  for (const name of ["min", "max"]) Calm[name] = Math[name];
+  const context = vm.createContext({ window, setTimeout, clearTimeout, URL, Math: Calm });
+  const file = join(__dirname, "..", "..", "sdxs", "page", "server.js");
+  vm.runInContext(readFileSync(file, "utf8"), context, "server.js");
+  const server = {
+    async paint() { // as the framework does
+      try {
+        const response = await window.fetch(`${at}gradio_api/component_server/`, {});
+        if (!response.ok) throw Error("no");
+        return await response.json();
+      } catch {}
+    },
+  };
+  const own = window.fetch;
+  const asked = (request = {}) => window.sdxsServer.call(server, "paint", request);
+  return { window, own, pauses, asked };
+}
+
+const response = (status, type = "application/json", body = { note: "hello" }) =>
+  Promise.resolve({ status, ok: status < 300, headers: new Headers({ "content-type": type }),
+    json: () => (type.includes("json") ? Promise.resolve(body) : Promise.reject(new SyntaxError())) });
+
+test("an answer is handed on, and the framework's fetch is as it was", async () => {
+  const { window, own, asked } = world(response(200));
+  assert.equal((await asked()).note, "hello");
+  assert.equal(window.fetch, own);
+});
+
+test("a refusal is an answer", async () => {
+  for (const status of [400, 401, 403, 404, 407, 413, 422]) {
+    const answer = await world(response(status)).asked();
+    assert.ok(answer.refused && !answer.again && answer.note.includes(`(${status})`), String(status));
+  }
+  const { note } = await world(response(413)).asked({ drawing: "data:image/png;base64," });
+  assert.match(note, /clear the canvas/);
+});
+
+test("silence, and what time may mend, is asked again", async () => {
+  for (const status of [408, 425, 429, 500, 502, 503, 504])
+    assert.equal((await world(response(status)).asked()).again, true, String(status));
+  assert.equal((await world(Promise.reject(new TypeError("Failed to fetch"))).asked()).again, true);
+  const broken = { status: 200, ok: true, headers: new Headers({ "content-type": "application/json" }),
+    json: () => Promise.reject(new SyntaxError()) }; // cut short
+  assert.equal((await world(Promise.resolve(broken)).asked()).again, true);
+});
+
+test("a login page is no answer, and a server elsewhere on the host is named", async () => {
+  assert.match((await world(response(200, "text/html")).asked()).note, /Something else answers/);
+  const root = "https://pictures.example/";
+  const { note } = await world(response(404, "text/html"), `${root}sdxs/`, root).asked();
+  assert.match(note, /start it with --root-path \/sdxs$/);
+});
+
+test("pauses grow up to a limit", async () => {
+  const { window, pauses } = world(response(200));
+  for (let failures = 0; failures < 7; failures += 1) await window.sdxsServer.pause(failures);
+  assert.deepEqual(pauses, [1000, 2000, 4000, 8000, 16000, 20000, 20000]);
+});
