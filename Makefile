@@ -20,7 +20,7 @@ run: $(VENV)/.run-ready
 
 test: lint
 	$(PY) -m pytest -n 2 --dist loadfile --ignore tests/browser
-	$(PY) -m pytest -rs tests/browser
+	$(PY) -m pytest tests/browser
 
 lint: $(VENV)/.test-ready
 	$(PY) -m ruff check .

@@ -62,7 +62,8 @@ window.sdxsCanvas = (() => {
     };
     canvas.addEventListener("pointerdown", (event) => {
       const touches = event.pointerType === "touch";
-      if (finger !== null && (!touches || event.timeStamp - finger < PINCH_MS)) takeBack();
+      const pinches = touches && event.timeStamp - finger < PINCH_MS;
+      if (finger !== null && (pinches || event.pointerType === "pen")) takeBack();
       if (pen !== null || !event.isPrimary || (event.button !== 0 && event.button !== 5)) return;
       event.preventDefault(); // no text is selected
       canvas.focus({ preventScroll: true });

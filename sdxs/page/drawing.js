@@ -92,9 +92,9 @@ window.sdxsDrawing = (() => {
       return parseInt(colour.slice(1, 3), 16);
     });
     const image = new Image();
-    image.src = canvas.toDataURL("image/png");
+    const src = canvas.toDataURL("image/png");
     try {
-      await image.decode();
+      await new Promise((done, failed) => Object.assign(image, { onload: done, onerror: failed, src }));
     } catch {
       return false; // there was nothing in it
     }

@@ -4,7 +4,7 @@
 // Knows nothing of pages or servers: a field has a `start`, and `choices` where there are only these.
 
 window.sdxsKept = (() => {
-  const NAME = "sdxs";
+  const NAME = `sdxs ${window.location.pathname}`; // there may be others on the host
 
   // {field: value} of what is not as it was at first.
   function keep(fields, values) {

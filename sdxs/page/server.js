@@ -7,7 +7,8 @@ window.sdxsServer = (() => {
   const PATIENCE_MS = 120_000; // for an answer: a network that changed under the page gives none
   const PAUSE_MS = { first: 1000, longest: 20_000 };
   const FOR_NOW = [408, 425, 429]; // refusals that time alone may mend
-  const REFUSED = "The server or a proxy before it refuses";
+  const ANYONE = "The server or a proxy before it";
+  const REFUSED = `${ANYONE} refuses`;
 
   // What `send` gives, and what it fetches before it gives that.
   function watched(send) {
@@ -47,7 +48,9 @@ window.sdxsServer = (() => {
       return refused(`The server is not at ${url.host}/: start it with --root-path ${here.pathname.slice(0, -1)}`);
     if (response.ok && !/json/.test(response.headers.get("content-type")))
       return refused("Something else answers in the server's place, a login perhaps: reload the page.");
-    if (status < 400 || status >= 500 || FOR_NOW.includes(status)) return { again: true };
+    if (status < 400) return { again: true }; // it broke off
+    if (status >= 500 || FOR_NOW.includes(status))
+      return { again: true, note: `${ANYONE} cannot answer just now (${status}).` };
     if (status === 413) {
       const smaller = request.drawing ? "clear the canvas, or open a smaller picture" : "shorten the prompt";
       return refused(`${REFUSED} what is too large (413): ${smaller}.`);

@@ -53,7 +53,7 @@ def test_what_time_may_mend_is_asked_again_with_the_newest_request(visit, url, s
     page = visit(url)
     with visit.refused(page, status) as asked:
         page.get_by_label("Prompt").fill("a heart")
-        expect(note(page)).to_contain_text("trying again")
+        expect(note(page)).to_contain_text(f"cannot answer just now ({status})")
         page.get_by_label("Prompt").fill("a star")
     wait_for(page, Standin.draw("a star", 0))
     assert "a star" not in asked[0]

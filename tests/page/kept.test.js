@@ -16,7 +16,7 @@ const FIELDS = {
 const plain = (value) => JSON.parse(JSON.stringify(value));
 
 function tab(storage) {
-  const context = vm.createContext({ window: { get sessionStorage() { return storage(); } } });
+  const context = vm.createContext({ window: { location: { pathname: "/" }, get sessionStorage() { return storage(); } } });
   vm.runInContext(SCRIPT, context, "kept.js");
   return context.window.sdxsKept;
 }
