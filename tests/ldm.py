@@ -53,8 +53,9 @@ PUBLISHED = {"sdxs": "sdxs-512", "sdxs09": "sdxs-512-0.9"}
 OPEN = ("sd2", "sdxs09")  # whose text encoder is OpenCLIP's
 
 
-def build_toy(folder: Path, kind: str) -> Path:
-    """A checkpoint of a kind of `KINDS` in diffusers' layout, written by diffusers."""
+def build_toy(folder: Path, kind: str, **unet: Any) -> Path:
+    """A checkpoint of a kind of `KINDS` in diffusers' layout, written by diffusers. unet: settings
+    of its own."""
     import diffusers
     from transformers import CLIPTextModelWithProjection
 
@@ -74,7 +75,7 @@ def build_toy(folder: Path, kind: str) -> Path:
         settings = {**UNETS.get(PUBLISHED.get(kind, ""), {}), "cross_attention_dim": 128}
         act = "gelu" if kind in OPEN else "quick_gelu"
         parts: dict[str, Any] = {
-            "unet": diffusers.UNet2DConditionModel(**{**settings, **KINDS[kind]}),
+            "unet": diffusers.UNet2DConditionModel(**{**settings, **KINDS[kind], **unet}),
             "text_encoder": tiny_text_encoder(tokenizer, 128, hidden_act=act),
             "vae": tiny_vae() if kind in PUBLISHED else large_vae(kind == "sdxl"),
         }

@@ -127,8 +127,11 @@ def _path(path: str) -> Source:
             f"there is no file or folder {path}: give a folder that holds {files.INDEX}, or a "
             f"{WHOLE} file"
         )
-    place = _whole(place.resolve())
-    if any(place.parent == root.resolve() for root in _roots()) and place.is_dir():
+    place = _whole(place)
+    if place.is_file():  # not resolved: in the Hub's cache files are links to nameless ones
+        return Source(path, place.absolute(), "folder")
+    place = place.resolve()
+    if any(place.parent == root.resolve() for root in _roots()):
         return _ours(place)  # by its path or by its name: the same model
     return Source(path, place, "folder")
 

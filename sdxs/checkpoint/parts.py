@@ -3,14 +3,18 @@
 Knows nothing of where they came from, of devices, or of how weights are stored.
 """
 
+import codecs
 import os
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from sdxs.checkpoint.files import TOKENIZER_FILES
 from sdxs.checkpoint.layout import Layout, layout_of
 from sdxs.checkpoint.networks import (
     AUTOENCODERS,
@@ -68,7 +72,8 @@ def load_tokenizer(folder: Path, pad: str | None, text_config: CLIPTextConfig) -
                 f"{file} is missing: a tokenizer is tokenizer.json, or vocab.json and merges.txt"
             )
     with blaming(f"{files[0]} cannot be read"):
-        tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
+        with _without_marks(folder) as place:
+            tokenizer = CLIPTokenizer.from_pretrained(str(place), local_files_only=True)
         tokenizer.pad_token = pad or tokenizer.pad_token
         reader = PromptReader.of(tokenizer, text_config.max_position_embeddings)
         highest = max(tokenizer.get_vocab().values())
@@ -81,6 +86,26 @@ def load_tokenizer(folder: Path, pad: str | None, text_config: CLIPTextConfig) -
             f"{text_config.vocab_size - 1}: they do not belong together"
         )
     return reader
+
+
+@contextmanager
+def _without_marks(folder: Path) -> Iterator[Path]:
+    """A tokenizer's folder; where files begin with a byte-order mark, which transformers does not
+    read over, a copy without them."""
+    files = [file for pattern in TOKENIZER_FILES for file in folder.glob(pattern)]
+    if not any(_begins(file).startswith(codecs.BOM_UTF8) for file in files):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="sdxs-") as copies:
+        for file in files:
+            text = file.read_bytes().removeprefix(codecs.BOM_UTF8)
+            Path(copies, file.name).write_bytes(text)
+        yield Path(copies)
+
+
+def _begins(file: Path) -> bytes:
+    with open(file, "rb") as content:
+        return content.read(len(codecs.BOM_UTF8))
 
 
 def _kind(layout: Layout) -> str:
