@@ -9,6 +9,7 @@ EMBEDDED = "storybook"
 REAL_MODEL = "IDKiro/sdxs-512-dreamshaper"
 DEPTH_ANYTHING = "depth-anything/Depth-Anything-V2-Small-hf"
 SAFETY_CHECKER = "CompVis/stable-diffusion-safety-checker"
+CLIP_TOKENIZER = "openai/clip-vit-large-patch14"  # for single files, which bring none
 
 # What a prompt may be put into, name -> pattern. A template is words; a style is a LoRA.
 TEMPLATES: dict[str, str] = {

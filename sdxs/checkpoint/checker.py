@@ -14,7 +14,8 @@ from transformers import CLIPConfig
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from sdxs.checkpoint.find import Source, find_safety_checker
-from sdxs.checkpoint.tensors import build, check_numbers, fill, read_config, read_json, weights_file
+from sdxs.checkpoint.tensors import build, check_numbers, read_config, read_json
+from sdxs.checkpoint.weights import fill, weights_in
 from sdxs.errors import CheckpointError, blaming
 from sdxs.model.safety import SafetyChecker
 
@@ -56,7 +57,7 @@ def load_safety_checker(
     if embeddings.num_positions > MOST_PATCHES:
         raise CheckpointError(f"{file}: image_size is beyond any real network")
     embeddings.position_ids = torch.arange(embeddings.num_positions)[None]  # no file holds them
-    network = fill(network, weights_file(folder, "model"), torch.float32, _today)
+    network = fill(network, weights_in(folder, "model"), torch.float32, _today)
     network.vision_model.to(dtype)
     return SafetyChecker(network, _load_processor(preprocessor, embeddings.image_size), device)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation
 
-from sdxs.checkpoint.tensors import build, check_numbers, fill, read_json, weights_file
+from sdxs.checkpoint.tensors import build, check_numbers, read_json
+from sdxs.checkpoint.weights import fill, weights_in
 from sdxs.errors import CheckpointError
 from sdxs.model.depth import DepthEstimator, DepthNetwork
 
@@ -27,12 +28,12 @@ def load_depth(folder: Path, device: torch.device) -> DepthEstimator:
     check_numbers(config, file)
     if config.get("_class_name") == "DepthNetwork":
         network = build(lambda: DepthNetwork.from_config(config), file)
-        weights = weights_file(folder, "diffusion_pytorch_model")
+        weights = weights_in(folder, "diffusion_pytorch_model")
     elif config.get("model_type") == "depth_anything":
         network = build(
             lambda: DepthAnythingForDepthEstimation(DepthAnythingConfig.from_dict(config)), file
         )
-        weights = weights_file(folder, "model")
+        weights = weights_in(folder, "model")
     else:
         raise CheckpointError(
             f"{file}: no network of this kind is known to see depth: Depth Anything's are, and "

@@ -1,4 +1,4 @@
-"""From what a person calls a checkpoint to the folder that holds it.
+"""From what a person calls a checkpoint to the folder or file that holds it.
 
 A name is a folder under `weights/`, a path is itself, anything else is a Hub id; "auto" picks one
 without touching the network. Knows nothing of how files are fetched, that is `hub`, nor of what is
@@ -13,13 +13,18 @@ from typing import Literal
 
 from sdxs.checkpoint import files
 from sdxs.checkpoint.hub import here, repository
-from sdxs.config import DEPTH_ANYTHING, EMBEDDED, REAL_MODEL, SAFETY_CHECKER, known
+from sdxs.checkpoint.variants import REFUSED, WHOLE, refuse_others
+from sdxs.config import CLIP_TOKENIZER, DEPTH_ANYTHING, EMBEDDED, REAL_MODEL, SAFETY_CHECKER, known
 from sdxs.errors import CheckpointError, InputError, did_you_mean
 
 AUTO = "auto"
 PACKAGE = Path(__file__).resolve().parents[1]
 OWN_WEIGHTS = next(  # in an installed package, or beside it in the repository
     filter(Path.is_dir, (PACKAGE / "weights", PACKAGE.parent / "weights")), PACKAGE / "weights"
+)
+NO_TOKENIZER = (
+    f"`hf download {CLIP_TOKENIZER} {' '.join(files.CLIP_TOKENIZER_FILES)}` fetches CLIP's, or put "
+    "a folder tokenizer beside it"
 )
 REAL_MODEL_COMMAND = f"make run CHECKPOINT={REAL_MODEL}"
 
@@ -31,6 +36,7 @@ _HUB_ID = re.compile(r"(?!.*\.\.)([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w
 class Source:
     """Where a checkpoint comes from: what was chosen, why, and how to get the real model.
 
+    folder: in diffusers' layout, or a single safetensors file of the whole checkpoint.
     `reason` and `hint` are meant for people: a short clause, and a command to type ("" where the
     checkpoint is not the embedded stand-in).
     """
@@ -43,15 +49,15 @@ class Source:
 
 
 def resolve(checkpoint: str | os.PathLike[str] = AUTO) -> Source:
-    """Find a checkpoint: "auto" (see `SDXS.load`), a name under `weights/`, a folder, or a Hub id
-    (`id@revision`).
+    """Find a checkpoint: "auto" (see `SDXS.load`), a name under `weights/`, a folder, a single
+    file, or a Hub id (`id@revision`).
 
     Names are looked up in `SDXS_WEIGHTS` and in this package's own repository, never in the
     working directory. Raises InputError for what is no name at all, CheckpointError for what cannot
     be found.
     """
     if isinstance(checkpoint, os.PathLike):
-        return _folder(os.fspath(checkpoint))
+        return _path(os.fspath(checkpoint))
     if not isinstance(checkpoint, str) or not checkpoint.strip() or "\0" in checkpoint:
         raise InputError(
             f"checkpoint must be a name, a folder or a Hub id such as {REAL_MODEL}, "
@@ -59,12 +65,16 @@ def resolve(checkpoint: str | os.PathLike[str] = AUTO) -> Source:
         )
     if checkpoint == AUTO:
         return _auto()
+    if checkpoint.endswith((WHOLE, *REFUSED)):
+        return _path(checkpoint)
     if _NAME.fullmatch(checkpoint):
         return _named(checkpoint)
-    if (hub_id := _HUB_ID.fullmatch(checkpoint)) and not os.path.isdir(checkpoint):
-        folder = repository(checkpoint, hub_id[1], hub_id[2], files.HUB_FILES)
-        return Source(checkpoint, folder, "hub")
-    return _folder(checkpoint)
+    if (hub_id := _HUB_ID.fullmatch(checkpoint)) and not os.path.exists(checkpoint):
+        folder = repository(
+            checkpoint, hub_id[1], hub_id[2], files.HUB_FILES, whatever_its_name=True
+        )
+        return Source(checkpoint, _whole(folder), "hub")
+    return _path(checkpoint)
 
 
 def _auto() -> Source:
@@ -110,19 +120,52 @@ def _ours(folder: Path) -> Source:
     return Source(folder.name, folder, "named", hint=hint)
 
 
-def _folder(path: str) -> Source:
-    folder = Path(os.path.expanduser(path))
-    if not os.path.isdir(folder):
-        raise CheckpointError(f"there is no folder {path}: give a folder that holds {files.INDEX}")
-    if not os.path.isfile(folder / files.INDEX):
-        what = "is a folder without"
-        if os.path.isfile(folder / files.PEFT_CONFIG):
-            what = "is a LoRA, not a whole checkpoint: it lacks"
-        raise CheckpointError(f"{path} {what} {files.INDEX}: give one that diffusers' layout is in")
-    folder = folder.resolve()
-    if any(folder.parent == root.resolve() for root in _roots()):
-        return _ours(folder)  # by its path or by its name: the same model
-    return Source(path, folder, "folder")
+def _path(path: str) -> Source:
+    place = Path(os.path.expanduser(path))
+    if not os.path.exists(place):
+        raise CheckpointError(
+            f"there is no file or folder {path}: give a folder that holds {files.INDEX}, or a "
+            f"{WHOLE} file"
+        )
+    place = _whole(place)
+    if place.is_file():  # not resolved: in the Hub's cache files are links to nameless ones
+        return Source(path, place.absolute(), "folder")
+    place = place.resolve()
+    if any(place.parent == root.resolve() for root in _roots()):
+        return _ours(place)  # by its path or by its name: the same model
+    return Source(path, place, "folder")
+
+
+def _whole(place: Path) -> Path:
+    """A folder in diffusers' layout, or a single file that is given or that a folder holds, for
+    which there is a tokenizer. Raises CheckpointError."""
+    file = place
+    if place.is_dir():
+        if os.path.isfile(place / files.INDEX):
+            return place
+        if os.path.isfile(place / files.PEFT_CONFIG):
+            raise CheckpointError(
+                f"{place} is a LoRA, not a whole checkpoint: it lacks {files.INDEX}"
+            )
+        only = files.only_weights(place)
+        if not only:
+            raise CheckpointError(
+                f"{place} is a folder without {files.INDEX}: give one that diffusers' layout is "
+                f"in, or that holds a {WHOLE} file"
+            )
+        file = only
+    refuse_others(file)
+    if file.suffix != WHOLE:
+        raise CheckpointError(
+            f"{file} is no checkpoint: give a {WHOLE} file, or the folder of {files.INDEX}"
+        )
+    if not files.beside(file).keys() & {"tokenizer", "clip"}:
+        try:
+            wanted = files.CLIP_TOKENIZER_FILES
+            repository(CLIP_TOKENIZER, CLIP_TOKENIZER, None, wanted)
+        except CheckpointError as error:
+            raise CheckpointError(f"{file} brings no tokenizer: {NO_TOKENIZER} ({error})") from None
+    return file
 
 
 def find(what: str, source: str | os.PathLike[str], checkpoint: str) -> Path:
@@ -136,17 +179,29 @@ def find(what: str, source: str | os.PathLike[str], checkpoint: str) -> Path:
                 return root / what / name
         hub_id = _HUB_ID.fullmatch(name)
         if hub_id and not os.path.exists(name):
-            wanted, any_name = files.ADAPTER_FILES[what], what == "styles"
-            return repository(name, hub_id[1], hub_id[2], wanted, whatever_its_name=any_name)
+            wanted = files.ADAPTER_FILES[what]
+            folder = repository(name, hub_id[1], hub_id[2], wanted, whatever_its_name=True)
+            return _adapter(what, folder)
     path = Path(os.path.expanduser(source))
     if os.path.exists(path):
-        return path
+        return _adapter(what, path)
     asked, choices = os.fspath(source), [*names, *_shipped(what)]
     raise CheckpointError(
         f"there is no {what.removesuffix('s')} {asked!r}: {did_you_mean(asked, choices)}"
         f"known for {checkpoint}: {', '.join(choices) or 'none'}; a file, a folder or a Hub id is "
         "taken too"
     )
+
+
+def _adapter(what: str, place: Path) -> Path:
+    """Of a control, the file itself where a folder holds a single one. Raises CheckpointError."""
+    if what == "styles":
+        return place
+    if place.is_file():
+        refuse_others(place)
+    elif not os.path.isfile(place / "config.json"):
+        return files.only_weights(place) or place
+    return place
 
 
 def _shipped(what: str) -> list[str]:

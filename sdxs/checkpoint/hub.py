@@ -19,10 +19,11 @@ from huggingface_hub.utils import are_progress_bars_disabled
 from tqdm import tqdm
 
 from sdxs import proxies
+from sdxs.checkpoint.variants import REFUSED, WHOLE, chosen
 from sdxs.errors import CheckpointError, one_line
 
-WHOLE, HALF = ".safetensors", ".fp16.safetensors"
 WEIGHTS = (WHOLE, ".bin")
+FILES_OF_WEIGHTS = (WHOLE, *REFUSED)
 REFUSALS = {  # HTTP status -> what helps
     401: "check HF_TOKEN, or run `hf auth login`",
     403: "check HF_TOKEN, or run `hf auth login`",
@@ -95,15 +96,19 @@ def _download(
     except Exception as error:  # the Hub cannot be asked: what is here may do
         return _copy_here(name, hub_id, revision, error)
     commit = str(about.sha)
-    files = _needed(
-        {file.rfilename: file for file in about.siblings or []}, wanted, whatever_its_name
-    )
-    if not any(file.endswith(WEIGHTS) for file in files):
-        names = [pattern for pattern in wanted if pattern.endswith(WEIGHTS)]
+    there = {file.rfilename: file for file in about.siblings or []}
+    try:
+        files = _needed(there, wanted, whatever_its_name)
+    except CheckpointError as error:
+        raise CheckpointError(f"{name}: {error}") from None
+    names = [pattern for pattern in wanted if pattern.endswith(WEIGHTS)]
+    if not files or (names and not any(file.endswith(WEIGHTS) for file in files)):
         some = ", ".join(names[:4]) + (" …" if len(names) > 4 else "")
+        held = [one_line(file, 60) for file in there if file.endswith(FILES_OF_WEIGHTS)][:4]
+        what = f"; it holds {', '.join(held)}" if held else ""
         raise CheckpointError(
             f"{name} holds no file that is needed here, such as {some}: if it is "
-            "called otherwise, download it and give its path"
+            f"called otherwise, download it and give its path{what}"
         )
     news = [file for file in files.values() if not here(hub_id, file.rfilename, commit)]
     size = sum(file.size or 0 for file in news)
@@ -222,9 +227,11 @@ def _needed(
         if any(fnmatch.fnmatchcase(name, pattern) for pattern in wanted)
     }
     for name in list(out):
-        for end in (HALF, ".bin"):  # a 16-bit variant, a pickle
-            if name.endswith(end) and name.removesuffix(end) + WHOLE in out:
-                del out[name]
+        if name.endswith(".bin") and name.removesuffix(".bin") + WHOLE in out:
+            del out[name]
+    for stem in {pattern.split("*")[0] for pattern in wanted if f"*{WHOLE}" in pattern}:
+        kept = chosen(out, stem)
+        out = {name: out[name] for name in out if name in kept or not name.startswith(stem)}
     if whatever_its_name and not any(name.endswith(WEIGHTS) for name in out):
         single = [name for name in files if name.endswith(WHOLE) and "/" not in name]
         out |= {name: files[name] for name in single if len(single) == 1}

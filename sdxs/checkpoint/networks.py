@@ -1,7 +1,7 @@
-"""From folders in diffusers' layout to one network each: U-Net, text encoder, decoder, ControlNet.
+"""From settings and weights to one network each: U-Net, text encoder, decoder, ControlNet.
 
-Honours every config found there. Classes come from the tables below, never from a string in a
-file. Knows nothing of where the folder came from, of devices, or of how weights are stored.
+Honours every setting. Classes come from the tables below, never from a string in a file. Knows
+nothing of where the files came from, of devices, or of how weights are stored.
 """
 
 import math
@@ -13,7 +13,9 @@ from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, UNet2DCon
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from sdxs.checkpoint.tensors import build, fill, read_config, weights_file
+from sdxs.checkpoint.single_file import control_part
+from sdxs.checkpoint.tensors import build
+from sdxs.checkpoint.weights import Part, fill, part_of
 from sdxs.errors import CheckpointError, one_line
 from sdxs.model.controls import build_control
 from sdxs.model.engine import Decoder
@@ -41,9 +43,9 @@ UNKNOWN_TO_SD = ("class_embed_type", "encoder_hid_dim", "time_cond_proj_dim")
 OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 
-def load_unet(folder: Path, dtype: torch.dtype, *, sdxl: bool = False) -> UNet2DConditionModel:
-    """The U-Net of a folder with `config.json` and its safetensors."""
-    file, config = read_config(folder, UNETS)
+def load_unet(part: Part, dtype: torch.dtype, *, sdxl: bool = False) -> UNet2DConditionModel:
+    """A U-Net."""
+    file, config = part.file, part.config
     addition, wanted = config.get("addition_embed_type"), "text_time" if sdxl else None
     if addition != wanted:
         raise CheckpointError(
@@ -61,40 +63,42 @@ def load_unet(folder: Path, dtype: torch.dtype, *, sdxl: bool = False) -> UNet2D
     if len(sides) != 2 or not all(type(side) is int and 0 < side <= MOST_LATENTS for side in sides):
         raise CheckpointError(f"{file} needs a sample_size, such as 64, of at most {MOST_LATENTS}")
     unet = build(lambda: UNet2DConditionModel.from_config(config), file)
-    return fill(unet, weights_file(folder, "diffusion_pytorch_model"), dtype)
+    return fill(unet, part.weights, dtype)
 
 
 def load_text_encoder(
-    folder: Path, dtype: torch.dtype, cls: type = CLIPTextModel
+    part: Part, dtype: torch.dtype, cls: type = CLIPTextModel
 ) -> CLIPTextModel | CLIPTextModelWithProjection:
-    """The text encoder of a folder with `config.json` and its safetensors."""
+    """A text encoder."""
 
     def today(key: str) -> str | None:
-        if key.endswith("embeddings.position_ids"):
+        if key.endswith("embeddings.position_ids") or key == "logit_scale":
             return None
-        # files written before transformers 5
-        return key.removeprefix("text_model.") if cls is CLIPTextModel else key
+        if cls is not CLIPTextModel:
+            return key
+        # files written before transformers 5; a projection that nobody asks for
+        return None if key == "text_projection.weight" else key.removeprefix("text_model.")
 
-    file, config = read_config(folder, {cls.__name__: cls})
+    file, config = part.file, part.config
     encoder = build(lambda: cls(CLIPTextConfig.from_dict(config)), file)
     if type(encoder.config.eos_token_id) is not int:
         raise CheckpointError(f"{file} needs an eos_token_id, a whole number")
     positions = torch.arange(encoder.config.max_position_embeddings).expand((1, -1))
     body = encoder if cls is CLIPTextModel else encoder.text_model
     body.embeddings.position_ids = positions  # a buffer that no file holds
-    return fill(encoder, weights_file(folder, "model"), dtype, today)
+    return fill(encoder, part.weights, dtype, today)
 
 
-def load_decoder(folder: Path, dtype: torch.dtype, *, sdxl: bool = False) -> Decoder:
-    """The decoder of a folder with an AutoencoderTiny or an AutoencoderKL. SDXL's own overflows in
-    float16: with `sdxl`, `force_upcast` makes it float32."""
+def load_decoder(part: Part, dtype: torch.dtype, *, sdxl: bool = False) -> Decoder:
+    """The decoder of an AutoencoderTiny or an AutoencoderKL. SDXL's own overflows in float16: with
+    `sdxl`, `force_upcast` makes it float32."""
 
     def today(key: str) -> str | None:
         if ".attentions." in key:
             key = ".".join(OLD_ATTENTION.get(part, part) for part in key.split("."))
         return key
 
-    file, config = read_config(folder, AUTOENCODERS)
+    file, config = part.file, part.config
     cls: Any = AUTOENCODERS[config["_class_name"]]
     if cls is AutoencoderTiny:
         config.pop("block_out_channels", None)  # diffusers writes it, then complains of it
@@ -105,7 +109,7 @@ def load_decoder(folder: Path, dtype: torch.dtype, *, sdxl: bool = False) -> Dec
         raise CheckpointError(f"{file} needs a scaling_factor, a positive number")
     if sdxl and dtype == torch.float16 and facts.get("force_upcast"):
         dtype = torch.float32
-    fill(vae, weights_file(folder, "diffusion_pytorch_model"), dtype, today)
+    fill(vae, part.weights, dtype, today)
     vae.encoder = None  # only ever asked to decode
     if cls is AutoencoderTiny:
         factor = facts.upsampling_scaling_factor ** (len(facts.num_decoder_blocks) - 1)
@@ -132,10 +136,15 @@ def _statistics(facts: Any, file: Path) -> tuple[Tensor, Tensor]:
 
 
 def load_control(
-    folder: Path, dtype: torch.dtype, unet: UNet2DConditionModel, factor: int
+    place: Path, dtype: torch.dtype, unet: UNet2DConditionModel, factor: int
 ) -> ControlNetModel:
-    """The ControlNet of a folder, checked against a U-Net; factor: pixels per latent, of a side."""
-    file, config = read_config(folder, CONTROLS)
+    """The ControlNet of a folder or a file, checked against a U-Net; factor: pixels per latent, of
+    a side."""
+    if place.is_file():
+        part = control_part(place, unet.config)
+    else:
+        part = part_of(place, CONTROLS, "diffusion_pytorch_model")
+    file, config = part.file, part.config
     network = build(lambda: build_control(config), file)
     for name in SHARED:
         own, wanted = network.config[name], unet.config[name]
@@ -154,7 +163,7 @@ def load_control(
             f"{file}: it makes control pictures {2**halvings} times smaller, this checkpoint needs "
             f"{factor} times: this control was made for another model"
         )
-    return fill(network, weights_file(folder, "diffusion_pytorch_model"), dtype)
+    return fill(network, part.weights, dtype)
 
 
 def _plain(value: Any) -> Any:

@@ -1,19 +1,29 @@
-"""From a folder in diffusers' layout to the checked parts of a checkpoint that belong together.
+"""From a folder or a single file to the checked parts of a checkpoint that belong together.
 
-Knows nothing of where the folder came from, of devices, or of how weights are stored.
+Knows nothing of where they came from, of devices, or of how weights are stored.
 """
 
+import codecs
 import os
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from sdxs.checkpoint.networks import load_decoder, load_text_encoder, load_unet
-from sdxs.checkpoint.scheduler import load_scheduler
-from sdxs.checkpoint.tensors import read_json
+from sdxs.checkpoint.files import TOKENIZER_FILES
+from sdxs.checkpoint.layout import Layout, layout_of
+from sdxs.checkpoint.networks import (
+    AUTOENCODERS,
+    UNETS,
+    load_decoder,
+    load_text_encoder,
+    load_unet,
+)
+from sdxs.checkpoint.scheduler import SCHEDULERS, one_step_of
 from sdxs.errors import CheckpointError, blaming, one_line
 from sdxs.model.engine import Decoder, Networks
 from sdxs.model.schedule import OneStep
@@ -27,28 +37,32 @@ PIPELINES: dict[str, dict[str, Any]] = {  # kind -> folder -> class of a text en
 DECODER_FOLDERS = {"tiny": "vae", "large": "vae_large"}
 
 
-def load_parts(folder: Path, dtype: torch.dtype) -> tuple[Networks, PromptReaders, OneStep]:
-    """A checkpoint folder in memory, on the CPU, all of it in `dtype`. Raises CheckpointError, one
-    line that names file and remedy."""
-    kind = _kind(folder / "model_index.json")
-    unet = load_unet(folder / "unet", dtype, sdxl=kind == SDXL)
+def load_parts(place: Path, dtype: torch.dtype) -> tuple[Networks, PromptReaders, OneStep]:
+    """A checkpoint in memory, on the CPU, all of it in `dtype`. Raises CheckpointError, one line
+    that names file and remedy."""
+    layout = layout_of(place)
+    kind = _kind(layout)
+    sdxl = kind == SDXL
+    unet = load_unet(layout.part("unet", UNETS), dtype, sdxl=sdxl)
     encoders, readers = {}, []
     for name, cls in PIPELINES[kind].items():
-        encoders[name] = load_text_encoder(folder / name, dtype, cls)
-        tokenizer = folder / name.replace("text_encoder", "tokenizer")
-        readers.append(load_tokenizer(tokenizer, encoders[name].config))
-    one_step = load_scheduler(folder / "scheduler", unet.config.in_channels)
+        part = layout.part(name, {cls.__name__: cls})
+        encoders[name] = load_text_encoder(part, dtype, cls)
+        tokenizer = layout.tokenizer(name.replace("text_encoder", "tokenizer"))
+        readers.append(load_tokenizer(*tokenizer, encoders[name].config))
+    one_step = one_step_of(*layout.scheduler(SCHEDULERS), unet.config.in_channels)
     decoders = {
-        name: load_decoder(folder / part, dtype, sdxl=kind == SDXL)
+        name: load_decoder(layout.part(part, AUTOENCODERS), dtype, sdxl=sdxl)
         for name, part in DECODER_FOLDERS.items()
-        if name == "tiny" or os.path.isdir(folder / part)
+        if name == "tiny" or layout.has(part)
     }
-    _check_fit(folder, unet, encoders, readers, decoders)
+    _check_fit(place, unet, encoders, readers, decoders)
     return Networks(unet, encoders, decoders), PromptReaders(readers), one_step
 
 
-def load_tokenizer(folder: Path, text_config: CLIPTextConfig) -> PromptReader:
-    """The tokenizer of a folder with `tokenizer.json`, or with `vocab.json` and `merges.txt`."""
+def load_tokenizer(folder: Path, pad: str | None, text_config: CLIPTextConfig) -> PromptReader:
+    """The tokenizer of a folder with `tokenizer.json`, or with `vocab.json` and `merges.txt`. pad:
+    what it pads with, if that is not what it says."""
     files = [folder / "tokenizer.json"]
     if not os.path.isfile(files[0]):
         files = [folder / "vocab.json", folder / "merges.txt"]
@@ -58,7 +72,9 @@ def load_tokenizer(folder: Path, text_config: CLIPTextConfig) -> PromptReader:
                 f"{file} is missing: a tokenizer is tokenizer.json, or vocab.json and merges.txt"
             )
     with blaming(f"{files[0]} cannot be read"):
-        tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
+        with _without_marks(folder) as place:
+            tokenizer = CLIPTokenizer.from_pretrained(str(place), local_files_only=True)
+        tokenizer.pad_token = pad or tokenizer.pad_token
         reader = PromptReader.of(tokenizer, text_config.max_position_embeddings)
         highest = max(tokenizer.get_vocab().values())
         reader.ids(["a"])
@@ -72,20 +88,40 @@ def load_tokenizer(folder: Path, text_config: CLIPTextConfig) -> PromptReader:
     return reader
 
 
-def _kind(index: Path) -> str:
+@contextmanager
+def _without_marks(folder: Path) -> Iterator[Path]:
+    """A tokenizer's folder; where files begin with a byte-order mark, which transformers does not
+    read over, a copy without them."""
+    files = [file for pattern in TOKENIZER_FILES for file in folder.glob(pattern)]
+    if not any(_begins(file).startswith(codecs.BOM_UTF8) for file in files):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="sdxs-") as copies:
+        for file in files:
+            text = file.read_bytes().removeprefix(codecs.BOM_UTF8)
+            Path(copies, file.name).write_bytes(text)
+        yield Path(copies)
+
+
+def _begins(file: Path) -> bytes:
+    with open(file, "rb") as content:
+        return content.read(len(codecs.BOM_UTF8))
+
+
+def _kind(layout: Layout) -> str:
     """Only what this package can draw with goes on; the rest is named for what it is."""
-    kind = read_json(index).get("_class_name")
+    kind = layout.kind()
     if not isinstance(kind, str) or kind not in PIPELINES:
         yet = " yet" if isinstance(kind, str) and kind.startswith("StableDiffusion") else ""
         raise CheckpointError(
-            f"{index}: a checkpoint of the kind {one_line(kind, 60)} is not supported"
+            f"{layout.index}: a checkpoint of the kind {one_line(kind, 60)} is not supported"
             f"{yet}: {' and '.join(PIPELINES)} are"
         )
     return kind
 
 
 def _check_fit(
-    folder: Path,
+    place: Path,
     unet: Any,
     encoders: Mapping[str, Any],
     readers: Sequence[PromptReader],
@@ -120,4 +156,4 @@ def _check_fit(
         if decoder.factor != decoders["tiny"].factor:
             problem = "the decoders enlarge differently"
     if problem:
-        raise CheckpointError(f"{folder}: {problem}: these parts do not belong together")
+        raise CheckpointError(f"{place}: {problem}: these parts do not belong together")

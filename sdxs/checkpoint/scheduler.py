@@ -29,7 +29,11 @@ SCHEDULERS: dict[str, Any] = {
 
 def load_scheduler(folder: Path, channels: int) -> OneStep:
     """The single step of the scheduler of a folder, tried once."""
-    file, config = read_config(folder, SCHEDULERS, "scheduler_config.json")
+    return one_step_of(*read_config(folder, SCHEDULERS, "scheduler_config.json"), channels)
+
+
+def one_step_of(file: Path, config: dict[str, Any], channels: int) -> OneStep:
+    """The same of settings; file: what is blamed."""
     cls = SCHEDULERS[config["_class_name"]]
     with blaming(f"{file}: {cls.__name__} with these settings cannot do one step"):
         one_step = OneStep(cls.from_config(config))

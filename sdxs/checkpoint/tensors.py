@@ -1,16 +1,14 @@
-"""From the files of a checkpoint to settings and weights, exactly as stored or not at all.
+"""From the files of a checkpoint to settings and tensors, checked before they are believed.
 
-A network is built without numbers and then given exactly those of its safetensors file: a key that
-is missing, surplus or of another shape is an error, never a random value. Pickles are not read and
-no class is looked up by a name from a file. Knows nothing of what the networks are for.
+No class is looked up by a name from a file, and of pickles nothing is read but tensors. Knows
+nothing of what the networks are for.
 """
 
 import json
-import os
 import pickletools
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,6 +35,7 @@ COUNTS = {  # settings that are whole numbers from 1 on, where they are numbers 
 IN_PICKLES = re.compile(
     r"collections OrderedDict|torch \w+Storage|torch\._utils _rebuild_(tensor_v2|parameter)"
 )
+TEXT_MODEL = "clip_text_model"  # what transformers calls CLIP's text encoders
 FLOATS = ("F16", "BF16", "F32", "F64")
 
 
@@ -44,7 +43,7 @@ def read_json(file: Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > LARGEST_CONFIG:
             raise CheckpointError(f"{file} is far too large for a config: not a checkpoint's")
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise CheckpointError(
             f"{file} is missing: the checkpoint is incomplete, fetch it again"
@@ -59,14 +58,17 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def read_config(
-    folder: Path, known: dict[str, Any], name: str = "config.json"
+    folder: Path, known: Mapping[str, Any], name: str = "config.json"
 ) -> tuple[Path, dict[str, Any]]:
     """The file of a config and what it says, its class being one of `known`."""
     file = folder / name
-    config = read_json(file)  # transformers and diffusers name the class differently
-    cls = config.get("_class_name")
-    if cls is None and isinstance(config.get("architectures"), list):
-        cls = next(iter(config["architectures"]), None)
+    config = read_json(file)
+    cls = _class(config, known)
+    if cls is None:
+        key, value = "_class_name", next(iter(known))
+        if "model_type" in config:  # transformers and diffusers name the class differently
+            key, value = "architectures", f"[{value}]"
+        raise CheckpointError(f"{file} names no class: give it {key}, such as {value}")
     if not isinstance(cls, str) or cls not in known:
         raise CheckpointError(
             f"{file}: the class {one_line(cls, 60)} is not supported: "
@@ -74,6 +76,18 @@ def read_config(
         )
     check_numbers(config, file)
     return file, _numbers_alone(config)
+
+
+def _class(config: dict[str, Any], known: Mapping[str, Any]) -> Any:
+    """The name of a config's class, None where it says nothing. A text encoder's kind is enough."""
+    cls, named = config.get("_class_name"), config.get("architectures")
+    if cls is None and isinstance(named, list):
+        cls = next(iter(named), None)
+    elif cls is None and named is not None:
+        cls = named
+    elif cls is None and config.get("model_type") == TEXT_MODEL and len(known) == 1:
+        cls = next(iter(known))
+    return cls
 
 
 def _numbers_alone(config: Any) -> Any:
@@ -113,27 +127,15 @@ def build(make: Callable[[], Any], file: Path) -> Any:
         return make()
 
 
-def weights_file(folder: Path, stem: str) -> Path:
-    """`stem.safetensors`, else its 16-bit variant."""
-    for name in (f"{stem}.safetensors", f"{stem}.fp16.safetensors"):
-        if os.path.isfile(folder / name):
-            return folder / name
-    pickles = [path.name for path in sorted(folder.glob("*.bin"))] if os.path.isdir(folder) else []
-    remedy = "the checkpoint is incomplete, fetch it again"
-    if pickles:
-        remedy = f"{pickles[0]} is a pickle, which can run code: save it as safetensors"
-    raise CheckpointError(f"{folder / stem}.safetensors is missing: {remedy}")
-
-
 def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """All tensors of a safetensors file, still in the file, and the notes in its header."""
-    with _opened(file) as stored:
+    with opened(file) as stored:
         notes = stored.metadata() or {}
         return {key: stored.get_tensor(key) for key in stored.keys()}, notes  # noqa: SIM118
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[Any]:
+def opened(file: Path) -> Iterator[Any]:
     """A safetensors file to read from. Raises CheckpointError where that fails."""
     kinds = (SafetensorError, OSError, ValueError, RuntimeError)
     damaged = blaming(f"{file} is damaged or no safetensors file", ": fetch it again", kinds)
@@ -177,49 +179,3 @@ def _only_tensors(pickled: bytes) -> bool:
         if operation.name == "GLOBAL" and not IN_PICKLES.fullmatch(str(argument)):
             return False
     return True
-
-
-def fill(
-    network: Any,
-    file: Path,
-    dtype: torch.dtype,
-    today: Callable[[str], str | None] = lambda key: key,
-) -> Any:
-    """Give a network exactly the numbers of a file, in `dtype`.
-
-    `today` turns a key of an older file into today's, or None for one without meaning.
-    """
-    wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    places: dict[str, str] = {}  # in the network -> in the file
-    with _opened(file) as stored:
-        for key in stored.keys():  # noqa: SIM118, not a dict
-            name = today(key)
-            if name is None:
-                continue
-            if name not in wanted or name in places:
-                known = one_line(key, 60)
-                raise CheckpointError(f"{file}: {known} is surplus: weights of another network")
-            part = stored.get_slice(key)
-            if tuple(part.get_shape()) != wanted[name]:
-                raise CheckpointError(
-                    f"{file}: {key} has the shape {tuple(part.get_shape())}, "
-                    f"config.json makes it {wanted[name]}"
-                )
-            if part.get_dtype() not in FLOATS:
-                raise CheckpointError(
-                    f"{file}: {key} is stored as {part.get_dtype()}, which is not supported: "
-                    f"{', '.join(FLOATS)} are"
-                )
-            places[name] = key
-        if missing := sorted(wanted.keys() - places.keys()):
-            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            raise CheckpointError(
-                f"{file}: {missing[0]}{more} missing: the file is incomplete, fetch it again"
-            )
-        # only now are numbers read; copies, to let go of the file
-        found = {name: stored.get_tensor(key).to(dtype, copy=True) for name, key in places.items()}
-    network.load_state_dict(found, assign=True)
-    for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
-        if tensor.is_meta:
-            raise CheckpointError(f"{file}: {name} is not stored: this layout is not supported")
-    return network.requires_grad_(False).eval()

@@ -1,4 +1,4 @@
-"""Nine hundred malformed checkpoints and styles: one line each, quickly, and nothing is run."""
+"""2,000 malformed checkpoints, styles and controls: one line each, quickly, and nothing is run."""
 
 import random
 import shutil
@@ -13,16 +13,24 @@ from typing import Any
 import pytest
 import torch
 from edits import config, weights
+from file_mutations import CONTROL_FILE_MUTATIONS, FILE_MUTATIONS, SHARD_MUTATIONS, SINGLE
+from ldm import build_toy, flattened, stability, write_file
 from lora_mutations import LORA_MUTATIONS, PARTS_MUTATIONS
 from loras import dialects, lora_of_unet, loras_of
 from mutations import CONTROL_MUTATIONS, MUTATIONS, NAMED, STYLE, STYLE_MUTATIONS, Mutation
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from shards import split
 from tiny import build_checkpoint, build_control, build_safety_checker, load
 
 from sdxs import CheckpointError
+from sdxs.checkpoint.find import resolve
 from sdxs.checkpoint.lora_file import read_style
 from sdxs.checkpoint.networks import load_control
 from sdxs.checkpoint.parts import load_parts
+from sdxs.checkpoint.weights import fill, weights_in
+
+COUNT = 500
+Kinds = list[tuple[list[Mutation], list[str], Callable[[Path], Any]]]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +42,17 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         build_safety_checker(folder, share=0)
     lora_of_unet(root / "sd15").save_pretrained(root / "style")
     build_control(root / "control")
+    toy = build_toy(root / "toy", "sdxs", block_out_channels=(32, 32, 32))
+    write_file(stability(toy, gaps=True), root / "stability" / SINGLE, toy)
+    write_file(flattened(toy), root / "flat" / SINGLE, toy)
+    split(write_file(layers().state_dict(), root / "shards" / SINGLE), count=3)
+    write_file(load_file(root / "control" / SINGLE), root / "control-file" / SINGLE)
     return {folder.name: folder for folder in root.iterdir()}
+
+
+def layers() -> torch.nn.Module:
+    """Any network, of few numbers."""
+    return torch.nn.Sequential(*(torch.nn.Linear(4, 4) for _ in range(4)))
 
 
 def memory(name: str) -> int:
@@ -59,21 +77,18 @@ def bounded(size: int, problems: list[str], name: str) -> Iterator[None]:
         problems.append(f"{name}: {grown / 1e6:.0f} MB for {size / 1e6:.0f}")
 
 
-Kind = tuple[list[Mutation], list[str], Callable[[Path], Any]]  # names of what is sound, a reader
-
-
-def refused(kinds: list[Kind], count: int, sound: dict[str, Path], root: Path) -> None:
-    """So many mutations of what is sound end in one line each, within bounds."""
-    canary = root / "canary"
+def survive(kinds: Kinds, sound: dict[str, Path], tmp_path: Path, numbers: range) -> None:
+    """Each number a mutation of one of the kinds: mutations, what they spoil, who reads it."""
+    canary = tmp_path / "canary"
     for _, names, read in kinds:
         for name in names:
             read(sound[name])  # it would load, and all is warm
     problems: list[str] = []
     every = [(mutation, *rest) for mutations, *rest in kinds for mutation in mutations]
-    for number in range(count):
+    for number in numbers:
         rng = random.Random(number)
         mutation, names, read = rng.choice(every)
-        folder = root / "it"
+        folder = tmp_path / "it"
         shutil.copytree(sound[rng.choice(names)], folder)
         mutation(rng, folder, canary)
         size = max(file.stat().st_size for file in folder.rglob("*") if file.is_file())
@@ -92,20 +107,42 @@ def refused(kinds: list[Kind], count: int, sound: dict[str, Path], root: Path) -
     assert not canary.exists()
 
 
-def test_five_hundred(sound: dict[str, Path], tmp_path: Path) -> None:
+def test_five_hundred_folders(sound: dict[str, Path], tmp_path: Path) -> None:
     parts, _, _ = load_parts(sound["sd15"], torch.float32)
     networks = {"unet": parts.unet, **parts.text_encoders}
-    whole = partial(load, safety=True)
     controlled = partial(load_control, dtype=torch.float32, unet=parts.unet, factor=8)
-    kinds: list[Kind] = [
-        (MUTATIONS, ["sd15", "sdxl"], whole),
+    kinds: Kinds = [
+        (MUTATIONS, ["sd15", "sdxl"], partial(load, safety=True)),
         (STYLE_MUTATIONS, ["style"], lambda folder: read_style(folder, networks)),
         (CONTROL_MUTATIONS, ["control"], controlled),
     ]
-    refused(kinds, 500, sound, tmp_path)
+    survive(kinds, sound, tmp_path, range(COUNT))
 
 
-def test_four_hundred_loras_of_all_programs(sound: dict[str, Path], tmp_path: Path) -> None:
+def test_a_thousand_files(sound: dict[str, Path], tmp_path: Path) -> None:
+    """Single files and shards."""
+    unet = load_parts(sound["sd15"], torch.float32)[0].unet
+
+    def single(folder: Path) -> Any:
+        return load_parts(resolve(folder).folder, torch.float32)
+
+    def shards(folder: Path) -> Any:
+        with torch.device("meta"):
+            network = layers()
+        return fill(network, weights_in(folder, "diffusion_pytorch_model"), torch.float32)
+
+    def controlled(folder: Path) -> Any:
+        return load_control(folder / SINGLE, torch.float32, unet, 8)
+
+    kinds: Kinds = [
+        (FILE_MUTATIONS, ["stability", "flat"], single),
+        (3 * SHARD_MUTATIONS, ["shards"], shards),  # they take the least time
+        (CONTROL_FILE_MUTATIONS, ["control-file"], controlled),
+    ]
+    survive(kinds, sound, tmp_path, range(2 * COUNT))
+
+
+def test_five_hundred_loras_of_all_programs(sound: dict[str, Path], tmp_path: Path) -> None:
     parts, _, _ = load_parts(sound["sd15"], torch.float32)
     read = partial(read_style, networks={"unet": parts.unet, **parts.text_encoders})
     loras = loras_of(sound["sd15"])
@@ -116,11 +153,11 @@ def test_four_hundred_loras_of_all_programs(sound: dict[str, Path], tmp_path: Pa
         save_file(dialect.of(loras, None if number % 2 else 2), folders[program] / NAMED)
     for lora, name in zip(loras, ("unet", "text_encoder"), strict=True):
         lora.save_pretrained(tmp_path / "parts" / name)
-    kinds: list[Kind] = [
+    kinds: Kinds = [
         (LORA_MUTATIONS, list(folders), read),
         (PARTS_MUTATIONS, ["parts"], read),
     ]
-    refused(kinds, 400, {**folders, "parts": tmp_path / "parts"}, tmp_path)
+    survive(kinds, {**folders, "parts": tmp_path / "parts"}, tmp_path, range(COUNT))
 
 
 def test_large_files_are_not_read_in_vain(sound: dict[str, Path], tmp_path: Path) -> None:

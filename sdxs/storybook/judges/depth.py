@@ -12,7 +12,8 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sdxs.checkpoint.tensors import build, fill, read_config, weights_file
+from sdxs.checkpoint.tensors import build
+from sdxs.checkpoint.weights import fill, part_of
 
 BLOCKS, WINDOW = 6, 9  # not dilated: on a CPU, such gradients in bfloat16 are not always numbers
 
@@ -44,9 +45,9 @@ class DepthJudge(ModelMixin, ConfigMixin):
     @classmethod
     def load(cls, folder: Path) -> "DepthJudge":
         """Raises CheckpointError."""
-        file, config = read_config(folder, {cls.__name__: cls})
-        judge = build(lambda: cls.from_config(config), file)
-        return fill(judge, weights_file(folder, "diffusion_pytorch_model"), torch.float32)
+        part = part_of(folder, {cls.__name__: cls}, "diffusion_pytorch_model")
+        judge = build(lambda: cls.from_config(part.config), part.file)
+        return fill(judge, part.weights, torch.float32)
 
 
 def agreement(seen: Tensor, wanted: Tensor) -> Tensor:
