@@ -19,8 +19,8 @@ from sdxs.errors import SDXSError
 
 PORT = 7860
 CHECKPOINT_HELP = (  # of `python -m sdxs`, too
-    "a name under weights/ (storybook), a folder, or a Hugging Face id; default: SDXS_CHECKPOINT, "
-    "else the best one already on this machine"
+    "a name under weights/ (storybook), a folder, a .safetensors file, or a Hugging Face id; "
+    "default: SDXS_CHECKPOINT, else the best one already on this machine"
 )
 ENGINE_HELP = (  # of `python -m sdxs`, too
     "what runs the networks: eager, openvino for CPUs, cuda-graph for CUDA, or compile; default: "
