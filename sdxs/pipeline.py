@@ -81,7 +81,7 @@ class SDXS:
         dtype: str | torch.dtype = "auto",
         engine: str = "auto",
     ) -> "SDXS":
-        """Load a checkpoint: a name under `weights/`, a local folder, or a Hub id.
+        """Load a checkpoint: a name under `weights/`, a local folder or file, or a Hub id.
 
         "auto" is `SDXS_CHECKPOINT` if set, else the real model if it is already in the local Hub
         cache, else the embedded one. `device`: "auto" is CUDA, then MPS, then CPU. `dtype`: "auto"

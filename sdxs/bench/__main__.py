@@ -101,6 +101,8 @@ def bench(name: str | Path, device: str, options: argparse.Namespace) -> dict[st
         for engine in (FASTEST[place.type] if each == "auto" else each for each in asked)
     }
     model = next(iter(ours.values()))
+    if model.source.folder.is_file() and not options.no_plain:
+        raise InputError("plain diffusers is compared on folders: use --no-plain for a single file")
     theirs = {
         each: diffusers(way, model.source.folder, place)
         for each, way in THEIRS.items()

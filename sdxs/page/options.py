@@ -153,7 +153,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "control", "Control", Text(), "nowhere", keyword="control",
-        help="a ControlNet: a name known for the checkpoint, a folder, or a Hugging Face id",
+        help="a ControlNet: a name known for the checkpoint, a file, a folder, or a Hub id",
         metavar="NAME",
     ),
     Option(

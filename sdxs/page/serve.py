@@ -21,8 +21,8 @@ from sdxs.temporary import ended_by_signals, own_folder
 
 PORT = 7860
 CHECKPOINT_HELP = (  # of `python -m sdxs`, too
-    "a name under weights/ (storybook), a folder, or a Hugging Face id; default: SDXS_CHECKPOINT, "
-    "else the best one already on this machine"
+    "a name under weights/ (storybook), a folder, a .safetensors file, or a Hugging Face id; "
+    "default: SDXS_CHECKPOINT, else the best one already on this machine"
 )
 ENGINE_HELP = (  # of `python -m sdxs`, too
     "what runs the networks: eager, openvino for CPUs, cuda-graph for CUDA, or compile; default: "
