@@ -123,3 +123,19 @@ def test_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "win32")
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
     assert cache.cache_folder() == tmp_path / "local" / "sdxs"
+
+
+def test_without_a_home_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home(path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", no_home)
+    monkeypatch.delenv(cache.PLACE)
+    with pytest.raises(OSError, match=f"there is no home for .*{cache.PLACE} may name a folder"):
+        cache.cache_folder()
+
+
+def test_names_that_are_no_utf8_count(tmp_path: Path) -> None:
+    (tmp_path / "ink").write_text("a")
+    names = ["styles/caf\udce9", "styles/caf\udce8"]
+    assert len({cache.fingerprint({name: tmp_path / "ink"}) for name in names}) == 2
