@@ -59,7 +59,7 @@ def asked(options: argparse.Namespace) -> dict[str, Any]:
         if value is None:
             value = row.start
         elif isinstance(row.widget, table.Picture):
-            value = read_picture(Path(value))
+            value = read_picture(path(value))
         elif row.check:
             value = row.check(row.flag, value)
         if value is not None and (not row.needs or row.needs in given):
@@ -109,7 +109,7 @@ def paint(options: argparse.Namespace, given: dict[str, Any], files: list[Path])
         told = {**told, "seed": seed, "condition": given.get("condition")}
         info = facts(prompt=given["prompt"], checkpoint=model.checkpoint, **told)
         write(file, picture, info)
-        print(f"{file}  {picture.width} x {picture.height}  seed {seed}")
+        say(f"{file}  {picture.width} x {picture.height}  seed {seed}")
     tell(f"{took:.2f} s")
 
 
@@ -162,8 +162,8 @@ def parser() -> argparse.ArgumentParser:
     for flag, option in OF_CONDITIONS.items():
         kind = {"choices": option.choices} if option.choices else {"type": float, "metavar": "X"}
         add(f"--{flag}", help=option.help, **kind)
-    add("--save-control", type=Path, metavar="FILE", help="where to write the control image")
-    add("--output", type=Path, default=Path("picture.png"), metavar="FILE",
+    add("--save-control", type=path, metavar="FILE", help="where to write the control image")
+    add("--output", type=path, default=Path("picture.png"), metavar="FILE",
         help=f"{', '.join(SUFFIXES)} (default: %(default)s)")  # fmt: skip
     add("--count", type=int, default=1, metavar="N",
         help="so many pictures, with this seed and the next ones")  # fmt: skip
@@ -217,6 +217,21 @@ def write(file: Path, picture: Image, info: dict[str, Any] | None = None) -> Non
         file.write_bytes(data)
     except OSError as error:
         raise InputError(f"cannot write {file}: {error.strerror or error}") from None
+
+
+def path(text: str) -> Path:
+    """A file, by a name as people type it: not every shell reads a "~"."""
+    return Path(os.path.expanduser(text))
+
+
+def say(line: str) -> None:
+    """On standard output, if it can be said there: the pictures that follow do not depend on it."""
+    try:
+        print(line, flush=True)
+    except UnicodeEncodeError:
+        print(line.encode("ascii", "backslashreplace").decode("ascii"), flush=True)
+    except BrokenPipeError:  # nobody reads any more
+        sys.stdout = None
 
 
 def tell(line: str) -> None:

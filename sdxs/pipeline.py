@@ -17,11 +17,13 @@ from torch import Tensor
 
 from sdxs import arguments, conditions
 from sdxs.checkpoint.open import Opened, open_checkpoint, open_depth
-from sdxs.engines import ENGINES, choose_engine, recall_for
+from sdxs.engines import EAGER, ENGINES, choose_engine, recall_for
+from sdxs.errors import SDXSError
 from sdxs.model.controls import Control, controls_of
 from sdxs.model.ending import at_work
 from sdxs.model.engine import Engine
 from sdxs.model.hardware import limit_threads
+from sdxs.model.isolation import isolated
 from sdxs.model.remedies import CPU, F32, Setup, first_that_works, setups
 from sdxs.model.safety import hide_flagged
 from sdxs.model.schedule import draw_noise, seeded
@@ -56,6 +58,7 @@ class SDXS:
         self._readers = opened.facts.readers
         self._text_styles = opened.facts.text_styles
         self._checker = opened.checker
+        self._process = os.getpid() if engine == EAGER else None  # in which torch has computed
         self.engine = engine
         self.device = device
         self.dtype = dtype
@@ -70,6 +73,7 @@ class SDXS:
         self.controls = self.offer.controls
 
     @classmethod
+    @isolated()
     def load(
         cls,
         checkpoint: str | os.PathLike[str] = "auto",
@@ -157,6 +161,7 @@ class SDXS:
             control_scale=control_scale, latents=latents, output_type=output_type, **unknown,
         )  # fmt: skip
         prompts = [row.prompt for row in asked.rows]
+        self._stay()
         generators = seeded([row.seed for row in asked.rows])
         noise = self.noise(generators, asked.size, latents)  # (B, C, H/8, W/8)
         self._readers.warn_cut_off(prompts)
@@ -173,13 +178,14 @@ class SDXS:
         pictures = pictures_of(pixels)
         return pictures[0] if asked.single else pictures
 
-    @torch.no_grad()
+    @isolated()
     def encode(self, prompts: list[str], styles: StyleScales = NO_STYLES) -> Words:
         """Prompts to embeddings: states (B, L, D) and, for the SDXL kind, pooled (B, P). `styles`:
         the LoRA scale of every prompt, (B,), by style. The last prompts are remembered."""
         heard = {name: scales for name, scales in styles.items() if name in self._text_styles}
         return self._words(self._readers.ids(prompts), heard)
 
+    @isolated()
     def noise(
         self,
         generators: Sequence[torch.Generator],
@@ -197,7 +203,7 @@ class SDXS:
             given = draw_noise(generators, (self.offer.channels, height, width))
         return given.detach().to(self.device, self.dtype).float()
 
-    @torch.no_grad()
+    @isolated()
     def denoise(
         self,
         noise: Tensor,
@@ -213,12 +219,12 @@ class SDXS:
         """
         return self._engine.denoise(noise, words, styles, controls, generators)
 
-    @torch.no_grad()
+    @isolated()
     def decode(self, latents: Tensor, decoder: str = "tiny") -> Tensor:
         """Images (B, 3, H, W), float32, nominally [-1, 1], from clean latents (B, C, h, w)."""
         return self._engine.decode(latents, decoder)
 
-    @torch.no_grad()
+    @isolated()
     def paint(
         self,
         noise: Tensor,
@@ -287,6 +293,25 @@ class SDXS:
             check_finite(images, self.dtype)
             if self._checker:
                 self._checker.flags(images)
+
+    def _stay(self) -> None:
+        """Raises SDXSError in a fork: the threads that computed are not there, and torch would wait
+        for them for ever."""
+        self._process = self._process or os.getpid()
+        alone = self.device.type == "cpu" and torch.get_num_threads() == 1
+        if self._process != os.getpid() and not alone:
+            raise SDXSError(
+                "this model was loaded before the process forked, and computes in the first one "
+                "alone: load it in each process, or start them by spawn"
+            )
+
+    def __deepcopy__(self, memo: Any) -> "SDXS":
+        return self  # nothing changes it
+
+    def __reduce__(self) -> Any:
+        raise SDXSError(
+            "a loaded model cannot be pickled: send what SDXS.load was given, and load it there"
+        )
 
     def __repr__(self) -> str:
         width, height = self.size

@@ -1,11 +1,15 @@
 """The command line, as a person uses it and misuses it."""
 
+import os
+import shlex
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageOps
+from programs import run as program
 from tiny import build_control, drawing, load
 
 from sdxs import SDXS
@@ -112,6 +116,36 @@ def test_mistakes(tiny_checkpoint: Path, tmp_path: Path, run: Run) -> None:
     for arguments in (["tree", "--seed", "x"], ["tree", "--size", "big"], [], ["a", "b"]):
         assert run(*arguments)[0] == 2
     assert not (tmp_path / "x.png").exists()
+
+
+@pytest.fixture
+def painting(tiny_checkpoint: Path) -> list[object]:
+    tiny = ["--checkpoint", tiny_checkpoint, "--device", "cpu", "--dtype", "float32"]
+    return [sys.executable, "-m", "sdxs", "tree", *tiny]
+
+
+def test_what_cannot_be_said_costs_no_picture(painting: list[object], tmp_path: Path) -> None:
+    files = [tmp_path / f"ö-{seed}.png" for seed in range(2)]
+    options = ["--output", tmp_path / "ö.png", "--count", 2]
+    done = program(*painting, *options, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0 and "\\xf6-1.png  64 x 64  seed 1" in done.stdout, done.stderr
+    for file in files:
+        file.unlink()
+    line = f"{shlex.join(map(str, [*painting, *options]))} | true"
+    done = program("bash", "-c", f"{line}; exit ${{PIPESTATUS[0]}}")
+    assert done.returncode == 0 and "Error" not in done.stderr, done.stderr
+    assert all(file.exists() for file in files)
+
+
+def test_a_file_at_home(
+    tiny_checkpoint: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    status, out, err = run("tree", "--checkpoint", tiny_checkpoint, "--output=~/x.png")
+    assert status == 0 and out.startswith(str(tmp_path / "x.png")), err
+    status, _, err = run("tree", "--control", "sketch", "--control-image=~/none.png")
+    assert status == 2 and f"there is no file {tmp_path / 'none.png'}" in err
 
 
 def test_a_place_that_may_not_be_written(

@@ -13,6 +13,7 @@ from typing import Literal
 
 from sdxs.checkpoint import files
 from sdxs.checkpoint.hub import here, repository
+from sdxs.checkpoint.mistaken import as_meant
 from sdxs.checkpoint.variants import REFUSED, WHOLE, refuse_others
 from sdxs.config import CLIP_TOKENIZER, DEPTH_ANYTHING, EMBEDDED, REAL_MODEL, SAFETY_CHECKER, known
 from sdxs.errors import CheckpointError, InputError, did_you_mean
@@ -63,6 +64,7 @@ def resolve(checkpoint: str | os.PathLike[str] = AUTO) -> Source:
             f"checkpoint must be a name, a folder or a Hub id such as {REAL_MODEL}, "
             f"not {checkpoint!r}"
         )
+    checkpoint = as_meant(checkpoint)
     if checkpoint == AUTO:
         return _auto()
     if checkpoint.endswith((WHOLE, *REFUSED)):
@@ -173,6 +175,7 @@ def find(what: str, source: str | os.PathLike[str], checkpoint: str) -> Path:
     published = known(checkpoint)
     names: dict[str, str] = getattr(published, what) if published else {}
     if isinstance(source, str):
+        source = as_meant(source)
         name = names.get(source, source)
         for root in _roots():
             if _NAME.fullmatch(name) and os.path.exists(root / what / name):

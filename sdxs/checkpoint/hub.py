@@ -3,12 +3,14 @@
 Knows nothing of what is wanted, nor what for: that is `find`.
 """
 
+import errno
 import fnmatch
 import hashlib
 import logging
 import os
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,9 @@ REFUSALS = {  # HTTP status -> what helps
     403: "check HF_TOKEN, or run `hf auth login`",
     429: "it asks to wait a while",
 }
+NOT_WRITABLE = (
+    "cannot be stored: no permission for {}; set HF_HOME to a folder that you may write to"
+)
 SPARE = 100 * 2**20  # bytes that stay free on the disk
 
 log = logging.getLogger(__name__)
@@ -65,18 +70,21 @@ def repository(
     except hub_errors.RepositoryNotFoundError:
         problem = f"is not on the Hugging Face Hub, nor a folder here: check the spelling at {page}"
     except (hub_errors.LocalEntryNotFoundError, hub_errors.OfflineModeIsEnabled):
-        proxy = None if constants.HF_HUB_OFFLINE else proxies.way_to(constants.ENDPOINT)
+        proxy = proxies.way_to(constants.ENDPOINT)
         remedy = f"is the proxy right that {proxy} names?" if proxy else "connect and try again"
         problem = f"is not on this machine and the Hub cannot be reached: {remedy}"
+        if constants.HF_HUB_OFFLINE:
+            problem = "is not on this machine, and HF_HUB_OFFLINE keeps it from being fetched"
     except PermissionError as error:
-        problem = (
-            f"cannot be stored: no permission for {error.filename or 'the cache folder'}; "
-            "set HF_HOME to a folder that you may write to"
-        )
+        problem = NOT_WRITABLE.format(error.filename or "the cache folder")
     except hub_errors.HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else 0
         remedy = REFUSALS.get(status, "try again")
         problem = f"could not be fetched from the Hub ({one_line(error)}): {remedy}"
+    except OSError as error:
+        problem = f"could not be fetched from the Hub ({one_line(error)}): try again"
+        if error.errno == errno.EROFS:
+            problem = NOT_WRITABLE.format(error.filename or "the cache folder")
     except Exception as error:  # the client's own and its transport's, of many kinds
         problem = f"could not be fetched from the Hub ({one_line(error)}): try again"
     raise CheckpointError(f"{name} {problem}")
@@ -127,8 +135,9 @@ def _download(
     folder = Path(str(here(hub_id, first, commit))).parents[first.count("/")]
     ref = folder.parents[1] / "refs" / (revision or constants.DEFAULT_REVISION)
     if revision != commit:  # where the branch stands, for those who ask without the network
-        ref.parent.mkdir(parents=True, exist_ok=True)
-        ref.write_text(commit)
+        with suppress(OSError):  # a cache that is only read
+            ref.parent.mkdir(parents=True, exist_ok=True)
+            ref.write_text(commit, encoding="ascii")
     return folder
 
 

@@ -17,6 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from sdxs.checkpoint.mistaken import instead_of_weights
 from sdxs.errors import CheckpointError, blaming, one_line
 
 LARGEST_CONFIG = 4 * 2**20  # bytes; real ones are a few thousand
@@ -137,14 +138,22 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 @contextmanager
 def opened(file: Path) -> Iterator[Any]:
     """A safetensors file to read from. Raises CheckpointError where that fails."""
+    _is_weights(file)
     kinds = (SafetensorError, OSError, ValueError, RuntimeError)
     damaged = blaming(f"{file} is damaged or no safetensors file", ": fetch it again", kinds)
     with damaged, safe_open(file, framework="pt") as stored:
         yield stored
 
 
+def _is_weights(file: Path) -> None:
+    """Raises CheckpointError for a file of which it is known what else it is."""
+    if problem := instead_of_weights(file):
+        raise CheckpointError(f"{file} {problem}")
+
+
 def read_pickle(file: Path) -> dict[str, Tensor]:
     """The tensors of a file of `torch.save`, read without running anything in it."""
+    _is_weights(file)
     problem = f"{file} holds more than named tensors: save it as safetensors"
     with blaming(f"{file} is damaged or holds more than tensors", ": save it as safetensors"):
         with zipfile.ZipFile(file) as archive:

@@ -9,11 +9,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from multiprocessing.spawn import get_executable
 from pathlib import Path
 
 from sdxs.temporary import OwnFolder
 
 FULL = 3  # exit status of a process that could not write
+
+
+PYTHONS = ("python", "pypy", "graalpy")  # in the names of programs that run modules
 
 
 class Stopped(Exception):
@@ -53,12 +57,12 @@ class Builder:
     def run(self, module: str, told: str) -> str:
         """All that a module prints, which is run as a process with this as its input.
 
-        Raises OSError where it could not write, ValueError with the last line of its complaint,
-        Stopped.
+        Raises OSError where it could not write, ValueError with the last line of its complaint or
+        where there is no Python to run it, Stopped.
         """
         path = os.pathsep.join(place or os.getcwd() for place in sys.path)
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", module],  # -P: nothing from the folder one is in
+            [_python(), "-P", "-m", module],  # -P: nothing from the folder one is in
             env=os.environ | {"PYTHONPATH": path}, encoding="utf-8",
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
@@ -102,3 +106,15 @@ class Builder:
         with self._turn:
             if self._folder is not None:
                 self._folder.remove()
+
+
+def _python() -> str:
+    """The program that runs this, which another one may have built in and would be started once
+    more by its own name. Raises ValueError."""
+    program = os.fsdecode(get_executable() or "")
+    if getattr(sys, "frozen", False) or not any(name in Path(program).name for name in PYTHONS):
+        raise ValueError(
+            f"{program or 'this program'} is no Python that could run a process: "
+            "multiprocessing.set_executable names one"
+        )
+    return program

@@ -33,16 +33,25 @@ Stamps = dict[str, list[int]]  # file -> size and time of the last change
 
 
 def cache_folder() -> Path:
-    """Where graphs are kept; it need not be there yet."""
+    """Where graphs are kept; it need not be there yet. Raises OSError where there is no home."""
     if place := os.environ.get(PLACE):
-        return Path(place).expanduser()
+        return _at_home(place)
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA", "~/AppData/Local")
     elif sys.platform == "darwin":
         base = "~/Library/Caches"
     else:
         base = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    return Path(base).expanduser() / "sdxs"
+    return _at_home(base) / "sdxs"
+
+
+def _at_home(place: str) -> Path:
+    try:
+        return Path(place).expanduser()
+    except RuntimeError:  # a user without a name, as in a container
+        raise FileNotFoundError(
+            f"there is no home for {place}: {PLACE} may name a folder"
+        ) from None
 
 
 def stamps(files: Mapping[str, Path]) -> Stamps:
@@ -56,7 +65,8 @@ def fingerprint(files: Mapping[str, Path]) -> str:
     digest = hashlib.sha256()
     for name, file in sorted(files.items()):
         stat = file.stat()
-        digest.update(f"{name} {_digest(str(file), stat.st_size, stat.st_mtime_ns)}\n".encode())
+        line = f"{name} {_digest(str(file), stat.st_size, stat.st_mtime_ns)}\n"
+        digest.update(line.encode(errors="backslashreplace"))  # a name may be no UTF-8
     return digest.hexdigest()
 
 

@@ -10,6 +10,7 @@ import tempfile
 import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -122,12 +123,13 @@ class GraphEngine(PreparedEngine):
             return known
         if cache.stamps(self._places.files()) != self._stamps:
             raise Changed(CHANGED)
-        facts, root = self._facts(spec), _root()
-        folder = cache.found(facts, root)
+        facts = self._facts(spec)
+        folder = _kept(facts)
         if folder is None:
             if self._builder.ending:
                 raise Stopped
             try:
+                root = _root()
                 root.mkdir(parents=True, exist_ok=True)
                 with tempfile.TemporaryFile(dir=root):
                     pass
@@ -146,6 +148,13 @@ class GraphEngine(PreparedEngine):
 
 def _root() -> Path:
     return cache.cache_folder() / "graphs"
+
+
+def _kept(facts: dict[str, Any]) -> Path | None:
+    """The folder of a graph that was kept, if it is there and there is a place to keep any."""
+    with suppress(OSError):
+        return cache.found(facts, _root())
+    return None
 
 
 def _end(builder: Builder, graphs: OrderedDict[Key, Run]) -> None:

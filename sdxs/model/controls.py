@@ -58,7 +58,7 @@ def controls_of(batch: Sequence[Row], size: tuple[int, int]) -> list[Control]:
     for name in dict.fromkeys(used.values()):
         rows = [i for i, control in used.items() if control == name]
         images = torch.stack([control_image(batch[i].control_image, size) for i in rows])
-        scales = torch.tensor([batch[i].control_scale for i in rows])
+        scales = torch.tensor([batch[i].control_scale for i in rows], dtype=torch.float32)
         some = torch.tensor(rows) if len(rows) < len(batch) else None
         out.append(Control(name, some, images, scales))
     return out

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
-import torch
+from sdxs.model.isolation import isolated
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,12 +25,12 @@ _changed = threading.Condition()
 
 
 def at_work(function: Callable[P, R]) -> Callable[P, R]:
-    """A function of torch's, without gradients, which the program's end waits for. It is none that
+    """A function of torch's, `isolated`, which the program's end waits for. It is none that
     another such function calls. A daemon thread that comes after the end stays here."""
 
     @functools.wraps(function)
     def work(*arguments: P.args, **options: P.kwargs) -> R:
-        with torch.no_grad(), _under_way():
+        with isolated(), _under_way():
             return function(*arguments, **options)
 
     return work

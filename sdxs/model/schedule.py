@@ -24,7 +24,8 @@ def seeded(seeds: Sequence[int]) -> list[torch.Generator]:
 
 def draw_noise(generators: Sequence[torch.Generator], shape: tuple[int, int, int]) -> Tensor:
     """Standard normal noise (B, *shape), float32 on the CPU, row i from generators[i]."""
-    return torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+    rows = [torch.randn(shape, generator=each, dtype=torch.float32) for each in generators]
+    return torch.stack(rows)
 
 
 def _coefficients(t: Tensor, like: Tensor, alphas: Tensor) -> tuple[Tensor, Tensor]:

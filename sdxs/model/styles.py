@@ -44,7 +44,9 @@ def style_scales(rows: Sequence[Row]) -> dict[str, Tensor]:
     """The LoRA scale of every row, (B,) float32, by style; of the styles in use alone."""
     used = dict.fromkeys(row.style for row in rows if row.style and row.style_scale)
     return {
-        style: torch.tensor([row.style_scale * (row.style == style) for row in rows])
+        style: torch.tensor(
+            [row.style_scale * (row.style == style) for row in rows], dtype=torch.float32
+        )
         for style in used
     }
 

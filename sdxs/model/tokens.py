@@ -127,7 +127,7 @@ class PromptReaders:
                     f"encoder reads; not seen: {one_line(rest, 80)!r}"
                 )
                 rows = [row for row, other in enumerate(prompts) if other == prompt]
-                # with torch's own step of `no_grad` in between
+                # with the step of `isolated` in between
                 warnings.warn(PromptCutWarning(message, rows), stacklevel=4)
 
 

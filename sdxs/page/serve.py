@@ -93,8 +93,12 @@ def parser(doc: str | None = None) -> argparse.ArgumentParser:
 
 
 def names(text: str) -> dict[str, str]:
-    """{name: source} of names between commas, each of which may be NAME=SOURCE."""
-    parts = [part.strip().partition("=") for part in text.split(",")]
+    """{name: source} of names between commas, each of which may be NAME=SOURCE. A file or a folder
+    that is there is a name as it stands."""
+    if os.path.exists(text):
+        return {text: text}
+    listed = [part.strip() for part in text.split(",")]
+    parts = [(part, "", "") if os.path.exists(part) else part.partition("=") for part in listed]
     return {name.strip(): (source or name).strip() for name, _, source in parts if name}
 
 

@@ -136,6 +136,18 @@ def test_offline(fetch: Fetch, standin: Hub) -> None:
     assert not standin.requests
 
 
+def test_a_cache_that_is_only_read(fetch: Fetch, standin: Hub, tmp_path: Path) -> None:
+    folder = got(fetch())
+    standin.refs["v2"] = COMMIT
+    (tmp_path / "home/hub/models--owner--name/refs/v2").mkdir()  # no file can be there
+    assert got(fetch(f"{ID}@v2")) == folder
+
+
+def test_offline_by_the_environment(fetch: Fetch) -> None:
+    refused = fetch(HF_HUB_OFFLINE="1").stderr
+    assert "is not on this machine, and HF_HUB_OFFLINE keeps it from being fetched" in refused
+
+
 def test_tokens(repository: Path, tmp_path: Path) -> None:
     with hub.serve({ID: repository}, token="hf_secret") as standin:
         home = tmp_path / "home"

@@ -56,3 +56,28 @@ def test_nothing_is_taken_from_the_folder_one_is_in(
     monkeypatch.setattr(sys, "path", [place for place in sys.path if place])
     with pytest.raises(ValueError, match="No module named this_one"):
         Builder().run("this_one", "")
+
+
+@pytest.mark.parametrize("program", ["krita", "uwsgi", ""])
+def test_no_program_that_has_python_built_in_is_started(
+    program: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if program:
+        program = str(tmp_path / program)
+        Path(program).write_text(f"#!/bin/sh\ntouch {tmp_path / 'started'}\n")
+        Path(program).chmod(0o700)
+    monkeypatch.setattr("multiprocessing.spawn._python_exe", os.fsencode(program))
+    monkeypatch.setattr(sys, "executable", program)
+    with pytest.raises(ValueError, match=r"no Python .*: multiprocessing\.set_executable"):
+        Builder().run("sdxs.engines", "")
+    assert not (tmp_path / "started").exists()
+
+
+def test_the_python_that_processes_are_started_with(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("multiprocessing.spawn._python_exe", os.fsencode(sys.executable))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "krita"))
+    (tmp_path / "says.py").write_text("print(1)")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert Builder().run("says", "") == "1\n"

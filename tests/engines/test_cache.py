@@ -130,3 +130,19 @@ def test_what_is_compiled_of_a_graph_lies_beside_it(tmp_path: Path) -> None:
     (folder / cache.COMPILED).mkdir()
     (folder / cache.COMPILED / "1.blob").write_bytes(b"of a runtime that checks it by itself")
     assert cache.found(FACTS, tmp_path) == folder
+
+
+def test_without_a_home_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home(path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", no_home)
+    monkeypatch.delenv(cache.PLACE)
+    with pytest.raises(OSError, match=f"there is no home for .*{cache.PLACE} may name a folder"):
+        cache.cache_folder()
+
+
+def test_names_that_are_no_utf8_count(tmp_path: Path) -> None:
+    (tmp_path / "ink").write_text("a")
+    names = ["styles/caf\udce9", "styles/caf\udce8"]
+    assert len({cache.fingerprint({name: tmp_path / "ink"}) for name in names}) == 2

@@ -165,3 +165,11 @@ def test_threads(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     for i, picture in enumerate(pictures):
         assert near(picture, eager(prompts[i % 4], seed=i))
     assert len(Script.loaded) == 2
+
+
+def test_without_a_home_a_graph_is_not_kept(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("SDXS_CACHE", "~nobody-of-this-name")
+    model(opened, monkeypatch, waits=True)("tree")
+    assert "graphs are not kept: there is no home for ~nobody" in caplog.text and Script.loaded

@@ -57,6 +57,7 @@ def test_crops_of_a_picture_stay_within_its_middle(tmp_path):
     ("files", "error", "why"),
     [
         ({}, TrainingError, "holds no picture"),
+        ({"10_ink/a.png": b""}, TrainingError, "holds no picture itself: name .*10_ink"),
         ({"a.png": b""}, TrainingError, "a.png has no caption: write a.txt"),
         ({"a.png": b"no", "a.txt": b"x"}, InputError, "a.png is not a PNG"),
         ({"a.png": b"", "metadata.jsonl": b"{}"}, TrainingError, "line 1: it must be"),
@@ -67,6 +68,7 @@ def test_crops_of_a_picture_stay_within_its_middle(tmp_path):
 )
 def test_what_is_wrong_with_a_folder_is_named(tmp_path, files, error, why):
     for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content)
     with pytest.raises(error, match=why):
         read_folder(tmp_path, 16)

@@ -31,11 +31,11 @@ def read_folder(folder: Path, side: int, views: int = 1) -> tuple[Tensor, list[s
     if not folder.is_dir():
         raise TrainingError(f"there is no folder {folder}")
     told = _metadata(folder)
-    paths = sorted(
-        path for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    )  # fmt: skip
+    paths = _pictures(folder)
     if not paths:
+        below = sorted(place for place in folder.iterdir() if place.is_dir() and _pictures(place))
+        if below:  # as kohya's scripts want it, whose repeats these are
+            raise TrainingError(f"{folder} holds no picture itself: name {below[0]}")
         raise TrainingError(f"{folder} holds no picture: {', '.join(SUFFIXES)} are read")
     pictures, captions, rng = [], [], random.Random(0)
     for path in paths:
@@ -56,6 +56,13 @@ def read_folder(folder: Path, side: int, views: int = 1) -> tuple[Tensor, list[s
             pictures.append(torch.from_numpy(np.array(square)).permute(2, 0, 1))
             captions.append(caption)
     return torch.stack(pictures), captions
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(
+        path for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    )  # fmt: skip
 
 
 def _square(picture: Image.Image, side: int, rng: random.Random | None) -> Image.Image:
