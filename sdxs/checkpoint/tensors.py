@@ -137,12 +137,17 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 @contextmanager
 def opened(file: Path) -> Iterator[Any]:
-    """A safetensors file to read from. Raises CheckpointError where that fails."""
+    """A safetensors file to read from. Raises CheckpointError where that fails, MemoryError."""
     _is_weights(file)
     kinds = (SafetensorError, OSError, ValueError, RuntimeError)
     damaged = blaming(f"{file} is damaged or no safetensors file", ": fetch it again", kinds)
     with damaged, safe_open(file, framework="pt") as stored:
-        yield stored
+        try:
+            yield stored
+        except RuntimeError as error:
+            if "allocate memory" in str(error):  # torch's, while numbers are copied
+                raise MemoryError(str(error)) from None
+            raise
 
 
 def _is_weights(file: Path) -> None:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from shards import split
 from tiny import build_control, drawing, load
 
-from sdxs import SDXS, CheckpointError
+from sdxs import SDXS, CheckpointError, SDXSError
 from sdxs.checkpoint.variants import chosen
 
 Edit = Callable[..., Path]
@@ -180,3 +180,12 @@ def test_no_control(followed: Callable[[Path], torch.Tensor], tmp_path: Path) ->
     save_file({"lora_unet_x.lora_up.weight": torch.zeros(3, 3)}, file)
     with pytest.raises(CheckpointError, match="is no ControlNet, it is a LoRA"):
         followed(file)
+
+
+def test_too_little_memory_is_no_damage(edited: Edit, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_large(tensor: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 9 bytes")
+
+    monkeypatch.setattr("sdxs.checkpoint.weights.whole", too_large)
+    with pytest.raises(SDXSError, match=r"cpu in float32 fails \(too little memory\): end other"):
+        SDXS.load(edited(), device="cpu", dtype="float32")

@@ -55,7 +55,7 @@ def test_a_cache_that_cannot_be_written(
     ours = model(opened, monkeypatch, waits=True)
     assert near(ours("tree", seed=1), SDXS(opened, "eager", **PLACE)("tree", seed=1))
     assert [message for message in caplog.messages if message.startswith("graphs are not kept")]
-    folder = Path(ours._engine._builder._folder.name)  # type: ignore[attr-defined]
+    folder = ours._engine._builder._folder.path  # type: ignore[attr-defined]
     assert list(folder.iterdir())
     del ours
     gc.collect()
