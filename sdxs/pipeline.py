@@ -20,7 +20,7 @@ from sdxs.checkpoint.open import Opened, open_checkpoint, open_depth
 from sdxs.engines import EAGER, ENGINES, choose_engine, recall_for
 from sdxs.errors import SDXSError
 from sdxs.model.controls import Control, controls_of
-from sdxs.model.ending import at_work
+from sdxs.model.ending import Home, at_work
 from sdxs.model.engine import Engine
 from sdxs.model.hardware import limit_threads
 from sdxs.model.isolation import isolated
@@ -29,7 +29,8 @@ from sdxs.model.safety import hide_flagged
 from sdxs.model.schedule import draw_noise, seeded
 from sdxs.model.styles import StyleScales, style_scales
 from sdxs.model.text import RememberedWords, Words
-from sdxs.picture import check_finite, from_pixels, pictures_of, to_pixels
+from sdxs.model.trial import try_networks
+from sdxs.picture import from_pixels, pictures_of, to_pixels
 
 if TYPE_CHECKING:
     from sdxs.model.depth import DepthEstimator
@@ -58,7 +59,7 @@ class SDXS:
         self._readers = opened.facts.readers
         self._text_styles = opened.facts.text_styles
         self._checker = opened.checker
-        self._process = os.getpid() if engine == EAGER else None  # in which torch has computed
+        self._home = Home(begun=engine == EAGER)
         self.engine = engine
         self.device = device
         self.dtype = dtype
@@ -115,7 +116,8 @@ class SDXS:
             )  # fmt: skip
             model = cls(opened, runs, place, kind)
             if setup.doubtful:
-                model._try()
+                noise, ids = model.noise(seeded([0]), model.size), model._readers.ids(["a"])
+                try_networks(model._engine, ids, noise, model.offer, kind, model._checker)
             return model
 
         model = first_that_works(setups(device, dtype), made)
@@ -161,7 +163,7 @@ class SDXS:
             control_scale=control_scale, latents=latents, output_type=output_type, **unknown,
         )  # fmt: skip
         prompts = [row.prompt for row in asked.rows]
-        self._stay()
+        self._home.check(self.device)
         generators = seeded([row.seed for row in asked.rows])
         noise = self.noise(generators, asked.size, latents)  # (B, C, H/8, W/8)
         self._readers.warn_cut_off(prompts)
@@ -275,35 +277,6 @@ class SDXS:
 
         places = dict.fromkeys((self.device, CPU))
         return first_that_works([Setup(place, F32, F32) for place in places], made)
-
-    @torch.no_grad()
-    def _try(self) -> None:
-        """Every network once, so that what cannot work here fails now. Raises NotFiniteError, and
-        whatever a device raises."""
-        generators = seeded([0])
-        words = self._engine.encode(self._readers.ids(["a"]), NO_STYLES)
-        noise = self.noise(generators, self.size)
-        image = torch.zeros(1, 3, *self.size[::-1])
-        controls = [[Control(name, None, image, torch.ones(1))] for name in self.controls]
-        for followed in ([], *controls):
-            clean = self._engine.denoise(noise, words, NO_STYLES, followed, generators)
-            check_finite(clean, self.dtype)
-        for decoder in self.decoders:
-            images = self._engine.decode(clean, decoder)
-            check_finite(images, self.dtype)
-            if self._checker:
-                self._checker.flags(images)
-
-    def _stay(self) -> None:
-        """Raises SDXSError in a fork: the threads that computed are not there, and torch would wait
-        for them for ever."""
-        self._process = self._process or os.getpid()
-        alone = self.device.type == "cpu" and torch.get_num_threads() == 1
-        if self._process != os.getpid() and not alone:
-            raise SDXSError(
-                "this model was loaded before the process forked, and computes in the first one "
-                "alone: load it in each process, or start them by spawn"
-            )
 
     def __deepcopy__(self, memo: Any) -> "SDXS":
         return self  # nothing changes it

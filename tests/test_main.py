@@ -99,7 +99,7 @@ def test_mistakes(tiny_checkpoint: Path, tmp_path: Path, run: Run) -> None:
         (["tree", "--output", tmp_path / "folder.png"], "is a folder"),
         (["tree", "--count", 0], "--count must be"),
         (["tree", "--checkpoint", "nonsense"], "no checkpoint is called 'nonsense'"),
-        (["tree", "--checkpoint", "./nonsense"], "no folder"),
+        (["tree", "--checkpoint", "./nonsense"], "no file or folder ./nonsense"),
         (["tree", "--device", "abacus", *tiny], "no device"),
         (["tree", "--dtype", "int3", *tiny], "no dtype"),
         (["tree", "--seed", -1, *tiny], "seed must be"),

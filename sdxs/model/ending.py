@@ -2,16 +2,21 @@
 
 Python stops such a thread wherever it asks for the interpreter next. In the middle of torch's C++
 that ends the whole program with an abort, so the program's end waits for the picture that is being
-painted, and no other one begins.
+painted, and no other one begins. A fork has none of torch's threads, so what has computed before it
+computes in the first process alone.
 """
 
 import atexit
 import functools
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
+import torch
+
+from sdxs.errors import SDXSError
 from sdxs.model.isolation import isolated
 
 P = ParamSpec("P")
@@ -59,3 +64,20 @@ def _end() -> None:
     with _changed:
         _ending = True
         _changed.wait_for(lambda: not _running, LONGEST)
+
+
+class Home:
+    """The process in which torch has computed; begun: whether it has by now."""
+
+    def __init__(self, *, begun: bool) -> None:
+        self._process = os.getpid() if begun else None
+
+    def check(self, device: torch.device) -> None:
+        """Raises SDXSError in a fork, where torch would wait for its threads for ever."""
+        self._process = self._process or os.getpid()
+        alone = device.type == "cpu" and torch.get_num_threads() == 1
+        if self._process != os.getpid() and not alone:
+            raise SDXSError(
+                "this model was loaded before the process forked, and computes in the first one "
+                "alone: load it in each process, or start them by spawn"
+            )
