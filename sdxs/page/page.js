@@ -128,6 +128,7 @@ window.sdxs = (() => {
     const now = Object.fromEntries(names.map((name, place) => [name, values[place]]));
     if (begun) keep(fields, now);
     touched ||= now.prompt.trim() !== "";
+    if (asked && names.every((name) => asked[name] === now[name])) return; // told twice, as while loading
     const other = asked && names.some((name) => name !== "prompt" && asked[name] !== now[name]);
     asked = touched || !shown ? now : { ...now, prompt: shown.prompt };
     if (touched || (shown && other)) ask(asked);

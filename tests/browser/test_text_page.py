@@ -19,6 +19,14 @@ from tests.programs import served
 pytestmark = pytest.mark.browser
 
 PROMPT = "a red house to the left of a green tree!"  # 40 characters
+COUNT = """
+window.asked = 0;
+const fetches = window.fetch;
+window.fetch = (url, ...options) => {
+  if (String(options[0]?.body).includes("an early bird")) window.asked += 1;
+  return fetches(url, ...options);
+};
+"""
 EARLY = """
 new MutationObserver((_, observer) => {
   const box = document.querySelector("#sdxs-prompt textarea");
@@ -73,8 +81,10 @@ def test_two_visitors_each_see_their_own(visit, url):
 
 
 def test_a_prompt_typed_while_the_page_is_loading_counts(visit, url):
-    page = visit(url, script=EARLY)
+    page = visit(url, script=COUNT + EARLY)
     shows(page, "an early bird", 0)
+    page.wait_for_timeout(700)
+    assert page.evaluate("asked") == 1  # the page tells its values when it is there, too
 
 
 def test_the_welcome_picture_the_focus_and_the_dice(page):
