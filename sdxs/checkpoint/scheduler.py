@@ -6,7 +6,6 @@ from typing import Any
 import diffusers
 import torch
 
-from sdxs.checkpoint.tensors import read_config
 from sdxs.errors import CheckpointError, blaming
 from sdxs.model.schedule import OneStep
 
@@ -27,13 +26,8 @@ SCHEDULERS: dict[str, Any] = {
 }
 
 
-def load_scheduler(folder: Path, channels: int) -> OneStep:
-    """The single step of the scheduler of a folder, tried once."""
-    return one_step_of(*read_config(folder, SCHEDULERS, "scheduler_config.json"), channels)
-
-
 def one_step_of(file: Path, config: dict[str, Any], channels: int) -> OneStep:
-    """The same of settings; file: what is blamed."""
+    """The single step of a scheduler with these settings, tried once; file: what is blamed."""
     cls = SCHEDULERS[config["_class_name"]]
     with blaming(f"{file}: {cls.__name__} with these settings cannot do one step"):
         one_step = OneStep(cls.from_config(config))

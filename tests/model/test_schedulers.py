@@ -15,8 +15,11 @@ from theirs import decoded, one_step, pipeline_of
 from tiny import build_checkpoint, load
 
 from sdxs import SDXS, CheckpointError
+from sdxs.checkpoint.layout import SCHEDULER_CONFIG
 from sdxs.checkpoint.open import Opened, open_checkpoint
-from sdxs.checkpoint.scheduler import load_scheduler
+from sdxs.checkpoint.scheduler import SCHEDULERS, one_step_of
+from sdxs.checkpoint.tensors import read_config
+from sdxs.model.schedule import OneStep
 
 CPU = torch.device("cpu")
 PROMPTS, SEEDS = ["a red house", "a big blue tree at night"], [7, 1]
@@ -47,6 +50,11 @@ CLASSES: dict[str, list[dict[str, Any]]] = {  # class -> further settings to try
 }
 SPACINGS = ("linspace", "leading", "trailing")
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
+
+
+def stored_in(folder: Path) -> OneStep:
+    """The single step of a scheduler's folder, for latents of four channels."""
+    return one_step_of(*read_config(folder, SCHEDULERS, SCHEDULER_CONFIG), 4)
 
 
 def spacings(name: str) -> list[dict[str, str]]:
@@ -99,11 +107,11 @@ def test_as_diffusers_or_not_at_all(
     wanted = theirs(pipeline, tmp_path, name)
     if wanted is None:
         with pytest.raises(CheckpointError, match=f"scheduler_config.json.*{name}") as caught:
-            load_scheduler(tmp_path, 4)
+            stored_in(tmp_path)
         assert "\n" not in str(caught.value)
         return
     networks, readers, _ = opened.parts()
-    parts = networks, readers, load_scheduler(tmp_path, 4)
+    parts = networks, readers, stored_in(tmp_path)
     opened = dataclasses.replace(opened, parts=lambda: parts)
     model = SDXS(opened, "eager", CPU, torch.float32)
     pictures = model(PROMPTS, seed=SEEDS, output_type="pt")
@@ -116,7 +124,7 @@ def test_the_common_ones_can(tmp_path: Path) -> None:
         getattr(diffusers, name)(**SD, timestep_spacing="trailing").save_pretrained(tmp_path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            assert load_scheduler(tmp_path, 4).timestep.item() >= 900
+            assert stored_in(tmp_path).timestep.item() >= 900
 
 
 @pytest.mark.parametrize(
