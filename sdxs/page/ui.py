@@ -26,6 +26,7 @@ from sdxs.page.widgets import FILES, Field
 
 SCRIPTS = "server.js", "kept.js", "page.js"
 CANVAS_SCRIPTS = "drawing.js", "pictures.js", "canvas.js"
+LOOKS = "page.css", "canvas.css"
 
 
 class Page(gr.Blocks):
@@ -42,7 +43,7 @@ class Page(gr.Blocks):
         ours: dict[str, Any] = {
             "theme": gr.themes.Base(**theme.BASE).set(**theme.SET),
             "head": "".join(map(widgets.script, self._scripts)),
-            "css_paths": [FILES / "page.css"],
+            "css_paths": [FILES / name for name in LOOKS],
             "footer_links": ["api"],
             "app_kwargs": {"middleware": [Middleware(Guard)]},
             "max_file_size": "8mb",
@@ -85,6 +86,8 @@ class Page(gr.Blocks):
         for field in fields:
             field.change(None, fields, js=changed)
         self.load(None, fields, fields, js=begin)
+        back = widgets.own("back.html", js_on_load="sdxs.returns(trigger);", elem_id="sdxs-back")
+        back.input(None, fields, fields, js="sdxs.brought")
         self._serve_programs()
 
     def _serve_programs(self) -> None:

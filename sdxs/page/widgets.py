@@ -18,7 +18,7 @@ from sdxs.page.drawings import data_url
 from sdxs.page.options import Choice, Option, Picture, Prompt, Slider, Switch, Text
 from sdxs.picture import encode
 
-FILES = Path(__file__).parent
+FILES = Path(__file__).parent / "browser"
 Field = gr.Textbox | gr.Radio | gr.Slider | gr.Checkbox
 CANVAS_SIDE = 512, 1024  # pixels of a canvas's longer side, at least and at most
 

@@ -8,7 +8,7 @@ const vm = require("node:vm");
 
 const world = vm.createContext({ window: {} });
 for (const name of ["drawing.js", "pictures.js", "canvas.js"])
-  vm.runInContext(readFileSync(join(__dirname, "..", "..", "sdxs", "page", name), "utf8"), world, name);
+  vm.runInContext(readFileSync(join(__dirname, "..", "..", "sdxs", "page", "browser", name), "utf8"), world, name);
 const { drawing, history, lineWidth, memorable, onCanvas, placed, stroke } = world.window.sdxsDrawing;
 const { refused, typeOf } = world.window.sdxsPictures;
 const plain = (value) => JSON.parse(JSON.stringify(value)); // of this realm, so that it can be compared

@@ -6,7 +6,7 @@ const { join } = require("node:path");
 const test = require("node:test");
 const vm = require("node:vm");
 
-const SCRIPT = readFileSync(join(__dirname, "..", "..", "sdxs", "page", "kept.js"), "utf8");
+const SCRIPT = readFileSync(join(__dirname, "..", "..", "sdxs", "page", "browser", "kept.js"), "utf8");
 const FIELDS = {
   prompt: { start: "", choices: null },
   seed: { start: "0", choices: null },

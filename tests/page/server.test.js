@@ -16,7 +16,7 @@ function world(fetched, here = "https://pictures.example/sdxs/", at = "https://p
   const Calm = Object.assign(Object.create(Math), { random: () => 0.5 });
   for (const name of ["min", "max"]) Calm[name] = Math[name];
   const context = vm.createContext({ window, setTimeout, clearTimeout, URL, Math: Calm });
-  const file = join(__dirname, "..", "..", "sdxs", "page", "server.js");
+  const file = join(__dirname, "..", "..", "sdxs", "page", "browser", "server.js");
   vm.runInContext(readFileSync(file, "utf8"), context, "server.js");
   const server = {
     async paint() { // as the framework does

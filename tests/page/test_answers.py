@@ -4,18 +4,17 @@ import asyncio
 import io
 import re
 import warnings
-from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
 from sdxs.errors import InputError, PromptCutWarning
-from sdxs.page import answers as page_answers
 from sdxs.page import options, turns
 from sdxs.page.about import About
 from sdxs.page.answers import Answer, Answers, file_name
 from sdxs.page.drawings import data_url
+from sdxs.page.widgets import FILES
 from sdxs.picture import encode
 
 PLAIN = {"prompt": "a", "seed": 1}
@@ -140,6 +139,6 @@ def test_with_and_without_a_style():
 
 
 def test_the_script_reads_all_that_an_answer_may_say_and_nothing_else():
-    script = (Path(page_answers.__file__).parent / "page.js").read_text(encoding="utf-8")
+    script = (FILES / "page.js").read_text(encoding="utf-8")
     read = set(re.findall(r"\banswer\??\.(\w+)", script))
     assert read == set(Answer.__annotations__)

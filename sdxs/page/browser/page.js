@@ -4,13 +4,19 @@
 // before the page, so that no early key is missed; `connect` then brings the stage to life. Calls are
 // `server.js`'s business, what outlives a reload is `kept.js`'s; both come first. Knows nothing of
 // models or of the framework's own elements: a request is any plain object that the server
-// understands.
+// understands, all that made its picture.
+//
+// Scripts that come later hear what happens by events of the document: "sdxs:shown", a picture is
+// there ({request, answer}; `again`: it came back from elsewhere), "sdxs:rested", nothing has been
+// asked for a while ({request} of the picture on show), "sdxs:stirred", something is asked for.
+// `restore(request, answer)` brings a request back, with the answer that it had, if that is known.
 
 window.sdxs = (() => {
   const { call, pause } = window.sdxsServer;
   const { keep, kept } = window.sdxsKept;
   const SILENT = "The server does not answer; trying again.";
   const NO_FILE = "The server does not answer; try again in a moment.";
+  const REST_MS = 700; // without anything asked for
 
   let waiting = null; // the newest request, not yet sent
   let busy = false; // one is on its way
@@ -20,7 +26,12 @@ window.sdxs = (() => {
   let shown = null; // the request that the picture on show answers
   let touched = false; // the visitor has written something; until then the welcome picture's prompt counts
   let asked = null; // the request that was last asked for, without a drawing
-  let drawing = null; // async () => what is on the canvas, as a data URL, where the page has one
+  let canvas = null; // {snapshot, put}, where the page has one, see `follow`
+  let fields = {}; // {name: {start, choices}}, in the order of their values
+  let bring = null; // has the fields take the values of `coming`
+  let coming = null; // {name: value}, on their way into the fields
+  let age = 0; // counts what was restored: answers to requests from before come too late
+  let resting = 0; // the timer of a hand that rests
   let stage = null; // {element, server} and our own elements, once the page is there
 
   function say(text, kind) {
@@ -28,8 +39,10 @@ window.sdxs = (() => {
     stage.note.dataset.kind = kind;
   }
 
+  const happens = (name, detail) => document.dispatchEvent(new CustomEvent(`sdxs:${name}`, { detail }));
+
   // Each field of an answer is explained in answers.py, class Answer.
-  function show(request, answer) {
+  function show(request, answer, again = false) {
     const stands = standing && answer.kind !== "error";
     if (!told) stands ? say(standing, "warning") : say(answer.note ?? "", answer.kind ?? "");
     if (!answer.picture) return;
@@ -41,6 +54,9 @@ window.sdxs = (() => {
     stage.save.disabled = false;
     stage.control?.parentElement.toggleAttribute("hidden", !answer.control);
     stage.plain?.parentElement.toggleAttribute("data-compares", Boolean(answer.plain));
+    happens("shown", { request, answer, again });
+    clearTimeout(resting);
+    if (!waiting) resting = setTimeout(() => busy || happens("rested", { request: shown }), REST_MS);
   }
 
   async function work() {
@@ -50,9 +66,11 @@ window.sdxs = (() => {
     let failures = 0;
     while (waiting) {
       let request = waiting;
+      const mine = age;
       waiting = null;
-      if (drawing) request = { ...request, drawing: await drawing() }; // as it is by now
+      if (canvas) request = { ...request, drawing: await canvas.snapshot() }; // as it is by now
       const { refused, ...answer } = await call(stage.server, "paint", request);
+      if (mine !== age) continue;
       if (answer.again) {
         say(answer.note ?? SILENT, "hint");
         await pause(failures++);
@@ -70,7 +88,26 @@ window.sdxs = (() => {
   function ask(request) {
     told = false;
     waiting = request;
+    clearTimeout(resting);
+    happens("stirred");
     work();
+  }
+
+  // A request as it was, with its drawing, and what it was answered; without that it is asked again.
+  // What it does not say is as at first.
+  async function restore(request, answer = null) {
+    const mine = (age += 1);
+    waiting = null;
+    told = false;
+    touched = true;
+    coming = Object.fromEntries(Object.entries(fields).map(([name, { start }]) => [name, request[name] ?? start]));
+    asked = { ...coming };
+    bring?.();
+    await canvas?.put(request.drawing ?? "");
+    if (mine !== age) return;
+    if (!answer) return ask(asked);
+    happens("stirred");
+    show(request, answer, true);
   }
 
   async function download() {
@@ -111,11 +148,11 @@ window.sdxs = (() => {
   }
 
   // The events of the page. Each gets the values of its inputs and returns those of its outputs;
-  // what it returns is a change again, and that asks for the picture. `fields` are
-  // {name: {start, choices}}, in the order of the values.
+  // what it returns is a change again, and that asks for the picture.
 
   // The page is there: what the tab had kept comes back, but for what is set already.
-  function begin(fields, values) {
+  function begin(known, values) {
+    fields = known;
     const back = kept(fields);
     changed(fields, values);
     begun = true;
@@ -123,7 +160,15 @@ window.sdxs = (() => {
     return names.map((name, place) => (values[place] === fields[name].start ? back[name] : undefined));
   }
 
-  function changed(fields, values) {
+  // The element by which values come into the fields: `trigger` has the page ask for them.
+  function returns(trigger) {
+    bring = () => trigger("input");
+    if (coming) bring();
+  }
+  const brought = () => Object.keys(fields).map((name) => coming[name]);
+
+  function changed(known, values) {
+    fields = known;
     const names = Object.keys(fields);
     const now = Object.fromEntries(names.map((name, place) => [name, values[place]]));
     if (begun) keep(fields, now);
@@ -134,8 +179,9 @@ window.sdxs = (() => {
     if (touched || (shown && other)) ask(asked);
   }
 
-  // The canvas of a page: how to get what is on it, and that it changed.
-  const follow = (snapshot) => (drawing = snapshot);
+  // The canvas of a page: async snapshot() gives what is on it as a data URL, async put(url) puts that
+  // back without a word, or clears it for ""; and that it changed.
+  const follow = (own) => (canvas = own);
   const drew = () => asked && ask(asked);
 
   const roll = () => String(Math.floor(Math.random() * 1e6)); // short enough to tell a friend
@@ -152,5 +198,11 @@ window.sdxs = (() => {
     if (stage && text) say(text, "warning");
   }
 
-  return { connect, chips, begin, changed, follow, drew, save, say: tell, stand, roll, choose, append };
+  return {
+    connect, chips, begin, returns, brought, changed, follow, drew, restore, save, say: tell, stand,
+    roll, choose, append,
+    get fields() { return fields; },
+    get shown() { return shown; },
+    get server() { return stage?.server; },
+  };
 })();

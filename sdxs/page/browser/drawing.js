@@ -111,22 +111,24 @@ window.sdxsDrawing = (() => {
     const { width, height } = canvas;
     const kept = history(memorable(width, height));
     let photo = false; // something of many colours lies on the canvas
+    let blank = true; // nothing does
     let line = null; // the stroke in the making
 
     const now = () => {
       const sheet = canvas.cloneNode();
       sheet.getContext("2d", { willReadFrequently: true }).drawImage(canvas, 0, 0);
-      return { sheet, photo };
+      return { sheet, photo, blank };
     };
     const paper = () => {
       context.fillStyle = PAPER;
       context.fillRect(0, 0, width, height);
       photo = false;
+      blank = true;
     };
     const become = (then) => {
       if (!then) return;
       context.drawImage(then.sheet, 0, 0);
-      photo = then.photo;
+      ({ photo, blank } = then);
       changed();
     };
     const back = (step) => {
@@ -139,6 +141,7 @@ window.sdxsDrawing = (() => {
       lift();
       keep();
       line = stroke(context, tool, point, wide);
+      blank = false;
       changed();
     }
     const drag = (point, wide) => line?.move(point, wide);
@@ -154,29 +157,39 @@ window.sdxsDrawing = (() => {
       become(kept.revoke());
     }
 
+    // An empty sheet.
+    function wipe() {
+      lift();
+      paper();
+      changed();
+    }
+
     paper();
     return {
       press, drag, lift, revoke, keep, changed,
       get drawn() { return line !== null; },
+      get blank() { return blank; },
       get past() { return kept.past; },
       get future() { return kept.future; },
       undo: () => back(kept.undo),
       redo: () => back(kept.redo),
+      wipe,
       clear() {
         lift();
         keep();
-        paper();
-        changed();
+        wipe();
       },
-      // A picture takes the place of the drawing. mirror: as in a looking glass.
-      show(picture, { cover = false, mirror = false } = {}) {
+      // A picture takes the place of the drawing. mirror: as in a looking glass; photo: it has many
+      // colours.
+      show(picture, { cover = false, mirror = false, photo: many = true } = {}) {
         lift();
         paper();
         context.save();
         if (mirror) context.setTransform(-1, 0, 0, 1, width, 0);
         context.drawImage(picture, ...placed(picture, canvas, cover));
         context.restore();
-        photo = true;
+        photo = many;
+        blank = false;
         changed();
       },
       // Lines keep every pixel; photos would be far too large that way.

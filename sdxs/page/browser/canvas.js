@@ -2,8 +2,8 @@
 //
 // What is on it is `drawing.js`'s business, where pictures come from `pictures.js`'s; both come first.
 // Knows nothing of models, servers or the framework. `connect(element, listener)` brings canvas.html to
-// life; `listener` has `follow(snapshot)`, told once how to get the drawing as a data URL, or "" where
-// the browser hides it, `drew()`, told of every change, `save(url, name)` for a download,
+// life; `listener` has `follow({snapshot, put})`, told once how to get the drawing as a data URL, or ""
+// where the browser hides it, and how to put one back, `drew()`, told of every change, `save(url, name)` for a download,
 // `say(text, kind)` for what a visitor should read, and `stand(text)` for what stays true until "".
 
 window.sdxsCanvas = (() => {
@@ -21,11 +21,15 @@ window.sdxsCanvas = (() => {
     const file = own("file");
     const tools = { tool: "pen", brush: "middle" };
     const keyboard = { x: canvas.width / 2, y: canvas.height / 2 };
+    let quiet = false; // what changes is known
+    let given = ""; // the data URL that the drawing came from, while it is that
     const page = drawing(canvas, () => {
       own("undo").setAttribute("aria-disabled", String(!page.past));
       own("redo").setAttribute("aria-disabled", String(!page.future));
       cursor.toggleAttribute("data-down", page.drawn);
       if (!cursor.hidden) own("pen").textContent = page.drawn ? "Pen down" : "Pen up";
+      if (quiet) return;
+      given = "";
       listener.drew();
     });
     const camera = watch(page, listener, own("camera"));
@@ -182,9 +186,23 @@ window.sdxsCanvas = (() => {
     });
 
     looked = look();
-    listener.follow(async () => {
-      await looked;
-      return seen ? page.snapshot() : "";
+    listener.follow({
+      snapshot: async () => {
+        await looked;
+        return seen ? given || page.snapshot() : "";
+      },
+      // A drawing that was there before, as a step that can be undone; the listener knows of it.
+      put: async (url) => {
+        const picture = url && (await createImageBitmap(await (await fetch(url)).blob()));
+        camera.stop();
+        if (!picture && page.blank) return;
+        quiet = true;
+        page.keep();
+        picture ? page.show(picture, { photo: /^data:image\/jpeg/.test(url) }) : page.wipe();
+        quiet = false;
+        given = url;
+        picture?.close?.();
+      },
     });
   }
 
