@@ -9,7 +9,10 @@ from tests.browser.standin import Standin
 
 pytestmark = pytest.mark.browser
 
-LOG = "addEventListener('load', () => document.addEventListener('sdxs:stirred', () => window.stirred = (window.stirred ?? 0) + 1))"
+LOG = """
+window.stirred = 0;
+document.addEventListener("sdxs:stirred", () => (window.stirred += 1));
+"""
 
 
 def test_a_request_comes_back_and_is_asked_once(visit, url):
