@@ -47,8 +47,8 @@ class SDXS:
     eager one answers until a faster one is ready) and `size` (width, height) say what was chosen,
     `source` why, `decoders` which of "tiny" and "large" there are,
     `styles` and `controls` what a call may name, `offer` all of that, `words` the phrases that it
-    understands by heading, {} for any words. `safety` is "on", "off", "missing" where a checker
-    could not be had, or "needless" for the embedded model.
+    understands by heading, {} for any words, `dictionary` the words beside these. `safety` is "on",
+    "off", "missing" where a checker could not be had, or "needless" for the embedded model.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class SDXS:
         self.checkpoint = opened.source.name
         self.safety = opened.safety
         self.words = opened.words
+        self.dictionary = opened.dictionary
         self.offer = opened.facts.offer
         self.size = self.offer.size
         self.decoders = self.offer.decoders
@@ -121,8 +122,8 @@ class SDXS:
             return model
 
         model = first_that_works(setups(device, dtype), made)
-        reason = model.source.reason
-        log.info("%s on %s in %s: %s", model.checkpoint, model.device, model.dtype, reason)
+        why = f": {model.source.reason}" if model.source.reason else ""
+        log.info("%s on %s in %s%s", model.checkpoint, model.device, model.dtype, why)
         if model.source.hint:
             log.info("for the real model: %s", model.source.hint)
         return model

@@ -38,14 +38,14 @@ class Source:
     """Where a checkpoint comes from: what was chosen, why, and how to get the real model.
 
     folder: in diffusers' layout, or a single safetensors file of the whole checkpoint.
-    `reason` and `hint` are meant for people: a short clause, and a command to type ("" where the
-    checkpoint is not the embedded stand-in).
+    `reason` and `hint` are meant for people: a short clause ("" where the checkpoint was asked for
+    by name), and a command to type ("" where it is not the embedded stand-in).
     """
 
     name: str
     folder: Path
     kind: Literal["named", "folder", "hub"]
-    reason: str = "it was asked for"
+    reason: str = ""
     hint: str = ""
 
 

@@ -19,9 +19,9 @@ import torch
 from sdxs.arguments import Offer
 from sdxs.checkpoint.files import adapter_files, checkpoint_files
 from sdxs.checkpoint.find import Source, all_of, find, find_depth, resolve
-from sdxs.checkpoint.tensors import read_json
+from sdxs.checkpoint.words import Dictionary, read_dictionary, read_words
 from sdxs.config import EMBEDDED
-from sdxs.errors import CheckpointError, InputError, shown
+from sdxs.errors import InputError, shown
 from sdxs.model.engine import Networks
 from sdxs.model.safety import SafetyChecker
 from sdxs.model.schedule import LinearStep, OneStep
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ALL = "all"  # styles or controls that there are
-WORDS, CALIBRATION = "words.json", "calibration.txt"  # beside the weights
+WORDS, DICTIONARY = "words.json", "dictionary.json"  # beside the weights
+CALIBRATION = "calibration.txt"
 Wanted = str | Sequence[str] | Mapping[str, str] | None
 
 
@@ -121,14 +122,15 @@ class Opened:
     """A checkpoint: what `SDXS` is made of.
 
     places: where networks, styles and controls lie. words: the phrases that it states it
-    understands, heading by heading; {} for any words. checker, safety: who looks at the pictures,
-    and what `SDXS.safety` says of it.
+    understands, heading by heading; {} for any words. dictionary: words beside these. checker,
+    safety: who looks at the pictures, and what `SDXS.safety` says of it.
     """
 
     source: Source
     places: Places
     facts: Facts
     words: Mapping[str, Sequence[str]]
+    dictionary: Dictionary
     checker: SafetyChecker | None
     safety: str
     parts: Parts
@@ -175,9 +177,10 @@ def open_checkpoint(
     facts = replace(facts, offer=replace(facts.offer, checkpoint=source.name))
     if facts.doubt:
         log.warning("%s: %s", source.name, facts.doubt)
-    words = read_words(source.folder)
+    words = read_words(source.folder / WORDS)
+    dictionary = read_dictionary(source.folder / DICTIONARY)
     checker, state = _checker(source, safety, device, dtype)
-    return Opened(source, places, facts, words, checker, state, parts)
+    return Opened(source, places, facts, words, dictionary, checker, state, parts)
 
 
 def _checker(
@@ -249,14 +252,3 @@ def open_depth(checkpoint: str, device: torch.device) -> "DepthEstimator":
     from sdxs.checkpoint.depth import load_depth
 
     return load_depth(find_depth(checkpoint), device)
-
-
-def read_words(folder: Path) -> dict[str, list[str]]:
-    """The phrases that a checkpoint states it understands, heading by heading; {} for any words."""
-    if not (folder / WORDS).is_file():
-        return {}
-    words = read_json(folder / WORDS)
-    for phrases in words.values():
-        if not isinstance(phrases, list) or not all(isinstance(text, str) for text in phrases):
-            raise CheckpointError(f"{folder / WORDS}: a heading needs a list of phrases")
-    return words

@@ -31,6 +31,7 @@ class About:
 
     `facts` are short (device, dtype, size); `why` says why this model was chosen; `command` starts
     the real one. `words` maps a heading to phrases the model understands; empty means any words.
+    `fillers` may be in a prompt as well, `near` maps other words to those that come near.
     `decoders`, `styles` and `conditions` are the names to choose from, `templates` maps names to
     what a prompt is put into; `safety` says who looks at the pictures, `size` is (width, height).
     """
@@ -42,6 +43,8 @@ class About:
     command: str = ""
     examples: tuple[str, ...] = ("a red house to the left of a green tree at sunset",)
     words: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    fillers: Sequence[str] = ()
+    near: Mapping[str, Sequence[str]] = field(default_factory=dict)
     decoders: tuple[str, ...] = ("tiny",)
     styles: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
@@ -69,6 +72,8 @@ class About:
             command=" ".join(filter(None, (hint, hint and page and f"PAGE={page}"))),
             examples=(published or CHECKPOINTS[REAL_MODEL]).examples,
             words=model.words,
+            fillers=model.dictionary.fillers,
+            near=model.dictionary.near,
             decoders=model.decoders,
             styles=model.styles,
             conditions=tuple(
@@ -81,7 +86,7 @@ class About:
 
     def html(self) -> str:
         """The model in use, why it, and how to get the real one."""
-        lines = [f"<h3>{escape(self.title)}</h3>"]
+        lines = [f"<h2>{escape(self.title)}</h2>"]
         if self.facts:
             lines.append(f"<p class='sdxs-facts'>{' · '.join(map(escape, self.facts))}</p>")
         if self.safety:

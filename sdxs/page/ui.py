@@ -24,9 +24,9 @@ from sdxs.page.guard import Guard
 from sdxs.page.options import Picture, Place
 from sdxs.page.widgets import FILES, Field
 
-SCRIPTS = "server.js", "kept.js", "page.js"
+SCRIPTS = "server.js", "kept.js", "heard.js", "page.js", "words.js", "keys.js", "room.js"
 CANVAS_SCRIPTS = "drawing.js", "pictures.js", "canvas.js"
-LOOKS = "page.css", "canvas.css"
+LOOKS = "page.css", "canvas.css", "words.css", "room.css", "hands.css"
 
 
 class Page(gr.Blocks):
@@ -67,6 +67,14 @@ class Page(gr.Blocks):
             widgets.chips(look, "Try", {"": about.examples}, prompt, "sdxs.choose")
         else:
             widgets.chips(look, "Words it knows", about.words, prompt, "sdxs.append")
+
+    def doubt(self) -> None:
+        """The words of the prompt that the model does not know, where it lists those it knows."""
+        if self._answers.about.words:
+            prompt = self._fields["prompt"]
+            line = widgets.unknown(self._answers.about)
+            prompt.change(None, prompt, None, js="sdxsWords.read")
+            line.input(None, line, prompt, js="sdxs.choose")
 
     def listen(self) -> None:
         """Whatever changes asks for a picture: a request is the fields' values by their names."""
@@ -139,6 +147,7 @@ def text_page(
         with gr.Row(elem_id="sdxs-columns"):
             with gr.Column(elem_id="sdxs-left", min_width=300):
                 page.offer("prompt")
+                page.doubt()
                 widgets.stage(answers, welcome, style)
                 page.suggest("examples")
             with gr.Column(elem_id="sdxs-right", min_width=300):
@@ -168,6 +177,7 @@ def sketch_page(
     with page:
         widgets.head("Draw, and the picture follows.")
         page.offer("prompt")
+        page.doubt()
         with gr.Row(elem_id="sdxs-columns", elem_classes="sdxs-drawn"):
             with gr.Column(elem_id="sdxs-left", min_width=300):
                 page.offer("canvas")

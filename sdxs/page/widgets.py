@@ -63,7 +63,7 @@ def own(template: str, value: Any = None, **props: Any) -> gr.HTML:
 
 def head(line: str) -> None:
     """The page's name, and what it does in a line."""
-    own("head.html", line=line, elem_id="sdxs-head")
+    own("head.html", js_on_load="sdxsKeys.connect(element);", line=line, elem_id="sdxs-head")
 
 
 def facts(about: About) -> None:
@@ -92,7 +92,11 @@ def stage(answers: Answers, welcome: Image.Image | None = None, style: str = "")
     own(
         "stage.html",
         first,
-        js_on_load="sdxs.connect(element, server, props.value.request);",
+        js_on_load="""
+            sdxs.connect(element, server, props.value.request);
+            sdxsHeard.connect(element);
+            sdxsRoom.connect(element);
+        """,
         server_functions=[paint, download],
         width=about.size[0],
         height=about.size[1],
@@ -102,6 +106,13 @@ def stage(answers: Answers, welcome: Image.Image | None = None, style: str = "")
     )
 
 
+def unknown(about: About) -> gr.HTML:
+    """A line for words of the prompt that the model does not know, see words.js."""
+    lexicon = {"words": about.words, "fillers": about.fillers, "near": about.near}
+    start = "sdxsWords.connect(element, props, trigger);  // fires 'input'"
+    return own("unknown.html", js_on_load=start, lexicon=lexicon, elem_id="sdxs-unknown-line")
+
+
 def canvas(about: About) -> None:
     """What is drawn on, see canvas.js: in the model's shape, and large enough for a fine line."""
     longer = max(about.size)
@@ -109,7 +120,7 @@ def canvas(about: About) -> None:
     width, height = (round(side * scale) for side in about.size)
     own(
         "canvas.html",
-        js_on_load="sdxsCanvas.connect(element, sdxs);",
+        js_on_load="sdxsCanvas.connect(element, sdxs); sdxsKeys.add(sdxsCanvas.KEYS);",
         width=width,
         height=height,
         elem_id="sdxs-canvas",

@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 
-from sdxs.checkpoint.open import CALIBRATION, WORDS
+from sdxs.checkpoint.open import CALIBRATION, DICTIONARY, WORDS
 from sdxs.pipeline import SDXS
 from sdxs.storybook.world.captions import described
+from sdxs.storybook.world.kin import fillers, near
 from sdxs.storybook.world.words import phrases
 from sdxs.train.parts.autoencoders import read_autoencoder
 from sdxs.train.parts.solver import Model
@@ -63,7 +64,8 @@ def export(options: Options) -> None:
     pipeline.to(device="cpu", dtype=torch.float16).save_pretrained(part)
     if options.large is not None:
         read_autoencoder(options.large).half().save_pretrained(part / "vae_large")
-    (part / WORDS).write_text(json.dumps(phrases(), indent=2) + "\n")
+    for name, content in ((WORDS, phrases()), (DICTIONARY, {"fillers": fillers(), "near": near()})):
+        (part / name).write_text(json.dumps(content, indent=2) + "\n")
     _, captions = described(CALIBRATED_ON, CALIBRATION_SEED, unseen="any")
     (part / CALIBRATION).write_text("".join(f"{caption.text}\n" for caption in captions))
     size = sum(path.stat().st_size for path in part.rglob("*") if path.is_file())

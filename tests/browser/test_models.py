@@ -1,5 +1,6 @@
 """The pages on real models: the picture on the page is the model's own, byte for byte."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -55,7 +56,7 @@ def test_the_page_says_which_model_it_is_and_what_was_cut_off(visit, address, mo
     page.get_by_label("Prompt").fill("red " * 100 + "unicorn")
     expect(page.locator("#sdxs-note")).to_have_attribute("data-kind", "warning")
     page.get_by_label("Prompt").fill("\x00\x07 🦊 " + "x" * 100_000)
-    expect(page.locator("#sdxs-picture")).to_have_attribute("alt", "\x00\x07 🦊 " + "x" * 100_000)
+    expect(page.locator("#sdxs-picture")).to_have_attribute("alt", re.compile("🦊 x{290,}…"))
 
 
 @pytest.fixture(scope="module")

@@ -127,7 +127,7 @@ def test_examples_and_words_may_hold_any_characters(visit, standin):
     about = About(checkpoint="standin", examples=(odd,), words={"odd": (odd,)})
     with served(text_page(standin, about=about, welcome=standin.draw(odd, 0))) as address:
         page = visit(address)
-        expect(page.locator("#sdxs-picture")).to_have_attribute("alt", odd)
+        expect(page.locator("#sdxs-picture")).to_have_attribute("alt", f"{odd} (seed 0)")
         page.locator("#sdxs-examples button").click()
         expect(page.get_by_label("Prompt")).to_have_value(odd)
         page.locator("#sdxs-words button").click()

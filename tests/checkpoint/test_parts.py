@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from tiny import build_checkpoint, load, tiny_scheduler
 
 from sdxs import SDXS, CheckpointError
+from sdxs.checkpoint.words import Dictionary
 
 Edit = Callable[..., Path]
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -56,6 +57,16 @@ def test_words(edited: Edit) -> None:
     for wrong in ("[]", '{"things": "ball"}', '{"things": [1]}', "{"):
         file.write_text(wrong)
         refused(edited(), "words.json")
+
+
+def test_dictionary(edited: Edit) -> None:
+    assert load(edited()).dictionary == Dictionary()
+    file = edited() / "dictionary.json"
+    file.write_text('{"fillers": ["the"], "near": {"cottage": ["house"]}}')
+    assert load(edited()).dictionary == Dictionary(["the"], {"cottage": ["house"]})
+    for wrong in ("[]", '{"fillers": "the"}', '{"near": ["cottage"]}', '{"near": {"a": [1]}}', "{"):
+        file.write_text(wrong)
+        refused(edited(), "dictionary.json")
 
 
 @pytest.mark.parametrize(("file", "key"), [(UNET, "conv_in.bias"), (TEXT, "final_layer_norm.bias")])

@@ -7,6 +7,12 @@
 // `say(text, kind)` for what a visitor should read, and `stand(text)` for what stays true until "".
 
 window.sdxsCanvas = (() => {
+  const KEYS = [
+    ["Arrows", "On the canvas: move the pen, with Shift in longer steps"],
+    ["Space", "On the canvas: lower and lift the pen"],
+    ["P, E", "On the canvas: pen, eraser"],
+    ["Ctrl+Z, Ctrl+Y", "Undo and redo on the canvas"],
+  ];
   const { drawing, legible, lineWidth, onCanvas } = window.sdxsDrawing;
   const { read, watch } = window.sdxsPictures;
   const PINCH_MS = 400; // within which a second finger says that the first one did not mean to draw
@@ -209,5 +215,5 @@ window.sdxsCanvas = (() => {
   const TEXT = "textarea, [contenteditable], input:not([type=radio], [type=checkbox], [type=range])";
   const isText = (target) => target instanceof Element && target.closest(TEXT) !== null;
 
-  return { connect };
+  return { connect, KEYS };
 })();

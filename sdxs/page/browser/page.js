@@ -2,9 +2,9 @@
 //
 // One request is on its way, the newest other one waits, and the last one is never lost. Loaded
 // before the page, so that no early key is missed; `connect` then brings the stage to life. Calls are
-// `server.js`'s business, what outlives a reload is `kept.js`'s; both come first. Knows nothing of
-// models or of the framework's own elements: a request is any plain object that the server
-// understands, all that made its picture.
+// `server.js`'s business, what outlives a reload is `kept.js`'s, what a picture is called `heard.js`'s;
+// all come first. Knows nothing of models or of the framework's own elements: a request is any plain
+// object that the server understands, all that made its picture.
 //
 // Scripts that come later hear what happens by events of the document: "sdxs:shown", a picture is
 // there ({request, answer}; `again`: it came back from elsewhere), "sdxs:rested", nothing has been
@@ -14,6 +14,7 @@
 window.sdxs = (() => {
   const { call, pause } = window.sdxsServer;
   const { keep, kept } = window.sdxsKept;
+  const { described } = window.sdxsHeard;
   const SILENT = "The server does not answer; trying again.";
   const NO_FILE = "The server does not answer; try again in a moment.";
   const REST_MS = 700; // without anything asked for
@@ -49,7 +50,7 @@ window.sdxs = (() => {
     shown = request;
     for (const name of ["picture", "control", "plain"]) // an old one stays until the new one is ready
       if (stage[name] && answer[name]) stage[name].src = answer[name];
-    stage.picture.alt = request.prompt;
+    stage.picture.alt = described(request);
     stage.took.textContent = `${Math.round(answer.ms)} ms`;
     stage.save.disabled = false;
     stage.control?.parentElement.toggleAttribute("hidden", !answer.control);
@@ -132,7 +133,7 @@ window.sdxs = (() => {
       target.parentElement.style.setProperty("--divider", `${target.value}%`);
     });
     shown = welcome ?? null;
-    if (shown) stage.picture.alt = shown.prompt;
+    if (shown) stage.picture.alt = described(shown);
     stage.save.addEventListener("click", download);
     work();
   }

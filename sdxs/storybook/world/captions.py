@@ -13,6 +13,7 @@ from sdxs.storybook.world.scenes import Scene, Thing, sample_scene, sample_scene
 from sdxs.storybook.world.words import WORDS
 
 DROP = 0.28  # how often an attribute is left unsaid
+ARTICLES = "a", "an"  # before a consonant, before a vowel
 OPPOSITE = {
     "left": "right",
     "right": "left",
@@ -98,7 +99,7 @@ def _noun_phrase(thing: Stated, rng: random.Random, article: bool) -> str:
     said = (("sizes", thing.size), ("colours", thing.colour), ("things", thing.kind))
     words = [_phrase(heading, name, rng) for heading, name in said if name]
     if article:
-        words.insert(0, "an" if words[0][0] in "aeiou" else "a")
+        words.insert(0, ARTICLES[words[0][0] in "aeiou"])
     return " ".join(words)
 
 

@@ -4,7 +4,8 @@ import random
 import re
 
 from sdxs.checkpoint.find import weights_folder
-from sdxs.checkpoint.open import read_words
+from sdxs.checkpoint.open import WORDS as FILE
+from sdxs.checkpoint.words import read_words
 from sdxs.config import CHECKPOINTS
 from sdxs.storybook.judges.evaluator import relation
 from sdxs.storybook.world import captions
@@ -50,8 +51,8 @@ def test_the_frozen_files_can_be_made_again(tmp_path):
 
 
 def test_the_embedded_checkpoint_states_the_vocabulary():
-    assert read_words(weights_folder("storybook")) == phrases()
-    assert list(read_words(weights_folder("storybook"))) == list(WORDS)
+    assert read_words(weights_folder("storybook") / FILE) == phrases()
+    assert list(read_words(weights_folder("storybook") / FILE)) == list(WORDS)
 
 
 def test_examples_shown_to_people_avoid_the_unseen_pairs():
