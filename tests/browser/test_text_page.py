@@ -177,7 +177,7 @@ def test_with_and_without_a_style_side_by_side(page):
     page.get_by_label("anime").check()
     shows(page, "a cone", 0, style="anime")
     expect(plain).to_be_visible()
-    expect(plain).to_have_attribute("src", source(Standin.draw("a cone", 0)))
+    wait_for(page, Standin.draw("a cone", 0), "sdxs-plain")
     frame = page.locator(".sdxs-frame").bounding_box()
     page.mouse.click(frame["x"] + 0.25 * frame["width"], frame["y"] + 0.5 * frame["height"])
     assert 20 <= int(divider.input_value()) <= 30
