@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import io
 import re
 import warnings
 from typing import Any
@@ -12,11 +11,12 @@ from bare import bare
 from PIL import Image
 
 from sdxs.errors import InputError, PromptCutWarning
+from sdxs.metadata.reading import read
 from sdxs.page import options, turns
 from sdxs.page.about import About
 from sdxs.page.answers import Answer, Answers, file_name
 from sdxs.page.widgets import FILES
-from sdxs.picture import encode
+from sdxs.picture import MIME, encode
 
 PLAIN = {"prompt": "a", "seed": 1}
 
@@ -30,8 +30,9 @@ def paint(own: Answers, request: Any = PLAIN, **more: Any) -> Answer:
 
 
 def said(file: bytes) -> dict[str, str]:
-    """What a PNG says of itself."""
-    return Image.open(io.BytesIO(file)).text  # type: ignore[attr-defined,no-any-return]
+    """What a file says of its picture."""
+    parameters = read(file, "the file").parameters
+    return {"Prompt": parameters.prompt, **parameters.settings}
 
 
 def test_what_is_made_is_the_encoded_picture():
@@ -73,15 +74,16 @@ def test_foreign_fields_are_dropped():
 
 def test_half_an_emoji_can_still_be_encoded():
     made = asyncio.run(Answers(grey).make({"prompt": "fox \ud83e", "seed": 1}, "png"))
-    assert said(made.file)["prompt"] == "fox ?"
+    assert said(made.file)["Prompt"] == "fox ?"
     assert file_name("../../ 🦊 Été/", 3, "png") == "t-3.png"
     assert file_name("🦊", 3, "png") == "picture-3.png"
 
 
-def test_the_png_carries_its_parameters():
+@pytest.mark.parametrize("format", MIME)
+def test_a_file_says_how_it_was_made(format):
     own = Answers(grey, About(checkpoint="c"))
-    text = said(asyncio.run(own.make({"prompt": "un\0 🦊", "seed": 5}, "png")).file)
-    assert (text["prompt"], text["seed"], text["checkpoint"]) == ("un 🦊", "5", "c")
+    text = said(asyncio.run(own.make({"prompt": "un\0 🦊", "seed": 5}, format)).file)
+    assert (text["Prompt"], text["Seed"], text["Model"]) == ("un 🦊", "5", "c")
 
 
 def test_a_template_holds_the_prompt():
@@ -94,7 +96,7 @@ def test_a_template_holds_the_prompt():
     own = Answers(generate, About(templates={"sea": "{prompt} on the sea"}))
     request = {"prompt": "a {boat}", "seed": 1, "template": "sea"}
     made = asyncio.run(own.make(request, "png"))
-    assert seen == ["a {boat} on the sea"] and said(made.file)["prompt"] == seen[0]
+    assert seen == ["a {boat} on the sea"] and said(made.file)["Prompt"] == seen[0]
     with pytest.raises(InputError, match="template must be 'sea', not 'land'"):
         asyncio.run(own.make({**request, "template": "land"}))
 
@@ -144,7 +146,7 @@ def test_with_and_without_a_style():
     assert "plain" not in paint(own, request, compare="yes")
 
 
-def test_the_script_reads_all_that_an_answer_may_say_and_nothing_else():
-    script = (FILES / "page.js").read_text(encoding="utf-8")
-    read = set(re.findall(r"\banswer\??\.(\w+)", script))
-    assert read == set(Answer.__annotations__)
+def test_the_scripts_read_all_that_an_answer_may_say_and_nothing_else():
+    script = "".join(file.read_text(encoding="utf-8") for file in FILES.glob("*.js"))
+    used = set(re.findall(r"\banswer\??\.(\w+)", script))
+    assert used | {"request"} == set(Answer.__annotations__)
