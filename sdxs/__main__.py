@@ -67,14 +67,14 @@ def asked(options: argparse.Namespace, like: dict[str, Any]) -> dict[str, Any]:
         value = getattr(options, row.keyword or row.field)
         told = value is not None
         if not told:
-            value = like.get(row.field, row.start)
+            value = like.get(row.field)
         if value is None:
-            continue
-        if isinstance(row.widget, table.Picture):
+            value = row.start
+        elif isinstance(row.widget, table.Picture):
             value = read_picture(path(value)) if told else read_drawing(value)
         elif row.check:
             value = row.check(row.flag, value)
-        if not row.needs or row.needs in given:
+        if value is not None and (not row.needs or row.needs in given):
             given[row.field] = value
         elif told:
             needed = next(other.flag for other in table.OPTIONS if other.field == row.needs)

@@ -75,16 +75,19 @@ def read_picture(source: Path | bytes, *, largest: int = LARGEST_AREA) -> Image.
     `largest` pixels.
     """
     name = "the picture" if isinstance(source, bytes) else str(source)
-    with _opened(source, name, largest) as picture:
-        _check(name, picture, largest)
-        picture.draft("RGB", (LARGEST_KEPT, LARGEST_KEPT))  # decodes a large JPEG smaller
-        picture.load()
-        return _upright(smaller(picture, LARGEST_KEPT))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd metadata, and of sizes that are checked here
+        with _opened(source, name, largest) as picture:
+            _check(name, picture, largest)
+            picture.draft("RGB", (LARGEST_KEPT, LARGEST_KEPT))  # decodes a large JPEG smaller
+            picture.load()
+            return _upright(smaller(picture, LARGEST_KEPT))
 
 
 def read_info(file: Path | bytes, name: str, largest: int = LARGEST_AREA) -> dict[Any, Any]:
     """What a PNG, JPEG or WebP file says beside its pixels, as Pillow finds it; an animated one,
-    too. Raises InputError as `read_picture` does."""
+    too. Raises InputError as `read_picture` does, and lets Pillow warn: what silences warnings is
+    for one thread alone."""
     with _opened(file, name, largest) as picture:
         _check_size(name, picture, largest)
         if picture.format == "PNG" and "parameters" not in picture.info:
@@ -101,10 +104,8 @@ def _opened(source: Path | bytes, name: str, largest: int) -> Iterator[ImageFile
                 source = file.read(LARGEST_FILE + 1)
         if len(source) > LARGEST_FILE:
             raise InputError(f"{name} has more than {LARGEST_FILE / 1e6:.0f} MB: save it smaller")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata, and of sizes that are checked here
-            with Image.open(io.BytesIO(source), formats=FORMATS) as picture:
-                yield picture
+        with Image.open(io.BytesIO(source), formats=FORMATS) as picture:
+            yield picture
     except FileNotFoundError:
         raise InputError(f"there is no file {name}") from None
     except (Image.DecompressionBombError, MemoryError):

@@ -12,11 +12,9 @@ from typing import Any
 
 from sdxs.arguments import encodable
 from sdxs.config import VERSION
-from sdxs.errors import InputError
 
 SOFTWARE = f"sdxs {VERSION}"
 LONGEST = 8_000  # characters of a value; far more than any window, and two fit in a JPEG
-LONGEST_TEXT = 100_000  # characters that are read
 MOST_SETTINGS = 200
 NEGATIVE = "Negative prompt:"
 SPECIAL = frozenset(',:"\n\r')
@@ -49,10 +47,7 @@ def written(prompt: str, settings: Mapping[str, Any]) -> str:
 
 
 def parsed(text: str) -> Parameters | None:
-    """What a text says, of ours or of another program; None where it has no settings. Raises
-    InputError for one that is far too long."""
-    if len(text) > LONGEST_TEXT:
-        raise InputError(f"its parameters have more than {LONGEST_TEXT:,} characters")
+    """What a text says, of ours or of another program; None where it has no settings."""
     before, _, last = text.rpartition("\n")
     ours = Parameters(before, dict(_settings(last)))
     if ours.ours:  # its prompt is exactly what stands before, whatever that looks like

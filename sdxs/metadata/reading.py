@@ -10,11 +10,13 @@ from typing import Any
 
 from PIL import Image
 
+from sdxs.errors import InputError
 from sdxs.metadata.marker import EXIF_IFD, USER_COMMENT, XMP
 from sdxs.metadata.parameters import Parameters, parsed
 from sdxs.metadata.xmp import drawing_of
 from sdxs.picture import LARGEST_AREA, read_info
 
+LONGEST_TEXT = 100_000  # characters
 CODES = {b"UNICODE\0": ("utf-16-be", "utf-16-le"), b"ASCII\0\0\0": ("utf-8",), bytes(8): ("utf-8",)}
 
 
@@ -32,8 +34,11 @@ def read(file: Path | bytes, name: str, largest: int = LARGEST_AREA) -> Found | 
     info = read_info(file, name, largest)
     texts = (info.get("parameters"), _comment(info.get("exif")))
     for text in texts:
-        said = parsed(text) if isinstance(text, str) else None
-        if said:
+        if not isinstance(text, str):
+            continue
+        if len(text) > LONGEST_TEXT:
+            raise InputError(f"{name} says more of how it was made than {LONGEST_TEXT:,} letters")
+        if said := parsed(text):
             return Found(said, drawing_of(_text(info.get("xmp") or info.get(XMP))))
     return None
 

@@ -6,6 +6,7 @@ taken, paths are not. Knows nothing of how a picture comes about.
 
 import argparse
 import re
+import warnings
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -37,7 +38,9 @@ class Like:
 
 def read(file: Path, checkpoint: str) -> Like:
     """Of a picture's file; checkpoint: the one that is asked for, or "auto". Raises InputError."""
-    found = reading.read(file, str(file))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd metadata
+        found = reading.read(file, str(file))
     if found is None:
         raise InputError(f"--like {file}: it says nothing of how it was made")
     settings = dict(found.parameters.settings)
