@@ -133,14 +133,16 @@ class Answers:
         """The request that a file's picture answers, of {file: data URL, name}; or why there is
         none."""
         given = request if isinstance(request, dict) else {}
-        name = one_line(given.get("name") or "the picture", LONGEST_NAME)
+        name = one_line(given.get("name") or "The picture", LONGEST_NAME)
         try:
             file = bytes_of(given.get("file"), name)
             async with self._reading:
                 found = await asyncio.to_thread(reading.read, file, name, LARGEST_CANVAS)
             if found is None:
-                return {"note": sentence(f"{name} {SILENT}"), "kind": "hint"}
+                return {"note": f"{name} {SILENT}.", "kind": "hint"}
             again, note = restored(found, self.rows, self.about)
+        except SDXSError as error:  # it begins with the name, as that is written
+            return {"note": f"{one_line(error, LONGEST_NOTE)}.", "kind": "error"}
         except Exception as error:
             return mishap(error)
         return {"request": again, "note": sentence(note) if note else "", "kind": "hint"}

@@ -191,6 +191,7 @@ def url(standin: Standin) -> Iterator[str]:
     """A page on the stand-in, with examples, words, both decoders and styles."""
     about = About(
         checkpoint="standin",
+        size=(128, 128),
         examples=(PROMPT, "a blue ball"),
         words={"things": ("ball", "house"), "colours": ("red", "blue")},
         decoders=("tiny", "large"),
@@ -206,6 +207,7 @@ def address() -> Iterator[str]:
     """The page with a canvas, on a stand-in that follows what is drawn."""
     about = About(
         checkpoint="standin",
+        size=(128, 128),
         examples=(PROMPT, "a blue ball"),
         conditions=("sketch", "canny"),
         templates={"at sea": "{prompt} on the sea"},

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from sdxs.metadata.reading import read
 from sdxs.page.about import About
 from sdxs.page.answers import EMPTIED
 from sdxs.page.ui import text_page
@@ -270,9 +271,9 @@ def test_the_download_is_a_png_that_says_how_it_was_made(page):
     assert re.fullmatch(r"[a-z0-9-]+-0\.png", download.value.suggested_filename)
     picture = Image.open(io.BytesIO(download.value.path().read_bytes()))
     assert picture.format == "PNG"
-    assert picture.text["prompt"] == "une fée à la mer 🦊"
-    assert picture.text["seed"] == "0"
-    assert picture.text["checkpoint"] == "standin"
+    said = read(download.value.path(), "it").parameters
+    assert said.prompt == "une fée à la mer 🦊"
+    assert said.settings["Seed"] == "0" and said.settings["Model"] == "standin"
     assert picture.tobytes() == Standin.draw("une fée à la mer 🦊", 0).tobytes()
 
 

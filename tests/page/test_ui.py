@@ -13,6 +13,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 from programs import served
 
+from sdxs.metadata.reading import read
 from sdxs.page.about import About
 from sdxs.page.drawings import data_url
 from sdxs.page.guard import LARGEST_BODY, is_foreign_file
@@ -41,6 +42,7 @@ def client(page: Page) -> Client:
 def test_generate_gives_the_bytes_that_the_page_shows(client):
     file = client.predict(prompt="a red house", seed=7, api_name="/generate")
     assert bare(Path(file).read_bytes()) == encode(generate("a red house", seed=7))
+    assert read(Path(file), "it").parameters.prompt == "a red house"
     for given, seed in (([2**63 - 1], 2**63 - 1), ([], 0)):
         file = client.predict("a red house", *given, api_name="/generate")
         assert bare(Path(file).read_bytes()) == encode(generate("a red house", seed=seed))
