@@ -1,5 +1,7 @@
 """Content credentials: signed with a chain of the tests' own, read by C2PA's own reader."""
 
+import asyncio
+import base64
 import datetime
 import io
 import sys
@@ -19,6 +21,7 @@ from sdxs.metadata.credentials import Credentials
 from sdxs.metadata.marker import Label, Marker
 from sdxs.metadata.reading import read
 from sdxs.metadata.xmp import AI_MADE
+from sdxs.page.answers import Answers
 from sdxs.picture import MIME
 
 PEM = serialization.Encoding.PEM
@@ -118,6 +121,15 @@ def test_who_made_it_and_how(folder: Path, format: str) -> None:
     assert Image.open(io.BytesIO(file)).size == PICTURE.size
     frame = marker(PICTURE, format, LABEL)
     assert frame == Marker()(PICTURE, format, LABEL) and len(file) - len(frame) < 20_000
+
+
+def test_a_page_signs_what_is_downloaded(folder: Path) -> None:
+    own = Answers(lambda prompt, **_: PICTURE, marker=Marker(credentials=signing(folder)))
+    request = {"prompt": "a", "seed": 1}
+    file, frame = asyncio.run(own.download(request))["file"], asyncio.run(own.make(request)).file
+    png = io.BytesIO(base64.b64decode(file.partition(",")[2]))
+    assert c2pa.Reader("image/png", png).get_validation_state() == "Valid"
+    assert c2pa.Reader.try_create("image/jpeg", io.BytesIO(frame)) is None
 
 
 @pytest.mark.parametrize(

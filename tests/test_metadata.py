@@ -128,7 +128,7 @@ def test_a_drawing_comes_back_as_it_was_in_files_to_keep(format: str) -> None:
     label = Label("a", "storybook", {}, kept)
     assert not found(Marker()(PICTURE, format, label)).drawing  # a frame
     photo = xmp.kept(Image.effect_noise((512, 512), 90))
-    assert photo == b""  # it does not fit
+    assert photo == xmp.kept(Image.new("L", (2_000, 1_001))) == b""  # they do not fit
     coloured = Image.new("RGB", (9, 9), "red")
     assert Image.open(io.BytesIO(xmp.kept(coloured))).getpixel((0, 0)) == (255, 0, 0)
 
@@ -212,6 +212,15 @@ def test_a_file_may_be_anything() -> None:
         file = io.BytesIO()
         PICTURE.save(file, "WEBP", exif=exif_)
         assert read(file.getvalue(), "it") is None
+
+
+def test_where_something_lies_is_not_said(tmp_path: Path) -> None:
+    lies = str(tmp_path)
+    settings = {"Style": lies, "Control": lies, "To prompt": lies}  # a prompt is no file
+    label = Label(lies, lies, settings)
+    said = found(Marker()(PICTURE, "jpeg", label)).parameters
+    names = [said.settings[name] for name in ("Model", "Style", "Control")]
+    assert names == [tmp_path.name] * 3 and said.prompt == said.settings["To prompt"] == lies
 
 
 def test_numbers_are_short_and_whole() -> None:

@@ -38,7 +38,9 @@ class Label:
 
     def text(self, size: Size) -> str:
         """The parameters of a picture of this size."""
-        said = {name: named(value) for name, value in self.settings.items()}
+        said = dict(self.settings)
+        for name in {"Style", "Control"} & set(said):
+            said[name] = named(said[name])
         size_and_model = {"Size": "{}x{}".format(*size), "Model": named(self.checkpoint)}
         first = {**FIRST, "Seed": said.pop("Seed", 0), **size_and_model}
         return written(self.prompt, {**first, **{k: said[k] for k in said if k not in first}})
@@ -84,8 +86,6 @@ def _exif(text: str) -> bytes:
     return exif.tobytes()
 
 
-def named(value: Any) -> Any:
+def named(source: str) -> str:
     """Where something lies is nobody's business: a file or a folder by its name."""
-    if isinstance(value, tuple):
-        return "x".join(map(str, value))
-    return Path(value).name if isinstance(value, str) and os.path.exists(value) else value
+    return Path(source).name if os.path.exists(source) else source

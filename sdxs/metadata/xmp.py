@@ -17,6 +17,7 @@ from sdxs.picture import to_rgb
 
 AI_MADE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 LARGEST_DRAWING = 46_000  # bytes; with the words around it a JPEG has room for so much
+MOST_PIXELS = 2_000_000  # of a drawing; a canvas has half as many at most
 DRAWING = re.compile(r"""sdxs:drawing(?:=["']|>)([A-Za-z0-9+/=]{1,80000})["'<]""")
 
 PACKET = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -38,6 +39,8 @@ def packet(drawing: bytes = b"") -> bytes:
 
 def kept(drawing: Image.Image) -> bytes:
     """A drawing as a small PNG, pixel by pixel; nothing where it does not fit, as a photo's."""
+    if drawing.width * drawing.height > MOST_PIXELS:
+        return b""
     picture = to_rgb(drawing)
     pixels = np.asarray(picture)
     if (pixels == pixels[..., :1]).all():
