@@ -15,21 +15,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL.Image import Image
-
 from sdxs.arguments import LARGEST_BATCH
-from sdxs.conditions import CONDITIONS
+from sdxs.conditions import CONDITIONS, OF_CONDITIONS, READY
 from sdxs.errors import InputError, SDXSError, commanded
+from sdxs.metadata import xmp
+from sdxs.metadata.marker import Label
+from sdxs.metadata.parameters import title
+from sdxs.page import likes, marks
 from sdxs.page import options as table
+from sdxs.page.drawings import read_drawing
 from sdxs.page.serve import CHECKPOINT_HELP, DEVICE_HELP, DTYPE_HELP, ENGINE_HELP, fail
-from sdxs.picture import SUFFIXES, encode, facts, read_picture
+from sdxs.picture import SUFFIXES, encode, read_picture
 from sdxs.temporary import ended_by_signals
 
-OF_CONDITIONS = {option.flag: option for row in CONDITIONS.values() for option in row.options}
-READY = "ready"  # no condition: the picture is a control image already
 EXAMPLES = """examples:
   %(prog)s "a red house to the left of a green tree at sunset" --seed 7 --output red.png
   %(prog)s "a purple star at night" --count 4 --output star.jpg     star-0.jpg to star-3.jpg
+  %(prog)s --like star-2.jpg --style anime --output anime.png       the same, in a style
   %(prog)s "a lighthouse in a storm" --checkpoint IDKiro/sdxs-512-dreamshaper
   %(prog)s "a cat" --checkpoint IDKiro/sdxs-512-dreamshaper --style anime \\
        --control sketch --control-image drawing.png
@@ -41,7 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         with commanded(), ended_by_signals():
-            given = asked(options)
+            like = likes.read(options.like, options.checkpoint) if options.like else likes.Like()
+            given = asked(options, like.request)
+            likes.fill(options, like, given)
+            if like.note:
+                tell(f"{options.like}: {like.note}")
             files = output_files(options.output, given["seed"], options.count)
             paint(options, given, files)
     except SDXSError as error:
@@ -51,28 +57,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def asked(options: argparse.Namespace) -> dict[str, Any]:
-    """What is asked of the picture, {field of the table: value}. Raises InputError."""
+def asked(options: argparse.Namespace, like: dict[str, Any]) -> dict[str, Any]:
+    """What is asked of the picture, {field of the table: value}; of what the options do not say,
+    what the request of another picture says. Raises InputError."""
+    if options.prompt is None and not like:
+        raise InputError("the prompt is missing: say in quotes what to paint, or use --like FILE")
     given: dict[str, Any] = {}
     for row in table.commanded():
         value = getattr(options, row.keyword or row.field)
+        told = value is not None
+        if not told:
+            value = like.get(row.field)
         if value is None:
             value = row.start
         elif isinstance(row.widget, table.Picture):
-            value = read_picture(path(value))
+            value = read_picture(path(value)) if told else read_drawing(value)
         elif row.check:
             value = row.check(row.flag, value)
         if value is not None and (not row.needs or row.needs in given):
             given[row.field] = value
-        elif value != row.start:
+        elif told:
             needed = next(other.flag for other in table.OPTIONS if other.field == row.needs)
             raise InputError(f"{needed} is missing: {row.flag} says nothing without it")
+    if "drawing" not in given and options.control is None:
+        given.pop("control", None)  # what that picture followed is not known
     return given
 
 
 def paint(options: argparse.Namespace, given: dict[str, Any], files: list[Path]) -> None:
     """Load the model, make the pictures, write the files. Raises InputError."""
     kind, how = condition(options, given, files)
+    marker = marks.marker(options)
+    drawing, settings = kept_drawing(options, given), condition_settings(options, given, kind)
     from sdxs.pipeline import SDXS  # seconds of torch: only once the rest is known to be right
 
     seeds = list(range(given["seed"], given["seed"] + options.count))
@@ -94,9 +110,10 @@ def paint(options: argparse.Namespace, given: dict[str, Any], files: list[Path])
         tell(f"control image: {CONDITIONS[kind].title if kind != READY else 'as it is'}")
         if kind != READY:
             image = model.condition(kind, given["drawing"], size=given.get("size"), **how)
-            given = {**given, "drawing": image, "condition": kind}
+            given = {**given, "drawing": image}
             if options.save_control:
-                write(options.save_control, image)
+                form = SUFFIXES[options.save_control.suffix.lower()]
+                write(options.save_control, encode(image, form))
     told = {**table.keywords(given), "seed": seeds}
     start = time.perf_counter()
     with warnings.catch_warnings(record=True) as caught:
@@ -106,9 +123,9 @@ def paint(options: argparse.Namespace, given: dict[str, Any], files: list[Path])
     for warning in caught:
         tell(f"warning: {warning.message}")
     for file, seed, picture in zip(files, seeds, pictures, strict=True):
-        told = {**told, "seed": seed, "condition": given.get("condition")}
-        info = facts(prompt=given["prompt"], checkpoint=model.checkpoint, **told)
-        write(file, picture, info)
+        said = {**table.said({**given, "seed": seed}), **settings}
+        label = Label(given["prompt"], model.checkpoint, said, drawing)
+        write(file, marker(picture, SUFFIXES[file.suffix.lower()], label, keep=True))
         say(f"{file}  {picture.width} x {picture.height}  seed {seed}")
     tell(f"{took:.2f} s")
 
@@ -146,6 +163,25 @@ def condition(
     return kind, {OF_CONDITIONS[flag].name: value for flag, value in how.items()}
 
 
+def kept_drawing(options: argparse.Namespace, given: dict[str, Any]) -> bytes:
+    """What the picture follows, for its file to keep: a drawing, and no photo, which is a JPEG."""
+    if "drawing" not in given:
+        return b""
+    if options.control_image and path(options.control_image).read_bytes()[:4] != b"\x89PNG":
+        return b""
+    return xmp.kept(given["drawing"])
+
+
+def condition_settings(
+    options: argparse.Namespace, given: dict[str, Any], kind: str
+) -> dict[str, Any]:
+    """How the control image is made, as the file says it."""
+    if "drawing" not in given:
+        return {}
+    told = {flag: getattr(options, flag.replace("-", "_")) for flag in OF_CONDITIONS}
+    return {"Condition": kind, **{title(flag): value for flag, value in told.items() if value}}
+
+
 def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="python -m sdxs" if Path(sys.argv[0]).name == "__main__.py" else None,
@@ -156,6 +192,8 @@ def parser() -> argparse.ArgumentParser:
     add = options.add_argument
     for row in table.commanded():
         add(row.flag, **shape(row))
+    add("--like", type=path, metavar="FILE",
+        help="ask for what this picture's file says; options given here count more")  # fmt: skip
     add("--condition", choices=(*CONDITIONS, READY),
         help=f"how the control image is made of it; {READY}: it is one, take it as it is "
         "(default: as the control's name says)")  # fmt: skip
@@ -172,6 +210,7 @@ def parser() -> argparse.ArgumentParser:
     add("--device", default="auto", help=DEVICE_HELP)
     add("--dtype", default="auto", help=DTYPE_HELP)
     add("--engine", default="auto", help=ENGINE_HELP)
+    marks.add_options(options)
     return options
 
 
@@ -179,6 +218,8 @@ def shape(row: table.Option) -> dict[str, Any]:
     """How argparse reads an option of the table; what it means is the row's to check."""
     said = row.help if row.start is None else f"{row.help} (default: {row.start})"
     match row.widget:
+        case table.Prompt():
+            return {"help": said, "nargs": "?"}
         case table.Switch():
             return {"help": said, "action": "store_true", "default": None}
         case table.Choice(known=known) if known:
@@ -210,9 +251,8 @@ def check_writable(option: str, file: Path) -> None:
         raise InputError(f"{option} {file}: no permission to write there")
 
 
-def write(file: Path, picture: Image, info: dict[str, Any] | None = None) -> None:
-    """Write a picture in the format that the file's name asks for. Raises InputError."""
-    data = encode(picture, SUFFIXES[file.suffix.lower()], info=info)
+def write(file: Path, data: bytes) -> None:
+    """Write a picture's bytes. Raises InputError."""
     try:
         file.write_bytes(data)
     except OSError as error:

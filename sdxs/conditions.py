@@ -124,6 +124,8 @@ CONDITIONS: dict[str, Condition] = {
     "canny": Condition("edges of a photo", "canny", canny, (LOW, HIGH)),
     "depth": Condition("depth of a photo", "depth", depth, sees_depth=True),
 }
+OF_CONDITIONS = {option.flag: option for row in CONDITIONS.values() for option in row.options}
+READY = "ready"  # no condition: the picture is a control image already
 CONTROLS = tuple(name for name, row in CONDITIONS.items() if row.control == name)
 
 

@@ -1,9 +1,11 @@
-"""Frozen tables: the checkpoints that have a name, and the templates of prompts.
+"""Frozen tables: the checkpoints that have a name, the templates of prompts, our version.
 
 Plain data and its lookup. Knows nothing of torch, files or pages, and imports nothing of ours.
 """
 
 from dataclasses import dataclass, field
+
+VERSION = "0.1.0"  # of this package; pyproject.toml has it from here
 
 EMBEDDED = "storybook"
 REAL_MODEL = "IDKiro/sdxs-512-dreamshaper"

@@ -5,16 +5,16 @@ requests or pages, and needs no torch to encode or to read one.
 """
 
 import io
-import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
-from PIL.PngImagePlugin import PngInfo
+from PIL.ImageFile import ImageFile
 
 from sdxs.errors import InputError, NotFiniteError, one_line, option
 
@@ -75,19 +75,37 @@ def read_picture(source: Path | bytes, *, largest: int = LARGEST_AREA) -> Image.
     `largest` pixels.
     """
     name = "the picture" if isinstance(source, bytes) else str(source)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd metadata, and of sizes that are checked here
+        with _opened(source, name, largest) as picture:
+            _check(name, picture, largest)
+            picture.draft("RGB", (LARGEST_KEPT, LARGEST_KEPT))  # decodes a large JPEG smaller
+            picture.load()
+            return _upright(smaller(picture, LARGEST_KEPT))
+
+
+def read_info(file: Path | bytes, name: str, largest: int = LARGEST_AREA) -> dict[Any, Any]:
+    """What a PNG, JPEG or WebP file says beside its pixels, as Pillow finds it; an animated one,
+    too. Raises InputError as `read_picture` does, and lets Pillow warn: what silences warnings is
+    for one thread alone."""
+    with _opened(file, name, largest) as picture:
+        _check_size(name, picture, largest)
+        if picture.format == "PNG" and "parameters" not in picture.info:
+            picture.load()  # it may stand behind the pixels
+        return dict(picture.info)
+
+
+@contextmanager
+def _opened(source: Path | bytes, name: str, largest: int) -> Iterator[ImageFile]:
+    """A picture's file, nothing of it decoded; whatever is wrong with it is an InputError."""
     try:
         if not isinstance(source, bytes):
             with open(source, "rb") as file:
                 source = file.read(LARGEST_FILE + 1)
         if len(source) > LARGEST_FILE:
             raise InputError(f"{name} has more than {LARGEST_FILE / 1e6:.0f} MB: save it smaller")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata, and of sizes that are checked here
-            with Image.open(io.BytesIO(source), formats=FORMATS) as picture:
-                _check(name, picture, largest)
-                picture.draft("RGB", (LARGEST_KEPT, LARGEST_KEPT))  # decodes a large JPEG smaller
-                picture.load()
-                return _upright(smaller(picture, LARGEST_KEPT))
+        with Image.open(io.BytesIO(source), formats=FORMATS) as picture:
+            yield picture
     except FileNotFoundError:
         raise InputError(f"there is no file {name}") from None
     except (Image.DecompressionBombError, MemoryError):
@@ -146,9 +164,13 @@ def smaller(picture: Image.Image, side: int) -> Image.Image:
     return picture.reduce(factor)
 
 
-def _check(name: str, picture: Image.Image, largest: int = LARGEST_AREA) -> None:
+def _check_size(name: str, picture: Image.Image, largest: int) -> None:
     if picture.width * picture.height > largest:
         raise InputError(_too_large(name, largest, picture.size))
+
+
+def _check(name: str, picture: Image.Image, largest: int = LARGEST_AREA) -> None:
+    _check_size(name, picture, largest)
     if getattr(picture, "is_animated", False) and picture.format != "MPO":
         raise InputError(f"{name} is animated: save the one picture of it that you want")
 
@@ -205,43 +227,21 @@ def encode(
     format: str = "jpeg",
     *,
     quality: int = 90,
-    info: Mapping[str, Any] | None = None,
+    extra: Mapping[str, Any] | None = None,
 ) -> bytes:
     """A picture as the bytes of a "jpeg", "webp" or "png" file.
 
     JPEG is the default: 10 to 50 times faster than PNG, and full colour resolution keeps saturated
-    edges clean. `quality` (1 to 95) is for JPEG and WebP. `info` (prompt, seed, checkpoint, ...)
-    goes into a PNG's text; the other formats leave it out. Raises InputError for another format.
+    edges clean. `quality` (1 to 95) is for JPEG and WebP. `extra` is what Pillow's `save` is told
+    beside that: what the file says, see `sdxs.metadata`. Raises InputError for another format.
     """
     if format not in MIME:
         raise InputError(f"pictures are written as {', '.join(MIME)}, not as {format!r}")
-    file = io.BytesIO()
+    file, extra = io.BytesIO(), extra or {}
     if format == "png":
-        picture.save(file, "PNG", compress_level=6, pnginfo=_labels(info or {}))
+        picture.save(file, "PNG", compress_level=6, **extra)
     elif format == "webp":
-        picture.save(file, "WEBP", quality=quality, method=2)
+        picture.save(file, "WEBP", quality=quality, method=2, **extra)
     else:
-        picture.convert("RGB").save(file, "JPEG", quality=quality, subsampling=0)
+        picture.convert("RGB").save(file, "JPEG", quality=quality, subsampling=0, **extra)
     return file.getvalue()
-
-
-def facts(*, prompt: str, checkpoint: str, **asked: Any) -> dict[str, Any]:
-    """What the file of a picture says of how it was made (`info` of `encode`): all that was asked
-    for, other pictures aside, and files and folders by their names, not by where they lie."""
-    said = {"prompt": prompt, **asked, "checkpoint": checkpoint, "software": "sdxs"}
-    for name in ("checkpoint", "style", "control"):
-        if name in said and os.path.exists(str(said[name])):
-            said[name] = Path(str(said[name])).name
-    return {
-        name: value
-        for name, value in said.items()
-        if value is not None and not isinstance(value, Image.Image)
-    }
-
-
-def _labels(info: Mapping[str, Any]) -> PngInfo:
-    labels = PngInfo()
-    for name, value in info.items():
-        text = str(value).replace("\0", "")  # a NUL would end the text
-        labels.add_itxt(name, text.encode("utf-8", "replace").decode("utf-8"))
-    return labels

@@ -15,6 +15,7 @@ GROUND = {  # module of plain data and pure functions -> what of ours it may imp
     "picture": {"errors"},
     "arguments": {"errors"},
     "drawing": {"errors", "picture"},
+    "metadata": {"arguments", "config", "errors", "picture"},
     "conditions": {"arguments", "drawing", "errors", "picture"},
 }
 WINGS = {  # wing (a package, or a module beside them) -> what it may import besides itself

@@ -14,6 +14,7 @@ from tiny import build_control, drawing, load
 
 from sdxs import SDXS
 from sdxs.__main__ import main
+from sdxs.metadata.reading import read
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -31,8 +32,9 @@ def test_a_picture(tiny_checkpoint: Path, tiny_model: SDXS, tmp_path: Path, run:
     assert str(tiny_checkpoint) in err and "float32" in err
     picture = Image.open(file)
     picture.load()
-    assert picture.info["prompt"] == "a red house" and picture.info["seed"] == "7"
-    assert picture.info["checkpoint"] == tiny_checkpoint.name  # not where it lies
+    said = read(file, "it").parameters
+    assert said.prompt == "a red house" and said.settings["Seed"] == "7"
+    assert said.settings["Model"] == tiny_checkpoint.name  # not where it lies
     assert picture.tobytes() == tiny_model("a red house", seed=7).tobytes()
 
     many = ["--count", 2, "--size", "96x64", "--decoder", "large", "--output", tmp_path / "b.jpg"]

@@ -67,13 +67,6 @@ def test_jpeg_is_the_default(picture: Image.Image) -> None:
         encode(picture, "gif")
 
 
-def test_a_png_knows_how_it_was_made(picture: Image.Image) -> None:
-    info = {"prompt": "a fôx 🦊 \ud83d\0", "seed": 7, "checkpoint": "storybook"}
-    read = Image.open(io.BytesIO(encode(picture, "png", info=info)))
-    read.load()
-    assert read.info["prompt"] == "a fôx 🦊 ?" and read.info["seed"] == "7"
-
-
 def png_header(width: int, height: int) -> bytes:
     """A PNG that claims a size and holds next to nothing."""
     out = bytearray(saved(Image.new("RGB", (4, 4)), "PNG"))

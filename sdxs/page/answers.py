@@ -5,6 +5,7 @@ into one line of text. Knows nothing of Gradio, torch or browsers: `generate` is
 from a prompt to a Pillow picture, `condition` any from a drawing to what a control follows.
 """
 
+import asyncio
 import logging
 import re
 import time
@@ -16,20 +17,26 @@ from PIL import Image
 
 from sdxs.conditions import CONDITIONS
 from sdxs.errors import NothingToFollow, SDXSError, one_line
+from sdxs.metadata import reading, xmp
+from sdxs.metadata.marker import Label, Marker
 from sdxs.page import options
 from sdxs.page.about import About
 from sdxs.page.batches import Asked, Painted, in_step
-from sdxs.page.drawings import data_url, read_drawing
+from sdxs.page.drawings import LARGEST_CANVAS, bytes_of, data_url, is_drawn, read_drawing
+from sdxs.page.restoring import restored
 from sdxs.page.turns import Crowded, Turns
-from sdxs.picture import encode, facts, is_blank
+from sdxs.picture import encode, is_blank
 
 log = logging.getLogger(__name__)
 
 LONGEST_NOTE = 240  # characters
+LONGEST_NAME = 60  # characters of a file's
+LIVE = "jpeg"  # a frame among many; a file of another format is one to keep
 
 BLANK = "Type what you would like to see, and the picture follows."
 EMPTIED = "There is no prompt any more, so this is still the picture before: type a new one."
 ALONE = "Draw, and the picture follows your lines; this is the prompt alone."
+SILENT = "says nothing of how it was made"
 BROKEN = "Something went wrong while making this picture; the next one may well work."
 
 
@@ -46,6 +53,7 @@ class Answer(TypedDict, total=False):
     plain: str  # a JPEG: the picture without its style, to compare
     file: str  # of a download: the picture as a PNG that says how it was made
     name: str  # of a download: what to call the file
+    request: dict[str, Any]  # that made a file's picture, {field: value} as the widgets hold it
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,8 @@ class Answers:
     first of `about.conditions` where it says none. `together` above 1 says that `generate` takes a
     list of prompts, too, and lists of what is `per_picture` in the table of options: up to so many
     requests that wait at the same moment are one call. Its warnings then name their rows, see
-    `PictureWarning`. `rows` are the options that a request may carry.
+    `PictureWarning`. `marker` writes what files say. `rows` are the options that a
+    request may carry.
     """
 
     def __init__(
@@ -83,7 +92,10 @@ class Answers:
         about: About | None = None,
         condition: Callable[[str, Image.Image], Image.Image] | None = None,
         together: int = 1,
+        marker: Marker | None = None,
     ) -> None:
+        self._marked = marker or Marker()
+        self._reading = asyncio.Semaphore(2)
         self._generate = generate
         self.about = about or About()
         self._condition = condition
@@ -117,6 +129,34 @@ class Answers:
             return mishap(error)
         return {"file": data_url(made.file, "png"), "name": made.name}
 
+    async def read(self, request: Any) -> Answer:
+        """The request that a file's picture answers, of {file: data URL, name}; or why there is
+        none."""
+        given = request if isinstance(request, dict) else {}
+        name = one_line(given.get("name") or "The picture", LONGEST_NAME)
+        try:
+            file = bytes_of(given.get("file"), name)
+            async with self._reading:
+                found = await asyncio.to_thread(reading.read, file, name, LARGEST_CANVAS)
+            if found is None:
+                return {"note": f"{name} {SILENT}.", "kind": "hint"}
+            again, note = restored(found, self.rows, self.about)
+        except SDXSError as error:  # it begins with the name, as that is written
+            return {"note": f"{one_line(error, LONGEST_NOTE)}.", "kind": "error"}
+        except Exception as error:
+            return mishap(error)
+        return {"request": again, "note": sentence(note) if note else "", "kind": "hint"}
+
+    def labelled(
+        self, picture: Image.Image, given: Mapping[str, Any], format: str = LIVE, drawing: str = ""
+    ) -> bytes:
+        """A picture file that says how it was made. given: checked. drawing: the data URL of what
+        the picture follows."""
+        keep = format != LIVE
+        drawn = xmp.kept(read_drawing(drawing)) if keep and is_drawn(drawing) else b""
+        label = Label(self._filled(given), self.about.checkpoint, options.said(given), drawn)
+        return self._marked(picture, format, label, keep=keep)
+
     async def make(self, request: Mapping[str, Any], format: str = "jpeg") -> Made:
         """Make one picture file. Raises InputError for what makes no sense, Crowded, and whatever
         `generate` raises."""
@@ -137,19 +177,16 @@ class Answers:
         self, given: dict[str, Any], format: str, start: float
     ) -> Generator[Asked, Painted, Made]:
         """From what was given to the file, by way of the pictures that it takes."""
-        pattern = self.about.templates[given["template"]] if "template" in given else "{prompt}"
-        prompt = pattern.replace("{prompt}", given["prompt"])
+        drawing, prompt = given.get("drawing", ""), self._filled(given)
         given, hint = self._followed(given)
-        told = options.keywords(given)
-        checkpoint, condition = self.about.checkpoint, given.get("condition")
-        info = facts(prompt=prompt, checkpoint=checkpoint, condition=condition, **told)
-        painted = yield Asked(prompt, told)
-        file = encode(painted.picture, format, info=info)
+        painted = yield Asked(prompt, options.keywords(given))
+        file = self.labelled(painted.picture, given, format, drawing if "drawing" in given else "")
         ms = round(1000 * (time.perf_counter() - start), 1)
         said, plain = painted.warnings, b""
         if given.get("compare"):
-            painted = yield Asked(prompt, options.keywords(options.without("style", given)))
-            said, plain = said + painted.warnings, encode(painted.picture, format)
+            without = options.without("style", given)
+            painted = yield Asked(prompt, options.keywords(without))
+            said, plain = said + painted.warnings, self.labelled(painted.picture, without, format)
         notes = [one_line(warning, LONGEST_NOTE) for warning in said]
         return Made(
             file,
@@ -160,6 +197,11 @@ class Answers:
             followed=encode(given["drawing"], "png") if "drawing" in given else b"",
             plain=plain,
         )
+
+    def _filled(self, given: Mapping[str, Any]) -> str:
+        """The prompt in its template, if it has one."""
+        pattern = self.about.templates[given["template"]] if "template" in given else "{prompt}"
+        return pattern.replace("{prompt}", given["prompt"])
 
     def _followed(self, given: dict[str, Any]) -> tuple[dict[str, Any], str]:
         """What was given, with the control and its image in the place of a drawing; and, where

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import sdxs
+from sdxs.page import marks
 from sdxs.page.about import About, welcome_picture
 from sdxs.page.serve import StartError
 from sdxs.proxies import direct
@@ -53,6 +54,7 @@ def make_page(name: str, options: argparse.Namespace) -> "Page":
         from sdxs.page.ui import sketch_page, text_page
 
     app = APPS[name]
+    marker = marks.marker(options)  # before a model is loaded for nothing
     model: Any = sdxs.SDXS.load(
         options.checkpoint,
         styles=options.styles or app.styles,
@@ -68,5 +70,7 @@ def make_page(name: str, options: argparse.Namespace) -> "Page":
     style = about.styles[0] if app.styles else ""
     welcome = welcome_picture(partial(model, style=style) if style else model, about)
     if app.controls:
-        return sketch_page(model, model.condition, about=about, together=TOGETHER)
-    return text_page(model, about=about, welcome=welcome, style=style, together=TOGETHER)
+        return sketch_page(model, model.condition, about=about, together=TOGETHER, marker=marker)
+    return text_page(
+        model, about=about, welcome=welcome, style=style, together=TOGETHER, marker=marker
+    )

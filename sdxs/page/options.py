@@ -12,6 +12,7 @@ from sdxs import arguments
 from sdxs.arguments import DECODERS, LARGEST_SCALE, typed
 from sdxs.conditions import CONDITIONS
 from sdxs.errors import InputError
+from sdxs.metadata.parameters import title
 from sdxs.page.about import FIRST_SEED, About
 from sdxs.page.drawings import check_drawing
 
@@ -96,6 +97,11 @@ class Option:
     def flag(self) -> str:
         """Its name on the command line: "--style-scale"; the prompt goes without."""
         return f"--{self.keyword.replace('_', '-')}" if self.keyword else self.field
+
+    @property
+    def title(self) -> str:
+        """Its name in what a picture's file says: "Style scale"."""
+        return title(self.keyword or self.field)
 
     def names(self, about: About) -> Mapping[str, str]:
         """Of a choice, what there is for a model; nothing for another widget."""
@@ -232,6 +238,17 @@ def without(field: str, given: Mapping[str, Any]) -> dict[str, Any]:
 def keywords(given: Mapping[str, Any]) -> dict[str, Any]:
     """What `generate` is told of what was given, beside the prompt."""
     return {row.keyword: given[row.field] for row in OPTIONS if row.keyword and row.field in given}
+
+
+def said(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a picture's file says of what was given, beside prompt and pictures, by titles. What
+    programs cannot ask for changes nothing in the picture."""
+    silent = {"prompt", "drawing"}
+    return {
+        row.title: given[row.field]
+        for row in OPTIONS
+        if row.field in given and row.programs and row.field not in silent
+    }
 
 
 def common(told: Mapping[str, Any]) -> Hashable:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sdxs.errors import SDXSError, commanded
+from sdxs.page import marks
 from sdxs.proxies import direct
 from sdxs.temporary import ended_by_signals, own_folder
 
@@ -89,6 +90,7 @@ def parser(doc: str | None = None) -> argparse.ArgumentParser:
         help="strangers will see the page: refuse to start without a safety checker "
         "(always so on a Hugging Face Space)")  # fmt: skip
     add("--no-safety", action="store_true", help="show pictures as they come, unchecked")
+    marks.add_options(options)
     return options
 
 

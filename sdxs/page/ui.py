@@ -17,6 +17,7 @@ from PIL import Image
 from starlette.middleware import Middleware
 
 from sdxs.errors import SDXSError
+from sdxs.metadata.marker import Marker
 from sdxs.page import theme, widgets
 from sdxs.page.about import About
 from sdxs.page.answers import Answers, sentence
@@ -132,15 +133,16 @@ def text_page(
     welcome: Image.Image | None = None,
     style: str = "",
     together: int = 1,
+    marker: Marker | None = None,
 ) -> Page:
     """A page on which the picture follows the typing.
 
     `generate(prompt, seed=...)` makes a picture, and up to `together` of them by one call, see
     `Answers`; what an SDXSError or a warning of ours says is shown to the visitor. `welcome` is the
     picture of the first example with seed 0, shown until the visitor types. `style` is the one that
-    is chosen at first, and that it wears.
+    is chosen at first, and that it wears. `marker` writes what files say.
     """
-    answers = Answers(generate, about, together=together)
+    answers = Answers(generate, about, together=together, marker=marker)
     page = Page(answers, *SCRIPTS, style=style)
     with page:
         widgets.head("Type, and the picture follows.")
@@ -165,6 +167,7 @@ def sketch_page(
     *,
     about: About,
     together: int = 1,
+    marker: Marker | None = None,
 ) -> Page:
     """A page on which the picture follows the stroke.
 
@@ -172,7 +175,7 @@ def sketch_page(
     `generate` is given it as `control_image=...`, with `control=...` and `control_scale=...`, and
     nothing of these while the canvas is blank. For the rest see `text_page`.
     """
-    answers = Answers(generate, about, condition, together)
+    answers = Answers(generate, about, condition, together, marker)
     page = Page(answers, *SCRIPTS, *CANVAS_SCRIPTS, prompt=about.examples[0])
     with page:
         widgets.head("Draw, and the picture follows.")

@@ -12,11 +12,11 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from sdxs.page import options
 from sdxs.page.about import FIRST_SEED, About
 from sdxs.page.answers import BLANK, Answer, Answers
 from sdxs.page.drawings import data_url
 from sdxs.page.options import Choice, Option, Picture, Prompt, Slider, Switch, Text
-from sdxs.picture import encode
 
 FILES = Path(__file__).parent / "browser"
 Field = gr.Textbox | gr.Radio | gr.Slider | gr.Checkbox
@@ -81,14 +81,15 @@ def stage(answers: Answers, welcome: Image.Image | None = None, style: str = "")
     async def download(request: Any) -> Answer:
         return await answers.download(request)
 
+    async def read(request: Any) -> Answer:
+        return await answers.read(request)
+
     about = answers.about
     first: dict[str, Any] = {"note": BLANK}
     if welcome is not None:
-        first |= {
-            "took": "An example",
-            "picture": data_url(encode(welcome), "jpeg"),
-            "request": {"prompt": about.examples[0], "seed": str(FIRST_SEED), "style": style},
-        }
+        request = {"prompt": about.examples[0], "seed": str(FIRST_SEED), "style": style}
+        file = answers.labelled(welcome, options.checked(answers.rows, about, request))
+        first |= {"took": "An example", "picture": data_url(file, "jpeg"), "request": request}
     own(
         "stage.html",
         first,
@@ -97,7 +98,7 @@ def stage(answers: Answers, welcome: Image.Image | None = None, style: str = "")
             sdxsHeard.connect(element);
             sdxsRoom.connect(element);
         """,
-        server_functions=[paint, download],
+        server_functions=[paint, download, read],
         width=about.size[0],
         height=about.size[1],
         follows=bool(about.conditions),

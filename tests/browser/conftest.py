@@ -24,6 +24,7 @@ from sdxs.page.drawings import data_url
 from sdxs.page.ui import Page as Blocks
 from sdxs.page.ui import sketch_page, text_page
 from sdxs.picture import encode
+from tests.bare import SCRIPT
 from tests.browser.standin import Follower, Standin
 from tests.programs import served
 
@@ -44,13 +45,16 @@ ASKED = "/component_server/"  # where a page's requests go
 PATIENCE_MS = 60_000  # for a machine that is busy with something else
 expect.set_options(timeout=PATIENCE_MS)
 
-# Notes every picture that the visitor sees, in order.
-WATCH = """
+# Notes every picture that the visitor sees, in order, without what its file says of it.
+WATCH = (
+    SCRIPT
+    + """
 window.seen = [];
 document.addEventListener("load", (event) => {
-  if (event.target.id === "sdxs-picture") window.seen.push(event.target.src);
+  if (event.target.id === "sdxs-picture") window.seen.push(bare(event.target.src));
 }, true);
 """
+)
 
 
 NAMES = "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
@@ -151,7 +155,7 @@ def visit(browser: Browser) -> Iterator[Visits]:
 
 
 def source(picture: Image.Image) -> str:
-    """The address of a picture as a page shows it."""
+    """The address of a picture as a page shows it, but for what its file says of it."""
     return data_url(encode(picture), "jpeg")
 
 
@@ -160,8 +164,8 @@ def note(page: Page) -> Locator:
 
 
 def wait_for(page: Page, picture: Image.Image, place: str = "sdxs-picture") -> None:
-    """Until the page shows a picture, byte for byte."""
-    script = "([place, source]) => document.getElementById(place).src === source"
+    """Until the page shows a picture, byte for byte; what the file says of it aside."""
+    script = "([place, source]) => bare(document.getElementById(place).src) === source"
     page.wait_for_function(script, arg=[place, source(picture)])
 
 
@@ -187,6 +191,7 @@ def url(standin: Standin) -> Iterator[str]:
     """A page on the stand-in, with examples, words, both decoders and styles."""
     about = About(
         checkpoint="standin",
+        size=(128, 128),
         examples=(PROMPT, "a blue ball"),
         words={"things": ("ball", "house"), "colours": ("red", "blue")},
         decoders=("tiny", "large"),
@@ -202,6 +207,7 @@ def address() -> Iterator[str]:
     """The page with a canvas, on a stand-in that follows what is drawn."""
     about = About(
         checkpoint="standin",
+        size=(128, 128),
         examples=(PROMPT, "a blue ball"),
         conditions=("sketch", "canny"),
         templates={"at sea": "{prompt} on the sea"},

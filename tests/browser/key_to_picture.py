@@ -17,13 +17,16 @@ from sdxs import SDXS
 from sdxs.page.about import About
 from sdxs.page.ui import text_page
 from sdxs.picture import encode
+from tests.bare import SCRIPT
 from tests.browser.conftest import opened, source
 
 SEED = 0
 WARMUP = 10  # keys
 
 # Every picture that is shown, and when the last key was pressed.
-WATCH = """
+WATCH = (
+    SCRIPT
+    + """
 window.shown = [];
 window.pressed = 0;
 document.addEventListener("load", (event) => {
@@ -31,10 +34,11 @@ document.addEventListener("load", (event) => {
 }, true);
 document.addEventListener("keydown", () => { window.pressed = performance.now(); }, true);
 """
+)
 RESTS = """
 shown.some(([time]) => time > window.pressed) && !document.querySelector("[data-busy]")
 """
-SHOWN = "wanted => shown.find(([, src]) => src === wanted)?.[0]"
+SHOWN = "wanted => shown.find(([, src]) => bare(src) === wanted)?.[0]"
 
 
 def main() -> None:

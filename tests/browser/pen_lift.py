@@ -18,13 +18,16 @@ from sdxs import SDXS
 from sdxs.page.about import About
 from sdxs.page.serve import names
 from sdxs.page.ui import sketch_page
+from tests.bare import SCRIPT
 from tests.browser.canvas import DRAWN, picture_of
 from tests.browser.conftest import opened, source
 
 SEED = 0
 
 # Every picture that is shown, and when the pen was last lifted.
-WATCH = """
+WATCH = (
+    SCRIPT
+    + """
 window.shown = [];
 window.lifted = 0;
 document.addEventListener("load", (event) => {
@@ -32,6 +35,7 @@ document.addEventListener("load", (event) => {
 }, true);
 document.addEventListener("pointerup", () => { window.lifted = performance.now(); }, true);
 """
+)
 
 
 def main() -> None:
@@ -86,9 +90,9 @@ def lift(tab: Page, model: SDXS, about: About, number: int) -> float:
     image = model.condition(way, drawing)
     picture = model(about.examples[0], seed=SEED, control=way, control_image=image)
     wanted = source(picture)
-    tab.wait_for_function("wanted => shown.some(([, src]) => src === wanted)", arg=wanted)
+    tab.wait_for_function("wanted => shown.some(([, src]) => bare(src) === wanted)", arg=wanted)
     shown = tab.evaluate(
-        "wanted => shown.find(([time, src]) => src === wanted)[0] - window.lifted", wanted
+        "wanted => shown.find(([time, src]) => bare(src) === wanted)[0] - window.lifted", wanted
     )
     return float(shown)
 

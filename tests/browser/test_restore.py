@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.canvas import draw, follows
+from tests.browser.canvas import DRAWN, draw, follows
 from tests.browser.conftest import wait_for
 from tests.browser.standin import Standin
 
@@ -65,3 +65,33 @@ def test_a_drawing_comes_back_pixel_for_pixel(visit, address):
     page.wait_for_function("kept => last.request.drawing === kept.drawing", arg=kept)
     follows(page, prompt="a cone", seed=0, way="sketch")
     assert page.evaluate("sdxs.shown") == kept
+
+
+def test_a_frame_that_was_saved_leads_back(visit, url):
+    page = visit(url)
+    page.get_by_label("Seed").fill("5")
+    page.get_by_label("ink").check()
+    page.get_by_label("Prompt").fill("a cube, 🦊")
+    wait_for(page, Standin.draw("a cube, 🦊", 5, style="ink"))
+    saved = page.locator("#sdxs-picture").get_attribute("src")  # as a browser saves it
+    page.get_by_label("Prompt").fill("a cone")
+    page.get_by_role("radio", name="none").first.check()
+    wait_for(page, Standin.draw("a cone", 5))
+    answer = page.evaluate("file => sdxs.server.read({file, name: 'a.jpg'})", saved)
+    assert answer["note"] == "" and answer["request"]["style"] == "ink"
+    page.evaluate("request => sdxs.restore(request)", answer["request"])
+    wait_for(page, Standin.draw("a cube, 🦊", 5, style="ink"))
+    expect(page.get_by_label("Prompt")).to_have_value("a cube, 🦊")
+
+
+def test_a_downloaded_file_brings_its_drawing(visit, address):
+    page = visit(address)
+    draw(page, (0.2, 0.2), (0.8, 0.7))
+    follows(page)
+    before = page.evaluate(DRAWN)
+    file = page.evaluate("sdxs.server.download(sdxs.shown).then((answer) => answer.file)")
+    page.get_by_role("button", name="Clear").click()
+    request = page.evaluate("file => sdxs.server.read({file, name: 'a.png'})", file)["request"]
+    page.evaluate("request => sdxs.restore(request)", request)
+    follows(page)
+    assert page.evaluate(DRAWN) == before

@@ -1,12 +1,14 @@
 """The canvas page in a real browser: what a visitor draws, undoes, sets, sees and is told."""
 
 import base64
+import io
 
 import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from sdxs.metadata.reading import read
 from sdxs.page.answers import EMPTIED
 from tests.browser.canvas import (
     DRAWN,
@@ -205,7 +207,10 @@ def test_downloads_of_drawing_and_picture(page):
     with page.expect_download() as download:
         page.get_by_role("button", name="Download PNG").click()
     picture = Image.open(download.value.path())
-    assert picture.text["prompt"] == PROMPT and picture.text["condition"] == "sketch"
+    found = read(download.value.path(), "it")
+    assert found.parameters.prompt == PROMPT and found.parameters.settings["Condition"] == "sketch"
+    carried = Image.open(io.BytesIO(found.drawing)).convert("RGB")
+    assert carried.tobytes() == drawing(page).tobytes()
     image = Follower.condition("sketch", drawing(page))
     assert picture.tobytes() == Follower.follow(PROMPT, 0, "sketch", image).tobytes()
 

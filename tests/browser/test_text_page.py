@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from sdxs.metadata.reading import read
 from sdxs.page.about import About
 from sdxs.page.answers import EMPTIED
 from sdxs.page.ui import text_page
@@ -177,7 +178,7 @@ def test_with_and_without_a_style_side_by_side(page):
     page.get_by_label("anime").check()
     shows(page, "a cone", 0, style="anime")
     expect(plain).to_be_visible()
-    expect(plain).to_have_attribute("src", source(Standin.draw("a cone", 0)))
+    wait_for(page, Standin.draw("a cone", 0), "sdxs-plain")
     frame = page.locator(".sdxs-frame").bounding_box()
     page.mouse.click(frame["x"] + 0.25 * frame["width"], frame["y"] + 0.5 * frame["height"])
     assert 20 <= int(divider.input_value()) <= 30
@@ -270,9 +271,9 @@ def test_the_download_is_a_png_that_says_how_it_was_made(page):
     assert re.fullmatch(r"[a-z0-9-]+-0\.png", download.value.suggested_filename)
     picture = Image.open(io.BytesIO(download.value.path().read_bytes()))
     assert picture.format == "PNG"
-    assert picture.text["prompt"] == "une fée à la mer 🦊"
-    assert picture.text["seed"] == "0"
-    assert picture.text["checkpoint"] == "standin"
+    said = read(download.value.path(), "it").parameters
+    assert said.prompt == "une fée à la mer 🦊"
+    assert said.settings["Seed"] == "0" and said.settings["Model"] == "standin"
     assert picture.tobytes() == Standin.draw("une fée à la mer 🦊", 0).tobytes()
 
 

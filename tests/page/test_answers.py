@@ -1,21 +1,22 @@
 """Answers without a page: strange requests, styles, templates, what is said of a picture."""
 
 import asyncio
-import io
+import base64
 import re
 import warnings
 from typing import Any
 
 import pytest
+from bare import bare
 from PIL import Image
 
 from sdxs.errors import InputError, PromptCutWarning
+from sdxs.metadata.reading import read
 from sdxs.page import options, turns
 from sdxs.page.about import About
 from sdxs.page.answers import Answer, Answers, file_name
-from sdxs.page.drawings import data_url
 from sdxs.page.widgets import FILES
-from sdxs.picture import encode
+from sdxs.picture import MIME, encode
 
 PLAIN = {"prompt": "a", "seed": 1}
 
@@ -29,13 +30,14 @@ def paint(own: Answers, request: Any = PLAIN, **more: Any) -> Answer:
 
 
 def said(file: bytes) -> dict[str, str]:
-    """What a PNG says of itself."""
-    return Image.open(io.BytesIO(file)).text  # type: ignore[attr-defined,no-any-return]
+    """What a file says of its picture."""
+    parameters = read(file, "the file").parameters
+    return {"Prompt": parameters.prompt, **parameters.settings}
 
 
 def test_what_is_made_is_the_encoded_picture():
     made = asyncio.run(Answers(grey).make({"prompt": "a", "seed": "7"}))
-    assert made.file == encode(grey("a", seed=7))
+    assert bare(made.file) == encode(grey("a", seed=7))
     assert made.warning == ""
 
 
@@ -72,15 +74,16 @@ def test_foreign_fields_are_dropped():
 
 def test_half_an_emoji_can_still_be_encoded():
     made = asyncio.run(Answers(grey).make({"prompt": "fox \ud83e", "seed": 1}, "png"))
-    assert said(made.file)["prompt"] == "fox ?"
+    assert said(made.file)["Prompt"] == "fox ?"
     assert file_name("../../ 🦊 Été/", 3, "png") == "t-3.png"
     assert file_name("🦊", 3, "png") == "picture-3.png"
 
 
-def test_the_png_carries_its_parameters():
+@pytest.mark.parametrize("format", MIME)
+def test_a_file_says_how_it_was_made(format):
     own = Answers(grey, About(checkpoint="c"))
-    text = said(asyncio.run(own.make({"prompt": "un\0 🦊", "seed": 5}, "png")).file)
-    assert (text["prompt"], text["seed"], text["checkpoint"]) == ("un 🦊", "5", "c")
+    text = said(asyncio.run(own.make({"prompt": "un\0 🦊", "seed": 5}, format)).file)
+    assert (text["Prompt"], text["Seed"], text["Model"]) == ("un 🦊", "5", "c")
 
 
 def test_a_template_holds_the_prompt():
@@ -93,7 +96,7 @@ def test_a_template_holds_the_prompt():
     own = Answers(generate, About(templates={"sea": "{prompt} on the sea"}))
     request = {"prompt": "a {boat}", "seed": 1, "template": "sea"}
     made = asyncio.run(own.make(request, "png"))
-    assert seen == ["a {boat} on the sea"] and said(made.file)["prompt"] == seen[0]
+    assert seen == ["a {boat} on the sea"] and said(made.file)["Prompt"] == seen[0]
     with pytest.raises(InputError, match="template must be 'sea', not 'land'"):
         asyncio.run(own.make({**request, "template": "land"}))
 
@@ -103,20 +106,25 @@ def styled(prompt: str, *, seed: int, **worn: Any) -> Image.Image:
     return Image.new("L", (16, 16), round(100 * worn.get("style_scale", 0)) if worn else 7)
 
 
-def shade(grey: int) -> str:
-    return data_url(encode(Image.new("L", (16, 16), grey)), "jpeg")
+def shade(grey: int) -> bytes:
+    return encode(Image.new("L", (16, 16), grey))
+
+
+def shown(url: str) -> bytes:
+    """The picture that a page is sent, without what it says of itself."""
+    return bare(base64.b64decode(url.partition(",")[2]))
 
 
 def test_a_style_is_worn_as_strongly_as_asked():
     own = Answers(styled, About(styles=("anime",)))
     for scale, grey in ((None, 100), ("0.5", 50), (0, 0), (2, 200)):
         answer = paint(own, style="anime", style_scale=scale)
-        assert answer["picture"] == shade(grey) and "plain" not in answer
+        assert shown(answer["picture"]) == shade(grey) and "plain" not in answer
     for wrong in (-1, "much"):
         answer = paint(own, style="anime", style_scale=wrong)
         assert answer["kind"] == "error"
         assert answer["note"].startswith("Style scale must be from 0 to 2, not")
-    assert paint(own, style_scale=0.5)["picture"] == shade(7)
+    assert shown(paint(own, style_scale=0.5)["picture"]) == shade(7)
 
 
 def test_a_warning_about_both_pictures_is_said_once():
@@ -132,13 +140,13 @@ def test_with_and_without_a_style():
     own = Answers(styled, About(styles=("anime",)))
     assert "plain" not in paint(own, compare=True)
     answer = paint(own, compare=True, style="anime")
-    assert answer["plain"] == shade(7) != answer["picture"]
+    assert shown(answer["plain"]) == shade(7) != shown(answer["picture"])
     request = {**PLAIN, "compare": True, "style": "anime"}
     assert "file" in asyncio.run(own.download(request))
     assert "plain" not in paint(own, request, compare="yes")
 
 
-def test_the_script_reads_all_that_an_answer_may_say_and_nothing_else():
-    script = (FILES / "page.js").read_text(encoding="utf-8")
-    read = set(re.findall(r"\banswer\??\.(\w+)", script))
-    assert read == set(Answer.__annotations__)
+def test_the_scripts_read_all_that_an_answer_may_say_and_nothing_else():
+    script = "".join(file.read_text(encoding="utf-8") for file in FILES.glob("*.js"))
+    used = set(re.findall(r"\banswer\??\.(\w+)", script))
+    assert used | {"request"} == set(Answer.__annotations__)

@@ -163,5 +163,5 @@ def test_a_way_to_follow_that_there_is_not(way):
 
 def test_the_png_says_what_was_followed():
     text = said(asyncio.run(canvas().make({**DRAWN, "seed": 5, "strength": 0.7}, "png")).file)
-    assert (text["condition"], text["control_scale"]) == ("sketch", "0.7")
-    assert "drawing" not in text and "control_image" not in text
+    assert (text["Condition"], text["Control scale"]) == ("sketch", "0.7")
+    assert "Drawing" not in text and "Control image" not in text

@@ -11,6 +11,7 @@ from programs import served
 
 from sdxs import __main__ as command
 from sdxs.errors import InputError
+from sdxs.metadata.reading import read
 from sdxs.page import options
 from sdxs.page.about import About
 from sdxs.page.options import OPTIONS, Option, Slider
@@ -101,7 +102,7 @@ def test_a_row_is_all_that_a_new_option_needs(monkeypatch, tmp_path: Path, ran):
     arguments = ["a", "--checkpoint", "x", "--output", str(file)]
     assert command.main([*arguments, "--merriness", "4"]) == 0
     assert painter.told["merriness"] == 5
-    assert Image.open(file).info["merriness"] == "5.0"
+    assert read(file, "it").parameters.settings["Merriness"] == "5"
     assert command.main(arguments) == 0 and painter.told["merriness"] == 3
 
 
