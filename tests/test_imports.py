@@ -13,7 +13,9 @@ GROUND = {  # module of plain data and pure functions -> what of ours it may imp
     "proxies": {"errors"},
     "config": set(),
     "picture": {"errors"},
-    "arguments": {"errors"},
+    "sizes": {"errors"},
+    "arguments": {"errors", "sizes"},
+    "walks": {"arguments", "errors", "sizes"},
     "drawing": {"errors", "picture"},
     "conditions": {"arguments", "drawing", "errors", "picture"},
 }
@@ -23,7 +25,8 @@ WINGS = {  # wing (a package, or a module beside them) -> what it may import bes
     "checkpoint": {*GROUND, "model"},  # its parts, for the judges and the training
     "checkpoint.open": {*GROUND, "checkpoint", "model"},  # the one door for whole models
     "engines": {*GROUND, "checkpoint.open", "model"},
-    "pipeline": {*GROUND, "checkpoint.open", "engines", "model"},
+    "steps": {*GROUND, "checkpoint.open", "model"},
+    "pipeline": {*GROUND, "checkpoint.open", "engines", "model", "steps"},
     "page": {"", *GROUND},
     "bench": {*GROUND, "checkpoint.open", "engines", "model", "pipeline"},
     "__main__": {*GROUND, "page", "pipeline"},
