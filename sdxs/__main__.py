@@ -11,12 +11,13 @@ import re
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL.Image import Image
 
+from sdxs import filmed
 from sdxs.arguments import LARGEST_BATCH
 from sdxs.conditions import CONDITIONS
 from sdxs.errors import InputError, SDXSError, commanded
@@ -30,6 +31,7 @@ READY = "ready"  # no condition: the picture is a control image already
 EXAMPLES = """examples:
   %(prog)s "a red house to the left of a green tree at sunset" --seed 7 --output red.png
   %(prog)s "a purple star at night" --count 4 --output star.jpg     star-0.jpg to star-3.jpg
+  %(prog)s "a red house" --to-prompt "a blue boat" --frames 48 --loop --output walk.webp
   %(prog)s "a lighthouse in a storm" --checkpoint IDKiro/sdxs-512-dreamshaper
   %(prog)s "a cat" --checkpoint IDKiro/sdxs-512-dreamshaper --style anime \\
        --control sketch --control-image drawing.png
@@ -42,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with commanded(), ended_by_signals():
             given = asked(options)
-            files = output_files(options.output, given["seed"], options.count)
+            filmed.check(options, given)
+            suffixes = filmed.suffixes(options)
+            files = output_files(options.output, given["seed"], options.count, suffixes)
             paint(options, given, files)
     except SDXSError as error:
         return fail(str(error))
@@ -62,10 +66,10 @@ def asked(options: argparse.Namespace) -> dict[str, Any]:
             value = read_picture(path(value))
         elif row.check:
             value = row.check(row.flag, value)
-        if value is not None and (not row.needs or row.needs in given):
+        if value is not None and not row.lacks(given):
             given[row.field] = value
         elif value != row.start:
-            needed = next(other.flag for other in table.OPTIONS if other.field == row.needs)
+            needed = " or ".join(one.flag for one in table.OPTIONS if one.field in row.needed)
             raise InputError(f"{needed} is missing: {row.flag} says nothing without it")
     return given
 
@@ -101,11 +105,16 @@ def paint(options: argparse.Namespace, given: dict[str, Any], files: list[Path])
     start = time.perf_counter()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        pictures = model([given["prompt"]] * options.count, **told)
+        if options.frames:
+            line, pictures = filmed.take(model, options, given), []
+        else:
+            line, pictures = "", model([given["prompt"]] * options.count, **told)
     took = time.perf_counter() - start
-    for warning in caught:
-        tell(f"warning: {warning.message}")
-    for file, seed, picture in zip(files, seeds, pictures, strict=True):
+    for message in dict.fromkeys(str(warning.message) for warning in caught):
+        tell(f"warning: {message}")
+    if line:
+        say(line)
+    for file, seed, picture in zip(files, seeds, pictures, strict=not line):
         told = {**told, "seed": seed, "condition": given.get("condition")}
         info = facts(prompt=given["prompt"], checkpoint=model.checkpoint, **told)
         write(file, picture, info)
@@ -167,6 +176,7 @@ def parser() -> argparse.ArgumentParser:
         help=f"{', '.join(SUFFIXES)} (default: %(default)s)")  # fmt: skip
     add("--count", type=int, default=1, metavar="N",
         help="so many pictures, with this seed and the next ones")  # fmt: skip
+    filmed.add_options(options)
     add("--checkpoint", default="auto", metavar="NAME", help=CHECKPOINT_HELP)
     add("--no-safety", action="store_true", help="keep pictures as they come, unchecked")
     add("--device", default="auto", help=DEVICE_HELP)
@@ -186,7 +196,9 @@ def shape(row: table.Option) -> dict[str, Any]:
     return {"help": said, "metavar": row.metavar or None}
 
 
-def output_files(output: Path, seed: int, count: int) -> list[Path]:
+def output_files(
+    output: Path, seed: int, count: int, suffixes: Iterable[str] = SUFFIXES
+) -> list[Path]:
     """The files to write, of which it is known that they can be. Raises InputError."""
     if not 1 <= count <= LARGEST_BATCH:
         raise InputError(f"--count must be from 1 to {LARGEST_BATCH}, not {count}")
@@ -194,14 +206,14 @@ def output_files(output: Path, seed: int, count: int) -> list[Path]:
     if count > 1:
         files = [output.with_stem(f"{output.stem}-{seed + i}") for i in range(count)]
     for file in files:
-        check_writable("--output", file)
+        check_writable("--output", file, suffixes)
     return files
 
 
-def check_writable(option: str, file: Path) -> None:
+def check_writable(option: str, file: Path, suffixes: Iterable[str] = SUFFIXES) -> None:
     """Raise InputError for a file that no picture can be written to."""
-    if file.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{option} {file}: the name must end in {', '.join(SUFFIXES)}")
+    if file.suffix.lower() not in suffixes:
+        raise InputError(f"{option} {file}: the name must end in {', '.join(suffixes)}")
     if not os.path.isdir(file.parent):
         raise InputError(f"{option} {file}: there is no folder {file.parent}, make it first")
     if os.path.isdir(file):

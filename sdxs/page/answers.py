@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable, Generator, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 from PIL import Image
 
@@ -63,6 +63,15 @@ class Made:
     hint: str = ""
     followed: bytes = b""
     plain: bytes = b""
+
+
+class Still(NamedTuple):
+    """A frame of a film: the picture, what was given, with a control image in the place of a
+    drawing, and what its file would say."""
+
+    painted: Painted
+    given: dict[str, Any]
+    info: dict[str, Any]
 
 
 class Answers:
@@ -121,7 +130,14 @@ class Answers:
         """Make one picture file. Raises InputError for what makes no sense, Crowded, and whatever
         `generate` raises."""
         given = options.checked(self.rows, self.about, request)
-        return await self._turns.take((given, format), self._kind(given))
+        made: Made = await self._turns.take((given, format), self._kind(given))
+        return made
+
+    async def still(self, given: dict[str, Any]) -> Still:
+        """One frame of a film, when nobody waits for a picture. given: what `options.checked`
+        gives, or that of the frame before. Raises as `make` does."""
+        still: Still = await self._turns.take((given, ""), self._kind(given), patient=True)
+        return still
 
     def _kind(self, given: Mapping[str, Any]) -> Hashable:
         """What requests have in common that may be painted at once. A drawing counts as one to
@@ -129,26 +145,26 @@ class Answers:
         control = CONDITIONS[self._way(given)].control if "drawing" in given else None
         return options.common({**options.keywords(given), "control": control})
 
-    def _made(self, requests: list[tuple[dict[str, Any], str]]) -> list[Made | Exception]:
+    def _made(self, requests: list[tuple[dict[str, Any], str]]) -> list[Any]:
         start = time.perf_counter()
-        return in_step(self._generate, [self._steps(*request, start) for request in requests])
+        steps = [
+            self._steps(given, format, start) if format else self._still(given)
+            for given, format in requests
+        ]
+        return in_step(self._generate, steps)
 
     def _steps(
         self, given: dict[str, Any], format: str, start: float
     ) -> Generator[Asked, Painted, Made]:
         """From what was given to the file, by way of the pictures that it takes."""
-        pattern = self.about.templates[given["template"]] if "template" in given else "{prompt}"
-        prompt = pattern.replace("{prompt}", given["prompt"])
         given, hint = self._followed(given)
-        told = options.keywords(given)
-        checkpoint, condition = self.about.checkpoint, given.get("condition")
-        info = facts(prompt=prompt, checkpoint=checkpoint, condition=condition, **told)
-        painted = yield Asked(prompt, told)
+        asked, info = self._asked(given)
+        painted = yield asked
         file = encode(painted.picture, format, info=info)
         ms = round(1000 * (time.perf_counter() - start), 1)
         said, plain = painted.warnings, b""
         if given.get("compare"):
-            painted = yield Asked(prompt, options.keywords(options.without("style", given)))
+            painted = yield self._asked(options.without("style", given))[0]
             said, plain = said + painted.warnings, encode(painted.picture, format)
         notes = [one_line(warning, LONGEST_NOTE) for warning in said]
         return Made(
@@ -160,6 +176,26 @@ class Answers:
             followed=encode(given["drawing"], "png") if "drawing" in given else b"",
             plain=plain,
         )
+
+    def _still(self, given: dict[str, Any]) -> Generator[Asked, Painted, Still]:
+        if isinstance(given.get("drawing"), str):  # once in a film
+            given, _ = self._followed(given)
+        asked, info = self._asked(given)
+        painted = yield asked
+        return Still(painted, given, info)
+
+    def _asked(self, given: dict[str, Any]) -> tuple[Asked, dict[str, Any]]:
+        """The picture to ask for, with the template around all that is said, and its facts."""
+        pattern = self.about.templates[given["template"]] if "template" in given else "{prompt}"
+        said: dict[str, Any] = {
+            name: pattern.replace("{prompt}", given[name])
+            for name in ("prompt", "to_prompt")
+            if name in given
+        }
+        told = options.keywords({**given, **said})
+        checkpoint, condition = self.about.checkpoint, given.get("condition")
+        info = facts(prompt=said["prompt"], checkpoint=checkpoint, condition=condition, **told)
+        return Asked(said["prompt"], told), info
 
     def _followed(self, given: dict[str, Any]) -> tuple[dict[str, Any], str]:
         """What was given, with the control and its image in the place of a drawing; and, where

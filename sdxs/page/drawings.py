@@ -16,6 +16,7 @@ from sdxs.picture import MIME, read_picture
 LARGEST_DRAWING = 6_000_000  # bytes of its file; a canvas of noise has fewer
 LARGEST_CANVAS = 16_000_000  # pixels; a visitor's camera may have taken it
 
+TYPES = MIME | {"mp4": "video/mp4"}
 DATA_URL = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)  # of any type: its bytes count
 
 
@@ -40,5 +41,5 @@ def read_drawing(value: str) -> Image.Image:
 
 
 def data_url(file: bytes, format: str) -> str:
-    """The bytes of a "jpeg", "webp" or "png" file as a data URL."""
-    return f"data:{MIME[format]};base64,{base64.b64encode(file).decode('ascii')}"
+    """The bytes of a "jpeg", "webp", "png" or "mp4" file as a data URL."""
+    return f"data:{TYPES[format]};base64,{base64.b64encode(file).decode('ascii')}"

@@ -20,13 +20,14 @@ from sdxs.errors import SDXSError
 from sdxs.page import theme, widgets
 from sdxs.page.about import About
 from sdxs.page.answers import Answers, sentence
+from sdxs.page.exports import Exports
 from sdxs.page.guard import Guard
 from sdxs.page.options import Picture, Place
 from sdxs.page.widgets import FILES, Field
 
-SCRIPTS = "server.js", "kept.js", "page.js"
+SCRIPTS = "server.js", "kept.js", "page.js", "walk.js"
 CANVAS_SCRIPTS = "drawing.js", "pictures.js", "canvas.js"
-LOOKS = "page.css", "canvas.css"
+LOOKS = "page.css", "canvas.css", "walk.css"
 
 
 class Page(gr.Blocks):
@@ -38,6 +39,7 @@ class Page(gr.Blocks):
         self.queue(max_size=64, default_concurrency_limit=4)
         self._answers, self._scripts, self._starts = answers, scripts, starts
         self._fields: dict[str, Field] = {}
+        self._exports = Exports(answers)
 
     def launch(self, *arguments: Any, **options: Any) -> Any:
         ours: dict[str, Any] = {
@@ -67,6 +69,12 @@ class Page(gr.Blocks):
             widgets.chips(look, "Try", {"": about.examples}, prompt, "sdxs.choose")
         else:
             widgets.chips(look, "Words it knows", about.words, prompt, "sdxs.append")
+
+    def offer_walk(self) -> None:
+        """The way to another picture, out of sight until somebody wants it."""
+        with gr.Accordion("Walk", open=False, elem_id="sdxs-walk-part"):
+            self.offer("walk")
+            widgets.exporter(self._exports)
 
     def listen(self) -> None:
         """Whatever changes asks for a picture: a request is the fields' values by their names."""
@@ -144,6 +152,7 @@ def text_page(
             with gr.Column(elem_id="sdxs-right", min_width=300):
                 page.offer("seed")
                 page.offer("more")
+                page.offer_walk()
                 page.suggest("words")
                 widgets.facts(answers.about)
         page.listen()
@@ -177,6 +186,7 @@ def sketch_page(
             with gr.Column(min_width=300):
                 for place in ("followed", "strength", "seed", "more"):
                     page.offer(place)
+                page.offer_walk()
                 widgets.facts(about)
             with gr.Column(min_width=300):
                 page.suggest("examples")
