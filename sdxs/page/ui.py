@@ -74,9 +74,11 @@ class Page(gr.Blocks):
 
     def offer_walk(self) -> None:
         """The way to another picture, out of sight until somebody wants it."""
-        with gr.Accordion("Walk", open=False, elem_id="sdxs-walk-part"):
+        with gr.Accordion("Walk", open=False, elem_id="sdxs-walk-part") as part:
             self.offer("walk")
             widgets.exporter(self._exports)
+        for event, is_open in ((self.load, False), (part.expand, True), (part.collapse, False)):
+            event(None, js=f"() => sdxsWalk.opened({json.dumps(is_open)})")
 
     def listen(self) -> None:
         """Whatever changes asks for a picture: a request is the fields' values by their names."""

@@ -40,8 +40,9 @@ def opened(page: Page) -> Page:
     """The page with a prompt, and with the walk in sight."""
     page.get_by_label("Prompt", exact=True).fill("a red house")
     shows(page, "a red house")
-    page.get_by_role("button", name="Walk").click()
+    page.get_by_role("button", name="Walk", expanded=False).click()
     expect(page.get_by_label("To prompt")).to_be_visible()
+    expect(page.get_by_role("button", name="Walk", expanded=True)).to_be_visible()
     return page
 
 

@@ -91,6 +91,11 @@ window.sdxsWalk = (() => {
     look({ detail: { request: page.shown } });
   }
 
+  // The framework's disclosure shows by an arrow alone whether it is open.
+  function opened(is) {
+    document.querySelector("#sdxs-walk-part > button")?.setAttribute("aria-expanded", is);
+  }
+
   document.addEventListener("sdxs:shown", look);
-  return { connect };
+  return { connect, opened };
 })();
