@@ -11,10 +11,12 @@ import re
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sdxs import filmed
 from sdxs.arguments import LARGEST_BATCH
 from sdxs.conditions import CONDITIONS, OF_CONDITIONS, READY
 from sdxs.errors import InputError, SDXSError, commanded
@@ -32,6 +34,7 @@ EXAMPLES = """examples:
   %(prog)s "a red house to the left of a green tree at sunset" --seed 7 --output red.png
   %(prog)s "a purple star at night" --count 4 --output star.jpg     star-0.jpg to star-3.jpg
   %(prog)s --like star-2.jpg --style anime --output anime.png       the same, in a style
+  %(prog)s "a red house" --to-prompt "a blue boat" --frames 48 --loop --output walk.webp
   %(prog)s "a lighthouse in a storm" --checkpoint IDKiro/sdxs-512-dreamshaper
   %(prog)s "a cat" --checkpoint IDKiro/sdxs-512-dreamshaper --style anime \\
        --control sketch --control-image drawing.png
@@ -48,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             likes.fill(options, like, given)
             if like.note:
                 tell(f"{options.like}: {like.note}")
-            files = output_files(options.output, given["seed"], options.count)
+            filmed.check(options, given)
+            suffixes = filmed.suffixes(options)
+            files = output_files(options.output, given["seed"], options.count, suffixes)
             paint(options, given, files)
     except SDXSError as error:
         return fail(str(error))
@@ -74,10 +79,10 @@ def asked(options: argparse.Namespace, like: dict[str, Any]) -> dict[str, Any]:
             value = read_picture(path(value)) if told else read_drawing(value)
         elif row.check:
             value = row.check(row.flag, value)
-        if value is not None and (not row.needs or row.needs in given):
+        if value is not None and not row.lacks(given):
             given[row.field] = value
         elif told:
-            needed = next(other.flag for other in table.OPTIONS if other.field == row.needs)
+            needed = " or ".join(one.flag for one in table.OPTIONS if one.field in row.needed)
             raise InputError(f"{needed} is missing: {row.flag} says nothing without it")
     if "drawing" not in given and options.control is None:
         given.pop("control", None)  # what that picture followed is not known
@@ -115,17 +120,22 @@ def paint(options: argparse.Namespace, given: dict[str, Any], files: list[Path])
                 form = SUFFIXES[options.save_control.suffix.lower()]
                 write(options.save_control, encode(image, form))
     told = {**table.keywords(given), "seed": seeds}
+    label = Label(given["prompt"], model.checkpoint, {**table.said(given), **settings}, drawing)
     start = time.perf_counter()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        pictures = model([given["prompt"]] * options.count, **told)
+        if options.frames:
+            line, pictures = filmed.take(model, options, given, label, marker), []
+        else:
+            line, pictures = "", model([given["prompt"]] * options.count, **told)
     took = time.perf_counter() - start
-    for warning in caught:
-        tell(f"warning: {warning.message}")
-    for file, seed, picture in zip(files, seeds, pictures, strict=True):
-        said = {**table.said({**given, "seed": seed}), **settings}
-        label = Label(given["prompt"], model.checkpoint, said, drawing)
-        write(file, marker(picture, SUFFIXES[file.suffix.lower()], label, keep=True))
+    for message in dict.fromkeys(str(warning.message) for warning in caught):
+        tell(f"warning: {message}")
+    if line:
+        say(line)
+    for file, seed, picture in zip(files, seeds, pictures, strict=not line):
+        own = replace(label, settings={**label.settings, **table.said({"seed": seed})})
+        write(file, marker(picture, SUFFIXES[file.suffix.lower()], own, keep=True))
         say(f"{file}  {picture.width} x {picture.height}  seed {seed}")
     tell(f"{took:.2f} s")
 
@@ -205,6 +215,7 @@ def parser() -> argparse.ArgumentParser:
         help=f"{', '.join(SUFFIXES)} (default: %(default)s)")  # fmt: skip
     add("--count", type=int, default=1, metavar="N",
         help="so many pictures, with this seed and the next ones")  # fmt: skip
+    filmed.add_options(options)
     add("--checkpoint", default="auto", metavar="NAME", help=CHECKPOINT_HELP)
     add("--no-safety", action="store_true", help="keep pictures as they come, unchecked")
     add("--device", default="auto", help=DEVICE_HELP)
@@ -227,7 +238,9 @@ def shape(row: table.Option) -> dict[str, Any]:
     return {"help": said, "metavar": row.metavar or None}
 
 
-def output_files(output: Path, seed: int, count: int) -> list[Path]:
+def output_files(
+    output: Path, seed: int, count: int, suffixes: Iterable[str] = SUFFIXES
+) -> list[Path]:
     """The files to write, of which it is known that they can be. Raises InputError."""
     if not 1 <= count <= LARGEST_BATCH:
         raise InputError(f"--count must be from 1 to {LARGEST_BATCH}, not {count}")
@@ -235,14 +248,14 @@ def output_files(output: Path, seed: int, count: int) -> list[Path]:
     if count > 1:
         files = [output.with_stem(f"{output.stem}-{seed + i}") for i in range(count)]
     for file in files:
-        check_writable("--output", file)
+        check_writable("--output", file, suffixes)
     return files
 
 
-def check_writable(option: str, file: Path) -> None:
+def check_writable(option: str, file: Path, suffixes: Iterable[str] = SUFFIXES) -> None:
     """Raise InputError for a file that no picture can be written to."""
-    if file.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{option} {file}: the name must end in {', '.join(SUFFIXES)}")
+    if file.suffix.lower() not in suffixes:
+        raise InputError(f"{option} {file}: the name must end in {', '.join(suffixes)}")
     if not os.path.isdir(file.parent):
         raise InputError(f"{option} {file}: there is no folder {file.parent}, make it first")
     if os.path.isdir(file):

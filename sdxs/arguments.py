@@ -1,7 +1,7 @@
 """What a person may ask of a model, checked: each mistake becomes an InputError with a remedy.
 
 `check` makes frozen rows of everything that a call may be given, one row a picture. The functions
-for a single value (`prompt`, `seed`, `scale`, `size`, `choice`, `typed`) are also there for pages
+for a single value (`prompt`, `seed`, `scale`, `choice`, `typed`) are also there for pages
 and command lines, which know a mistake before they have a model. Knows nothing of networks.
 """
 
@@ -13,13 +13,15 @@ from inspect import signature
 from typing import Any
 
 from sdxs.errors import InputError, did_you_mean, shown
+from sdxs.sizes import is_list, latent_sides, size
 
 LARGEST_SEED = 2**63 - 1
 LONGEST_NUMBER = 20  # characters of a whole number as people type it, "-" and all
-LARGEST_BATCH, LARGEST_SIDE = 256, 2048  # pictures; pixels
+LARGEST_BATCH = 256  # pictures
 LARGEST_SCALE = 2.0
 DECODERS = ("tiny", "large")
 OUTPUT_TYPES = ("pil", "pt")
+HALFWAY = 0.5  # where a picture between two others is if nobody says
 
 ONE_STEP = "this is a one-step model"
 KNOWN_ELSEWHERE = {
@@ -55,10 +57,18 @@ class Offer:
         """(width, height) in pixels; the model's own where None is asked for."""
         return self.size if asked is None else size(asked, self.multiple)
 
+    def sides_of(self, latents: Any, asked: Any, batch: int) -> tuple[int, int]:
+        """(width, height) in pixels of so many latents that the caller brought."""
+        return latent_sides(latents, asked, (batch, self.channels), self.factor, self.multiple)
+
 
 @dataclass(frozen=True)
 class Row:
-    """One picture. A scale is from 0 to LARGEST_SCALE; a control comes with its image."""
+    """One picture. A scale is from 0 to LARGEST_SCALE; a control comes with its image.
+
+    walk: from 0, which is the picture of its prompt and seed, to 1, which is that of `to_prompt`
+    and `to_seed`; None of them is the same one.
+    """
 
     prompt: str
     seed: int = 0
@@ -67,6 +77,9 @@ class Row:
     control: str | None = None
     control_image: Any = None
     control_scale: float = 1.0
+    to_prompt: str | None = None
+    to_seed: int | None = None
+    walk: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -96,6 +109,9 @@ def check(
     control: Any = None,
     control_image: Any = None,
     control_scale: Any = 1.0,
+    to_prompt: Any = None,
+    to_seed: Any = None,
+    walk: Any = None,
     latents: Any = None,
     output_type: Any = "pil",
     **unknown: Any,
@@ -119,8 +135,14 @@ def check(
             f"leave decoder out, or use {offer.decoders[0]!r}"
         )
     seeds = column("seed", seed, _seed)
-    columns = (prompts, seeds, styles, style_scales, controls, images, control_scales)
-    sides = offer.sides(size) if latents is None else _latent_sides(latents, size, offer, batch)
+    to_prompts = column("to_prompt", to_prompt, _if_any(_prompt, "to_prompt"))
+    to_seeds = column("to_seed", to_seed, _if_any(_seed, "to_seed"))
+    walks = map(_walk, to_prompts, to_seeds, column("walk", walk))
+    columns = (
+        prompts, seeds, styles, style_scales, controls, images, control_scales,
+        to_prompts, to_seeds, walks,
+    )  # fmt: skip
+    sides = offer.sides(size) if latents is None else offer.sides_of(latents, size, batch)
     rows = tuple(Row(*row) for row in zip(*columns, strict=True))
     return Arguments(rows, sides, decoder, output_type, isinstance(prompt, str), latents)
 
@@ -147,13 +169,16 @@ def typed(value: Any) -> Any:
         return value
 
 
-def prompt(value: Any) -> str:
+def prompt(value: Any, name: str = "prompt") -> str:
     """A text with something in it, as text that can be encoded: half an emoji becomes a "?"."""
     if not isinstance(value, str):
-        raise InputError(f"prompt must be a string or a list of strings, not of {_kind(value)}")
+        raise InputError(f"{name} must be a string or a list of strings, not of {_kind(value)}")
     if not value.strip():
-        raise InputError("the prompt is empty: say what you would like to see")
+        raise InputError(f"the {name} is empty: say what you would like to see")
     return encodable(value)
+
+
+_prompt = prompt  # where an argument is called like it
 
 
 def encodable(text: str) -> str:
@@ -161,7 +186,7 @@ def encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def seed(value: Any) -> int:
+def seed(value: Any, name: str = "seed") -> int:
     """A whole number from 0 to LARGEST_SEED."""
     try:
         number = -1 if isinstance(value, bool) else operator.index(value)
@@ -169,48 +194,23 @@ def seed(value: Any) -> int:
         number = -1
     if not 0 <= number <= LARGEST_SEED:
         raise InputError(
-            f"seed must be a whole number from 0 to {LARGEST_SEED}, not {shown(value)}"
+            f"{name} must be a whole number from 0 to {LARGEST_SEED}, not {shown(value)}"
         )
     return number
 
 
-_seed = seed  # where an argument is called like it
+_seed = seed
 
 
-def scale(name: str, value: Any) -> float:
-    """A strength from 0 to LARGEST_SCALE, 1 being the usual one."""
+def scale(name: str, value: Any, most: float = LARGEST_SCALE) -> float:
+    """A number from 0 to `most`; of a strength 1 is the usual one."""
     try:
         number = float("nan") if isinstance(value, bool | str) else float(value)
     except (TypeError, ValueError, OverflowError, RuntimeError):
         number = float("nan")
-    if not 0 <= number <= LARGEST_SCALE:
-        raise InputError(f"{name} must be from 0 to {LARGEST_SCALE:g}, not {shown(value)}")
+    if not 0 <= number <= most:
+        raise InputError(f"{name} must be from 0 to {most:g}, not {shown(value)}")
     return number
-
-
-def size(value: Any, multiple: int) -> tuple[int, int]:
-    """(width, height) in pixels, both a multiple of `multiple`, at most LARGEST_SIDE."""
-    sides = list(value) if _is_list(value) else [value, value]
-    try:
-        width, height = (operator.index(side) for side in sides if not isinstance(side, bool))
-    except (TypeError, ValueError):
-        raise InputError(
-            f"size must be a whole number or (width, height), not {shown(value)}"
-        ) from None
-    for side in (width, height):
-        if not multiple <= side <= LARGEST_SIDE:
-            raise InputError(
-                f"size {width} x {height} cannot be drawn: each side lies between {multiple} and "
-                f"{LARGEST_SIDE} pixels"
-            )
-        if side % multiple:
-            below = side // multiple * multiple
-            above = f" or {below + multiple}" if below + multiple <= LARGEST_SIDE else ""
-            raise InputError(
-                f"size {width} x {height} cannot be drawn: each side is a multiple of {multiple} "
-                f"for this model, such as {below}{above}"
-            )
-    return width, height
 
 
 def choice(name: str, value: Any, known: Sequence[str], why: str = "") -> str:
@@ -235,7 +235,7 @@ def _column(
     batch: int, name: str, value: Any, check: Callable[[Any], Any] = lambda row: row
 ) -> list[Any]:
     """One checked value per picture: a scalar goes to each, a list must have the batch's length."""
-    rows = value if _is_list(value) else [value] * batch
+    rows = value if is_list(value) else [value] * batch
     if len(rows) != batch:
         raise InputError(
             f"{name} has {len(rows)} values for {batch} "
@@ -258,6 +258,20 @@ def _prompts(value: Any) -> list[str]:
     return [prompt(row) for row in rows]
 
 
+def _if_any(check: Callable[[Any, str], Any], name: str) -> Callable[[Any], Any]:
+    """The check of what may also be None."""
+    return lambda value: None if value is None else check(value, name)
+
+
+def _walk(to_prompt: str | None, to_seed: int | None, walk: Any) -> float:
+    """How far on its way a picture is, 0 where it is on none."""
+    if to_prompt is None and to_seed is None:
+        if walk is not None:
+            raise InputError("walk leads nowhere by itself: give to_prompt, to_seed or both")
+        return 0.0
+    return HALFWAY if walk is None else scale("walk", walk, 1)
+
+
 def _followed(controls: Sequence[str | None], images: Sequence[Any]) -> None:
     """A control needs a picture to follow, and a picture a control that follows it."""
     for control, image in zip(controls, images, strict=True):
@@ -265,29 +279,6 @@ def _followed(controls: Sequence[str | None], images: Sequence[Any]) -> None:
             raise InputError(f"control {control!r} needs a picture to follow: give control_image")
         if image is not None and not control:
             raise InputError("control_image has no effect without control: name one")
-
-
-def _latent_sides(latents: Any, asked: Any, offer: Offer, batch: int) -> tuple[int, int]:
-    """(width, height) in pixels of latents that the caller brought. A tensor is known by its ways:
-    torch is not imported for it."""
-    problem = f"latents must be a tensor ({batch}, {offer.channels}, H/{offer.factor}, W/…)"
-    is_floating = getattr(latents, "is_floating_point", None)
-    if not callable(is_floating) or not is_floating():
-        raise InputError(f"{problem} of floating point numbers, not {_kind(latents)}")
-    shape = tuple(latents.shape)
-    if len(shape) != 4 or shape[:2] != (batch, offer.channels):
-        raise InputError(f"{problem} for {batch} prompts, not {shape}")
-    own = (shape[3] * offer.factor, shape[2] * offer.factor)
-    if size(own, offer.multiple) != (own if asked is None else size(asked, offer.multiple)):
-        raise InputError(f"latents {shape} are for {own[0]} x {own[1]} pixels, size is {asked}")
-    if not bool(latents.isfinite().all()):
-        raise InputError("latents must be finite numbers of about unit variance")
-    return own
-
-
-def _is_list(value: Any) -> bool:
-    """Whether a value is a list of per-picture values (an array of one axis counts)."""
-    return isinstance(value, list | tuple | range) or getattr(value, "ndim", 0) == 1
 
 
 def _kind(value: Any) -> str:

@@ -7,7 +7,7 @@ commands or training; files are the business of `checkpoint`, networks that of t
 import functools
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,32 +15,29 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from sdxs import arguments, conditions
+from sdxs import arguments, conditions, walks
 from sdxs.checkpoint.open import Opened, open_checkpoint, open_depth
 from sdxs.engines import EAGER, ENGINES, choose_engine, recall_for
-from sdxs.errors import SDXSError
-from sdxs.model.controls import Control, controls_of
+from sdxs.errors import InputError, SDXSError
+from sdxs.model.controls import controls_of
 from sdxs.model.ending import Home, at_work
-from sdxs.model.engine import Engine
 from sdxs.model.hardware import limit_threads
 from sdxs.model.isolation import isolated
 from sdxs.model.remedies import CPU, F32, Setup, first_that_works, setups
 from sdxs.model.safety import hide_flagged
-from sdxs.model.schedule import draw_noise, seeded
-from sdxs.model.styles import StyleScales, style_scales
-from sdxs.model.text import RememberedWords, Words
+from sdxs.model.schedule import seeded
+from sdxs.model.styles import style_scales
 from sdxs.model.trial import try_networks
 from sdxs.picture import from_pixels, pictures_of, to_pixels
+from sdxs.steps import Steps
 
 if TYPE_CHECKING:
     from sdxs.model.depth import DepthEstimator
 
-NO_STYLES: StyleScales = {}
-
 log = logging.getLogger(__name__)
 
 
-class SDXS:
+class SDXS(Steps):
     """A one-step text-to-picture model, made by `SDXS.load`. Immutable: calls change nothing.
 
     Any number of threads may call it. `checkpoint`, `device`, `dtype`, `engine` ("auto" where the
@@ -54,21 +51,15 @@ class SDXS:
     def __init__(
         self, opened: Opened, engine: str, device: torch.device, dtype: torch.dtype
     ) -> None:
-        self._engine: Engine = ENGINES[engine](opened, device, dtype)
-        self._words = RememberedWords(self._engine.encode)
-        self._readers = opened.facts.readers
-        self._text_styles = opened.facts.text_styles
+        super().__init__(ENGINES[engine](opened, device, dtype), opened.facts, device, dtype)
         self._checker = opened.checker
         self._home = Home(begun=engine == EAGER)
         self.engine = engine
-        self.device = device
-        self.dtype = dtype
         self.source = opened.source
         self.checkpoint = opened.source.name
         self.safety = opened.safety
         self.words = opened.words
         self.dictionary = opened.dictionary
-        self.offer = opened.facts.offer
         self.size = self.offer.size
         self.decoders = self.offer.decoders
         self.styles = self.offer.styles
@@ -141,6 +132,9 @@ class SDXS:
         control: str | Sequence[str | None] | None = None,
         control_image: Image.Image | Sequence[Image.Image | None] | None = None,
         control_scale: float | Sequence[float] = 1.0,
+        to_prompt: str | Sequence[str | None] | None = None,
+        to_seed: int | Sequence[int | None] | None = None,
+        walk: float | Sequence[float | None] | None = None,
         latents: Tensor | None = None,
         output_type: str = "pil",
         **unknown: Any,
@@ -153,7 +147,8 @@ class SDXS:
         [-1, 1], not clamped. `style`: a name of `styles` or None for the plain picture; its
         `style_scale` 0 to 2. `control`: a name of `controls`, with the `control_image` (what
         `condition` makes, or any Pillow picture, stretched to the size) that it follows and the
-        `control_scale` 0 to 2.
+        `control_scale` 0 to 2. `walk`: how far between this picture and that of `to_prompt`,
+        `to_seed` or both, 0 to 1, halfway if only these are given; see `sdxs.model.walk`.
 
         Raises InputError. Warns with PromptCutWarning when a prompt is longer than the window, and
         with SafetyWarning when the safety checker had pictures blurred.
@@ -161,7 +156,8 @@ class SDXS:
         asked = arguments.check(
             self.offer, prompt, seed=seed, size=size, decoder=decoder, style=style,
             style_scale=style_scale, control=control, control_image=control_image,
-            control_scale=control_scale, latents=latents, output_type=output_type, **unknown,
+            control_scale=control_scale, to_prompt=to_prompt,
+            to_seed=to_seed, walk=walk, latents=latents, output_type=output_type, **unknown,
         )  # fmt: skip
         prompts = [row.prompt for row in asked.rows]
         self._home.check(self.device)
@@ -171,6 +167,10 @@ class SDXS:
         styles, controls = style_scales(asked.rows), controls_of(asked.rows, asked.size)
 
         words = self.encode(prompts, styles)  # (B, L, D)
+        if any(row.walk for row in asked.rows):
+            self._readers.warn_cut_off([row.to_prompt or "" for row in asked.rows])
+            underway = self.on_the_way(asked.rows, noise, words, generators, styles)
+            noise, words, generators = underway
         if asked.output_type == "pt":
             clean = self.denoise(noise, words, generators, styles, controls)  # (B, C, h, w)
             images = self.decode(clean, asked.decoder)  # (B, 3, H, W) nominally [-1, 1]
@@ -181,65 +181,45 @@ class SDXS:
         pictures = pictures_of(pixels)
         return pictures[0] if asked.single else pictures
 
-    @isolated()
-    def encode(self, prompts: list[str], styles: StyleScales = NO_STYLES) -> Words:
-        """Prompts to embeddings: states (B, L, D) and, for the SDXL kind, pooled (B, P). `styles`:
-        the LoRA scale of every prompt, (B,), by style. The last prompts are remembered."""
-        heard = {name: scales for name, scales in styles.items() if name in self._text_styles}
-        return self._words(self._readers.ids(prompts), heard)
-
-    @isolated()
-    def noise(
+    def walk(
         self,
-        generators: Sequence[torch.Generator],
-        size: tuple[int, int],
-        given: Tensor | None = None,
-    ) -> Tensor:
-        """Unit noise (B, C, H/8, W/8), row i from generators[i]; drawn on the CPU in float32.
+        prompts: str | Sequence[str],
+        *,
+        seeds: int | Sequence[int] = 0,
+        frames: int = walks.FRAMES,
+        loop: bool = False,
+        together: int = 8,
+        **asked: Any,
+    ) -> Iterator[Image.Image]:
+        """The pictures along a way of two or more waypoints, one after the other.
 
-        The same on every device, and what diffusers draws with that generator; or else what is
-        `given`. It is then rounded to the model's dtype, so that the U-Net and the step see the
-        same numbers.
+        A waypoint is a prompt with its seed: `prompts` and `seeds` are lists of one length, or one
+        of them is the same all the way. `frames`, 2 or more, lie evenly on it, from the first
+        waypoint to the last one, or with `loop` on and on to the first one, which is not repeated.
+        They are painted when they are asked for, `together` by one call. `asked`: what `__call__`
+        takes beside these. Noise goes along a great circle (Shoemake 1985), embeddings in a
+        straight line. `sdxs.film.write` makes a file of them. Raises InputError.
         """
-        width, height = (side // self.offer.factor for side in size)
-        if given is None:
-            given = draw_noise(generators, (self.offer.channels, height, width))
-        return given.detach().to(self.device, self.dtype).float()
+        way = walks.waypoints(prompts, seeds)
+        taken = {"seed", "to_prompt", "to_seed", "walk", "latents", "output_type"} & asked.keys()
+        if taken:
+            raise InputError(f"walk takes prompts and seeds, not {', '.join(sorted(taken))}")
+        arguments.check(self.offer, way[0].prompt, **asked)  # before the first one is asked for
+        steps = walks.steps(way, walks.frame_count(frames), loop)
 
-    @isolated()
-    def denoise(
-        self,
-        noise: Tensor,
-        words: Words,
-        generators: Sequence[torch.Generator] | None = None,
-        styles: StyleScales = NO_STYLES,
-        controls: Sequence[Control] = (),
-    ) -> Tensor:
-        """Clean latents (B, C, h, w), float32, from unit noise and embeddings.
+        def painted() -> Iterator[Image.Image]:
+            for first in range(0, len(steps), together):
+                few = steps[first : first + together]
+                yield from self(
+                    [step.start.prompt for step in few],
+                    seed=[step.start.seed for step in few],
+                    to_prompt=[step.end.prompt for step in few],
+                    to_seed=[step.end.seed for step in few],
+                    walk=[step.walk for step in few],
+                    **asked,
+                )
 
-        One U-Net call and the scheduler's step. `generators` serve schedulers that add noise;
-        `styles` as for `encode`.
-        """
-        return self._engine.denoise(noise, words, styles, controls, generators)
-
-    @isolated()
-    def decode(self, latents: Tensor, decoder: str = "tiny") -> Tensor:
-        """Images (B, 3, H, W), float32, nominally [-1, 1], from clean latents (B, C, h, w)."""
-        return self._engine.decode(latents, decoder)
-
-    @isolated()
-    def paint(
-        self,
-        noise: Tensor,
-        words: Words,
-        generators: Sequence[torch.Generator] | None = None,
-        styles: StyleScales = NO_STYLES,
-        controls: Sequence[Control] = (),
-        decoder: str = "tiny",
-    ) -> Tensor:
-        """Pixels (B, H, W, 3), uint8 on the CPU: `denoise` and `decode` at once, clamped and
-        rounded. Raises SDXSError where the networks give numbers that are not finite."""
-        return self._engine.paint(noise, words, styles, controls, decoder, generators)
+        return painted()
 
     @at_work
     def condition(

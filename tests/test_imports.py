@@ -13,7 +13,10 @@ GROUND = {  # module of plain data and pure functions -> what of ours it may imp
     "proxies": {"errors"},
     "config": set(),
     "picture": {"errors"},
-    "arguments": {"errors"},
+    "film": {"errors"},
+    "sizes": {"errors"},
+    "arguments": {"errors", "sizes"},
+    "walks": {"arguments", "errors", "sizes"},
     "drawing": {"errors", "picture"},
     "metadata": {"arguments", "config", "errors", "picture"},
     "conditions": {"arguments", "drawing", "errors", "picture"},
@@ -24,10 +27,12 @@ WINGS = {  # wing (a package, or a module beside them) -> what it may import bes
     "checkpoint": {*GROUND, "model"},  # its parts, for the judges and the training
     "checkpoint.open": {*GROUND, "checkpoint", "model"},  # the one door for whole models
     "engines": {*GROUND, "checkpoint.open", "model"},
-    "pipeline": {*GROUND, "checkpoint.open", "engines", "model"},
+    "steps": {*GROUND, "checkpoint.open", "model"},
+    "pipeline": {*GROUND, "checkpoint.open", "engines", "model", "steps"},
     "page": {"", *GROUND},
     "bench": {*GROUND, "checkpoint.open", "engines", "model", "pipeline"},
-    "__main__": {*GROUND, "page", "pipeline"},
+    "filmed": {*GROUND, "page"},
+    "__main__": {*GROUND, "filmed", "page", "pipeline"},
     "storybook.world": {*GROUND},
     "storybook.judges": {*GROUND, "checkpoint", "model", "pipeline", "storybook.world"},
     "storybook.command": {"errors", "pipeline"},
@@ -109,7 +114,7 @@ def test_apps(file: Path) -> None:
 
 def test_pages_have_no_torch() -> None:
     for file in FILES:
-        if wing(module_name(file)) in {*GROUND, "page", "__main__"}:
+        if wing(module_name(file)) in {*GROUND, "page", "filmed", "__main__"}:
             found = imported(file, at_import_only=True)
             assert not HEAVY & {part.split(".")[0] for part in found}, f"{file} imports {found}"
 

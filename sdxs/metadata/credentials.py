@@ -18,6 +18,7 @@ from sdxs.metadata.xmp import AI_MADE
 from sdxs.picture import MIME, encode
 
 NEEDS = "content credentials need the package c2pa-python: pip install 'sdxs[credentials]'"
+TYPES = MIME | {"mp4": "video/mp4"}
 CURVES = {256: "es256", 384: "es384", 521: "es512"}  # bits of a key -> how it signs
 
 PLAIN = {"builder": {"thumbnail": {"enabled": False}}}  # it may be larger than the picture
@@ -62,7 +63,7 @@ class Credentials:
                 c2pa.Signer.from_info(info) as signer,
                 c2pa.Builder(MANIFEST, context) as builder,
             ):
-                builder.sign(signer, MIME[format], io.BytesIO(file), out)
+                builder.sign(signer, TYPES[format], io.BytesIO(file), out)
         except c2pa.C2paError as error:
             raise InputError(one_line(error)) from None
         return out.getvalue()

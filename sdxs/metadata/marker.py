@@ -7,7 +7,7 @@ writes them; all three have the mark in XMP. Knows nothing of where pictures com
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from sdxs.metadata.credentials import Credentials
-from sdxs.metadata.parameters import written
+from sdxs.metadata.parameters import title, written
 from sdxs.metadata.xmp import packet
 from sdxs.picture import Size, encode
 
@@ -35,6 +35,11 @@ class Label:
     checkpoint: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     drawing: bytes = b""
+
+    def of_film(self, **more: Any) -> "Label":
+        """The same of a film, of which there is more to say; where on a walk, its frames say."""
+        settings = {name: value for name, value in self.settings.items() if name != "Walk"}
+        return replace(self, settings={**settings, **{title(k): v for k, v in more.items()}})
 
     def text(self, size: Size) -> str:
         """The parameters of a picture of this size."""
@@ -61,12 +66,22 @@ class Marker:
         """A picture as the bytes of a "jpeg", "webp" or "png" file. keep: it is a file to keep, not
         a frame among many: it is signed, and has the drawing that it follows."""
         file = encode(picture, format, extra=self.extra(label, format, picture.size, keep=keep))
-        return self.credentials.signed(file, format) if keep and self.credentials else file
+        return self.signed(file, format) if keep else file
 
-    def extra(self, label: Label, format: str, size: Size, *, keep: bool = False) -> dict[str, Any]:
+    def text(self, label: Label | None, size: Size) -> str:
+        """How a picture of this size was made, "" where the file is not to say it."""
+        return label.text(size) if label and self.parameters else ""
+
+    def signed(self, file: bytes, format: str) -> bytes:
+        """A file to keep, of an "mp4", too, with its signature where there is one to give."""
+        return self.credentials.signed(file, format) if self.credentials else file
+
+    def extra(
+        self, label: Label | None, format: str, size: Size, *, keep: bool = False
+    ) -> dict[str, Any]:
         """What Pillow's `save` is to be told beside the format, of an animated picture, too."""
-        text = label.text(size) if self.parameters else ""
-        mark = packet(label.drawing if keep and self.parameters else b"")
+        text = self.text(label, size)
+        mark = packet(label.drawing if label and keep and self.parameters else b"")
         if format == "png":
             chunks = PngInfo()
             if text:

@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Callable, Generator, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 from PIL import Image
 
@@ -73,6 +73,14 @@ class Made:
     plain: bytes = b""
 
 
+class Still(NamedTuple):
+    """A frame of a film: the picture, and what was given, with a control image in the place of a
+    drawing."""
+
+    painted: Painted
+    given: dict[str, Any]
+
+
 class Answers:
     """Answers the requests of a page, a turn after the other.
 
@@ -94,7 +102,7 @@ class Answers:
         together: int = 1,
         marker: Marker | None = None,
     ) -> None:
-        self._marked = marker or Marker()
+        self.marker = marker or Marker()
         self._reading = asyncio.Semaphore(2)
         self._generate = generate
         self.about = about or About()
@@ -154,14 +162,25 @@ class Answers:
         the picture follows."""
         keep = format != LIVE
         drawn = xmp.kept(read_drawing(drawing)) if keep and is_drawn(drawing) else b""
-        label = Label(self._filled(given), self.about.checkpoint, options.said(given), drawn)
-        return self._marked(picture, format, label, keep=keep)
+        return self.marker(picture, format, self.label(given, drawn), keep=keep)
+
+    def label(self, given: Mapping[str, Any], drawing: bytes = b"") -> Label:
+        """How a picture or a film is made. given: checked."""
+        said = options.said(given)
+        return Label(self._filled(given), self.about.checkpoint, said, drawing)
 
     async def make(self, request: Mapping[str, Any], format: str = "jpeg") -> Made:
         """Make one picture file. Raises InputError for what makes no sense, Crowded, and whatever
         `generate` raises."""
         given = options.checked(self.rows, self.about, request)
-        return await self._turns.take((given, format), self._kind(given))
+        made: Made = await self._turns.take((given, format), self._kind(given))
+        return made
+
+    async def still(self, given: dict[str, Any]) -> Still:
+        """One frame of a film, when nobody waits for a picture. given: what `options.checked`
+        gives, or that of the frame before. Raises as `make` does."""
+        still: Still = await self._turns.take((given, ""), self._kind(given), patient=True)
+        return still
 
     def _kind(self, given: Mapping[str, Any]) -> Hashable:
         """What requests have in common that may be painted at once. A drawing counts as one to
@@ -169,23 +188,27 @@ class Answers:
         control = CONDITIONS[self._way(given)].control if "drawing" in given else None
         return options.common({**options.keywords(given), "control": control})
 
-    def _made(self, requests: list[tuple[dict[str, Any], str]]) -> list[Made | Exception]:
+    def _made(self, requests: list[tuple[dict[str, Any], str]]) -> list[Any]:
         start = time.perf_counter()
-        return in_step(self._generate, [self._steps(*request, start) for request in requests])
+        steps = [
+            self._steps(given, format, start) if format else self._still(given)
+            for given, format in requests
+        ]
+        return in_step(self._generate, steps)
 
     def _steps(
         self, given: dict[str, Any], format: str, start: float
     ) -> Generator[Asked, Painted, Made]:
         """From what was given to the file, by way of the pictures that it takes."""
-        drawing, prompt = given.get("drawing", ""), self._filled(given)
+        drawing = given.get("drawing", "")
         given, hint = self._followed(given)
-        painted = yield Asked(prompt, options.keywords(given))
+        painted = yield self._asked(given)
         file = self.labelled(painted.picture, given, format, drawing if "drawing" in given else "")
         ms = round(1000 * (time.perf_counter() - start), 1)
         said, plain = painted.warnings, b""
         if given.get("compare"):
             without = options.without("style", given)
-            painted = yield Asked(prompt, options.keywords(without))
+            painted = yield self._asked(without)
             said, plain = said + painted.warnings, self.labelled(painted.picture, without, format)
         notes = [one_line(warning, LONGEST_NOTE) for warning in said]
         return Made(
@@ -198,10 +221,23 @@ class Answers:
             plain=plain,
         )
 
-    def _filled(self, given: Mapping[str, Any]) -> str:
-        """The prompt in its template, if it has one."""
+    def _still(self, given: dict[str, Any]) -> Generator[Asked, Painted, Still]:
+        if isinstance(given.get("drawing"), str):  # once in a film
+            given, _ = self._followed(given)
+        painted = yield self._asked(given)
+        return Still(painted, given)
+
+    def _asked(self, given: Mapping[str, Any]) -> Asked:
+        """The picture to ask for, with the template around all that is said."""
+        said = {
+            name: self._filled(given, name) for name in ("prompt", "to_prompt") if name in given
+        }
+        return Asked(said["prompt"], options.keywords({**given, **said}))
+
+    def _filled(self, given: Mapping[str, Any], name: str = "prompt") -> str:
+        """A prompt in its template, if it has one."""
         pattern = self.about.templates[given["template"]] if "template" in given else "{prompt}"
-        return pattern.replace("{prompt}", given["prompt"])
+        return pattern.replace("{prompt}", given[name])
 
     def _followed(self, given: dict[str, Any]) -> tuple[dict[str, Any], str]:
         """What was given, with the control and its image in the place of a drawing; and, where

@@ -18,6 +18,7 @@ LARGEST_GIVEN = 12_000_000  # bytes of a file that is to say how it was made
 LARGEST_CANVAS = 16_000_000  # pixels; a visitor's camera may have taken it
 
 PNG = "iVBORw0KGgo"  # how one begins, in base64
+TYPES = MIME | {"mp4": "video/mp4"}
 DATA_URL = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)  # of any type: its bytes count
 
 
@@ -61,5 +62,5 @@ def _decoded(value: str, damaged: str) -> bytes:
 
 
 def data_url(file: bytes, format: str) -> str:
-    """The bytes of a "jpeg", "webp" or "png" file as a data URL."""
-    return f"data:{MIME[format]};base64,{base64.b64encode(file).decode('ascii')}"
+    """The bytes of a "jpeg", "webp", "png" or "mp4" file as a data URL."""
+    return f"data:{TYPES[format]};base64,{base64.b64encode(file).decode('ascii')}"

@@ -4,7 +4,7 @@ A new option is a row of `OPTIONS`: its widget, its parameter, its option on the
 the keyword that reaches `generate` all come of it. Knows nothing of Gradio, torch or pictures.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,10 +18,10 @@ from sdxs.page.drawings import check_drawing
 
 LONGEST_PROMPT = 1_000_000  # characters; far more than any window, far less than memory
 
-Place = Literal["prompt", "canvas", "followed", "strength", "seed", "more", "nowhere"]
+Place = Literal["prompt", "canvas", "followed", "strength", "seed", "more", "walk", "nowhere"]
 LAYOUTS: dict[str, tuple[Place, ...]] = {  # of a page -> the places that there are on it
-    "text": ("prompt", "seed", "more"),
-    "canvas": ("prompt", "canvas", "followed", "strength", "seed", "more"),
+    "text": ("prompt", "seed", "more", "walk"),
+    "canvas": ("prompt", "canvas", "followed", "strength", "seed", "more", "walk"),
 }
 
 
@@ -75,8 +75,9 @@ class Option:
     by its names. keyword: of `generate`, and with dashes an option of the command line; "" where it
     acts in a way of its own. per_picture: in one call each picture may have its own; requests with
     different values of another keyword are never one call. needs: the field without which it says
-    nothing. start: what it is when nobody says. required: an empty one is a mistake. programs:
-    `/generate` has it. help, metavar: on the command line.
+    nothing, or fields with "or" between them, of which it needs one. start: what it is when nobody
+    says. required: an empty one is a mistake. programs: `/generate` has it. help, metavar: on the
+    command line.
     """
 
     field: str
@@ -103,6 +104,15 @@ class Option:
         """Its name in what a picture's file says: "Style scale"."""
         return title(self.keyword or self.field)
 
+    @property
+    def needed(self) -> list[str]:
+        """The fields of which it needs one; none where it needs nothing."""
+        return self.needs.split(" or ") if self.needs else []
+
+    def lacks(self, fields: Container[str]) -> bool:
+        """Whether it says nothing beside these."""
+        return bool(self.needs) and not any(field in fields for field in self.needed)
+
     def names(self, about: About) -> Mapping[str, str]:
         """Of a choice, what there is for a model; nothing for another widget."""
         return self.widget.names(about) if isinstance(self.widget, Choice) else {}
@@ -116,7 +126,7 @@ class Option:
 
 
 def _prompt(name: str, value: Any) -> str:
-    text = arguments.prompt(value)
+    text = arguments.prompt(value, name)
     if len(text) > LONGEST_PROMPT:
         raise InputError(f"the {name} is longer than {LONGEST_PROMPT:,} characters: shorten it")
     return text
@@ -194,6 +204,21 @@ OPTIONS: tuple[Option, ...] = (
         Choice(lambda about: {name: CONDITIONS[name].title for name in about.conditions}),
         "followed", needs="drawing",
     ),
+    Option(
+        "to_prompt", "To prompt", Text(), "walk", _prompt, "to_prompt", per_picture=True,
+        help="walk to the picture of another prompt", metavar="PROMPT",
+    ),
+    Option(
+        "to_seed", "To seed", Text(rolls=True), "walk",
+        lambda name, value: arguments.seed(typed(value), name), "to_seed", per_picture=True,
+        help="walk to the picture of another seed", metavar="N",
+    ),
+    Option(
+        "walk", "How far", Slider(0, 1, 0.01), "walk",
+        lambda name, value: arguments.scale(name, typed(value), 1), "walk", per_picture=True,
+        needs="to_prompt or to_seed", start=arguments.HALFWAY, help="of that way, 0 to 1",
+        metavar="X",
+    ),
 )  # fmt: skip
 
 
@@ -202,7 +227,7 @@ def shown(about: About, layout: str) -> tuple[Option, ...]:
     rows: dict[str, Option] = {}
     for row in OPTIONS:
         vain = isinstance(row.widget, Choice) and len(row.names(about)) < 2
-        if row.place in LAYOUTS[layout] and not vain and (not row.needs or row.needs in rows):
+        if row.place in LAYOUTS[layout] and not vain and not row.lacks(rows):
             rows[row.field] = row
     return tuple(rows.values())
 
@@ -219,10 +244,11 @@ def checked(rows: Iterable[Option], about: About, request: Mapping[str, Any]) ->
     """
     given: dict[str, Any] = {}
     for row in rows:
-        if row.needs and row.needs not in given:
+        if row.lacks(given):
             continue
         value = request.get(row.field)
-        if row.required or (value is not None and value != ""):
+        blank = value is None or (isinstance(value, str) and not value.strip())
+        if row.required or not blank:
             given[row.field] = row.checked(about, value)
         elif row.start is not None:
             given[row.field] = row.start
@@ -231,8 +257,9 @@ def checked(rows: Iterable[Option], about: About, request: Mapping[str, Any]) ->
 
 def without(field: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """What was given, as if nothing had been said of `field`."""
-    gone = {row.field for row in OPTIONS if field in (row.field, row.needs)}
-    return {name: value for name, value in given.items() if name not in gone}
+    left = {name: value for name, value in given.items() if name != field}
+    gone = {row.field for row in OPTIONS if field in row.needed and row.lacks(left)}
+    return {name: value for name, value in left.items() if name not in gone}
 
 
 def keywords(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ OF_STEPS = (
     "Steps", "Sampler", "Schedule type", "CFG scale", "Distilled CFG Scale", "Denoising strength",
     "Hires upscale", "Hires steps", "Hires upscaler",
 )  # fmt: skip
-OF_FILES = re.compile(r"Version|.*hash(es)?|Civitai .*|Created Date", re.IGNORECASE)
+OF_FILES = re.compile(r"Version|Frames|Fps|Loop|.*hash(es)?|Civitai .*|Created Date", re.IGNORECASE)
 EVERYWHERE = ("seed", "size")  # fields that mean the same in other programs
 SAID_TWICE = ("control", "template")  # by the condition, and in the prompt
 LORA = re.compile(r"<(?:lora|lyco):([^:<>]{1,200})(?::([^:<>]{1,20}))?[^<>]{0,100}>")
@@ -57,7 +57,7 @@ class _Restoring:
             if row.field == "size" and "size" not in self.rows:
                 continue  # see `elsewhere`
             text = self.settings.pop(row.title)
-            if row.needs and row.needs not in {*self.request, "drawing"}:
+            if row.lacks({*self.request, "drawing"}):
                 continue
             try:
                 if row.field not in self.rows:

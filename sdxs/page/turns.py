@@ -7,7 +7,7 @@ Knows nothing of what the work is.
 import asyncio
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from sdxs.errors import InputError, SDXSError
 
@@ -28,15 +28,20 @@ class _Place(Generic[Item, Result]):
 
     item: Item
     kind: Hashable
+    patient: bool
     outcome: asyncio.Future[Result | Exception]
+
+    def goes_with(self, other: "_Place[Any, Any]") -> bool:
+        return self.kind == other.kind and self.patient == other.patient
 
 
 class Turns(Generic[Item, Result]):
     """Has work done in a thread, a turn at a time.
 
-    When a turn begins, the first who waits goes, with others who wait already and are of the same
-    kind; nobody waits for company. `work(items)` gives the outcome of each item, in order: a result
-    or an exception. together: items in a turn at most, others are an InputError below 1.
+    When a turn begins, the first who waits goes, those who are patient after all others, with
+    others who wait already and are of the same kind; nobody waits for company. `work(items)` gives
+    the outcome of each item, in order: a result or an exception. together: items in a turn at most,
+    others are an InputError below 1.
     """
 
     def __init__(
@@ -49,13 +54,15 @@ class Turns(Generic[Item, Result]):
         self._working = 0  # items of the turn that goes on
         self._server: asyncio.Task[None] | None = None
 
-    async def take(self, item: Item, kind: Hashable = None) -> Result:
-        """Wait for a turn, then for what the work makes of the item. Raises Crowded, the exception
-        that is the item's outcome, and whatever the work raises."""
+    async def take(self, item: Item, kind: Hashable = None, patient: bool = False) -> Result:
+        """Wait for a turn, then for what the work makes of the item. patient: it goes only when
+        nobody waits who is not. Raises Crowded, the exception that is the item's outcome, and
+        whatever the work raises."""
         self._waiting = self._present()
         if len(self._waiting) + self._working >= MOST_WAITING:
             raise Crowded(CROWDED)
-        place = _Place[Item, Result](item, kind, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        place = _Place[Item, Result](item, kind, patient, loop.create_future())
         self._waiting.append(place)
         if self._server is None or self._server.done():
             self._server = asyncio.create_task(self._serve())
@@ -80,7 +87,10 @@ class Turns(Generic[Item, Result]):
     def _next(self) -> list[_Place[Item, Result]]:
         """Whose turn it is, nobody's if nobody waits."""
         waiting = self._present()
-        going = [place for place in waiting if place.kind == waiting[0].kind][: self._together]
+        if not waiting:
+            return []
+        first = min(waiting, key=lambda place: place.patient)  # of equals the first
+        going = [place for place in waiting if place.goes_with(first)][: self._together]
         self._waiting = [place for place in waiting if place not in going]
         return going
 

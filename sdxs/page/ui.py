@@ -8,7 +8,8 @@ the making, the newest request waiting) is `page.js` and `answers.py`; the publi
 
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gradio as gr
@@ -16,18 +17,20 @@ from gradio.processing_utils import save_bytes_to_cache
 from PIL import Image
 from starlette.middleware import Middleware
 
+from sdxs import walks
 from sdxs.errors import SDXSError
 from sdxs.metadata.marker import Marker
 from sdxs.page import theme, widgets
 from sdxs.page.about import About
 from sdxs.page.answers import Answers, sentence
+from sdxs.page.exports import FORMATS, Exports
 from sdxs.page.guard import Guard
 from sdxs.page.options import Picture, Place
 from sdxs.page.widgets import FILES, Field
 
-SCRIPTS = "server.js", "kept.js", "heard.js", "page.js", "words.js", "keys.js", "room.js"
+SCRIPTS = "server.js", "kept.js", "heard.js", "page.js", "words.js", "walk.js", "keys.js", "room.js"
 CANVAS_SCRIPTS = "drawing.js", "pictures.js", "canvas.js"
-LOOKS = "page.css", "canvas.css", "words.css", "room.css", "hands.css"
+LOOKS = "page.css", "canvas.css", "words.css", "walk.css", "room.css", "hands.css"
 
 
 class Page(gr.Blocks):
@@ -39,6 +42,7 @@ class Page(gr.Blocks):
         self.queue(max_size=64, default_concurrency_limit=4)
         self._answers, self._scripts, self._starts = answers, scripts, starts
         self._fields: dict[str, Field] = {}
+        self._exports = Exports(answers)
 
     def launch(self, *arguments: Any, **options: Any) -> Any:
         ours: dict[str, Any] = {
@@ -77,6 +81,14 @@ class Page(gr.Blocks):
             prompt.change(None, prompt, None, js="sdxsWords.read")
             line.input(None, line, prompt, js="sdxs.choose")
 
+    def offer_walk(self) -> None:
+        """The way to another picture, out of sight until somebody wants it."""
+        with gr.Accordion("Walk", open=False, elem_id="sdxs-walk-part") as part:
+            self.offer("walk")
+            widgets.exporter(self._exports)
+        for event, is_open in ((self.load, False), (part.expand, True), (part.collapse, False)):
+            event(None, js=f"() => sdxsWalk.opened({json.dumps(is_open)})")
+
     def listen(self) -> None:
         """Whatever changes asks for a picture: a request is the fields' values by their names."""
         about = self._answers.about
@@ -100,30 +112,64 @@ class Page(gr.Blocks):
         self._serve_programs()
 
     def _serve_programs(self) -> None:
-        """`/generate` for programs: the bytes that the page would show, as a file."""
+        """`/generate` for programs: the bytes that the page would show, as a file; `/walk`: a film
+        of the way that a request is on."""
         output = gr.Image(label="picture", visible=False)
+        film = gr.File(label="film", visible=False)
         names = [row.field for row in self._answers.rows if row.programs]
+        way = [name for name in names if name != "walk"]
+        kinds = list(FORMATS)
+        of_film: dict[str, Any] = {
+            "frames": gr.Number(walks.FRAMES, precision=0, label="frames", visible=False),
+            "format": gr.Radio(kinds, value=kinds[0], label="format", visible=False),
+            "loop": gr.Checkbox(False, label="and back", visible=False),
+        }
 
         async def generate(*values: Any) -> str:
             """Make the picture of a prompt: a JPEG file, the same for the same request.
 
             On a page with a canvas, `drawing` is a data URL of a PNG, JPEG or WebP picture.
             """
-            try:
+            with _told():
                 made = await self._answers.make(dict(zip(names, values, strict=True)))
-            except SDXSError as error:
-                raise gr.Error(sentence(error), print_exception=False) from None
             if made.warning:
                 gr.Warning(made.warning)
             return str(save_bytes_to_cache(made.file, "picture.jpg", output.GRADIO_CACHE))
 
-        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD  # Gradio names the parameters by them
-        named = inspect.Signature([inspect.Parameter(name, kind) for name in names])
-        generate.__signature__ = named  # type: ignore[attr-defined]
-        inputs = [self._fields[name] for name in names]
-        gr.Button(visible=False).click(
-            generate, inputs, output, api_name="generate", api_visibility="public"
-        )
+        async def walk(*values: Any) -> str:
+            """Make a film of the way to another prompt, another seed, or both: a WebP or MP4 file.
+
+            `loop`: and back to where it began. Pictures for the page's visitors go first.
+            """
+            request = dict(zip(way, values, strict=False))
+            asked = dict(zip(of_film, values[len(way) :], strict=True))
+            with _told():
+                name, file = await self._exports.make({**asked, "request": request})
+            return str(save_bytes_to_cache(file, name, film.GRADIO_CACHE))
+
+        fields = {name: self._fields[name] for name in names}
+        _serve(generate, fields, output)
+        _serve(walk, {**{name: fields[name] for name in way}, **of_film}, film)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """A mistake is told to a program in one line."""
+    try:
+        yield
+    except SDXSError as error:
+        raise gr.Error(sentence(error), print_exception=False) from None
+
+
+def _serve(function: Callable[..., Any], inputs: dict[str, Any], output: Any) -> None:
+    """A function for programs, whose parameters have the inputs' names: Gradio reads them."""
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    named = inspect.Signature([inspect.Parameter(name, kind) for name in inputs])
+    function.__signature__ = named  # type: ignore[attr-defined]
+    gr.Button(visible=False).click(
+        function, list(inputs.values()), output, api_name=function.__name__,
+        api_visibility="public",
+    )  # fmt: skip
 
 
 def text_page(
@@ -155,6 +201,7 @@ def text_page(
             with gr.Column(elem_id="sdxs-right", min_width=300):
                 page.offer("seed")
                 page.offer("more")
+                page.offer_walk()
                 page.suggest("words")
                 widgets.facts(answers.about)
         page.listen()
@@ -190,6 +237,7 @@ def sketch_page(
             with gr.Column(min_width=300):
                 for place in ("followed", "strength", "seed", "more"):
                     page.offer(place)
+                page.offer_walk()
                 widgets.facts(about)
             with gr.Column(min_width=300):
                 page.suggest("examples")

@@ -12,10 +12,12 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from sdxs import film, walks
 from sdxs.page import options
 from sdxs.page.about import FIRST_SEED, About
 from sdxs.page.answers import BLANK, Answer, Answers
 from sdxs.page.drawings import data_url
+from sdxs.page.exports import Exports, Progress
 from sdxs.page.options import Choice, Option, Picture, Prompt, Slider, Switch, Text
 
 FILES = Path(__file__).parent / "browser"
@@ -38,8 +40,9 @@ def widget(row: Option, about: About, start: Any = None) -> Field:
             )  # fmt: skip
         case Text(rolls=True):
             with gr.Row(elem_id=f"{name}-row"):
-                text = gr.Textbox(str(start), max_lines=1, scale=3, **named)
-                dice = gr.Button("Another", elem_id="sdxs-dice", min_width=130)
+                first = "" if start is None else str(start)
+                text = gr.Textbox(first, max_lines=1, scale=3, **named)
+                dice = gr.Button("Another", elem_id=name.replace("seed", "dice"), min_width=130)
             dice.click(None, None, text, js="sdxs.roll")
             return text
         case Slider(low, high, step):
@@ -53,7 +56,7 @@ def widget(row: Option, about: About, start: Any = None) -> Field:
         case Picture():
             canvas(about)
             return gr.Textbox("", label=row.label, visible=False)  # the canvas, for programs
-    return gr.Textbox(start, max_lines=1, **named)
+    return gr.Textbox(start or "", max_lines=1, **named)
 
 
 def own(template: str, value: Any = None, **props: Any) -> gr.HTML:
@@ -112,6 +115,32 @@ def unknown(about: About) -> gr.HTML:
     lexicon = {"words": about.words, "fillers": about.fillers, "near": about.near}
     start = "sdxsWords.connect(element, props, trigger);  // fires 'input'"
     return own("unknown.html", js_on_load=start, lexicon=lexicon, elem_id="sdxs-unknown-line")
+
+
+def exporter(exports: Exports) -> None:
+    """Makes a file of the walk, see walk.js."""
+
+    async def begin(asked: Any) -> Progress:
+        return await exports.begin(asked)
+
+    async def progress(asked: Any) -> Progress:
+        return await exports.progress(asked)
+
+    async def stop(asked: Any) -> Progress:
+        return await exports.stop(asked)
+
+    usual = walks.FRAMES if walks.FRAMES in exports.counts else exports.counts[-1]
+    own(
+        "walk.html",
+        js_on_load="sdxsWalk.connect(element, server, sdxs);",
+        server_functions=[begin, progress, stop],
+        counts=[
+            {"count": count, "seconds": f"{count / film.FPS:g}", "usual": count == usual}
+            for count in exports.counts
+        ],
+        mp4=film.has_mp4(),
+        elem_id="sdxs-film",
+    )
 
 
 def canvas(about: About) -> None:

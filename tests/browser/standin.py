@@ -45,6 +45,9 @@ class Standin:
         **others: Any,
     ) -> Image.Image:
         facts = f"{prompt}|{seed}|{decoder}|{style}|{float(style_scale)}"
+        if "walk" in others:
+            way = (others.get("to_prompt"), others.get("to_seed"), float(others["walk"]))
+            facts += "|".join(map(str, way))
         digest = hashlib.sha256(facts.encode()).digest()[:8]
         bits = np.unpackbits(np.frombuffer(digest, np.uint8)).reshape(8, 8)
         return Image.fromarray(np.kron(bits * 255, np.ones((16, 16), np.uint8))).convert("RGB")

@@ -147,6 +147,10 @@ def test_with_and_without_a_style():
 
 
 def test_the_scripts_read_all_that_an_answer_may_say_and_nothing_else():
-    script = "".join(file.read_text(encoding="utf-8") for file in FILES.glob("*.js"))
+    script = "".join(
+        file.read_text(encoding="utf-8")
+        for file in FILES.glob("*.js")
+        if file.name != "walk.js"  # reads `exports.Progress`
+    )
     used = set(re.findall(r"\banswer\??\.(\w+)", script))
     assert used | {"request"} == set(Answer.__annotations__)

@@ -47,13 +47,32 @@ def test_bad_strengths(strength):
 
 def test_what_needs_another_option_goes_with_it():
     about = About(styles=("ink",), conditions=("sketch",))
-    assert [row.field for row in options.shown(About(), "text")] == ["prompt", "seed"]
+    plain = [row.field for row in options.shown(About(), "text")]
+    assert plain == ["prompt", "seed", "to_prompt", "to_seed", "walk"]
     rows = options.shown(about, "canvas")
     request = {"prompt": "a", "seed": 0, "style": "ink"}
     given = options.checked(rows, about, {**request, "strength": "much", "size": 9})
     assert given == {**request, "style_scale": 1, "compare": False}
     assert options.without("style", given) == {"prompt": "a", "seed": 0}
     assert options.keywords(given) == {"seed": 0, "style": "ink", "style_scale": 1}
+
+
+def test_a_walk_needs_a_prompt_or_a_seed_to_lead_to():
+    rows = options.shown(About(), "text")
+    request = {"prompt": "a", "seed": 0}
+
+    def given(**asked: Any) -> dict[str, Any]:
+        return options.checked(rows, About(), {**request, **asked})
+
+    assert given(to_prompt=" ", to_seed="", walk=0.3) == request
+    assert given(to_prompt="b") == {**request, "to_prompt": "b", "walk": 0.5}
+    both = given(to_prompt="b", to_seed=" 7", walk=1)
+    assert both == {**request, "to_prompt": "b", "to_seed": 7, "walk": 1}
+    assert options.without("to_prompt", both) == {**request, "to_seed": 7, "walk": 1}
+    assert options.without("to_seed", given(to_seed=7)) == request
+    for wrong in ({"to_seed": "x"}, {"to_seed": 7, "walk": 1.1}, {"to_prompt": 3}):
+        with pytest.raises(InputError):
+            given(**wrong)
 
 
 class Painter:
@@ -110,6 +129,6 @@ def test_rows_name_what_there_is():
     places = {place for layout in options.LAYOUTS.values() for place in layout} | {"nowhere"}
     assert len(ROWS) == len(OPTIONS)
     for number, row in enumerate(OPTIONS):
-        assert row.needs in ("", *list(ROWS)[:number])
+        assert {*row.needed} <= {*list(ROWS)[:number]}
         assert row.place in places
         assert row.keyword or row.required or not row.help

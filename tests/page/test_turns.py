@@ -86,6 +86,14 @@ def test_kinds_do_not_mix_and_the_first_who_waits_goes_first():
     assert work.done == [["first"], ["a", "c", "f"], ["b", "e"], ["d"]]
 
 
+def test_the_patient_go_when_nobody_else_waits():
+    visits = [("film", None, True), ("a", 1), ("film 2", None, True), ("b", 2), ("c", 1)]
+    _, work = crowd(*visits, together=8)
+    assert work.done == [["first"], ["a", "c"], ["b"], ["film", "film 2"]]
+    _, work = crowd(("film", 1, True), ("a", 1), together=8)  # it delays nobody's batch either
+    assert work.done == [["first"], ["a"], ["film"]]
+
+
 def test_nobody_waits_for_company():
     work = Work()
     work.finish.set()

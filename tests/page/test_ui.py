@@ -24,7 +24,8 @@ from sdxs.picture import encode
 def generate(prompt: str, *, seed: int, **others: Any) -> Image.Image:
     if prompt == "boom":
         raise RuntimeError("a secret of the server")
-    return Image.new("RGB", (32, 32), (len(prompt) % 256, seed % 256, 99))
+    shade = 99 + round(99 * others.get("walk", 0))
+    return Image.new("RGB", (32, 32), (len(prompt) % 256, seed % 256, shade))
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +66,28 @@ def test_generate_tells_no_secrets(client):
 
 def test_generate_is_all_that_programs_see(client):
     named = client.view_api(return_format="dict")
-    assert list(named["named_endpoints"]) == ["/generate"]
+    assert list(named["named_endpoints"]) == ["/generate", "/walk"]
     assert not named["unnamed_endpoints"]
     parameters = named["named_endpoints"]["/generate"]["parameters"]
-    assert [one["parameter_name"] for one in parameters] == ["prompt", "seed"]
+    names = [one["parameter_name"] for one in parameters]
+    assert names == ["prompt", "seed", "to_prompt", "to_seed", "walk"]
+    parameters = named["named_endpoints"]["/walk"]["parameters"]
+    of_film = {one["parameter_name"]: one["python_type"]["type"] for one in parameters[4:]}
+    assert of_film == {"frames": "int", "format": "Literal['webp', 'mp4']", "loop": "bool"}
+
+
+def test_a_film_for_a_program(client):
+    file = client.predict("a", 1, "b", frames=5, loop=True, api_name="/walk")
+    with Image.open(file) as film:
+        assert (film.format, film.size, film.info["loop"]) == ("WEBP", (32, 32), 0)
+    assert Path(file).name == "walk-a-1.webp"
+    for asked, message in [
+        ({"to_prompt": " "}, "Say where to: another prompt, another seed, or both."),
+        ({"to_seed": "x"}, "To seed must be a whole number"),
+        ({"to_seed": 2, "frames": 1}, "Frames must be a whole number from 2 to 240"),
+    ]:
+        with pytest.raises(AppError, match=message):
+            client.predict("a", 1, **asked, api_name="/walk")
 
 
 def test_generate_of_a_canvas_follows_a_drawing():
