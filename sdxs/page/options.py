@@ -131,6 +131,12 @@ def _sides(name: str, value: Any) -> int | tuple[int, int]:
     return sides[0] if len(sides) == 1 else (sides[0], sides[1])
 
 
+def _decoders(names: Sequence[str]) -> dict[str, str]:
+    """The one that is left open comes first: a page then drafts with tiny, see `Answers`."""
+    both = {"": "tiny, large when you rest"} if {"tiny", "large"} <= set(names) else {}
+    return {**both, **{name: name for name in names}}
+
+
 def _or_none(names: Iterable[str]) -> dict[str, str]:
     found = {name: name for name in names}
     return {"": "none", **found} if found else {}
@@ -180,7 +186,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("template", "Template", Choice(lambda about: _or_none(about.templates)), "more"),
     Option(
         "decoder", "Decoder",
-        Choice(lambda about: {name: name for name in about.decoders}, DECODERS),
+        Choice(lambda about: _decoders(about.decoders), DECODERS),
         "more", keyword="decoder", help="tiny is fast, large is thorough (default: tiny)",
     ),
     Option(

@@ -24,9 +24,9 @@ from sdxs.page.guard import Guard
 from sdxs.page.options import Picture, Place
 from sdxs.page.widgets import FILES, Field
 
-SCRIPTS = "server.js", "kept.js", "page.js"
+SCRIPTS = "server.js", "kept.js", "page.js", "final.js", "variety.js", "numbers.js"
 CANVAS_SCRIPTS = "drawing.js", "pictures.js", "canvas.js"
-LOOKS = "page.css", "canvas.css"
+LOOKS = "page.css", "canvas.css", "variety.css", "numbers.css"
 
 
 class Page(gr.Blocks):
@@ -59,6 +59,8 @@ class Page(gr.Blocks):
             if row.place == place:
                 start = self._starts.get(row.field)
                 self._fields[row.field] = widgets.widget(row, self._answers.about, start)
+        if place == "seed":
+            widgets.variety(self._answers, self._fields["seed"])
 
     def suggest(self, look: str) -> None:
         """Texts to click, which go to the prompt: "examples", or the "words" that a model knows."""

@@ -138,7 +138,7 @@ def test_with_and_without_a_style():
     assert "plain" not in paint(own, request, compare="yes")
 
 
-def test_the_script_reads_all_that_an_answer_may_say_and_nothing_else():
-    script = (FILES / "page.js").read_text(encoding="utf-8")
-    read = set(re.findall(r"\banswer\??\.(\w+)", script))
+def test_the_scripts_read_all_that_an_answer_may_say_and_nothing_else():
+    scripts = "".join(file.read_text(encoding="utf-8") for file in FILES.glob("*.js"))
+    read = set(re.findall(r"\banswer\??\.(\w+)", scripts))
     assert read == set(Answer.__annotations__)

@@ -24,6 +24,7 @@ from sdxs.page.drawings import data_url
 from sdxs.picture import encode
 
 ABOUT = About(decoders=("tiny", "large"), styles=("ink", "anime"), conditions=("sketch", "canny"))
+STEPS = 4  # of an event loop in which every visit has taken its place, one that comes late, too
 OTHER_KIND = {"prompt": "first", "seed": 0, "decoder": "large"}
 
 
@@ -70,7 +71,8 @@ def visit(held: Held, own: Answers, *visits: Coroutine[Any, Any, Any]) -> list[A
         first = asyncio.ensure_future(own.make(OTHER_KIND))
         await asyncio.to_thread(held.begun.wait, 30)
         waiting = [asyncio.ensure_future(visit) for visit in visits]
-        await asyncio.sleep(0)  # each takes its place
+        for _ in range(STEPS):  # each takes its place
+            await asyncio.sleep(0)
         held.finish.set()
         await first
         return await asyncio.gather(*waiting, return_exceptions=True)
