@@ -92,7 +92,9 @@ def stage(answers: Answers, welcome: Image.Image | None = None, style: str = "")
     own(
         "stage.html",
         first,
-        js_on_load="sdxs.connect(element, server, props.value.request); sdxsNumbers.connect(element)",
+        js_on_load=(
+            "sdxs.connect(element, server, props.value.request); sdxsNumbers.connect(element);"
+        ),
         server_functions=[paint, download],
         width=about.size[0],
         height=about.size[1],

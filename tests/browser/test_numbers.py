@@ -59,6 +59,14 @@ def test_they_are_what_was_measured_and_move_nothing(visit, url, phone):
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
 
 
+def test_on_a_phone_with_a_canvas_they_have_room(visit, address):
+    page = visit(address, width=390, height=844, **HANDHELD)
+    page.locator("#sdxs-live").click()
+    box = page.get_by_label("Live numbers").bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= 390
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
 def test_escape_closes_them_and_the_focus_stays(visit, url):
     page = visit(url)
     page.locator("#sdxs-live").focus()
