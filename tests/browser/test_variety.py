@@ -35,7 +35,8 @@ def places(page: Page) -> list:
         const { x, y, width, height } = one.getBoundingClientRect();
         return [x, y + window.scrollY, width, height];
     })"""
-    return page.locator("#sdxs-picture, .sdxs-strip button, #sdxs-about").evaluate_all(script)
+    every = "#sdxs-picture, .sdxs-strip [role=group] button, #sdxs-about"
+    return page.locator(every).evaluate_all(script)
 
 
 def settled(page: Page, prompt: str, number: int = 0) -> None:
