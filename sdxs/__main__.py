@@ -23,7 +23,7 @@ from sdxs.errors import InputError, SDXSError, commanded
 from sdxs.metadata import xmp
 from sdxs.metadata.marker import Label
 from sdxs.metadata.parameters import title
-from sdxs.page import likes, marks
+from sdxs.page import kinds, likes, marks
 from sdxs.page import options as table
 from sdxs.page.drawings import read_drawing
 from sdxs.page.serve import CHECKPOINT_HELP, DEVICE_HELP, DTYPE_HELP, ENGINE_HELP, fail
@@ -75,7 +75,7 @@ def asked(options: argparse.Namespace, like: dict[str, Any]) -> dict[str, Any]:
             value = like.get(row.field)
         if value is None:
             value = row.start
-        elif isinstance(row.widget, table.Picture):
+        elif isinstance(row.widget, kinds.Picture):
             value = read_picture(path(value)) if told else read_drawing(value)
         elif row.check:
             value = row.check(row.flag, value)
@@ -225,15 +225,15 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def shape(row: table.Option) -> dict[str, Any]:
+def shape(row: kinds.Option) -> dict[str, Any]:
     """How argparse reads an option of the table; what it means is the row's to check."""
     said = row.help if row.start is None else f"{row.help} (default: {row.start})"
     match row.widget:
-        case table.Prompt():
+        case kinds.Prompt():
             return {"help": said, "nargs": "?"}
-        case table.Switch():
+        case kinds.Switch():
             return {"help": said, "action": "store_true", "default": None}
-        case table.Choice(known=known) if known:
+        case kinds.Choice(known=known) if known:
             return {"help": said, "choices": known}
     return {"help": said, "metavar": row.metavar or None}
 

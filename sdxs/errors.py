@@ -72,6 +72,12 @@ def one_line(thing: object, most: int = 200) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
+def sentence(error: object, most: int = 240) -> str:
+    """An error as one line that begins and ends as a sentence does."""
+    text = one_line(error, most)
+    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "…")) else ".")
+
+
 def did_you_mean(name: object, known: Sequence[str], written: Callable[[str], str] = str) -> str:
     """The known name that is nearest to a mistaken one, as a question; "" if none is near."""
     close = difflib.get_close_matches(name, known, n=1) if isinstance(name, str) else []

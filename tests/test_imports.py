@@ -13,12 +13,12 @@ GROUND = {  # module of plain data and pure functions -> what of ours it may imp
     "proxies": {"errors"},
     "config": set(),
     "picture": {"errors"},
-    "film": {"errors"},
     "sizes": {"errors"},
     "arguments": {"errors", "sizes"},
     "walks": {"arguments", "errors", "sizes"},
     "drawing": {"errors", "picture"},
     "metadata": {"arguments", "config", "errors", "picture"},
+    "film": {"errors", "metadata"},
     "conditions": {"arguments", "drawing", "errors", "picture"},
 }
 WINGS = {  # wing (a package, or a module beside them) -> what it may import besides itself

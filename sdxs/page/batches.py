@@ -6,6 +6,7 @@ batch where `options.common` allows it. Knows nothing of turns, files or visitor
 """
 
 import logging
+import time
 import warnings
 from collections.abc import Callable, Generator, Hashable, Sequence
 from dataclasses import dataclass
@@ -31,10 +32,11 @@ class Asked:
 
 @dataclass(frozen=True)
 class Painted:
-    """A picture, and what was said of it."""
+    """A picture, what was said of it, and how long its call took."""
 
     picture: Image.Image
     warnings: tuple[PictureWarning, ...]
+    ms: float
 
 
 def in_step(
@@ -89,7 +91,7 @@ def _batch(generate: Callable[..., Any], batch: list[Asked]) -> Sequence[Painted
 def _call(generate: Callable[..., Any], batch: list[Asked]) -> list[Painted]:
     """One call. Raises whatever it raises. In a batch, a warning that names no row is nobody's: it
     may be about another's prompt."""
-    first, alone = batch[0], len(batch) == 1
+    first, alone, start = batch[0], len(batch) == 1, time.perf_counter()
     with warnings.catch_warnings(record=True) as caught:  # safe: one turn at a time
         warnings.simplefilter("always", PictureWarning)
         if alone:
@@ -97,8 +99,9 @@ def _call(generate: Callable[..., Any], batch: list[Asked]) -> list[Painted]:
         else:
             told = options.columns([one.told for one in batch])
             pictures = generate([one.prompt for one in batch], **told)
+    ms = 1000 * (time.perf_counter() - start)
     said = [warning.message for warning in caught if isinstance(warning.message, PictureWarning)]
     return [
-        Painted(picture, tuple(warning for warning in said if alone or row in warning.rows))
+        Painted(picture, tuple(warning for warning in said if alone or row in warning.rows), ms)
         for row, (_, picture) in enumerate(zip(batch, pictures, strict=True))
     ]

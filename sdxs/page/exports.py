@@ -20,8 +20,9 @@ from PIL import Image
 from sdxs import arguments, film, walks
 from sdxs.errors import InputError, SDXSError, one_line
 from sdxs.page import options
-from sdxs.page.answers import Answers, Still, file_name, mishap
+from sdxs.page.answers import Answers, mishap
 from sdxs.page.drawings import data_url
+from sdxs.page.making import Still, file_name
 from sdxs.page.turns import Crowded
 
 FORMATS = {suffix.removeprefix("."): suffix for suffix in film.SUFFIXES}

@@ -14,7 +14,8 @@ from sdxs.metadata.marker import named
 from sdxs.metadata.reading import Found
 from sdxs.page.about import About
 from sdxs.page.drawings import data_url
-from sdxs.page.options import OPTIONS, Choice, Option, Slider, Switch
+from sdxs.page.kinds import Choice, Option, Slider, Switch
+from sdxs.page.options import OPTIONS
 
 OF_STEPS = (
     "Steps", "Sampler", "Schedule type", "CFG scale", "Distilled CFG Scale", "Denoising strength",

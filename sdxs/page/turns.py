@@ -1,5 +1,5 @@
 """Who is next: first come, first served, those who wait for work of one kind together, and not too
-many who wait.
+many who wait; those who are patient when nobody else waits.
 
 Knows nothing of what the work is.
 """
@@ -7,12 +7,13 @@ Knows nothing of what the work is.
 import asyncio
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from sdxs.errors import InputError, SDXSError
 
 MOST_WAITING = 64  # requests that wait or whose work is being done
 CROWDED = "Many people are painting just now; the next try may find room."
+STALE = "Something newer has been asked for."
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -22,26 +23,28 @@ class Crowded(SDXSError):
     """Too many requests wait already."""
 
 
+class Stale(SDXSError):
+    """A patient request was dropped before its turn."""
+
+
 @dataclass(frozen=True, eq=False)
 class _Place(Generic[Item, Result]):
     """A visitor's place in the queue; who leaves cancels the outcome."""
 
     item: Item
     kind: Hashable
-    patient: bool
+    patient: Hashable
     outcome: asyncio.Future[Result | Exception]
-
-    def goes_with(self, other: "_Place[Any, Any]") -> bool:
-        return self.kind == other.kind and self.patient == other.patient
 
 
 class Turns(Generic[Item, Result]):
     """Has work done in a thread, a turn at a time.
 
-    When a turn begins, the first who waits goes, those who are patient after all others, with
-    others who wait already and are of the same kind; nobody waits for company. `work(items)` gives
-    the outcome of each item, in order: a result or an exception. together: items in a turn at most,
-    others are an InputError below 1.
+    When a turn begins, the first who waits goes, with others who wait already and are of the same
+    kind; nobody waits for company. Who is patient goes when nobody else waits, and may be dropped
+    until then, by the name that `patient` is. `work(items)` gives the outcome of each item, in
+    order: a result or an exception. together: items in a turn at most, others are an InputError
+    below 1.
     """
 
     def __init__(
@@ -54,22 +57,29 @@ class Turns(Generic[Item, Result]):
         self._working = 0  # items of the turn that goes on
         self._server: asyncio.Task[None] | None = None
 
-    async def take(self, item: Item, kind: Hashable = None, patient: bool = False) -> Result:
-        """Wait for a turn, then for what the work makes of the item. patient: it goes only when
-        nobody waits who is not. Raises Crowded, the exception that is the item's outcome, and
-        whatever the work raises."""
+    async def take(self, item: Item, kind: Hashable = None, patient: Hashable = None) -> Result:
+        """Wait for a turn, then for what the work makes of the item. Raises Crowded, Stale, the
+        exception that is the item's outcome, and whatever the work raises."""
         self._waiting = self._present()
-        if len(self._waiting) + self._working >= MOST_WAITING:
+        # the patient take no room from the others
+        alike = [place for place in self._waiting if (place.patient is None) == (patient is None)]
+        if len(alike) + self._working >= MOST_WAITING:
             raise Crowded(CROWDED)
-        loop = asyncio.get_running_loop()
-        place = _Place[Item, Result](item, kind, patient, loop.create_future())
+        outcome: asyncio.Future[Result | Exception] = asyncio.get_running_loop().create_future()
+        place = _Place[Item, Result](item, kind, patient, outcome)
         self._waiting.append(place)
         if self._server is None or self._server.done():
             self._server = asyncio.create_task(self._serve())
-        outcome = await place.outcome
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+        result = await place.outcome
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def drop(self, *patient: Hashable) -> None:
+        """The patient of these names wait no longer; what is being worked on goes on."""
+        for place in self._present():
+            if place.patient in patient:
+                place.outcome.set_result(Stale(STALE))
 
     async def _serve(self) -> None:
         """A turn after the other while somebody waits. It is nobody's visit: whoever leaves does
@@ -81,22 +91,20 @@ class Turns(Generic[Item, Result]):
             finally:
                 self._working = 0
             for place, outcome in zip(places, outcomes, strict=True):
-                if not place.outcome.cancelled():
+                if not place.outcome.done():
                     place.outcome.set_result(outcome)
 
     def _next(self) -> list[_Place[Item, Result]]:
         """Whose turn it is, nobody's if nobody waits."""
         waiting = self._present()
-        if not waiting:
-            return []
-        first = min(waiting, key=lambda place: place.patient)  # of equals the first
-        going = [place for place in waiting if place.goes_with(first)][: self._together]
+        first = [place for place in waiting if place.patient is None] or waiting
+        going = [place for place in first if place.kind == first[0].kind][: self._together]
         self._waiting = [place for place in waiting if place not in going]
         return going
 
     def _present(self) -> list[_Place[Item, Result]]:
-        """Those who wait and have not left."""
-        return [place for place in self._waiting if not place.outcome.cancelled()]
+        """Those who wait, have not left, and were not dropped."""
+        return [place for place in self._waiting if not place.outcome.done()]
 
     def _worked(self, items: list[Item]) -> Sequence[Result | Exception]:
         """The items' outcomes; where the work itself fails, that is the outcome of each."""

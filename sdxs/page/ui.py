@@ -18,19 +18,25 @@ from PIL import Image
 from starlette.middleware import Middleware
 
 from sdxs import walks
-from sdxs.errors import SDXSError
+from sdxs.errors import SDXSError, sentence
 from sdxs.metadata.marker import Marker
 from sdxs.page import theme, widgets
 from sdxs.page.about import About
-from sdxs.page.answers import Answers, sentence
+from sdxs.page.answers import Answers
 from sdxs.page.exports import FORMATS, Exports
 from sdxs.page.guard import Guard
-from sdxs.page.options import Picture, Place
+from sdxs.page.kinds import Picture, Place
 from sdxs.page.widgets import FILES, Field
 
-SCRIPTS = "server.js", "kept.js", "heard.js", "page.js", "words.js", "walk.js", "keys.js", "room.js"
+SCRIPTS = (
+    "server.js", "kept.js", "heard.js", "page.js", "final.js", "variety.js", "numbers.js",
+    "words.js", "walk.js", "keys.js", "room.js",
+)  # fmt: skip
 CANVAS_SCRIPTS = "drawing.js", "pictures.js", "canvas.js"
-LOOKS = "page.css", "canvas.css", "words.css", "walk.css", "room.css", "hands.css"
+LOOKS = (
+    "page.css", "canvas.css", "variety.css", "numbers.css", "words.css", "walk.css", "room.css",
+    "hands.css",
+)  # fmt: skip
 
 
 class Page(gr.Blocks):
@@ -64,6 +70,8 @@ class Page(gr.Blocks):
             if row.place == place:
                 start = self._starts.get(row.field)
                 self._fields[row.field] = widgets.widget(row, self._answers.about, start)
+        if place == "seed":
+            widgets.variety(self._answers, self._fields["seed"])
 
     def suggest(self, look: str) -> None:
         """Texts to click, which go to the prompt: "examples", or the "words" that a model knows."""

@@ -15,10 +15,10 @@ from PIL import Image
 from sdxs import film, walks
 from sdxs.page import options
 from sdxs.page.about import FIRST_SEED, About
-from sdxs.page.answers import BLANK, Answer, Answers
+from sdxs.page.answers import BLANK, SEEDS, Answer, Answers
 from sdxs.page.drawings import data_url
 from sdxs.page.exports import Exports, Progress
-from sdxs.page.options import Choice, Option, Picture, Prompt, Slider, Switch, Text
+from sdxs.page.kinds import Choice, Option, Picture, Prompt, Slider, Switch, Text
 
 FILES = Path(__file__).parent / "browser"
 Field = gr.Textbox | gr.Radio | gr.Slider | gr.Checkbox
@@ -100,6 +100,7 @@ def stage(answers: Answers, welcome: Image.Image | None = None, style: str = "")
             sdxs.connect(element, server, props.value.request);
             sdxsHeard.connect(element);
             sdxsRoom.connect(element);
+            sdxsNumbers.connect(element);
         """,
         server_functions=[paint, download, read],
         width=about.size[0],
@@ -155,6 +156,25 @@ def canvas(about: About) -> None:
         height=height,
         elem_id="sdxs-canvas",
     )
+
+
+def variety(answers: Answers, seed: Field) -> None:
+    """Eight seeds of the prompt on show; a click goes to the seed's field, see variety.js."""
+
+    async def variety(request: Any) -> Answer:
+        return await answers.variety(request)
+
+    width, height = answers.about.size
+    strip = own(
+        "variety.html",
+        js_on_load="sdxsVariety.connect(element, server, trigger, sdxs);  // fires 'input'",
+        server_functions=[variety],
+        seeds=list(range(SEEDS)),
+        width=width,
+        height=height,
+        elem_id="sdxs-variety",
+    )
+    strip.input(None, None, seed, js="sdxsVariety.chosen")
 
 
 def chips(

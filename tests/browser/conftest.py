@@ -188,17 +188,30 @@ def standin() -> Standin:
 
 @pytest.fixture(scope="package")
 def url(standin: Standin) -> Iterator[str]:
-    """A page on the stand-in, with examples, words, both decoders and styles."""
+    """A page on the stand-in, with examples, words and styles."""
     about = About(
         checkpoint="standin",
         size=(128, 128),
         examples=(PROMPT, "a blue ball"),
         words={"things": ("ball", "house"), "colours": ("red", "blue")},
-        decoders=("tiny", "large"),
         styles=("anime", "ink"),
     )
     welcome = standin.draw(PROMPT, 0)
     with served(text_page(standin, about=about, welcome=welcome)) as address:
+        yield address
+
+
+@pytest.fixture(scope="package")
+def quick() -> Standin:
+    return Standin(0.02)
+
+
+@pytest.fixture(scope="package")
+def both(quick: Standin) -> Iterator[str]:
+    """A page on a quick stand-in with both decoders, which paints up to eight at once."""
+    about = About(checkpoint="standin", examples=(PROMPT,), decoders=("tiny", "large"))
+    welcome = quick.draw(PROMPT, 0)
+    with served(text_page(quick, about=about, welcome=welcome, together=8)) as address:
         yield address
 
 

@@ -20,9 +20,12 @@ class Standin:
     def __init__(self, seconds: float = 0.3) -> None:
         self.seconds = seconds
         self.made: list[str] = []  # the prompts, in the order in which they were answered
+        self.batches: list[list[int]] = []  # the seeds of calls with a list of prompts
         self._lock = threading.Lock()
 
-    def __call__(self, prompt: str, *, seed: int, **chosen: Any) -> Image.Image:
+    def __call__(self, prompt: Any, *, seed: Any, **chosen: Any) -> Any:
+        if isinstance(prompt, list):
+            return self.batch(prompt, seed, **chosen)
         if "boom" in prompt:
             raise RuntimeError("a secret of the server")
         time.sleep(self.seconds)
@@ -31,6 +34,14 @@ class Standin:
         with self._lock:
             self.made.append(prompt)
         return self.answer(prompt, seed, **chosen)
+
+    def batch(self, prompts: list[str], seeds: list[int], **chosen: Any) -> list[Image.Image]:
+        """As long as one picture, and without warnings."""
+        time.sleep(self.seconds)
+        self.batches.append(seeds)
+        rows = range(len(prompts))
+        own = [{n: v[row] if isinstance(v, list) else v for n, v in chosen.items()} for row in rows]
+        return [self.answer(prompts[row], seeds[row], **own[row]) for row in rows]
 
     def answer(self, prompt: str, seed: int, **chosen: Any) -> Image.Image:
         return self.draw(prompt, seed, **chosen)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from sdxs.page.answers import ALONE
+from sdxs.page.making import ALONE
 from sdxs.picture import encode
 from tests.browser.canvas import DRAWN, alone, draw, drawing, follows
 from tests.browser.conftest import note

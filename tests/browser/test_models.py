@@ -43,7 +43,7 @@ def test_the_last_picture_is_the_models(visit, address, model):
     expect(seed).not_to_have_value("0")
     wait_for(page, model(PROMPT, seed=int(seed.input_value())))
     if len(model.decoders) > 1:
-        page.get_by_label("large").check()
+        page.get_by_label("large", exact=True).check()
         wait_for(page, model(PROMPT, seed=int(seed.input_value()), decoder="large"))
 
 

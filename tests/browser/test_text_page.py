@@ -108,10 +108,10 @@ def test_seed_stays_while_typing_and_the_dice_change_it(page):
     shows(page, "a ball", int(page.get_by_label("Seed").input_value()))
 
 
-def test_seed_and_decoder_act_before_anything_is_typed(visit, url):
+def test_seed_and_style_act_before_anything_is_typed(visit, url):
     page = visit(url)
-    page.get_by_label("large").check()
-    shows(page, WELCOME, 0, decoder="large")
+    page.get_by_label("ink").check()
+    shows(page, WELCOME, 0, style="ink")
     page.get_by_label("Seed").fill("")
     expect(note(page)).to_have_attribute("data-kind", "error")
     page.get_by_label("Seed").fill("0")
@@ -120,7 +120,7 @@ def test_seed_and_decoder_act_before_anything_is_typed(visit, url):
     page.get_by_label("Seed").fill("12")
     page.get_by_label("Seed").fill("1")  # while 12 is in the making
     page.wait_for_timeout(1500)
-    shows(page, WELCOME, 1, decoder="large")
+    shows(page, WELCOME, 1, style="ink")
 
 
 def test_examples_and_words_may_hold_any_characters(visit, standin):
@@ -190,12 +190,6 @@ def test_with_and_without_a_style_side_by_side(page):
     assert int(divider.input_value()) == before + 1
     page.get_by_label("Compare").uncheck()
     expect(plain).to_be_hidden()
-
-
-def test_the_decoder_can_be_chosen_where_there_are_two(page):
-    types(page, "a cone")
-    page.get_by_label("large").check()
-    shows(page, "a cone", 0, decoder="large")
 
 
 def test_one_decoder_is_no_choice(visit, standin):

@@ -14,7 +14,8 @@ from sdxs.errors import InputError, PromptCutWarning
 from sdxs.metadata.reading import read
 from sdxs.page import options, turns
 from sdxs.page.about import About
-from sdxs.page.answers import Answer, Answers, file_name
+from sdxs.page.answers import Answer, Answers
+from sdxs.page.making import file_name
 from sdxs.page.widgets import FILES
 from sdxs.picture import MIME, encode
 

@@ -19,11 +19,13 @@ from sdxs.conditions import from_drawing
 from sdxs.errors import InputError, NothingToFollow, PromptCutWarning
 from sdxs.page import apps
 from sdxs.page.about import About
-from sdxs.page.answers import ALONE, Answers, Made
+from sdxs.page.answers import Answers
 from sdxs.page.drawings import data_url
+from sdxs.page.making import ALONE, Made
 from sdxs.picture import encode
 
 ABOUT = About(decoders=("tiny", "large"), styles=("ink", "anime"), conditions=("sketch", "canny"))
+STEPS = 4  # of an event loop in which every visit has taken its place, one that comes late, too
 OTHER_KIND = {"prompt": "first", "seed": 0, "decoder": "large"}
 
 
@@ -43,9 +45,7 @@ class Held:
             self.calls.append((prompt, told))
         return self._generate(prompt, **told)
 
-    @property
-    def prompts(self) -> list[Any]:
-        return [prompt for prompt, _ in self.calls]
+    prompts = property(lambda self: [prompt for prompt, _ in self.calls])
 
 
 def standin(prompt: Any, *, seed: Any, **told: Any) -> Any:
@@ -70,7 +70,8 @@ def visit(held: Held, own: Answers, *visits: Coroutine[Any, Any, Any]) -> list[A
         first = asyncio.ensure_future(own.make(OTHER_KIND))
         await asyncio.to_thread(held.begun.wait, 30)
         waiting = [asyncio.ensure_future(visit) for visit in visits]
-        await asyncio.sleep(0)  # each takes its place
+        for _ in range(STEPS):  # each takes its place
+            await asyncio.sleep(0)
         held.finish.set()
         await first
         return await asyncio.gather(*waiting, return_exceptions=True)

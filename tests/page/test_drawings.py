@@ -15,8 +15,9 @@ from page.test_answers import PLAIN, grey, paint, said
 from sdxs.conditions import from_drawing
 from sdxs.errors import InputError, NothingToFollow
 from sdxs.page.about import About
-from sdxs.page.answers import ALONE, Answers
+from sdxs.page.answers import Answers
 from sdxs.page.drawings import data_url
+from sdxs.page.making import ALONE
 from sdxs.picture import encode
 
 asked: list[dict[str, Any]] = []

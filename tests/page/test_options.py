@@ -14,7 +14,8 @@ from sdxs.errors import InputError
 from sdxs.metadata.reading import read
 from sdxs.page import options
 from sdxs.page.about import About
-from sdxs.page.options import OPTIONS, Option, Slider
+from sdxs.page.kinds import Option, Slider
+from sdxs.page.options import OPTIONS
 from sdxs.page.ui import Page, sketch_page, text_page
 
 ROWS = {row.field: row for row in OPTIONS}

@@ -9,7 +9,7 @@ import pytest
 
 from sdxs.errors import InputError
 from sdxs.page import turns
-from sdxs.page.turns import Crowded, Turns
+from sdxs.page.turns import Crowded, Stale, Turns
 
 
 class Work:
@@ -167,6 +167,48 @@ def test_who_leaves_a_batch_before_it_begins_is_not_in_it():
 
     assert busy(work, come, together=2) == ["a!", "b!"]
     assert work.done == [["first"], ["a", "b"]]
+
+
+def test_the_patient_go_when_nobody_else_waits_and_together():
+    visits = [("a", 1, "p"), ("b", 2), ("c", 1, "q"), ("d", 1), ("e", 2, "p")]
+    found, work = crowd(*visits, together=8)
+    assert found == ["a!", "b!", "c!", "d!", "e!"]
+    assert work.done == [["first"], ["b"], ["d"], ["a", "c"], ["e"]]
+
+
+def test_the_patient_are_dropped_by_name_until_their_turn():
+    work = Work()
+
+    async def come(own: Turns[Any, Any]) -> list[Any]:
+        waiting = await queue(own, ("a", 1, "p"), ("b", 1, "q"), ("c", 1, "p"), "d")
+        own.drop("p", "nobody")
+        work.finish.set()
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    found = busy(work, come, together=8)
+    assert [str(one) for one in found] == [turns.STALE, "b!", turns.STALE, "d!"]
+    assert isinstance(found[0], Stale)
+    assert work.done == [["first"], ["d"], ["b"]]
+
+
+def test_a_patient_one_whose_turn_has_begun_is_finished():
+    work = Work()
+
+    async def visits() -> Any:
+        own = Turns(work)
+        patient = asyncio.ensure_future(own.take("patient", patient="p"))
+        await asyncio.to_thread(work.begun.wait, 30)
+        own.drop("p")
+        work.finish.set()
+        return await patient
+
+    assert asyncio.run(visits()) == "patient!"
+
+
+def test_the_patient_take_no_room_from_the_others(monkeypatch):
+    monkeypatch.setattr(turns, "MOST_WAITING", 3)
+    found, _ = crowd(*[(n, 0, "p") for n in range(3)], "a", "b", "c")
+    assert [isinstance(one, Crowded) for one in found] == [False, False, True] * 2
 
 
 def test_a_turn_of_nobody():

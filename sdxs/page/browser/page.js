@@ -7,9 +7,10 @@
 // object that the server understands, all that made its picture.
 //
 // Scripts that come later hear what happens by events of the document: "sdxs:shown", a picture is
-// there ({request, answer}; `again`: it came back from elsewhere), "sdxs:rested", nothing has been
-// asked for a while ({request} of the picture on show), "sdxs:stirred", something is asked for.
-// `restore(request, answer)` brings a request back, with the answer that it had, if that is known.
+// there ({request, answer}; `again`: it came back from elsewhere; else `times`, when it was sent and
+// received), "sdxs:rested", nothing has been asked for a while ({request} of the picture on show),
+// "sdxs:stirred", something is asked for. `restore(request, answer)` brings a request back, with the
+// answer that it had, if that is known. `paint` and `show` are for a picture that nobody stirred for.
 
 window.sdxs = (() => {
   const { call, pause } = window.sdxsServer;
@@ -19,6 +20,7 @@ window.sdxs = (() => {
   const NO_FILE = "The server does not answer; try again in a moment.";
   const REST_MS = 700; // without anything asked for
 
+  const visitor = Math.random().toString(36).slice(2); // this tab: what it waits for, it may drop
   let waiting = null; // the newest request, not yet sent
   let busy = false; // one is on its way
   let told = false; // a note of the page's own, which answers to earlier requests leave alone
@@ -43,7 +45,7 @@ window.sdxs = (() => {
   const happens = (name, detail) => document.dispatchEvent(new CustomEvent(`sdxs:${name}`, { detail }));
 
   // Each field of an answer is explained in answers.py, class Answer.
-  function show(request, answer, again = false) {
+  function show(request, answer, times = null, again = false) {
     const stands = standing && answer.kind !== "error";
     if (!told) stands ? say(standing, "warning") : say(answer.note ?? "", answer.kind ?? "");
     if (!answer.picture) return;
@@ -55,9 +57,16 @@ window.sdxs = (() => {
     stage.save.disabled = false;
     stage.control?.parentElement.toggleAttribute("hidden", !answer.control);
     stage.plain?.parentElement.toggleAttribute("data-compares", Boolean(answer.plain));
-    happens("shown", { request, answer, again });
+    happens("shown", { request, answer, again, times });
     clearTimeout(resting);
     if (!waiting) resting = setTimeout(() => busy || happens("rested", { request: shown }), REST_MS);
+  }
+
+  // [what the server says, when it was asked and when it said it]
+  async function paint(request) {
+    const sent = performance.now();
+    const answer = await call(stage.server, "paint", { ...request, visitor });
+    return [answer, { sent, received: performance.now() }];
   }
 
   async function work() {
@@ -70,7 +79,7 @@ window.sdxs = (() => {
       const mine = age;
       waiting = null;
       if (canvas) request = { ...request, drawing: await canvas.snapshot() }; // as it is by now
-      const { refused, ...answer } = await call(stage.server, "paint", request);
+      const [{ refused, ...answer }, times] = await paint(request);
       if (mine !== age) continue;
       if (answer.again) {
         say(answer.note ?? SILENT, "hint");
@@ -78,7 +87,7 @@ window.sdxs = (() => {
         waiting ??= request;
       } else {
         failures = 0;
-        show(request, answer);
+        show(request, answer, times);
         if (refused) await pause(failures); // a camera changes all the time
       }
     }
@@ -108,7 +117,7 @@ window.sdxs = (() => {
     if (mine !== age) return;
     if (!answer) return ask(asked);
     happens("stirred");
-    show(request, answer, true);
+    show(request, answer, null, true);
   }
 
   async function download() {
@@ -200,7 +209,7 @@ window.sdxs = (() => {
   }
 
   return {
-    connect, chips, begin, returns, brought, changed, follow, drew, restore, save, say: tell, stand,
+    connect, chips, begin, returns, brought, changed, follow, drew, restore, paint, show, visitor, save, say: tell, stand,
     roll, choose, append,
     get fields() { return fields; },
     get shown() { return shown; },
