@@ -24,9 +24,13 @@ from sdxs.page.guard import Guard
 from sdxs.page.options import Picture, Place
 from sdxs.page.widgets import FILES, Field
 
-SCRIPTS = "server.js", "kept.js", "page.js"
-CANVAS_SCRIPTS = "drawing.js", "pictures.js", "canvas.js"
-LOOKS = "page.css", "canvas.css"
+SCRIPTS = (
+    *("server.js", "kept.js", "page.js"),
+    *("links.js", "shelf.js", "rewind.js"),  # of what a page is opened with, a link comes first
+    *("pictures.js", "carried.js", "dropped.js"),
+)
+CANVAS_SCRIPTS = "drawing.js", "canvas.js"
+LOOKS = "page.css", "canvas.css", "rewind.css"
 
 
 class Page(gr.Blocks):
@@ -140,6 +144,7 @@ def text_page(
             with gr.Column(elem_id="sdxs-left", min_width=300):
                 page.offer("prompt")
                 widgets.stage(answers, welcome, style)
+                widgets.rewind(answers, style)
                 page.suggest("examples")
             with gr.Column(elem_id="sdxs-right", min_width=300):
                 page.offer("seed")
@@ -173,6 +178,7 @@ def sketch_page(
                 page.offer("canvas")
             with gr.Column(elem_id="sdxs-right", min_width=300):
                 widgets.stage(answers)
+        widgets.rewind(answers)
         with gr.Row(elem_id="sdxs-below"):
             with gr.Column(min_width=300):
                 for place in ("followed", "strength", "seed", "more"):

@@ -92,13 +92,26 @@ def stage(answers: Answers, welcome: Image.Image | None = None, style: str = "")
     own(
         "stage.html",
         first,
-        js_on_load="sdxs.connect(element, server, props.value.request);",
+        js_on_load="sdxs.connect(element, server, props.value.request);"
+        "sdxsLinks.connect(element, sdxs, props.checkpoint);",
         server_functions=[paint, download],
         width=about.size[0],
         height=about.size[1],
         follows=bool(about.conditions),
         compares=bool(about.styles),
+        checkpoint=about.checkpoint,
         elem_id="sdxs-stage",
+    )
+
+
+def rewind(answers: Answers, style: str = "") -> None:
+    """The last pictures, to come back to, see rewind.js; and the way back from a file."""
+    drawn = any(isinstance(row.widget, Picture) for row in answers.rows)
+    own(
+        "rewind.html",
+        js_on_load="sdxsRewind.connect(element, sdxs, props.kind); sdxsDropped.connect(element);",
+        kind=" ".join((answers.about.checkpoint, "canvas" if drawn else "text", style)),
+        elem_id="sdxs-rewind",
     )
 
 
