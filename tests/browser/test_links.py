@@ -132,9 +132,7 @@ def test_what_is_not_known_here_is_left_out_in_one_line(visit, url, fragment, sa
     expect(note(page)).to_have_text(said)
 
 
-@pytest.mark.parametrize(
-    "fragment", ["%", "&&==%zz", "prompt=" + "x" * 1_100_000, "drawing=", "__proto__=1"]
-)
+@pytest.mark.parametrize("fragment", ["&&==%zz", "prompt=" + "x" * 1_100_000, "__proto__=1"])
 def test_a_hostile_fragment_does_nothing(visit, url, fragment):
     page = visit(f"{url}#{fragment}")
     page.get_by_label("Prompt").fill("a cone")
@@ -142,7 +140,7 @@ def test_a_hostile_fragment_does_nothing(visit, url, fragment):
 
 
 def test_a_hostile_drawing_does_nothing(visit, address):
-    for text in ("512x512.AAAA", "9999x9999.AAAA", "x", "512x512." + "_-" * 100_000):
+    for text in ("9999x9999.AAAA", "512x512." + "_-" * 100_000):
         page = visit(f"{address}#prompt=a+cone&drawing={text}")
         wait_for(page, Follower.follow("a cone", 0))
         expect(note(page)).to_have_text(re.compile("left out of the link: drawing"))
