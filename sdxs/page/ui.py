@@ -29,13 +29,15 @@ from sdxs.page.kinds import Picture, Place
 from sdxs.page.widgets import FILES, Field
 
 SCRIPTS = (
-    "server.js", "kept.js", "heard.js", "page.js", "final.js", "variety.js", "numbers.js",
-    "words.js", "walk.js", "keys.js", "room.js",
-)  # fmt: skip
-CANVAS_SCRIPTS = "drawing.js", "pictures.js", "canvas.js"
+    *("server.js", "kept.js", "heard.js", "page.js", "keys.js", "room.js"),
+    *("links.js", "shelf.js", "rewind.js"),  # of what a page is opened with, a link comes first
+    *("pictures.js", "carried.js", "dropped.js"),
+    *("final.js", "variety.js", "numbers.js", "words.js", "walk.js"),
+)
+CANVAS_SCRIPTS = "drawing.js", "canvas.js"
 LOOKS = (
-    "page.css", "canvas.css", "variety.css", "numbers.css", "words.css", "walk.css", "room.css",
-    "hands.css",
+    "page.css", "canvas.css", "rewind.css", "variety.css", "numbers.css", "words.css", "walk.css",
+    "room.css", "hands.css",
 )  # fmt: skip
 
 
@@ -205,6 +207,7 @@ def text_page(
                 page.offer("prompt")
                 page.doubt()
                 widgets.stage(answers, welcome, style)
+                widgets.rewind(answers, style)
                 page.suggest("examples")
             with gr.Column(elem_id="sdxs-right", min_width=300):
                 page.offer("seed")
@@ -241,6 +244,7 @@ def sketch_page(
                 page.offer("canvas")
             with gr.Column(elem_id="sdxs-right", min_width=300):
                 widgets.stage(answers)
+        widgets.rewind(answers)
         with gr.Row(elem_id="sdxs-below"):
             with gr.Column(min_width=300):
                 for place in ("followed", "strength", "seed", "more"):

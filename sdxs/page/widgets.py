@@ -98,6 +98,7 @@ def stage(answers: Answers, welcome: Image.Image | None = None, style: str = "")
         first,
         js_on_load="""
             sdxs.connect(element, server, props.value.request);
+            sdxsLinks.connect(element, sdxs, props.checkpoint);
             sdxsHeard.connect(element);
             sdxsRoom.connect(element);
             sdxsNumbers.connect(element);
@@ -107,6 +108,7 @@ def stage(answers: Answers, welcome: Image.Image | None = None, style: str = "")
         height=about.size[1],
         follows=bool(about.conditions),
         compares=bool(about.styles),
+        checkpoint=about.checkpoint,
         elem_id="sdxs-stage",
     )
 
@@ -141,6 +143,17 @@ def exporter(exports: Exports) -> None:
         ],
         mp4=film.has_mp4(),
         elem_id="sdxs-film",
+    )
+
+
+def rewind(answers: Answers, style: str = "") -> None:
+    """The last pictures, to come back to, see rewind.js; and the way back from a file."""
+    drawn = any(isinstance(row.widget, Picture) for row in answers.rows)
+    own(
+        "rewind.html",
+        js_on_load="sdxsRewind.connect(element, sdxs, props.kind); sdxsDropped.connect(element);",
+        kind=" ".join((answers.about.checkpoint, "canvas" if drawn else "text", style)),
+        elem_id="sdxs-rewind",
     )
 
 

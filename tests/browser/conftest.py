@@ -65,15 +65,19 @@ MISSING = (
 
 
 def chromium(playwright: Playwright) -> Browser:
-    """The machine's browser, or else playwright's own. On CI a missing one is a failure, elsewhere
-    a skip."""
-    own = playwright.chromium.executable_path
+    """The machine's browser, or else playwright's own."""
+    kind = playwright.chromium
+    return kind.launch(executable_path=executable(kind.executable_path), args=FLAGS)
+
+
+def executable(own: str) -> str:
+    """Where the browser is. On CI a missing one is a failure, elsewhere a skip."""
     found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, (*NAMES, own))), None)
     if not found and os.environ.get("CI"):
         pytest.fail(MISSING)
     if not found:
         pytest.skip(MISSING)
-    return playwright.chromium.launch(executable_path=found, args=FLAGS)
+    return str(found)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

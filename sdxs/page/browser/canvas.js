@@ -2,8 +2,8 @@
 //
 // What is on it is `drawing.js`'s business, where pictures come from `pictures.js`'s; both come first.
 // Knows nothing of models, servers or the framework. `connect(element, listener)` brings canvas.html to
-// life; `listener` has `follow({snapshot, put})`, told once how to get the drawing as a data URL, or ""
-// where the browser hides it, and how to put one back, `drew()`, told of every change, `save(url, name)` for a download,
+// life; `listener` has `follow({snapshot, put, open})`, told once how to get the drawing as a data URL, or ""
+// where there is none or the browser hides it, how to put one back, how to open a file, `drew()`, told of every change, `save(url, name)` for a download,
 // `say(text, kind)` for what a visitor should read, and `stand(text)` for what stays true until "".
 
 window.sdxsCanvas = (() => {
@@ -156,7 +156,7 @@ window.sdxsCanvas = (() => {
       own(step).addEventListener("click", () => leave(page[step]));
     own("keep").addEventListener("click", () => listener.save(canvas.toDataURL("image/png"), "drawing.png"));
 
-    // Pictures from elsewhere: chosen, dropped, pasted; the newest counts
+    // Pictures from elsewhere: chosen here, or handed over; the newest counts
     let opening = 0;
     async function open(picture) {
       if (!picture) return;
@@ -175,28 +175,14 @@ window.sdxsCanvas = (() => {
       open(file.files[0]);
       file.value = ""; // the same one can be chosen again
     });
-    const files = (event) => event.dataTransfer?.types.includes("Files");
-    document.addEventListener("dragover", (event) => files(event) && event.preventDefault());
-    document.addEventListener("drop", (event) => {
-      if (!files(event)) return;
-      event.preventDefault(); // wherever it falls: the browser would leave the page for it
-      open(event.dataTransfer.files[0]);
-    });
-    document.addEventListener("paste", (event) => {
-      const pasted = [...event.clipboardData.files];
-      const picture = pasted.find(({ type }) => type.startsWith("image/")) ?? pasted.find(({ type }) => !type);
-      const text = isText(event.target) && event.clipboardData.types.includes("text/plain");
-      if (!picture || text) return; // office programs hand over a picture of the text, too
-      event.preventDefault();
-      open(picture);
-    });
 
     looked = look();
     listener.follow({
       snapshot: async () => {
         await looked;
-        return seen ? given || page.snapshot() : "";
+        return !seen || page.blank ? "" : given || page.snapshot();
       },
+      open,
       // A drawing that was there before, as a step that can be undone; the listener knows of it.
       put: async (url) => {
         const picture = url && (await createImageBitmap(await (await fetch(url)).blob()));

@@ -11,6 +11,7 @@
 // received), "sdxs:rested", nothing has been asked for a while ({request} of the picture on show),
 // "sdxs:stirred", something is asked for. `restore(request, answer)` brings a request back, with the
 // answer that it had, if that is known. `paint` and `show` are for a picture that nobody stirred for.
+// `opens(find)` has `find(kept)` asked, before anything else is, for what the page begins with.
 
 window.sdxs = (() => {
   const { call, pause } = window.sdxsServer;
@@ -25,17 +26,23 @@ window.sdxs = (() => {
   let busy = false; // one is on its way
   let told = false; // a note of the page's own, which answers to earlier requests leave alone
   let standing = ""; // what stays to be said until it is mended, wherever there is no error
-  let begun = false; // what the tab had kept is back
+  let begun = false; // what the page begins with is there
+  let held = {}; // {name: value} of the fields
+  const openings = []; // see `opens`
   let shown = null; // the request that the picture on show answers
   let touched = false; // the visitor has written something; until then the welcome picture's prompt counts
   let asked = null; // the request that was last asked for, without a drawing
-  let canvas = null; // {snapshot, put}, where the page has one, see `follow`
+  let canvas = null; // {snapshot, put, open}, where the page has one, see `follow`
   let fields = {}; // {name: {start, choices}}, in the order of their values
   let bring = null; // has the fields take the values of `coming`
   let coming = null; // {name: value}, on their way into the fields
   let age = 0; // counts what was restored: answers to requests from before come too late
   let resting = 0; // the timer of a hand that rests
   let stage = null; // {element, server} and our own elements, once the page is there
+  let arrives = null;
+  const present = new Promise((done) => (arrives = done)); // the stage is there
+  let opened = null;
+  const ready = new Promise((done) => (opened = done)); // it is known what the page begins with
 
   function say(text, kind) {
     if (stage.note.textContent !== text) stage.note.textContent = text; // read out only when new
@@ -72,6 +79,7 @@ window.sdxs = (() => {
   async function work() {
     if (busy || !stage) return;
     busy = true;
+    await ready;
     stage.element.dataset.busy = "";
     let failures = 0;
     while (waiting) {
@@ -112,6 +120,7 @@ window.sdxs = (() => {
     touched = true;
     coming = Object.fromEntries(Object.entries(fields).map(([name, { start }]) => [name, request[name] ?? start]));
     asked = { ...coming };
+    if (begun) keep(fields, coming);
     bring?.();
     await canvas?.put(request.drawing ?? "");
     if (mine !== age) return;
@@ -144,6 +153,7 @@ window.sdxs = (() => {
     shown = welcome ?? null;
     if (shown) stage.picture.alt = described(shown);
     stage.save.addEventListener("click", download);
+    arrives();
     work();
   }
 
@@ -160,15 +170,30 @@ window.sdxs = (() => {
   // The events of the page. Each gets the values of its inputs and returns those of its outputs;
   // what it returns is a change again, and that asks for the picture.
 
-  // The page is there: what the tab had kept comes back, but for what is set already.
-  function begin(known, values) {
-    fields = known;
+  // The page is there: what it is opened with, or what the tab had kept, but for what is set already.
+  async function begin(known, values) {
+    changed(known, values);
+    await present;
     const back = kept(fields);
-    changed(fields, values);
-    begun = true;
+    let found = null;
+    for (const find of openings) found ??= await find(back).catch(() => null);
     const names = Object.keys(fields);
-    return names.map((name, place) => (values[place] === fields[name].start ? back[name] : undefined));
+    const early = Object.fromEntries(Object.entries(held).filter(([name, value]) => value !== fields[name].start));
+    begun = true;
+    opened();
+    if (!found) {
+      keep(fields, { ...held, ...back, ...early });
+      return names.map((name) => (Object.hasOwn(early, name) ? undefined : back[name]));
+    }
+    const { request, answer, note, kind } = found;
+    const same = Object.keys(early).every((name) => early[name] === request[name]);
+    restore({ ...request, ...early }, same ? answer : null).then(() => note && tell(note, kind));
+    return brought();
   }
+
+  // find: of {name: value}, what the tab had kept, {request, answer, note, kind} to begin with, or null;
+  // of several that find something the first one counts.
+  const opens = (find) => openings.push(find);
 
   // The element by which values come into the fields: `trigger` has the page ask for them.
   function returns(trigger) {
@@ -180,7 +205,7 @@ window.sdxs = (() => {
   function changed(known, values) {
     fields = known;
     const names = Object.keys(fields);
-    const now = Object.fromEntries(names.map((name, place) => [name, values[place]]));
+    const now = (held = Object.fromEntries(names.map((name, place) => [name, values[place]])));
     if (begun) keep(fields, now);
     touched ||= now.prompt.trim() !== "";
     if (asked && names.every((name) => asked[name] === now[name])) return; // told twice, as while loading
@@ -189,8 +214,8 @@ window.sdxs = (() => {
     if (touched || (shown && other)) ask(asked);
   }
 
-  // The canvas of a page: async snapshot() gives what is on it as a data URL, async put(url) puts that
-  // back without a word, or clears it for ""; and that it changed.
+  // The canvas of a page: async snapshot() gives what is on it as a data URL, "" for nothing, async
+  // put(url) puts that back without a word, and open(file) a picture from elsewhere; and that it changed.
   const follow = (own) => (canvas = own);
   const drew = () => asked && ask(asked);
 
@@ -209,8 +234,9 @@ window.sdxs = (() => {
   }
 
   return {
-    connect, chips, begin, returns, brought, changed, follow, drew, restore, paint, show, visitor, save, say: tell, stand,
+    connect, chips, opens, begin, returns, brought, changed, follow, drew, restore, paint, show, visitor, save, say: tell, stand,
     roll, choose, append,
+    get canvas() { return canvas; },
     get fields() { return fields; },
     get shown() { return shown; },
     get server() { return stage?.server; },
