@@ -81,6 +81,7 @@ class Options(RenderOptions, steps=9000, batch=16, lr=1.5e-3, pictures=6000, see
     keep_latents: bool = option(False, "renders keep theirs, so that later stages stay valid")
     artists: int = option(0, "pictures by other artists in each batch, as well", recorded="given")
     width: int = option(48, "channels of a new one's decoder", type=positive, recorded="never")
+    held_out: int = option(256, "renders to measure it on", type=positive, recorded="never")
 
 
 def train(options: Options) -> None:
@@ -136,7 +137,7 @@ def train(options: Options) -> None:
         return {name: value.item() for name, value in measures.items()}
 
     with stage.trained(options, learner.parts, step, facts, flat=1 - DECAY) as measured:
-        measured |= fidelity(vae.eval(), options.resolution, bool(artists))
+        measured |= fidelity(vae.eval(), options.resolution, bool(artists), options.held_out)
         vae.save_pretrained(options.run / "vae")
 
 

@@ -170,7 +170,7 @@ def train(options: Options) -> None:
     parts = {**learner.parts, **other.parts}
     with stage.trained(options, parts, step, facts, flat=loop.FLAT, spent=data.seconds) as measured:
         tiny = tiny.cpu().eval()
-        measured |= fidelity(tiny, resolution, options.artists)
+        measured |= fidelity(tiny, resolution, options.artists, min(256, options.held_out))
         tiny.save_pretrained(options.run / "vae")
         measured |= compared(tiny, larger.cpu(), resolution, options.held_out)
 

@@ -17,7 +17,7 @@ from sdxs.train.parts.losses import reconstruction_loss
 from sdxs.train.parts.renders import distorted, rendered, to_bytes, to_unit
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast, placed
-from sdxs.train.run.options import RenderOptions, option
+from sdxs.train.run.options import RenderOptions, option, positive
 
 KINDS: dict[str, type[Any]] = {"network": DepthNetwork, "judge": DepthJudge}
 SEEDS = {"network": 14, "judge": 99}
@@ -34,7 +34,7 @@ def drawn(count: int, seed: int, resolution: int) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def held_out(network: nn.Module, resolution: int, count: int = 256) -> float:
+def held_out(network: nn.Module, resolution: int, count: int) -> float:
     """Mean correlation with the exact depth of renders that no stage trains on."""
     scenes = sample_scenes(count, HELD_OUT_SEED, unseen="any")
     renders = rendered(scenes, resolution, device=DEVICE)
@@ -44,6 +44,7 @@ def held_out(network: nn.Module, resolution: int, count: int = 256) -> float:
 
 class Options(RenderOptions, steps=2000, batch=16, lr=2e-3, pictures=4000):
     kind: str = option("network", "what it is for", choices=KINDS)
+    held_out: int = option(256, "renders to measure it on", type=positive, recorded="never")
     seed: int = option(None, f"of all chance (default: {SEEDS})", type=int)
 
     def __post_init__(self) -> None:
@@ -68,7 +69,9 @@ def train(options: Options) -> None:
         return {"loss": loss.item()}
 
     with stage.trained(options, learner.parts, step, {}) as measured:
-        measured["agreement"] = round(held_out(network.eval(), options.resolution), 4)
+        measured["agreement"] = round(
+            held_out(network.eval(), options.resolution, options.held_out), 4
+        )
         network.half().save_pretrained(options.run / "depth")
 
 

@@ -199,17 +199,19 @@ def test_one_decoder_is_no_choice(visit, standin):
         expect(page.locator("#sdxs-decoder")).to_have_count(0)
 
 
-@pytest.mark.parametrize("seed", ["-3", "9223372036854775808", "seven", "1.5", ""])
-def test_a_bad_seed_is_explained_and_the_page_goes_on(page, seed):
+def test_a_bad_seed_is_explained_and_the_page_goes_on(page):
     types(page, "a star")
-    page.get_by_label("Seed").fill(seed)
     why = "Seed must be a whole number from 0 to 9223372036854775807, not"
-    expect(note(page)).to_contain_text(why)
-    expect(note(page)).to_have_attribute("data-kind", "error")
-    shows(page, "a star", 0)  # the last picture is kept
-    page.get_by_label("Seed").fill("9223372036854775807")
-    shows(page, "a star", 2**63 - 1)
-    expect(note(page)).to_be_empty()
+    last = 0
+    for seed in ("-3", "9223372036854775808", "seven", "1.5", ""):
+        page.get_by_label("Seed").fill(seed)
+        expect(note(page)).to_contain_text(why)
+        expect(note(page)).to_have_attribute("data-kind", "error")
+        shows(page, "a star", last)  # the last picture is kept
+        last = 2**63 - 1 - last % 2  # the largest, and the one below it
+        page.get_by_label("Seed").fill(str(last))
+        shows(page, "a star", last)
+        expect(note(page)).to_be_empty()
 
 
 def test_a_blank_prompt_is_a_hint_and_keeps_the_picture(page):
@@ -242,20 +244,19 @@ def test_what_the_model_did_not_see_is_named(page):
     expect(note(page)).to_have_attribute("data-kind", "warning")
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "x" * 100_000,
-        "🦊🏠👩‍👩‍👧",
-        "\x01\x02\x7f bell \x07",
-        "<b>&amp;</b> {{value}} ${1}",
-        "ปลา 房子 بيت",
-    ],
-    ids=["100kB", "emoji", "control", "markup", "scripts"],
+TEXTS = (
+    "x" * 100_000,
+    "🦊🏠👩‍👩‍👧",
+    "\x01\x02\x7f bell \x07",
+    "<b>&amp;</b> {{value}} ${1}",
+    "ปลา 房子 بيت",
 )
-def test_any_text_is_only_text(page, text):
-    types(page, text)
-    types(page, "a star")
+
+
+def test_any_text_is_only_text(page):
+    for text in TEXTS:
+        types(page, text)
+        types(page, "a star")
 
 
 def test_the_download_is_a_png_that_says_how_it_was_made(page):

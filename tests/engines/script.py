@@ -50,7 +50,8 @@ class Script:
         def run(inputs: Any) -> Any:
             assert {name: array.shape for name, array in inputs.items()} == shapes
             tensors = {name: torch.from_numpy(array.copy()) for name, array in inputs.items()}
-            first, *more = graph(**tensors)
+            with torch.jit.optimized_execution(False):  # it would take longer than all else here
+                first, *more = graph(**tensors)
             return [(first + self.wrong).to(first.dtype).numpy(), *(each.numpy() for each in more)]
 
         return run

@@ -1,5 +1,6 @@
 """8-bit integers: what they are calibrated on, what is quantized, how near the pictures stay."""
 
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,14 @@ def here(stored_here: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     """A cache of its own."""
     monkeypatch.setenv("SDXS_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+@pytest.fixture
+def uncorrected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the correction of biases, which takes most of the time; the embedded model has it."""
+    nncf = pytest.importorskip("nncf")
+    plain = nncf.AdvancedQuantizationParameters(disable_bias_correction=True)
+    monkeypatch.setattr(nncf, "quantize", partial(nncf.quantize, advanced_parameters=plain))
 
 
 @pytest.fixture
@@ -94,6 +103,7 @@ def test_without_nncf(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @quantizes
+@pytest.mark.usefixtures("uncorrected")
 def test_a_checkpoint_is_calibrated_by_a_command(
     tiny_checkpoint: Path, here: Path, prompts: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -122,6 +132,7 @@ def test_a_checkpoint_is_calibrated_by_a_command(
 
 
 @quantizes
+@pytest.mark.usefixtures("uncorrected")
 def test_what_adds_up_to_the_picture_is_exact(
     opened: Opened, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

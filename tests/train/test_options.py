@@ -84,8 +84,9 @@ def test_a_run_records_its_options_and_facts_win(tmp_path: Path) -> None:
         assert not (tmp_path / stage.RESULT).exists()
         measured["right"] = 1
     result = stage.read(tmp_path)
-    wanted = {"stage": "toy", "right": 1, "width": 8, "batch": 2, "steps": 1, "seed": 3, "hours": 1}
+    wanted = {"stage": "toy", "right": 1, "width": 8, "batch": 2, "steps": 1, "seed": 3}
     assert wanted.items() <= result.items()
+    assert result["hours"] == pytest.approx(1, abs=0.01)  # and its own step, on a busy machine
     kept = loop.load_state(tmp_path)["settings"]
     assert kept == {**options.settings(), "width": 8, "steps": 1, "seed": 3}
     with pytest.raises(KeyboardInterrupt), stage.trained(options, {}, lambda *_: {}, {"width": 8}):

@@ -93,8 +93,9 @@ TURNS = {"online_steps": 2, "online_first": 1, **FEW}
 
 
 def test_stages_of_pictures_resume(resumes: Resumes) -> None:
-    vae = resumes("v", autoencoder, width=12, **SOME)
-    keep = {"keep_latents": True, **SOME}
+    some = {"held_out": 4, **SOME}
+    vae = resumes("v", autoencoder, width=12, **some)
+    keep = {"keep_latents": True, **some}
     refused("--keep-latents needs --begin", autoencoder, vae / "k", **keep)
     kept = resumes("k", autoencoder, begin=vae, **keep)
     before, after = weights(vae, "vae"), weights(kept, "vae")
@@ -106,8 +107,8 @@ def test_stages_of_pictures_resume(resumes: Resumes) -> None:
     assert stage.read(artists)["psnr_anime"] > 0
     resumes("x", text, preset="toy", **FEW)
     resumes("c", encoders, autoencoder=vae, kind="vit", **SOME)
-    resumes("n", depth, kind="network", **SOME)
-    resumes("j", depth, kind="judge", **SOME)
+    resumes("n", depth, kind="network", **some)
+    resumes("j", depth, kind="judge", **some)
     judges = {"autoencoder": vae, "held_out": 2, **SOME}
     resumes("e", evaluator, **judges)
     styled = resumes("s", evaluator, artists=True, **{**judges, "pictures": 24})

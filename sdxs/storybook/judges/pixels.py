@@ -82,6 +82,12 @@ def kernels(template: Tensor) -> Tensor:
     return torch.cat((alpha, 2 * colour / NOISE**2, -squared / NOISE**2), 1)
 
 
+@functools.cache
+def searched(sky: str) -> Tensor:
+    """All templates of a sky as such kernels."""
+    return kernels(templates(sky))
+
+
 def evidence(grid: Tensor, strange: Tensor, left: Tensor) -> Tensor:
     """What the gain |I - B|^2 - |I - T|^2 takes from the picture I. (B, 5, GRID/2, GRID/2)"""
     rest = strange - grid.square().sum(1, keepdim=True) / NOISE**2
@@ -139,8 +145,6 @@ class PixelJudge:
 
     def __init__(self) -> None:
         self.backdrops = backdrops()
-        self.templates = {sky: templates(sky) for sky in SKIES}
-        self.kernels = {sky: kernels(drawn) for sky, drawn in self.templates.items()}
 
     def __call__(self, picture: Tensor) -> Sight:
         return self.inspect(picture).sight
@@ -182,7 +186,7 @@ class PixelJudge:
         and what it leaves."""
         batch, kinds = torch.arange(len(grid)), torch.arange(len(THINGS))
         height, colour, y, x = self.places(sky, evidence(grid, strange, left))
-        known = self.templates[sky].unflatten(0, (len(HEIGHTS), len(THINGS), -1))
+        known = templates(sky).unflatten(0, (len(HEIGHTS), len(THINGS), -1))
         drawn = known[height, kinds[:, None], colour]  # (B, K, FIRMEST, 4, 38, 36)
         y, x, gains = adjust(torch.cat((grid, left, left * strange.clamp(max=CAP)), 1), drawn, y, x)
 
@@ -211,7 +215,7 @@ class PixelJudge:
         (top, bottom), (start, end) = ((a // 2, b // 2) for a, b in (FOOT_Y, FOOT_X))
         padded = F.pad(seen, (ASIDE // 2, ASIDE // 2, UP // 2, DOWN // 2))
         around = padded[:, :, top : bottom + (UP + DOWN) // 2 - 1, start : end + ASIDE - 1]
-        gains = F.conv2d(around, self.kernels[sky])  # (B, heights * kinds * colours, y, x)
+        gains = F.conv2d(around, searched(sky))  # (B, heights * kinds * colours, y, x)
         shape = (len(HEIGHTS), *gains.shape[2:])
         gains = gains.unflatten(1, (len(HEIGHTS), -1)).movedim(1, 2).flatten(2)
         best, place = (part.unflatten(1, (len(THINGS), -1)) for part in gains.max(-1))

@@ -41,7 +41,7 @@ def encoded(vae: AutoencoderTiny, pictures: Tensor) -> Tensor:
 
 
 def fidelity(
-    vae: AutoencoderTiny, resolution: int, artists: bool, count: int = 256, scale: int = 1
+    vae: AutoencoderTiny, resolution: int, artists: bool, count: int, scale: int = 1
 ) -> dict[str, float]:
     """How well pictures come back, in dB: renders, the things in them, and each artist's.
 
@@ -57,7 +57,7 @@ def fidelity(
 
 @torch.no_grad()
 def box_psnr(
-    vae: AutoencoderTiny, resolution: int, count: int = 256, artist: Artist | None = None,
+    vae: AutoencoderTiny, resolution: int, count: int, artist: Artist | None = None,
     scale: int = 1,
 ) -> tuple[float, float]:  # fmt: skip
     """PSNR in dB on held-out renders, or an artist's: whole pictures, and in the things' boxes.

@@ -94,7 +94,7 @@ def test_a_picture_is_judged_alike_alone_and_at_twice_the_resolution(
 
 def test_a_template_explains_itself_best_where_it_lies(judge: PixelJudge) -> None:
     index = (2 * len(THINGS) + THINGS.index("star")) * len(COLOURS) + COLOURS.index("red")
-    template = judge.templates["day"][index : index + 1]
+    template = pixels.templates("day")[index : index + 1]
     y, x = torch.tensor([52]), torch.tensor([30])
     laid = pixels.paste(template, y, x)
     inside = (laid[:, 3:] > 0.99).float()
