@@ -68,6 +68,7 @@ def draw(page: Page, *places: tuple[float, float], pause: int = 0, by: str = "mo
 
     How many pictures were seen before it ended.
     """
+    canvas(page).scroll_into_view_if_needed()
     box = canvas(page).bounding_box()
     touch = finger(page) if by == "touch" else None
     page.evaluate("seen.length = 0")
