@@ -94,13 +94,13 @@ def test_the_keyboard_goes_through_the_page_in_its_order_and_is_seen(visit, url)
     wait_for(page, Standin.draw("a cat", 0))
     page.get_by_label("Prompt").focus()
     found = []
-    for _ in range(9):
+    for _ in range(16):
         page.keyboard.press("Tab")
         found.append(page.evaluate(FOCUS))
     assert [name for name, ring in found if not ring] == []
     names = [name for name, _ in found]
     near = ["ball instead of cat", "house instead of cat"]
-    assert names[:6] == [*near, "sdxs-full", "sdxs-save", PROMPT, "a blue ball"], names
+    assert names[:6] == [*near, "sdxs-live", "sdxs-full", "sdxs-copy", "sdxs-save"], names
     assert "sdxs-dice" in names[6:]
 
 
@@ -132,7 +132,7 @@ def test_fingers_and_a_phones_keyboard(visit, url):
     for button in page.get_by_role("button").all():
         box = button.bounding_box()
         of_ours = button.evaluate(
-            "it => it.matches('.sdxs-button, .sdxs-tools button, #sdxs-dice')"
+            "it => it.matches('.sdxs-button, .sdxs-tools button, #sdxs-dice, #sdxs-to-dice')"
         )
         assert box is None or min(box["width"], box["height"]) >= (44 if of_ours else 24)
     fields = page.locator("textarea, input[type=text], input[type=number]")

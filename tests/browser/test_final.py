@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from sdxs.metadata import reading
 from sdxs.page.about import About
 from sdxs.page.ui import text_page
 from tests.browser.conftest import PROMPT, source, wait_for
@@ -42,8 +43,9 @@ def test_the_draft_is_followed_by_the_final_picture_of_the_same_request(page):
     assert page.evaluate("told.filter(({request}) => request.final).length") == 1
     with page.expect_download() as download:
         page.get_by_role("button", name="Download").click()
-    picture = Image.open(io.BytesIO(download.value.path().read_bytes()))
-    assert picture.text["decoder"] == "large"
+    file = download.value.path().read_bytes()
+    assert reading.read(file, "it").parameters.settings["Decoder"] == "large"
+    picture = Image.open(io.BytesIO(file))
     assert picture.tobytes() == Standin.draw("a cone", 0, decoder="large").tobytes()
 
 

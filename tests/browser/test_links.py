@@ -37,23 +37,22 @@ def test_a_link_brings_another_visitor_the_same_picture(visit, url, device):
     page.get_by_label("Prompt").fill(prompt)
     page.get_by_label("Seed").fill(str(2**63 - 1))
     page.get_by_role("radio", name="ink").check()
-    page.get_by_role("radio", name="large").check()
-    shows(page, prompt, 2**63 - 1, style="ink", decoder="large")
+    shows(page, prompt, 2**63 - 1, style="ink")
     link = copied(page)
     told = parse_qs(urlsplit(link).fragment)
     assert told == {
-        "prompt": [prompt], "seed": [str(2**63 - 1)], "style": ["ink"], "decoder": ["large"],
+        "prompt": [prompt], "seed": [str(2**63 - 1)], "style": ["ink"],
         "checkpoint": ["standin"],
     }  # fmt: skip
     other = visit(link, **device)
-    shows(other, prompt, 2**63 - 1, style="ink", decoder="large")
+    shows(other, prompt, 2**63 - 1, style="ink")
     expect(other.get_by_role("radio", name="ink")).to_be_checked()
     assert other.url == url + "?__theme=dark"
     expect(note(other)).to_be_empty()
     other.get_by_label("Prompt").fill("a cone")
-    wait_for(other, Standin.draw("a cone", 2**63 - 1, style="ink", decoder="large"))
+    wait_for(other, Standin.draw("a cone", 2**63 - 1, style="ink"))
     other.reload()  # does not undo what came later
-    shows(other, "a cone", 2**63 - 1, style="ink", decoder="large")
+    shows(other, "a cone", 2**63 - 1, style="ink")
 
 
 def test_the_welcome_picture_has_a_link_too(visit, url):

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.browser
 
 LAST = 2**63 - 1
 SHOWN = """wanted => {
-  const pictures = [...document.querySelectorAll(".sdxs-strip img")];
+  const pictures = [...document.querySelectorAll(".sdxs-block img")];
   return pictures.every((picture, place) => picture.src === wanted[place]);
 }"""
 
@@ -35,7 +35,7 @@ def places(page: Page) -> list:
         const { x, y, width, height } = one.getBoundingClientRect();
         return [x, y + window.scrollY, width, height];
     })"""
-    every = "#sdxs-picture, .sdxs-strip [role=group] button, #sdxs-about"
+    every = "#sdxs-picture, .sdxs-block [role=group] button, #sdxs-about"
     return page.locator(every).evaluate_all(script)
 
 
@@ -58,7 +58,7 @@ def test_a_hand_that_rests_sees_eight_seeds_and_nothing_moves(visit, both, quick
     seed(page, 5).click()
     settled(page, "a cone", 5)
     expect(page.get_by_label("Seed")).to_have_value("5")
-    expect(page.locator(".sdxs-strip [aria-pressed=true]")).to_have_text("seed 5")
+    expect(page.locator(".sdxs-block [aria-pressed=true]")).to_have_text("seed 5")
     page.wait_for_timeout(1500)
     shows(page, 0, "a cone")
     assert places(page) == rested
