@@ -8,8 +8,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 INSTALL := $(PY) -m pip install --disable-pip-version-check -c constraints.txt
 
-# One process more than cores, since a browser waits as much as it works; the longest files first.
-SHARED := -n 3 --dist loadfile --no-loadscope-reorder tests/train tests
+# The longest files first.
+SHARED := -n 2 --dist loadfile --no-loadscope-reorder
 
 option = $(if $($(1)),$(2) '$($(1))')
 own_host = $(if $(filter command,$(origin HOST)),--host '$(HOST)') # some shells set it unasked
@@ -22,7 +22,8 @@ run: $(VENV)/.run-ready
 	  $(call option,DEVICE,--device) $(call option,DTYPE,--dtype) $(own_host)
 
 test: lint
-	$(PY) -m pytest $(SHARED)
+	$(PY) -m pytest $(SHARED) tests/train tests --ignore tests/browser
+	$(PY) -m pytest $(SHARED) tests/browser
 
 lint: $(VENV)/.test-ready
 	$(PY) -m ruff check .

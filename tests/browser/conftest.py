@@ -169,7 +169,7 @@ def note(page: Page) -> Locator:
 
 def wait_for(page: Page, picture: Image.Image, place: str = "sdxs-picture") -> None:
     """Until the page shows a picture, byte for byte; what the file says of it aside."""
-    script = "([place, source]) => bare(document.getElementById(place).src) === source"
+    script = "([place, source]) => bare(document.getElementById(place)?.src ?? '') === source"
     page.wait_for_function(script, arg=[place, source(picture)])
 
 
