@@ -18,7 +18,7 @@ from sdxs.errors import InputError, shown
 from sdxs.metadata.marker import Label, Marker
 from sdxs.metadata.xmp import packet
 
-SUFFIXES = {".webp": "image/webp", ".mp4": "video/mp4"}
+SUFFIXES = ".webp", ".mp4"
 FPS, MOST_FPS = 16, 60  # frames a second
 WEBP = {"quality": 85, "method": 2}
 H264 = {"crf": "18", "preset": "medium"}  # x264's: hardly to be told from the pictures

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Size = tuple[int, int]  # width, height in pixels
 
 MIME = {"jpeg": "image/jpeg", "webp": "image/webp", "png": "image/png"}
+TYPES = MIME | {"mp4": "video/mp4"}  # with those of films
 FORMATS = [name.upper() for name in MIME]  # and MPO, which is how telephones save a JPEG
 LARGEST_FILE = 50_000_000  # bytes
 LARGEST_AREA = 64_000_000  # pixels; in memory 4 bytes each

@@ -15,10 +15,9 @@ from PIL import Image
 from sdxs.config import VERSION
 from sdxs.errors import InputError, one_line
 from sdxs.metadata.xmp import AI_MADE
-from sdxs.picture import MIME, encode
+from sdxs.picture import TYPES, encode
 
 NEEDS = "content credentials need the package c2pa-python: pip install 'sdxs[credentials]'"
-TYPES = MIME | {"mp4": "video/mp4"}
 CURVES = {256: "es256", 384: "es384", 521: "es512"}  # bits of a key -> how it signs
 
 PLAIN = {"builder": {"thumbnail": {"enabled": False}}}  # it may be larger than the picture

@@ -11,14 +11,13 @@ from typing import Any
 from PIL import Image
 
 from sdxs.errors import InputError
-from sdxs.picture import MIME, read_picture
+from sdxs.picture import TYPES, read_picture
 
 LARGEST_DRAWING = 6_000_000  # bytes of its file; a canvas of noise has fewer
 LARGEST_GIVEN = 12_000_000  # bytes of a file that is to say how it was made
 LARGEST_CANVAS = 16_000_000  # pixels; a visitor's camera may have taken it
 
 PNG = "iVBORw0KGgo"  # how one begins, in base64
-TYPES = MIME | {"mp4": "video/mp4"}
 DATA_URL = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)  # of any type: its bytes count
 
 

@@ -19,7 +19,6 @@ from PIL import Image
 
 from sdxs import arguments, film, walks
 from sdxs.errors import InputError, SDXSError, one_line
-from sdxs.page import options
 from sdxs.page.answers import Answers, mishap
 from sdxs.page.drawings import data_url
 from sdxs.page.making import Still, file_name
@@ -135,9 +134,7 @@ class Exports:
 
     def _begun(self, asked: Mapping[str, Any], watched: bool) -> Job:
         request = asked.get("request")
-        given = options.checked(
-            self._answers.rows, self._answers.about, request if isinstance(request, dict) else {}
-        )
+        given = self._answers.checked(request if isinstance(request, dict) else {})
         if "walk" not in given:
             raise InputError(NOWHERE)
         frames = walks.frame_count(asked.get("frames"), self.most)

@@ -4,8 +4,9 @@ Our own are an HTML template each, brought to life by page.js and canvas.js. Kno
 becomes of a request.
 """
 
+import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,10 @@ import gradio as gr
 from PIL import Image
 
 from sdxs import film, walks
-from sdxs.page import options
 from sdxs.page.about import FIRST_SEED, About
-from sdxs.page.answers import BLANK, SEEDS, Answer, Answers
+from sdxs.page.answers import BLANK, SEEDS, Answers
 from sdxs.page.drawings import data_url
-from sdxs.page.exports import Exports, Progress
+from sdxs.page.exports import Exports
 from sdxs.page.kinds import Choice, Option, Picture, Prompt, Slider, Switch, Text
 
 FILES = Path(__file__).parent / "browser"
@@ -64,6 +64,20 @@ def own(template: str, value: Any = None, **props: Any) -> gr.HTML:
     return gr.HTML(value, html_template=_read(template), apply_default_css=False, **props)
 
 
+def called(*methods: Callable[[Any], Awaitable[Any]]) -> list[Callable[[Any], Awaitable[Any]]]:
+    """Functions that a script calls by the methods' names: Gradio leaves a mark on its own, which a
+    method does not take."""
+
+    def function(method: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
+        @functools.wraps(method)
+        async def called(request: Any) -> Any:
+            return await method(request)
+
+        return called
+
+    return [function(method) for method in methods]
+
+
 def head(line: str) -> None:
     """The page's name, and what it does in a line."""
     own("head.html", js_on_load="sdxsKeys.connect(element);", line=line, elem_id="sdxs-head")
@@ -77,21 +91,11 @@ def facts(about: About) -> None:
 def stage(answers: Answers, welcome: Image.Image | None = None, style: str = "") -> None:
     """The picture, the line above it, and what is below, see page.js. welcome: the picture of the
     first example with the first seed, in this style."""
-
-    async def paint(request: Any) -> Answer:
-        return await answers.paint(request)
-
-    async def download(request: Any) -> Answer:
-        return await answers.download(request)
-
-    async def read(request: Any) -> Answer:
-        return await answers.read(request)
-
     about = answers.about
     first: dict[str, Any] = {"note": BLANK}
     if welcome is not None:
         request = {"prompt": about.examples[0], "seed": str(FIRST_SEED), "style": style}
-        file = answers.labelled(welcome, options.checked(answers.rows, about, request))
+        file = answers.labelled(welcome, answers.checked(request))
         first |= {"took": "An example", "picture": data_url(file, "jpeg"), "request": request}
     own(
         "stage.html",
@@ -103,7 +107,7 @@ def stage(answers: Answers, welcome: Image.Image | None = None, style: str = "")
             sdxsRoom.connect(element);
             sdxsNumbers.connect(element);
         """,
-        server_functions=[paint, download, read],
+        server_functions=called(answers.paint, answers.download, answers.read),
         width=about.size[0],
         height=about.size[1],
         follows=bool(about.conditions),
@@ -122,21 +126,11 @@ def unknown(about: About) -> gr.HTML:
 
 def exporter(exports: Exports) -> None:
     """Makes a file of the walk, see walk.js."""
-
-    async def begin(asked: Any) -> Progress:
-        return await exports.begin(asked)
-
-    async def progress(asked: Any) -> Progress:
-        return await exports.progress(asked)
-
-    async def stop(asked: Any) -> Progress:
-        return await exports.stop(asked)
-
     usual = walks.FRAMES if walks.FRAMES in exports.counts else exports.counts[-1]
     own(
         "walk.html",
         js_on_load="sdxsWalk.connect(element, server, sdxs);",
-        server_functions=[begin, progress, stop],
+        server_functions=called(exports.begin, exports.progress, exports.stop),
         counts=[
             {"count": count, "seconds": f"{count / film.FPS:g}", "usual": count == usual}
             for count in exports.counts
@@ -174,14 +168,11 @@ def canvas(about: About) -> None:
 def variety(answers: Answers, seed: Field) -> None:
     """Eight seeds of the prompt on show; a click goes to the seed's field, see variety.js."""
 
-    async def variety(request: Any) -> Answer:
-        return await answers.variety(request)
-
     width, height = answers.about.size
     strip = own(
         "variety.html",
         js_on_load="sdxsVariety.connect(element, server, trigger, sdxs);  // fires 'input'",
-        server_functions=[variety],
+        server_functions=called(answers.variety),
         seeds=list(range(SEEDS)),
         width=width,
         height=height,
