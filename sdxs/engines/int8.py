@@ -42,7 +42,7 @@ class OpenVINOInt8(OpenVINO):
             return model
         import nncf
 
-        nncf.set_log_level(logging.ERROR)
+        logging.getLogger("nncf").setLevel(logging.ERROR)  # its handlers may be others'
         given = [arrays(sample) for sample in samples]
         return nncf.quantize(
             model,
