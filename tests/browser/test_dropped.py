@@ -9,7 +9,8 @@ from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import Page, expect
 
 from tests.browser import test_canvas_pictures as canvas_pictures
-from tests.browser.conftest import HANDHELD, note, wait_for
+from tests.browser.canvas import draw, drawing, follows
+from tests.browser.conftest import HANDHELD, PROMPT, note, wait_for
 from tests.browser.standin import Follower, Standin
 from tests.browser.test_canvas_pictures import PIXEL, png
 
@@ -153,3 +154,41 @@ def test_the_canvas_page_opens_a_drawing_whatever_it_says(visit, address, tmp_pa
     page.wait_for_function(f"({PIXEL})()[0] < 250")
     expect(page.locator("#sdxs-control")).to_be_visible()
     assert page.evaluate("asked") == []
+
+
+def downloaded(page: Page) -> bytes:
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download PNG").click()
+    return download.value.path().read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["drop", "paste"])
+def test_a_download_brings_another_visitor_the_same_picture(visit, url, kind):
+    """The server reads it: nothing stands in."""
+    prompt, seed = "a house & a tree, 50% #1 🏠", 2**63 - 1
+    wanted = Standin.draw(prompt, seed, style="ink")
+    page = visit(url)
+    page.get_by_label("Prompt").fill(prompt)
+    page.get_by_label("Seed").fill(str(seed))
+    page.get_by_role("radio", name="ink").check()
+    wait_for(page, wanted)
+    other = visit(url)
+    give(other, kind, "a.png", downloaded(page))
+    wait_for(other, wanted)
+    expect(other.get_by_label("Prompt")).to_have_value(prompt)
+    expect(other.get_by_label("Seed")).to_have_value(str(seed))
+    expect(other.get_by_role("radio", name="ink")).to_be_checked()
+    expect(note(other)).to_be_empty()
+
+
+def test_a_download_brings_its_drawing(visit, address):
+    page = visit(address)
+    draw(page, (0.2, 0.2), (0.8, 0.7))
+    follows(page)
+    other = visit(address)
+    give(other, "drop", "a.png", downloaded(page))
+    wait_for(
+        other, Follower.follow(PROMPT, 0, "sketch", Follower.condition("sketch", drawing(page)))
+    )
+    assert drawing(other).tobytes() == drawing(page).tobytes()
+    expect(note(other)).to_be_empty()
