@@ -1,8 +1,8 @@
 """Takes the README's pictures of the pages: python -m tests.browser.screenshot [--page sketch]
 
-Starts the page on a model, types a prompt as a visitor does, on the canvas page draws a house and a
-tree with the mouse, on the page of styles compares with and without, and saves what the browser
-shows; with --animation also the drawing and its picture, as they came about.
+Starts the page on a model, types a prompt as a visitor does, has eight seeds of it shown, on the canvas
+page draws a house and a tree with the mouse, on the page of styles compares with and without, and saves
+what the browser shows; with --animation also the drawing and its picture, as they came about.
 """
 
 import argparse
@@ -67,7 +67,9 @@ def take(options: argparse.Namespace) -> None:
         tab.get_by_label("Prompt").press_sequentially(options.prompt, delay=30)
         if options.page == "anime":
             tab.get_by_label("Compare").check()
-        tab.wait_for_timeout(2000)
+        if tab.locator("#sdxs-vary").is_visible():
+            tab.locator("#sdxs-vary").click()
+        tab.wait_for_timeout(4000)
         frames = draw(tab, bool(options.animation)) if options.page == "sketch" else []
         options.output.parent.mkdir(parents=True, exist_ok=True)
         tab.evaluate("window.scrollTo(0, 0)")
