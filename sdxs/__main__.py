@@ -23,11 +23,11 @@ from sdxs.errors import InputError, SDXSError, commanded
 from sdxs.metadata import xmp
 from sdxs.metadata.marker import Label
 from sdxs.metadata.parameters import title
-from sdxs.page import kinds, likes, marks
-from sdxs.page import options as table
-from sdxs.page.drawings import read_drawing
-from sdxs.page.serve import CHECKPOINT_HELP, DEVICE_HELP, DTYPE_HELP, ENGINE_HELP, fail
 from sdxs.picture import SUFFIXES, encode, read_picture
+from sdxs.server.start import CHECKPOINT_HELP, DEVICE_HELP, DTYPE_HELP, ENGINE_HELP, fail
+from sdxs.service import kinds, likes, marks
+from sdxs.service import options as table
+from sdxs.service.drawings import read_drawing
 from sdxs.temporary import ended_by_signals
 
 EXAMPLES = """examples:

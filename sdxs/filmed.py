@@ -12,8 +12,8 @@ from tqdm import tqdm
 from sdxs import film, walks
 from sdxs.errors import InputError
 from sdxs.metadata.marker import Label, Marker
-from sdxs.page import options as table
 from sdxs.picture import SUFFIXES
+from sdxs.service import options as table
 
 ENDS = "seed", "to_prompt", "to_seed", "walk"  # of the table: what differs between frames
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from sdxs.page.apps import APPS, make_page
-from sdxs.page.serve import parser, run
+from sdxs.server.start import parser, run
 
 
 def main(arguments: Sequence[str] | None = None, page: str = "") -> int:

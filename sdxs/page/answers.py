@@ -11,10 +11,10 @@ from typing import Any, Literal, TypedDict
 
 from sdxs.errors import SDXSError, one_line, sentence
 from sdxs.metadata import reading
-from sdxs.page.drawings import LARGEST_CANVAS, bytes_of, data_url
-from sdxs.page.making import LIVE, LONGEST_NOTE, Maker
-from sdxs.page.restoring import restored
-from sdxs.page.turns import Crowded
+from sdxs.service.drawings import LARGEST_CANVAS, bytes_of, data_url
+from sdxs.service.making import LIVE, LONGEST_NOTE, Maker
+from sdxs.service.restoring import restored
+from sdxs.service.turns import Crowded
 
 log = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import sdxs
-from sdxs.page import marks
-from sdxs.page.about import About, welcome_picture
-from sdxs.page.serve import StartError
 from sdxs.proxies import direct
+from sdxs.server.start import StartError
+from sdxs.service import marks
+from sdxs.service.about import About, welcome_picture
 
 if TYPE_CHECKING:
     from sdxs.page.ui import Page
@@ -48,7 +48,7 @@ APPS = {  # the name of the page -> what is particular about it
 
 
 def make_page(name: str, options: argparse.Namespace) -> "Page":
-    """The model that the options of `serve.parser` ask for, on a page. Raises StartError where it
+    """The model that the options of `start.parser` ask for, on a page. Raises StartError where it
     lacks what the page needs, and whatever `SDXS.load` raises."""
     with direct():  # Gradio makes a client of the network, which it never uses, when it is imported
         from sdxs.page.ui import sketch_page, text_page

@@ -20,9 +20,9 @@ from PIL import Image
 from sdxs import arguments, film, walks
 from sdxs.errors import InputError, SDXSError, one_line
 from sdxs.page.answers import Answers, mishap
-from sdxs.page.drawings import data_url
-from sdxs.page.making import Still, file_name
-from sdxs.page.turns import Crowded
+from sdxs.service.drawings import data_url
+from sdxs.service.making import Still, file_name
+from sdxs.service.turns import Crowded
 
 FORMATS = {suffix.removeprefix("."): suffix for suffix in film.SUFFIXES}
 COUNTS = 24, 48, 96, 240  # of frames, to choose from

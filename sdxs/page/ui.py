@@ -21,12 +21,12 @@ from sdxs import walks
 from sdxs.errors import SDXSError, sentence
 from sdxs.metadata.marker import Marker
 from sdxs.page import theme, widgets
-from sdxs.page.about import About
 from sdxs.page.answers import Answers
 from sdxs.page.exports import FORMATS, Exports
-from sdxs.page.guard import Guard
-from sdxs.page.kinds import Picture, Place
 from sdxs.page.widgets import FILES, Field
+from sdxs.server.guard import Guard
+from sdxs.service.about import About
+from sdxs.service.kinds import Picture, Place
 
 SCRIPTS = (
     *("server.js", "kept.js", "heard.js", "page.js", "keys.js", "room.js"),

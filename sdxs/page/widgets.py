@@ -14,11 +14,11 @@ import gradio as gr
 from PIL import Image
 
 from sdxs import film, walks
-from sdxs.page.about import FIRST_SEED, About
 from sdxs.page.answers import BLANK, SEEDS, Answers
-from sdxs.page.drawings import data_url
 from sdxs.page.exports import Exports
-from sdxs.page.kinds import Choice, Option, Picture, Prompt, Slider, Switch, Text
+from sdxs.service.about import FIRST_SEED, About
+from sdxs.service.drawings import data_url
+from sdxs.service.kinds import Choice, Option, Picture, Prompt, Slider, Switch, Text
 
 FILES = Path(__file__).parent / "browser"
 Field = gr.Textbox | gr.Radio | gr.Slider | gr.Checkbox

@@ -19,11 +19,11 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from sdxs.page.about import About
-from sdxs.page.drawings import data_url
 from sdxs.page.ui import Page as Blocks
 from sdxs.page.ui import sketch_page, text_page
 from sdxs.picture import encode
+from sdxs.service.about import About
+from sdxs.service.drawings import data_url
 from tests.bare import SCRIPT
 from tests.browser.standin import Follower, Standin
 from tests.programs import served

@@ -16,9 +16,9 @@ from playwright.sync_api import Page
 from tqdm import tqdm
 
 from sdxs import SDXS
-from sdxs.page.about import About
 from sdxs.page.ui import text_page
 from sdxs.picture import encode
+from sdxs.service.about import About
 from tests.bare import SCRIPT
 from tests.browser.conftest import opened, source
 

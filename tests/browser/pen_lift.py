@@ -15,9 +15,9 @@ from playwright.sync_api import Page
 from tqdm import tqdm
 
 from sdxs import SDXS
-from sdxs.page.about import About
-from sdxs.page.serve import names
 from sdxs.page.ui import sketch_page
+from sdxs.server.start import names
+from sdxs.service.about import About
 from tests.bare import SCRIPT
 from tests.browser.canvas import DRAWN, picture_of
 from tests.browser.conftest import opened, source

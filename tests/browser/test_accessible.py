@@ -6,8 +6,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from sdxs.page.about import About
 from sdxs.page.ui import text_page
+from sdxs.service.about import About
 from tests.browser.canvas import draw
 from tests.browser.conftest import HANDHELD, PROMPT
 from tests.browser.standin import Standin

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from sdxs.page.making import ALONE
 from sdxs.picture import encode
+from sdxs.service.making import ALONE
 from tests.browser.canvas import DRAWN, alone, draw, drawing, follows
 from tests.browser.conftest import note
 

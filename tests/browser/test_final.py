@@ -7,8 +7,8 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from sdxs.metadata import reading
-from sdxs.page.about import About
 from sdxs.page.ui import text_page
+from sdxs.service.about import About
 from tests.browser.conftest import PROMPT, source, wait_for
 from tests.browser.standin import Standin
 from tests.programs import served

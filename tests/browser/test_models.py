@@ -7,10 +7,10 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from sdxs import SDXS
-from sdxs.page.about import FIRST_SEED, About, welcome_picture
 from sdxs.page.apps import make_page
-from sdxs.page.serve import parser
 from sdxs.page.ui import sketch_page, text_page
+from sdxs.server.start import parser
+from sdxs.service.about import FIRST_SEED, About, welcome_picture
 from tests.browser.canvas import DRAWN, canvas, draw, picture_of
 from tests.browser.conftest import HANDHELD, wait_for
 from tests.programs import served

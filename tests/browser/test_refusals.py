@@ -6,9 +6,9 @@ import pytest
 from playwright.sync_api import Page, expect
 from starlette.middleware import Middleware
 
-from sdxs.page.about import About
-from sdxs.page.guard import LARGEST_BODY
 from sdxs.page.ui import text_page
+from sdxs.server.guard import LARGEST_BODY
+from sdxs.service.about import About
 from tests.browser.canvas import alone, draw, follows
 from tests.browser.conftest import PROMPT, note, wait_for
 from tests.browser.standin import Standin

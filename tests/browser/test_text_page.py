@@ -9,9 +9,9 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from sdxs.metadata.reading import read
-from sdxs.page.about import About
 from sdxs.page.answers import EMPTIED
 from sdxs.page.ui import text_page
+from sdxs.service.about import About
 from tests.browser.conftest import ASKED, HANDHELD, note, source, wait_for
 from tests.browser.conftest import PROMPT as WELCOME
 from tests.browser.standin import WINDOW, Standin

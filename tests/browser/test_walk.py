@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from sdxs.page.about import About
 from sdxs.page.ui import text_page
+from sdxs.service.about import About
 from tests.browser.canvas import draw
 from tests.browser.conftest import HANDHELD, wait_for
 from tests.browser.standin import Standin

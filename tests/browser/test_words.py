@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from sdxs.page.about import About
 from sdxs.page.ui import text_page
+from sdxs.service.about import About
 from sdxs.storybook.world.kin import fillers, near
 from sdxs.storybook.world.words import phrases
 from tests.browser.conftest import HANDHELD, wait_for

@@ -11,7 +11,7 @@ from sdxs import CheckpointError
 from sdxs.checkpoint import find
 from sdxs.checkpoint.mistaken import as_meant
 from sdxs.checkpoint.tensors import read_pickle
-from sdxs.page.serve import names
+from sdxs.server.start import names
 
 ID = "IDKiro/sdxs-512-0.9"
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"

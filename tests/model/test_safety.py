@@ -20,9 +20,9 @@ from tiny import build_safety_checker, load, noisy_images
 from sdxs import SDXS, CheckpointError, InputError, SafetyWarning
 from sdxs.checkpoint.checker import load_safety_checker
 from sdxs.model.safety import hide
-from sdxs.page.about import About, welcome_picture
 from sdxs.page.answers import Answers
 from sdxs.picture import to_pictures
+from sdxs.service.about import About, welcome_picture
 
 PROMPTS = ["a red house", "a big blue tree", "ball", "sunset"]
 PREPROCESSOR = "feature_extractor/preprocessor_config.json"

@@ -12,12 +12,12 @@ from PIL import Image
 
 from sdxs.errors import InputError, PromptCutWarning
 from sdxs.metadata.reading import read
-from sdxs.page import options, turns
-from sdxs.page.about import About
 from sdxs.page.answers import Answer, Answers
-from sdxs.page.making import file_name
 from sdxs.page.widgets import FILES
 from sdxs.picture import MIME, encode
+from sdxs.service import options, turns
+from sdxs.service.about import About
+from sdxs.service.making import file_name
 
 PLAIN = {"prompt": "a", "seed": 1}
 

@@ -12,11 +12,11 @@ from PIL import Image, ImageSequence
 
 from sdxs.errors import SafetyWarning
 from sdxs.page import exports
-from sdxs.page.about import About
 from sdxs.page.answers import Answers
-from sdxs.page.drawings import data_url
 from sdxs.page.exports import FORGOTTEN, Exports
 from sdxs.picture import encode
+from sdxs.service.about import About
+from sdxs.service.drawings import data_url
 
 WAY = {"prompt": "a", "seed": 3, "to_prompt": "b", "walk": 0.9}
 

@@ -14,11 +14,11 @@ from PIL import Image
 from programs import served
 
 from sdxs.metadata.reading import read
-from sdxs.page.about import About
-from sdxs.page.drawings import data_url
-from sdxs.page.guard import LARGEST_BODY, is_foreign_file
 from sdxs.page.ui import Page, sketch_page, text_page
 from sdxs.picture import encode
+from sdxs.server.guard import LARGEST_BODY, is_foreign_file
+from sdxs.service.about import About
+from sdxs.service.drawings import data_url
 
 
 def generate(prompt: str, *, seed: int, **others: Any) -> Image.Image:

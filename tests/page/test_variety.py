@@ -9,10 +9,10 @@ from PIL import Image
 from page.test_answers import grey, shown
 from page.test_batches import Held, standin, visit
 from sdxs.metadata import reading
-from sdxs.page import turns
-from sdxs.page.about import About
 from sdxs.page.answers import Answers
 from sdxs.picture import encode
+from sdxs.service import turns
+from sdxs.service.about import About
 
 ABOUT = About(decoders=("tiny", "large"), styles=("ink",), conditions=("sketch",))
 LARGEST = 2**63 - 1

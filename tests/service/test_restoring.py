@@ -5,14 +5,14 @@ import base64
 from typing import Any
 
 import pytest
-from test_metadata import FOREIGN, foreign
-
 from page.test_answers import PLAIN, styled
 from page.test_drawings import DRAWN, canvas, url
+from test_metadata import FOREIGN, foreign
+
 from sdxs.config import TEMPLATES
-from sdxs.page.about import About
 from sdxs.page.answers import Answer, Answers
 from sdxs.picture import MIME
+from sdxs.service.about import About
 
 ABOUT = About(
     checkpoint="storybook",

@@ -12,7 +12,8 @@ import pytest
 from programs import ROOT, free_port, run, running
 
 from sdxs.page import __main__ as pages
-from sdxs.page import apps, serve
+from sdxs.page import apps
+from sdxs.server import start
 
 SOCKS = "socks5://127.0.0.1:7891"
 NOBODY = "http://127.0.0.1:9"
@@ -62,7 +63,7 @@ def test_device_and_dtype(page: str, monkeypatch: pytest.MonkeyPatch, ran: Any) 
     class Model:
         @staticmethod
         def load(*_: Any, **told: Any) -> Any:
-            raise serve.StartError(f"on {told['device']} in {told['dtype']}")
+            raise start.StartError(f"on {told['device']} in {told['dtype']}")
 
     monkeypatch.setattr(apps.sdxs, "SDXS", Model, raising=False)
     for options, said in (

@@ -15,12 +15,12 @@ from sdxs.conditions import CONDITIONS
 from sdxs.errors import NothingToFollow, one_line, sentence
 from sdxs.metadata import xmp
 from sdxs.metadata.marker import Label, Marker
-from sdxs.page import options
-from sdxs.page.about import About
-from sdxs.page.batches import Asked, Painted, in_step
-from sdxs.page.drawings import is_drawn, read_drawing
-from sdxs.page.turns import Turns
 from sdxs.picture import encode, is_blank
+from sdxs.service import options
+from sdxs.service.about import About
+from sdxs.service.batches import Asked, Painted, in_step
+from sdxs.service.drawings import is_drawn, read_drawing
+from sdxs.service.turns import Turns
 
 LONGEST_NOTE = 240  # characters
 LIVE = "jpeg"  # a frame among many; a file of another format is one to keep

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from PIL import Image
 
 from sdxs.errors import PictureWarning, one_line
-from sdxs.page import options
+from sdxs.service import options
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from sdxs.errors import SDXSError, commanded
-from sdxs.page import marks
 from sdxs.proxies import direct
+from sdxs.service import marks
 from sdxs.temporary import ended_by_signals, own_folder
 
 PORT = 7860

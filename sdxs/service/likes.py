@@ -17,9 +17,9 @@ from sdxs.conditions import CONDITIONS, OF_CONDITIONS, READY
 from sdxs.errors import InputError
 from sdxs.metadata import reading
 from sdxs.metadata.parameters import title
-from sdxs.page.about import About
-from sdxs.page.options import OPTIONS
-from sdxs.page.restoring import restored
+from sdxs.service.about import About
+from sdxs.service.options import OPTIONS
+from sdxs.service.restoring import restored
 
 NAME = re.compile(r"[^\W_][^/\\:]*(/[^/\\:]+)?")  # of what ships, or an id of the Hub's
 NAMED = ("Model", "Style", "Control")  # settings that may be one

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from page.test_answers import PLAIN, grey, paint, said
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from page.test_answers import PLAIN, grey, paint, said
 from sdxs.conditions import from_drawing
 from sdxs.errors import InputError, NothingToFollow
-from sdxs.page.about import About
 from sdxs.page.answers import Answers
-from sdxs.page.drawings import data_url
-from sdxs.page.making import ALONE
 from sdxs.picture import encode
+from sdxs.service.about import About
+from sdxs.service.drawings import data_url
+from sdxs.service.making import ALONE
 
 asked: list[dict[str, Any]] = []
 

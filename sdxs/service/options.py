@@ -11,9 +11,9 @@ from sdxs import arguments
 from sdxs.arguments import DECODERS, typed
 from sdxs.conditions import CONDITIONS
 from sdxs.errors import InputError
-from sdxs.page.about import FIRST_SEED, About
-from sdxs.page.drawings import check_drawing
-from sdxs.page.kinds import Choice, Option, Picture, Place, Prompt, Slider, Switch, Text
+from sdxs.service.about import FIRST_SEED, About
+from sdxs.service.drawings import check_drawing
+from sdxs.service.kinds import Choice, Option, Picture, Place, Prompt, Slider, Switch, Text
 
 LONGEST_PROMPT = 1_000_000  # characters; far more than any window, far less than memory
 

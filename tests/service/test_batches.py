@@ -11,18 +11,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from page.test_answers import grey
 from PIL import Image
 from tiny import build_safety_checker, drawing, load
 
-from page.test_answers import grey
 from sdxs.conditions import from_drawing
 from sdxs.errors import InputError, NothingToFollow, PromptCutWarning
 from sdxs.page import apps
-from sdxs.page.about import About
 from sdxs.page.answers import Answers
-from sdxs.page.drawings import data_url
-from sdxs.page.making import ALONE, Made
 from sdxs.picture import encode
+from sdxs.service.about import About
+from sdxs.service.drawings import data_url
+from sdxs.service.making import ALONE, Made
 
 ABOUT = About(decoders=("tiny", "large"), styles=("ink", "anime"), conditions=("sketch", "canny"))
 STEPS = 4  # of an event loop in which every visit has taken its place, one that comes late, too

@@ -11,8 +11,8 @@ from loras import lora_of_unet
 from programs import Done, free_port, run, running
 
 from sdxs.page import __main__ as pages
-from sdxs.page import serve
-from sdxs.page.serve import check_address, parser
+from sdxs.server import start
+from sdxs.server.start import check_address, parser
 
 SKETCH, ANIME = "app_sketch.py", "app_anime.py"
 
@@ -109,7 +109,7 @@ def test_hosts_by_place(monkeypatch):
 def test_who_needs_the_safety_checker(arguments, space, safety, monkeypatch, ran):
     """None: the app refuses to start."""
     monkeypatch.setenv("SPACE_ID", space)
-    monkeypatch.setattr(serve, "serve", lambda *_: None)
+    monkeypatch.setattr(start, "serve", lambda *_: None)
     asked = []
     monkeypatch.setattr(pages, "make_page", lambda _, options: asked.append(options.safety))
     status, _, told = ran(pages.main, "--port", free_port(), *arguments)

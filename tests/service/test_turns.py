@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from sdxs.errors import InputError
-from sdxs.page import turns
-from sdxs.page.turns import Crowded, Stale, Turns
+from sdxs.service import turns
+from sdxs.service.turns import Crowded, Stale, Turns
 
 
 class Work:

@@ -12,10 +12,10 @@ from sdxs.arguments import scale, typed
 from sdxs.errors import InputError, one_line
 from sdxs.metadata.marker import named
 from sdxs.metadata.reading import Found
-from sdxs.page.about import About
-from sdxs.page.drawings import data_url
-from sdxs.page.kinds import Choice, Option, Slider, Switch
-from sdxs.page.options import OPTIONS
+from sdxs.service.about import About
+from sdxs.service.drawings import data_url
+from sdxs.service.kinds import Choice, Option, Slider, Switch
+from sdxs.service.options import OPTIONS
 
 OF_STEPS = (
     "Steps", "Sampler", "Schedule type", "CFG scale", "Distilled CFG Scale", "Denoising strength",

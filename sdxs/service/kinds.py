@@ -10,7 +10,7 @@ from typing import Any, Literal
 from sdxs import arguments
 from sdxs.arguments import LARGEST_SCALE
 from sdxs.metadata.parameters import title
-from sdxs.page.about import About
+from sdxs.service.about import About
 
 Place = Literal["prompt", "canvas", "followed", "strength", "seed", "more", "walk", "nowhere"]
 

@@ -12,11 +12,11 @@ from programs import served
 from sdxs import __main__ as command
 from sdxs.errors import InputError
 from sdxs.metadata.reading import read
-from sdxs.page import options
-from sdxs.page.about import About
-from sdxs.page.kinds import Option, Slider
-from sdxs.page.options import OPTIONS
 from sdxs.page.ui import Page, sketch_page, text_page
+from sdxs.service import options
+from sdxs.service.about import About
+from sdxs.service.kinds import Option, Slider
+from sdxs.service.options import OPTIONS
 
 ROWS = {row.field: row for row in OPTIONS}
 MOOD = Option(
