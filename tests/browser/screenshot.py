@@ -1,8 +1,9 @@
 """Takes the README's pictures of the pages: python -m tests.browser.screenshot [--page sketch]
 
-Starts the page on a model, types a prompt as a visitor does, has eight seeds of it shown, on the canvas
-page draws a house and a tree with the mouse, on the page of styles compares with and without, and saves
-what the browser shows; with --animation also the drawing and its picture, as they came about.
+Starts the page on a model, types a prompt as a visitor does, has eight seeds of it shown, draws a
+house and a tree with the mouse on the canvas page, compares with and without on the page of styles,
+and saves what the browser shows; with --animation also the drawing and its picture, as they came
+about.
 """
 
 import argparse
