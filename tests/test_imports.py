@@ -29,10 +29,12 @@ WINGS = {  # wing (a package, or a module beside them) -> what it may import bes
     "engines": {*GROUND, "checkpoint.open", "model"},
     "steps": {*GROUND, "checkpoint.open", "model"},
     "pipeline": {*GROUND, "checkpoint.open", "engines", "model", "steps"},
-    "page": {"", *GROUND},
+    "service": {*GROUND},
+    "server": {*GROUND, "service"},
+    "page": {"", *GROUND, "server", "service"},
     "bench": {*GROUND, "checkpoint.open", "engines", "model", "pipeline"},
-    "filmed": {*GROUND, "page"},
-    "__main__": {*GROUND, "filmed", "page", "pipeline"},
+    "filmed": {*GROUND, "service"},
+    "__main__": {*GROUND, "filmed", "pipeline", "server", "service"},
     "storybook.world": {*GROUND},
     "storybook.judges": {*GROUND, "checkpoint", "model", "pipeline", "storybook.world"},
     "storybook.command": {"errors", "pipeline"},
@@ -44,7 +46,7 @@ WINGS = {  # wing (a package, or a module beside them) -> what it may import bes
               "storybook.world", "storybook.judges", "train.parts", "train.run"},
 }  # fmt: skip
 COMMANDS = {"storybook", "train"}  # wings whose modules import one another never
-APPS = {"", *GROUND, "page"}
+APPS = {"page"}
 HEAVY = {"torch", "diffusers", "transformers", "peft"}
 
 
@@ -114,7 +116,7 @@ def test_apps(file: Path) -> None:
 
 def test_pages_have_no_torch() -> None:
     for file in FILES:
-        if wing(module_name(file)) in {*GROUND, "page", "filmed", "__main__"}:
+        if wing(module_name(file)) in {*GROUND, "page", "server", "service", "filmed", "__main__"}:
             found = imported(file, at_import_only=True)
             assert not HEAVY & {part.split(".")[0] for part in found}, f"{file} imports {found}"
 

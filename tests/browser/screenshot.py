@@ -16,9 +16,9 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Page
 
-from sdxs.page.about import FIRST_SEED
 from sdxs.page.apps import APPS, make_page
-from sdxs.page.serve import parser
+from sdxs.server.start import parser
+from sdxs.service.about import FIRST_SEED
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import Scene, Thing
 from sdxs.storybook.world.sketches import contours, to_bytes
