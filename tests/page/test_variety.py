@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from service.test_batches import Held, standin, visit
 
 from page.test_answers import grey, shown
-from page.test_batches import Held, standin, visit
 from sdxs.metadata import reading
 from sdxs.page.answers import Answers
 from sdxs.picture import encode

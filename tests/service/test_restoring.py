@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from page.test_answers import PLAIN, styled
-from page.test_drawings import DRAWN, canvas, url
 from test_metadata import FOREIGN, foreign
 
 from sdxs.config import TEMPLATES
 from sdxs.page.answers import Answer, Answers
 from sdxs.picture import MIME
 from sdxs.service.about import About
+from service.test_drawings import DRAWN, canvas, url
 
 ABOUT = About(
     checkpoint="storybook",
