@@ -5,7 +5,6 @@ Gradio, torch or browsers.
 """
 
 import asyncio
-import logging
 from collections.abc import Hashable, Mapping
 from typing import Any, Literal, TypedDict
 
@@ -14,9 +13,7 @@ from sdxs.metadata import reading
 from sdxs.service.drawings import LARGEST_CANVAS, bytes_of, data_url
 from sdxs.service.making import LIVE, LONGEST_NOTE, Maker
 from sdxs.service.restoring import restored
-from sdxs.service.turns import Crowded
-
-log = logging.getLogger(__name__)
+from sdxs.service.told import told
 
 LONGEST_NAME = 60  # characters of a file's
 LONGEST_VISITOR = 64  # characters of what a tab calls itself
@@ -26,7 +23,6 @@ READERS = 2  # files that are read at the same time
 BLANK = "Type what you would like to see, and the picture follows."
 EMPTIED = "There is no prompt any more, so this is still the picture before: type a new one."
 SILENT = "says nothing of how it was made"
-BROKEN = "Something went wrong while making this picture; the next one may well work."
 
 
 class Answer(TypedDict, total=False):
@@ -133,10 +129,8 @@ def _visitor(request: Mapping[str, Any]) -> Hashable:
 
 
 def mishap(error: Exception) -> Answer:
-    """What a visitor is told of an error; the log has what is none of their business."""
-    if isinstance(error, Crowded):
-        return {"note": str(error), "kind": "hint", "again": True}
-    if isinstance(error, SDXSError):
-        return {"note": sentence(error), "kind": "error"}
-    log.error("a picture could not be made", exc_info=error)
-    return {"note": BROKEN, "kind": "error"}
+    """What a visitor is told of an error."""
+    said = told(error)
+    if said.again:
+        return {"note": said.note, "kind": "hint", "again": True}
+    return {"note": said.note, "kind": "error"}

@@ -1,0 +1,33 @@
+"""What is told of an error to whoever asked, a person or a program; the log has the rest.
+
+Knows nothing of how either is answered.
+"""
+
+import logging
+from dataclasses import dataclass
+
+from sdxs.errors import SDXSError, sentence
+from sdxs.service.turns import Crowded
+
+log = logging.getLogger(__name__)
+
+BROKEN = "Something went wrong while making this picture; the next one may well work."
+
+
+@dataclass(frozen=True)
+class Told:
+    """note: one line. status: HTTP's. again: the same request may well succeed a little later."""
+
+    note: str
+    status: int
+    again: bool = False
+
+
+def told(error: Exception) -> Told:
+    """Of any error that making a picture may end in."""
+    if isinstance(error, Crowded):
+        return Told(str(error), 429, again=True)
+    if isinstance(error, SDXSError):
+        return Told(sentence(error), 400)
+    log.error("a picture could not be made", exc_info=error)
+    return Told(BROKEN, 500)
