@@ -1,6 +1,5 @@
 """The Spaces: their cards, what is uploaded of each, and that this starts by itself."""
 
-import importlib.util
 import os
 import re
 import sys
@@ -14,27 +13,14 @@ import yaml
 from programs import ROOT, Done, free_port, run, running
 from test_imports import ours
 
-from tests.deploy.spaces import Hub, serve
+from tests.deploy.spaces import SPACES, Hub, serve, upload
 
-SPACES = ROOT / "spaces"
 PAGES = {"app": "app.py", "anime": "app_anime.py", "sketch": "app_sketch.py"}
 COLOURS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}  # of the Hub
 KEYS = (
     "title", "emoji", "colorFrom", "colorTo", "sdk", "sdk_version", "python_version", "app_file",
     "short_description", "models", "tags", "license", "suggested_hardware",
 )  # fmt: skip
-
-
-def module() -> Any:
-    """spaces/upload.py, without a package called `spaces`, which is Hugging Face's."""
-    spec = importlib.util.spec_from_file_location("upload", SPACES / "upload.py")
-    assert spec and spec.loader
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return made
-
-
-upload = module()
 
 
 @pytest.fixture(scope="module")
