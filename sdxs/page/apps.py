@@ -5,11 +5,12 @@ address is known to be right. Knows nothing of what is on a page.
 """
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import sdxs
+from sdxs import zero
 from sdxs.proxies import direct
 from sdxs.server.start import StartError
 from sdxs.service import marks
@@ -50,6 +51,8 @@ APPS = {  # the name of the page -> what is particular about it
 def make_page(name: str, options: argparse.Namespace) -> "Page":
     """The model that the options of `start.parser` ask for, on a page. Raises StartError where it
     lacks what the page needs, and whatever `SDXS.load` raises."""
+    if lent := zero.is_lent():
+        zero.prepare()
     with direct():  # Gradio makes a client of the network, which it never uses, when it is imported
         from sdxs.page.ui import sketch_page, text_page
 
@@ -62,15 +65,18 @@ def make_page(name: str, options: argparse.Namespace) -> "Page":
         safety=options.safety,
         device=options.device,
         dtype=options.dtype,
-        engine=options.engine,
+        engine="eager" if lent and options.engine == "auto" else options.engine,
     )
     about = About.of(model, page="" if name == "text" else name)
     if (app.styles and not about.styles) or (app.controls and not about.conditions):
         raise StartError(f"{model.checkpoint} has {app.lacks}")
     style = about.styles[0] if app.styles else ""
     welcome = welcome_picture(partial(model, style=style) if style else model, about)
+    paint: Any = model
+    if lent:
+        about, paint = replace(about, lent=True), zero.borrowing(model.__call__)
     if app.controls:
-        return sketch_page(model, model.condition, about=about, together=TOGETHER, marker=marker)
+        return sketch_page(paint, model.condition, about=about, together=TOGETHER, marker=marker)
     return text_page(
-        model, about=about, welcome=welcome, style=style, together=TOGETHER, marker=marker
+        paint, about=about, welcome=welcome, style=style, together=TOGETHER, marker=marker
     )
