@@ -1,11 +1,12 @@
 """ZeroGPU, where a Space has a GPU for the length of a call: Hugging Face's package `spaces`.
 
 Its rules: it is imported before torch; models are put on "cuda" before the page is launched, which
-is pretended until then; what computes is wrapped and runs in a fork that has the GPU, so that only
+is pretended until then, too badly to paint; what computes is wrapped and runs in a fork that has the GPU, so that only
 what can be pickled comes back. A visitor pays for the seconds from a quota of their own, which the
 headers of their request name. Knows nothing of torch, Gradio or pages.
 """
 
+import argparse
 import functools
 import importlib
 import os
@@ -16,6 +17,11 @@ from typing import Any, TypeVar
 from sdxs.errors import PictureWarning, SDXSError, one_line
 
 SECONDS = 5  # of the GPU that a call asks for; the fewer, the sooner it has its turn
+USUAL = {  # nothing can be tried before there is a GPU, and graphs would end with the fork
+    "device": "cuda",
+    "dtype": "bfloat16",
+    "engine": "eager",
+}
 BROKEN = "ZeroGPU worker error"  # the title of what is said of a fork that failed
 
 Painter = TypeVar("Painter", bound=Callable[..., Any])
@@ -30,9 +36,12 @@ def is_lent() -> bool:
     return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 
 
-def prepare() -> None:
-    """Before torch is imported, on ZeroGPU."""
+def prepare(options: argparse.Namespace) -> None:
+    """Before torch is imported, on ZeroGPU; options of a page that are "auto" become `USUAL`."""
     importlib.import_module("spaces")
+    for name, value in USUAL.items():
+        if getattr(options, name) == "auto":
+            setattr(options, name, value)
 
 
 def borrowing(paint: Painter) -> Painter:

@@ -15,6 +15,7 @@ from PIL import Image
 from sdxs import zero
 from sdxs.errors import InputError, PromptCutWarning, SDXSError
 from sdxs.model.ending import Home
+from sdxs.model.remedies import Setup
 from sdxs.page import apps
 from sdxs.server.start import parser
 
@@ -102,6 +103,14 @@ def test_where_it_is(said: str, lent: bool, monkeypatch: pytest.MonkeyPatch) -> 
     assert zero.is_lent() is lent
 
 
+def test_a_gpu_that_is_not_there_yet_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = Setup(torch.device("cuda"), torch.bfloat16, torch.bfloat16)
+    monkeypatch.setenv("SPACES_ZERO_GPU", "")
+    assert setup.doubtful
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    assert not setup.doubtful
+
+
 def test_a_fork_computes_on_a_gpu_that_is_lent(monkeypatch: pytest.MonkeyPatch) -> None:
     home, here = Home(begun=True), os.getpid()
     monkeypatch.setattr(os, "getpid", lambda: here + 1)
@@ -125,14 +134,18 @@ def test_a_page_borrows(
     class Model:
         @staticmethod
         def load(*_: Any, **told: Any) -> Any:
-            asked.append(told["engine"])
+            asked.append((told["device"], told["dtype"], told["engine"]))
             return tiny_model
 
+    painted: list[int] = []
+    monkeypatch.setattr(apps, "welcome_picture", lambda *_: painted.append(1))
     monkeypatch.setattr(apps.sdxs, "SDXS", Model, raising=False)
     monkeypatch.setenv("SPACES_ZERO_GPU", "true" if lent else "")
     options = parser().parse_args([])
     options.safety = "auto"
     page = apps.make_page("text", options)
     assert bool(spaces.durations) is lent
-    assert asked == ["eager" if lent else "auto"]
+    usual = ("cuda", "bfloat16", "eager") if lent else ("auto", "auto", "auto")
+    assert asked == [usual]
+    assert bool(painted) is not lent  # the welcome picture, for which there is no GPU yet
     assert ("lent.js" in page._scripts) is page._answers.about.lent is lent

@@ -52,7 +52,7 @@ def make_page(name: str, options: argparse.Namespace) -> "Page":
     """The model that the options of `start.parser` ask for, on a page. Raises StartError where it
     lacks what the page needs, and whatever `SDXS.load` raises."""
     if lent := zero.is_lent():
-        zero.prepare()
+        zero.prepare(options)
     with direct():  # Gradio makes a client of the network, which it never uses, when it is imported
         from sdxs.page.ui import sketch_page, text_page
 
@@ -65,16 +65,17 @@ def make_page(name: str, options: argparse.Namespace) -> "Page":
         safety=options.safety,
         device=options.device,
         dtype=options.dtype,
-        engine="eager" if lent and options.engine == "auto" else options.engine,
+        engine=options.engine,
     )
     about = About.of(model, page="" if name == "text" else name)
     if (app.styles and not about.styles) or (app.controls and not about.conditions):
         raise StartError(f"{model.checkpoint} has {app.lacks}")
     style = about.styles[0] if app.styles else ""
-    welcome = welcome_picture(partial(model, style=style) if style else model, about)
     paint: Any = model
-    if lent:
-        about, paint = replace(about, lent=True), zero.borrowing(model.__call__)
+    if lent:  # the model cannot paint before a visitor asks
+        about, welcome, paint = replace(about, lent=True), None, zero.borrowing(model.__call__)
+    else:
+        welcome = welcome_picture(partial(model, style=style) if style else model, about)
     if app.controls:
         return sketch_page(paint, model.condition, about=about, together=TOGETHER, marker=marker)
     return text_page(

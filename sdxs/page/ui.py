@@ -122,7 +122,8 @@ class Page(gr.Blocks):
         self.load(None, fields, fields, js=begin)
         if about.lent:
             entered = f"(...values) => sdxsLent.entered({json.dumps(settings)}, values)"
-            self._fields["prompt"].submit(None, fields, js=entered)
+            prompt: Any = self._fields["prompt"]
+            prompt.submit(None, fields, js=entered)
         back = widgets.own("back.html", js_on_load="sdxs.returns(trigger);", elem_id="sdxs-back")
         back.input(None, fields, fields, js="sdxs.brought")
         self._serve_programs()
