@@ -1,9 +1,9 @@
 """ZeroGPU, where a Space has a GPU for the length of a call: Hugging Face's package `spaces`.
 
 Its rules: it is imported before torch; models are put on "cuda" before the page is launched, which
-is pretended until then, too badly to paint; what computes is wrapped and runs in a fork that has the GPU, so that only
-what can be pickled comes back. A visitor pays for the seconds from a quota of their own, which the
-headers of their request name. Knows nothing of torch, Gradio or pages.
+is pretended until then, too badly to paint; what computes is wrapped and runs in a fork that has
+the GPU, so that only what can be pickled comes back. A visitor pays for the seconds from a quota of
+their own, which the headers of their request name. Knows nothing of torch, Gradio or pages.
 """
 
 import argparse

@@ -40,8 +40,8 @@ class Setup(NamedTuple):
 
     @property
     def doubtful(self) -> bool:
-        """Whether it has to be tried. What a CPU does in its own dtypes it does everywhere; a GPU that
-        is lent is not there yet."""
+        """Whether it has to be tried. What a CPU does in its own dtypes it does everywhere; a GPU
+        that is lent is not there yet."""
         return bool(self.device != CPU or self.dtype == F16) and not zero.is_lent()
 
     def __str__(self) -> str:
