@@ -14,7 +14,6 @@ import pytest
 from programs import ROOT, run
 
 from sdxs.page import __main__ as pages
-from sdxs.server import start
 from tests.deploy.spaces import upload
 
 TOOLS = Path(sys.executable).parent
@@ -42,9 +41,9 @@ def instructions() -> list[tuple[str, str]]:
 def started(words: list[str], monkeypatch: pytest.MonkeyPatch) -> Any:
     """The options of a page that a command line starts."""
     asked: list[Any] = []
-    monkeypatch.setattr(start, "serve", lambda *_: None)
-    monkeypatch.setattr(pages, "make_page", lambda page, options: asked.append(options))
-    assert Path(words[0]).name == "sdxs-page" and pages.main(words[1:]) == 0
+    monkeypatch.setattr(pages, "run", lambda _, options: asked.append(options))
+    assert Path(words[0]).name == "sdxs-page"
+    pages.main(words[1:])
     return asked[0]
 
 
