@@ -7,7 +7,7 @@
 
 window.sdxsRewind = (() => {
   const MOST = 30;
-  const NEWEST = 15; // stay, however short they were seen
+  const NEWEST = 8; // stay, however short they were seen
   const FLASH_MS = 300; // on show for less, a picture has flashed past
   const PATIENCE_MS = 1000; // for the browser's database, before the page begins without it
   const SURE_MS = 4000; // within which a second click clears
