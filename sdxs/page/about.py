@@ -33,8 +33,8 @@ class About:
     the real one. `words` maps a heading to phrases the model understands; empty means any words.
     `fillers` may be in a prompt as well, `near` maps other words to those that come near.
     `decoders`, `styles` and `conditions` are the names to choose from, `templates` maps names to
-    what a prompt is put into; `safety` says who looks at the pictures, `size` is (width, height), `tip` stands on an
-    empty canvas.
+    what a prompt is put into; `safety` says who looks at the pictures, `size` is (width, height),
+    `tip` stands on an empty canvas.
     """
 
     title: str = "A one-step picture model"
