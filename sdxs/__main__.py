@@ -32,8 +32,8 @@ from sdxs.temporary import ended_by_signals
 
 EXAMPLES = """examples:
   %(prog)s "a red house to the left of a green tree at sunset" --seed 7 --output red.png
-  %(prog)s "a purple star at night" --count 4 --output star.jpg     star-0.jpg to star-3.jpg
-  %(prog)s --like star-2.jpg --style anime --output anime.png       the same, in a style
+  %(prog)s "a blue boat at sunset" --count 4 --output boat.jpg      boat-0.jpg to boat-3.jpg
+  %(prog)s --like boat-2.jpg --style anime --output anime.png       the same, in a style
   %(prog)s "a red house" --to-prompt "a blue boat" --frames 48 --loop --output walk.webp
   %(prog)s "a lighthouse in a storm" --checkpoint IDKiro/sdxs-512-dreamshaper
   %(prog)s "a cat" --checkpoint IDKiro/sdxs-512-dreamshaper --style anime \\

@@ -119,6 +119,9 @@ class _Restoring:
             else:
                 yield "it followed a drawing, which has no place here"
 
+        if frames := self.settings.get("Frames"):
+            yield f"of a film of {one_line(frames, 10)} frames, this is one picture"
+
     def left_out(self) -> Iterator[str]:
         """What is not taken, and why."""
         of_steps = ["Negative prompt"] if self.said.negative else []

@@ -140,5 +140,5 @@ def test_devices_that_are_not_there(
             choose_device(name)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(InputError, match="'cuda:3' cannot be used: this machine shows torch 1 of"):
+    with pytest.raises(InputError, match="'cuda:3' cannot be used: this torch sees 1 of"):
         choose_device("cuda:3")

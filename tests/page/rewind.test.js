@@ -7,7 +7,7 @@ const test = require("node:test");
 const vm = require("node:vm");
 
 const SCRIPT = readFileSync(join(__dirname, "..", "..", "sdxs", "page", "browser", "rewind.js"), "utf8");
-const world = vm.createContext({ window: { sdxs: { opens() {} } } });
+const world = vm.createContext({ window: { sdxs: { opens() {} }, sdxsKeys: { add() {} } } });
 vm.runInContext(SCRIPT, world, "rewind.js");
 const { alike, asItWas, trimmed } = world.window.sdxsRewind;
 const plain = (value) => JSON.parse(JSON.stringify(value));

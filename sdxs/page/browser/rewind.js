@@ -54,6 +54,10 @@ window.sdxsRewind = (() => {
     return shelf ? asItWas(shelf, window.sdxs.fields, kept) : null;
   });
 
+  window.sdxsKeys.add([
+    ["Arrows, Enter, Delete", "In Rewind: go to a picture, bring it back, forget it"],
+  ]);
+
   // Brings rewind.html to life. of: what kind of page and model the strip belongs to.
   function connect(element, page, of) {
     const own = (name) => element.querySelector(`#sdxs-${name}`);

@@ -38,6 +38,8 @@ window.sdxsVariety = (() => {
     } catch {} // forbidden, or full
   }
 
+  window.sdxsKeys.add([["Arrows, Enter", "In Eight seeds: go to a seed, choose it"]]);
+
   // Brings variety.html to life. trigger: tells the framework that a seed was chosen.
   function connect(element, server, trigger, page) {
     const fold = element.querySelector("details");
