@@ -16,6 +16,7 @@ GROUND = {  # module of plain data and pure functions -> what of ours it may imp
     "sizes": {"errors"},
     "arguments": {"errors", "sizes"},
     "walks": {"arguments", "errors", "sizes"},
+    "outputs": {"arguments", "errors", "picture"},
     "drawing": {"errors", "picture"},
     "metadata": {"arguments", "config", "errors", "picture"},
     "film": {"errors", "metadata"},

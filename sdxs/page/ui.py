@@ -32,7 +32,7 @@ SCRIPTS = (
     *("server.js", "kept.js", "heard.js", "page.js", "keys.js", "room.js"),
     *("links.js", "shelf.js", "rewind.js"),  # of what a page is opened with, a link comes first
     *("pictures.js", "carried.js", "dropped.js"),
-    *("final.js", "variety.js", "numbers.js", "words.js", "walk.js"),
+    *("final.js", "variety.js", "numbers.js", "words.js", "walk.js", "acting.js"),
 )
 CANVAS_SCRIPTS = "drawing.js", "canvas.js"
 LOOKS = (
@@ -242,12 +242,13 @@ def sketch_page(
         with gr.Row(elem_id="sdxs-columns", elem_classes="sdxs-drawn"):
             with gr.Column(elem_id="sdxs-left", min_width=300):
                 page.offer("canvas")
+                page.offer("strength")
             with gr.Column(elem_id="sdxs-right", min_width=300):
                 widgets.stage(answers)
         widgets.rewind(answers)
         with gr.Row(elem_id="sdxs-below"):
             with gr.Column(min_width=300):
-                for place in ("followed", "strength", "seed", "more"):
+                for place in ("followed", "seed", "more"):
                     page.offer(place)
                 page.offer_walk()
                 widgets.facts(about)

@@ -106,6 +106,7 @@ def stage(answers: Answers, welcome: Image.Image | None = None, style: str = "")
             sdxsHeard.connect(element);
             sdxsRoom.connect(element);
             sdxsNumbers.connect(element);
+            sdxsActing.connect(element, sdxs);
         """,
         server_functions=called(answers.paint, answers.download, answers.read),
         width=about.size[0],
@@ -161,6 +162,7 @@ def canvas(about: About) -> None:
         js_on_load="sdxsCanvas.connect(element, sdxs); sdxsKeys.add(sdxsCanvas.KEYS);",
         width=width,
         height=height,
+        tip=about.tip,
         elem_id="sdxs-canvas",
     )
 

@@ -26,8 +26,9 @@ CHECKPOINT_HELP = (  # of `python -m sdxs`, too
     "default: SDXS_CHECKPOINT, else the best one already on this machine"
 )
 ENGINE_HELP = (  # of `python -m sdxs`, too
-    "what runs the networks: eager, openvino for CPUs, cuda-graph for CUDA, or compile; default: "
-    "SDXS_ENGINE, else the fastest that is there, and eager until that is ready"
+    "what runs the networks: eager; openvino, openvino-int8 or onnxruntime for CPUs; cuda-graph "
+    "for CUDA; compile; default: SDXS_ENGINE, else the fastest that is there, and eager until that "
+    "is ready"
 )
 DEVICE_HELP = "cuda, cuda:1, mps or cpu (default: the best there is)"  # of `python -m sdxs`, too
 DTYPE_HELP = "float32, float16 or bfloat16 (default: the device's best)"  # of `python -m sdxs`, too

@@ -33,7 +33,8 @@ class About:
     the real one. `words` maps a heading to phrases the model understands; empty means any words.
     `fillers` may be in a prompt as well, `near` maps other words to those that come near.
     `decoders`, `styles` and `conditions` are the names to choose from, `templates` maps names to
-    what a prompt is put into; `safety` says who looks at the pictures, `size` is (width, height).
+    what a prompt is put into; `safety` says who looks at the pictures, `size` is (width, height),
+    `tip` stands on an empty canvas.
     """
 
     title: str = "A one-step picture model"
@@ -51,6 +52,7 @@ class About:
     templates: Mapping[str, str] = field(default_factory=dict)
     safety: str = ""
     size: tuple[int, int] = (512, 512)
+    tip: str = "Draw here."
 
     @classmethod
     def of(cls, model: Any, page: str = "") -> "About":
@@ -82,6 +84,7 @@ class About:
             templates=published.templates if published else TEMPLATES,
             safety=SAFETY[model.safety],
             size=model.size,
+            tip=published.tip if published and published.tip else cls.tip,
         )
 
     def html(self) -> str:

@@ -200,6 +200,11 @@ window.sdxs = (() => {
     bring = () => trigger("input");
     if (coming) bring();
   }
+  // Other values for some fields, as if the visitor had set them.
+  function set(changes) {
+    coming = { ...held, ...changes };
+    bring();
+  }
   const brought = () => Object.keys(fields).map((name) => coming[name]);
 
   function changed(known, values) {
@@ -234,7 +239,7 @@ window.sdxs = (() => {
   }
 
   return {
-    connect, chips, opens, begin, returns, brought, changed, follow, drew, restore, paint, show, visitor, save, say: tell, stand,
+    connect, chips, opens, begin, returns, brought, changed, follow, drew, restore, set, paint, show, visitor, save, say: tell, stand,
     roll, choose, append,
     get canvas() { return canvas; },
     get fields() { return fields; },
