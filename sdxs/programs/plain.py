@@ -120,7 +120,7 @@ def plain(maker: Maker) -> FastAPI:
 
 def _said(asked: BaseModel) -> dict[str, Any]:
     """A request as `Maker` takes it."""
-    said = asked.model_dump(exclude_unset=True)
+    said = asked.model_dump(exclude_none=True)
     if "drawing" in said:
         said["drawing"] = data_url(said["drawing"])
     return said
