@@ -52,8 +52,8 @@ class Problem(BaseModel):
 class Txt2Img(BaseModel):
     """What counts of their request; more of it is taken, see `info`."""
 
-    model_config = ConfigDict(extra="allow", json_schema_extra={"required": ["prompt"]})
-    prompt: str = Field("", description="<lora:NAME:0.8> in it is a style")
+    model_config = ConfigDict(extra="allow")
+    prompt: str = Field(description="<lora:NAME:0.8> in it is a style")
     seed: int | None = Field(-1, description="-1: one is chosen, and told in info")
     batch_size: int = Field(1, ge=1, le=MOST)
     n_iter: int = Field(1, ge=1, le=MOST, description=f"times batch_size at most {MOST}")

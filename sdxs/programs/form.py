@@ -80,6 +80,8 @@ def _invalid(error: Mapping[str, Any]) -> Refused:
     name = ".".join(place)
     if error["type"] == "extra_forbidden":
         return unknown(name)
+    if error["type"] == "missing" and name:
+        return wrong(f"the {name} is missing: say what you would like to see", name)
     if error["type"] == "json_invalid" or not name:
         return wrong(
             "the body must be a JSON object with a prompt, of Content-Type application/json"

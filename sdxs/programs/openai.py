@@ -56,7 +56,7 @@ class Problem(BaseModel):
 class Asked(BaseModel):
     """The fields of OpenAI's own."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"required": ["prompt"]})
+    model_config = ConfigDict(extra="forbid")
     model: str | None = None
     n: int | None = Field(1, ge=1, le=MOST)
     size: str | None = Field("auto", description="the model's own, or auto")

@@ -36,7 +36,7 @@ class Problem(BaseModel):
 class Asked(BaseModel):
     """What a request may say beside the options."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"required": ["prompt"]})
+    model_config = ConfigDict(extra="forbid")
     format: Format | None = None
 
 

@@ -27,7 +27,7 @@ def schema(row: Option, about: About) -> dict[str, Any]:
         case Prompt():
             kind |= {"minLength": 1, "maxLength": LONGEST_PROMPT}
         case Text(rolls=True):
-            kind = {"type": "integer", "minimum": 0, "maximum": LARGEST_SEED}
+            kind = {"type": "integer", "minimum": 0, "exclusiveMaximum": LARGEST_SEED + 1}
         case Slider(low, high):
             kind = {"type": "number", "minimum": low, "maximum": high, "default": row.start}
         case Choice():
@@ -46,7 +46,7 @@ def model(base: type[BaseModel], options: Iterable[Option], about: About) -> typ
     fields: dict[str, Any] = {
         row.field: (
             Annotated[Any, WithJsonSchema(schema(row, about))],
-            Field("" if isinstance(row.widget, Prompt) else None),
+            Field(... if row.field == "prompt" else None),
         )
         for row in options
     }

@@ -103,7 +103,8 @@ def test_a_drawing_is_base64_or_a_data_url(page, address, drawn):
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({}, "The prompt is empty: say what you would like to see."),
+        ({}, "The prompt is missing: say what you would like to see."),
+        ({"prompt": ""}, "The prompt is empty: say what you would like to see."),
         ({"prompt": 7}, "Prompt must be a string"),
         ({"prompt": "a", "seed": 1.5}, "Seed must be a whole number from 0 to"),
         ({"prompt": "a", "style": "anime", "style_scale": 3}, "Style scale must be from 0 to 2"),
@@ -144,7 +145,7 @@ def test_what_may_be_asked_for(page, address):
     known = said["options"]
     assert known["style"]["enum"] == ["", "anime", "woodcut"]
     assert (known["strength"]["minimum"], known["strength"]["maximum"]) == (0, 2)
-    assert known["seed"]["maximum"] == 2**63 - 1
+    assert known["seed"]["exclusiveMaximum"] == 2**63
     for form in ("v1", "api", "sdapi/v1", "controlnet"):
         told = requests.get(f"{page.address}/{form}/openapi.json").json()
         assert told["servers"] == [{"url": f"/{form}"}]
