@@ -12,9 +12,12 @@ import requests
 from bare import bare
 from fastapi import Request
 from PIL import Image
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
 from sdxs.picture import encode
 from sdxs.programs.form import Refused, data_url, pictures
+from sdxs.programs.mounts import programs
 from sdxs.programs.plain import accepted
 from sdxs.service import options
 from sdxs.service.making import Maker
@@ -180,3 +183,18 @@ def test_who_leaves_is_not_painted_for():
     maker = Maker(held)
     asyncio.run(ask())
     assert held.made == ["first", "last"]
+
+
+@pytest.mark.parametrize(
+    ("root_path", "before"),
+    [
+        ("", "http://testserver/"),
+        ("/pictures", "http://testserver/pictures/"),
+        ("https://example.com/p", "https://example.com/p/"),
+    ],
+)
+def test_addresses_are_those_that_visitors_see(root_path, before):
+    app = Starlette(**programs(Maker(Standin(0)), root_path))
+    asked = {"prompt": "a", "seed": 1, "response_format": "url"}
+    answer = TestClient(app).post("/v1/images/generations", json=asked).json()
+    assert answer["data"][0]["url"] == f"{before}api/picture?prompt=a&seed=1&format=png"
