@@ -47,21 +47,24 @@ def form(title: str, worded: Callable[[Told, str], Any]) -> FastAPI:
     """An app without routes yet. worded: the body of an error, of the field that is to blame."""
     app = FastAPI(title=f"SDXS: {title}", version=VERSION, docs_url=None, redoc_url=None)
 
+    def answer(error: Refused, **headers: str) -> JSONResponse:
+        if error.told.again:
+            headers["Retry-After"] = str(PAUSE)
+        return JSONResponse(worded(error.told, error.field), error.told.status, headers)
+
     @app.exception_handler(Refused)
-    def refused(_: Request, error: Refused) -> JSONResponse:
-        again = {"Retry-After": str(PAUSE)} if error.told.again else None
-        return JSONResponse(worded(error.told, error.field), error.told.status, again)
+    async def refused(_: Request, error: Refused) -> JSONResponse:
+        return answer(error)
 
     @app.exception_handler(RequestValidationError)
-    def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        return refused(request, _invalid(error.errors()[0]))
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        return answer(_invalid(error.errors()[0]))
 
     @app.exception_handler(HTTPException)
-    def without(request: Request, error: HTTPException) -> JSONResponse:
+    async def without(request: Request, error: HTTPException) -> JSONResponse:
         asked = f"{request.method} {one_line(request.url.path, 60)}"
-        answer = refused(request, wrong(f"{asked}: {error.detail}", "", error.status_code))
-        answer.headers.update(error.headers or {})
-        return answer
+        missing = wrong(f"{asked}: {error.detail}", status=error.status_code)
+        return answer(missing, **(error.headers or {}))
 
     return app
 
