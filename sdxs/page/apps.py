@@ -69,8 +69,9 @@ def make_page(name: str, options: argparse.Namespace) -> "Page":
         raise StartError(f"{model.checkpoint} has {app.lacks}")
     style = about.styles[0] if app.styles else ""
     welcome = welcome_picture(partial(model, style=style) if style else model, about)
+    shared: dict[str, Any] = {
+        "about": about, "together": TOGETHER, "marker": marker, "tools": not options.public,
+    }  # fmt: skip
     if app.controls:
-        return sketch_page(model, model.condition, about=about, together=TOGETHER, marker=marker)
-    return text_page(
-        model, about=about, welcome=welcome, style=style, together=TOGETHER, marker=marker
-    )
+        return sketch_page(model, model.condition, **shared)
+    return text_page(model, welcome=welcome, style=style, **shared)

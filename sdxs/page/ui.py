@@ -18,15 +18,16 @@ from PIL import Image
 from starlette.middleware import Middleware
 
 from sdxs import walks
-from sdxs.errors import SDXSError, sentence
 from sdxs.metadata.marker import Marker
 from sdxs.page import theme, widgets
 from sdxs.page.answers import Answers
 from sdxs.page.exports import FORMATS, Exports
 from sdxs.page.widgets import FILES, Field
+from sdxs.programs.mounts import programs
 from sdxs.server.guard import Guard
 from sdxs.service.about import About
 from sdxs.service.kinds import Picture, Place
+from sdxs.service.told import told
 
 SCRIPTS = (
     *("server.js", "kept.js", "heard.js", "page.js", "keys.js", "room.js"),
@@ -43,12 +44,14 @@ LOOKS = (
 
 class Page(gr.Blocks):
     """Blocks that launch with our look, and with the limits that a public page needs. starts: what
-    options are at first, by field, where it is not what their rows say."""
+    options are at first, by field, where it is not what their rows say. tools: for language
+    models, by MCP where that is installed."""
 
-    def __init__(self, answers: Answers, *scripts: str, **starts: str) -> None:
+    def __init__(self, answers: Answers, *scripts: str, tools: bool = False, **starts: str) -> None:
         super().__init__(title="SDXS", analytics_enabled=False, delete_cache=(600, 1800))
         self.queue(max_size=64, default_concurrency_limit=4)
         self._answers, self._scripts, self._starts = answers, scripts, starts
+        self._tools = tools
         self._fields: dict[str, Field] = {}
         self._exports = Exports(answers)
 
@@ -58,7 +61,10 @@ class Page(gr.Blocks):
             "head": "".join(map(widgets.script, self._scripts)),
             "css_paths": [FILES / name for name in LOOKS],
             "footer_links": ["api"],
-            "app_kwargs": {"middleware": [Middleware(Guard)]},
+            "app_kwargs": {
+                "middleware": [Middleware(Guard)],
+                **programs(self._answers, options.get("root_path") or "", self._tools),
+            },
             "max_file_size": "8mb",
             "state_session_capacity": 1000,
             "allowed_paths": [],
@@ -164,11 +170,11 @@ class Page(gr.Blocks):
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """A mistake is told to a program in one line."""
+    """An error is told to a program in one line."""
     try:
         yield
-    except SDXSError as error:
-        raise gr.Error(sentence(error), print_exception=False) from None
+    except Exception as error:
+        raise gr.Error(told(error).note, print_exception=False) from None
 
 
 def _serve(function: Callable[..., Any], inputs: dict[str, Any], output: Any) -> None:
@@ -190,16 +196,17 @@ def text_page(
     style: str = "",
     together: int = 1,
     marker: Marker | None = None,
+    tools: bool = False,
 ) -> Page:
     """A page on which the picture follows the typing.
 
     `generate(prompt, seed=...)` makes a picture, and up to `together` of them by one call, see
     `Answers`; what an SDXSError or a warning of ours says is shown to the visitor. `welcome` is the
     picture of the first example with seed 0, shown until the visitor types. `style` is the one that
-    is chosen at first, and that it wears. `marker` writes what files say.
+    is chosen at first, and that it wears. `marker` writes what files say. `tools`: see `Page`.
     """
     answers = Answers(generate, about, together=together, marker=marker)
-    page = Page(answers, *SCRIPTS, style=style)
+    page = Page(answers, *SCRIPTS, tools=tools, style=style)
     with page:
         widgets.head("Type, and the picture follows.")
         with gr.Row(elem_id="sdxs-columns"):
@@ -226,6 +233,7 @@ def sketch_page(
     about: About,
     together: int = 1,
     marker: Marker | None = None,
+    tools: bool = False,
 ) -> Page:
     """A page on which the picture follows the stroke.
 
@@ -234,7 +242,7 @@ def sketch_page(
     nothing of these while the canvas is blank. For the rest see `text_page`.
     """
     answers = Answers(generate, about, condition, together, marker)
-    page = Page(answers, *SCRIPTS, *CANVAS_SCRIPTS, prompt=about.examples[0])
+    page = Page(answers, *SCRIPTS, *CANVAS_SCRIPTS, tools=tools, prompt=about.examples[0])
     with page:
         widgets.head("Draw, and the picture follows.")
         page.offer("prompt")

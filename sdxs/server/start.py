@@ -41,7 +41,7 @@ class StartError(SDXSError):
 
 def run(make_page: Callable[[argparse.Namespace], Any], options: argparse.Namespace) -> int:
     """Serve the page that `make_page(options)` gives, until Ctrl+C, and give the exit status."""
-    everyone = options.public or bool(os.environ.get("SPACE_ID"))
+    everyone = options.public = options.public or bool(os.environ.get("SPACE_ID"))
     logging.basicConfig(format="sdxs: %(message)s")
     logging.getLogger("sdxs").setLevel(logging.INFO)  # which model, why, how to get the real one
     try:
