@@ -9,7 +9,7 @@ PY := $(VENV)/bin/python
 INSTALL := $(PY) -m pip install --disable-pip-version-check -c constraints.txt
 
 # The longest files first.
-SHARED := -n 2 --dist loadfile --no-loadscope-reorder
+SHARED := -n 2 --dist loadfile --no-loadscope-reorder --durations 30 --durations-min 3
 
 option = $(if $($(1)),$(2) '$($(1))')
 own_host = $(if $(filter command,$(origin HOST)),--host '$(HOST)') # some shells set it unasked

@@ -1,5 +1,7 @@
 """Eight Gaussians on a ring: what feature matching, score distillation and both do to one step.
 
+It needs what training needs: pip install '.[train]' -c constraints.txt
+
 `python examples/gaussians.py` prints, over ten seeds, how many of the eight a one-step model
 covers and how far its points lie from the mixture. All scores of the offline model are exact here,
 in closed form, so whatever goes wrong is the method's. A point is its own feature: matching is the

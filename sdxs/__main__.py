@@ -1,28 +1,28 @@
 """The command line: `sdxs "a red house" --seed 7 --output red.png`, or `python -m sdxs`.
 
 Reads options, writes files, says what went wrong in one line. What can be asked of a picture is the
-table of `page.options`; the options here are about the way to it. Knows nothing of how a picture
+table of options; the options here are about the way to it. Knows nothing of how a picture
 comes about. Exit status 2 for a user's mistake.
 """
 
 import argparse
-import os
 import re
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sdxs import filmed
-from sdxs.arguments import LARGEST_BATCH
+from sdxs.arguments import KNOWN_ELSEWHERE
 from sdxs.conditions import CONDITIONS, OF_CONDITIONS, READY
 from sdxs.errors import InputError, SDXSError, commanded
 from sdxs.metadata import xmp
 from sdxs.metadata.marker import Label
 from sdxs.metadata.parameters import title
+from sdxs.outputs import check_writable, output_files, path, write
 from sdxs.picture import SUFFIXES, encode, read_picture
 from sdxs.server.start import CHECKPOINT_HELP, DEVICE_HELP, DTYPE_HELP, ENGINE_HELP, fail
 from sdxs.service import kinds, likes, marks
@@ -32,8 +32,8 @@ from sdxs.temporary import ended_by_signals
 
 EXAMPLES = """examples:
   %(prog)s "a red house to the left of a green tree at sunset" --seed 7 --output red.png
-  %(prog)s "a purple star at night" --count 4 --output star.jpg     star-0.jpg to star-3.jpg
-  %(prog)s --like star-2.jpg --style anime --output anime.png       the same, in a style
+  %(prog)s "a blue boat at sunset" --count 4 --output boat.jpg      boat-0.jpg to boat-3.jpg
+  %(prog)s --like boat-2.jpg --style anime --output anime.png       the same, in a style
   %(prog)s "a red house" --to-prompt "a blue boat" --frames 48 --loop --output walk.webp
   %(prog)s "a lighthouse in a storm" --checkpoint IDKiro/sdxs-512-dreamshaper
   %(prog)s "a cat" --checkpoint IDKiro/sdxs-512-dreamshaper --style anime \\
@@ -45,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Paint what the arguments say and give the exit status."""
     options = parser().parse_args(arguments)
     try:
+        for name, reason in KNOWN_ELSEWHERE.items():
+            if getattr(options, name) is not None:
+                raise InputError(f"there is no {dashed(name)} here: {reason}")
         with commanded(), ended_by_signals():
             like = likes.read(options.like, options.checkpoint) if options.like else likes.Like()
             given = asked(options, like.request)
@@ -155,6 +158,12 @@ def condition(
     }
     if (how or options.condition or options.save_control) and not control:
         raise InputError("--control is missing: name the control that is to follow the picture")
+    if "drawing" in given and not control:
+        raise InputError("--control is missing: name what is to follow --control-image")
+    if control and "drawing" not in given:
+        raise InputError(
+            f"--control {control}: --control-image FILE is missing, what it is to follow"
+        )
     if "drawing" in given and not options.condition and own not in CONDITIONS:
         raise InputError(
             f"--control {control}: the name does not say what it follows, so add "
@@ -216,6 +225,8 @@ def parser() -> argparse.ArgumentParser:
     add("--count", type=int, default=1, metavar="N",
         help="so many pictures, with this seed and the next ones")  # fmt: skip
     filmed.add_options(options)
+    for name in KNOWN_ELSEWHERE:
+        add(dashed(name), nargs="?", const="", help=argparse.SUPPRESS)
     add("--checkpoint", default="auto", metavar="NAME", help=CHECKPOINT_HELP)
     add("--no-safety", action="store_true", help="keep pictures as they come, unchecked")
     add("--device", default="auto", help=DEVICE_HELP)
@@ -223,6 +234,11 @@ def parser() -> argparse.ArgumentParser:
     add("--engine", default="auto", help=ENGINE_HELP)
     marks.add_options(options)
     return options
+
+
+def dashed(name: str) -> str:
+    """The option of an argument: "--guidance-scale"."""
+    return f"--{name.replace('_', '-')}"
 
 
 def shape(row: kinds.Option) -> dict[str, Any]:
@@ -236,45 +252,6 @@ def shape(row: kinds.Option) -> dict[str, Any]:
         case kinds.Choice(known=known) if known:
             return {"help": said, "choices": known}
     return {"help": said, "metavar": row.metavar or None}
-
-
-def output_files(
-    output: Path, seed: int, count: int, suffixes: Iterable[str] = SUFFIXES
-) -> list[Path]:
-    """The files to write, of which it is known that they can be. Raises InputError."""
-    if not 1 <= count <= LARGEST_BATCH:
-        raise InputError(f"--count must be from 1 to {LARGEST_BATCH}, not {count}")
-    files = [output]
-    if count > 1:
-        files = [output.with_stem(f"{output.stem}-{seed + i}") for i in range(count)]
-    for file in files:
-        check_writable("--output", file, suffixes)
-    return files
-
-
-def check_writable(option: str, file: Path, suffixes: Iterable[str] = SUFFIXES) -> None:
-    """Raise InputError for a file that no picture can be written to."""
-    if file.suffix.lower() not in suffixes:
-        raise InputError(f"{option} {file}: the name must end in {', '.join(suffixes)}")
-    if not os.path.isdir(file.parent):
-        raise InputError(f"{option} {file}: there is no folder {file.parent}, make it first")
-    if os.path.isdir(file):
-        raise InputError(f"{option} {file} is a folder: give a file in it")
-    if not os.access(file if os.path.exists(file) else file.parent, os.W_OK):
-        raise InputError(f"{option} {file}: no permission to write there")
-
-
-def write(file: Path, data: bytes) -> None:
-    """Write a picture's bytes. Raises InputError."""
-    try:
-        file.write_bytes(data)
-    except OSError as error:
-        raise InputError(f"cannot write {file}: {error.strerror or error}") from None
-
-
-def path(text: str) -> Path:
-    """A file, by a name as people type it: not every shell reads a "~"."""
-    return Path(os.path.expanduser(text))
 
 
 def say(line: str) -> None:

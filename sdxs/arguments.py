@@ -24,13 +24,16 @@ OUTPUT_TYPES = ("pil", "pt")
 HALFWAY = 0.5  # where a picture between two others is if nobody says
 
 ONE_STEP = "this is a one-step model"
+MORE_STEPS = (
+    f"{ONE_STEP}: it was trained for exactly one step and more do not improve it; leave it out"
+)
 KNOWN_ELSEWHERE = {
     "guidance_scale": f"{ONE_STEP}: guidance was distilled into its weights and there is no "
     "second, unguided prediction to scale against; leave it out",
     "negative_prompt": f"{ONE_STEP}: it is not guided, so there is nothing that a negative prompt "
     "could push away from; say what you want in the prompt",
-    "num_inference_steps": f"{ONE_STEP}: it was trained for exactly one step and more do not "
-    "improve it; leave it out",
+    "num_inference_steps": MORE_STEPS,
+    "steps": MORE_STEPS,
     "strength": f"{ONE_STEP}: it starts from pure noise and there is no step in between at which "
     "a picture could be mixed in; leave it out",
 }
@@ -163,7 +166,7 @@ def typed(value: Any) -> Any:
         return value
     text = value.strip()
     try:
-        whole = text.isascii() and text.removeprefix("-").isdigit() and len(text) <= LONGEST_NUMBER
+        whole = text.lstrip("+-").isdecimal() and len(text) <= LONGEST_NUMBER  # in any script
         return int(text) if whole else float(text)
     except ValueError:
         return value

@@ -34,7 +34,7 @@ class Checkpoint:
 
     `styles` and `controls` are published for it on the Hub, name to id; more may ship under
     `weights/`. `depth` is the network that sees depth in a photo, for a depth control. `templates`
-    are those of its prompts.
+    are those of its prompts; `tip` says what is followed best of a drawing.
     """
 
     title: str
@@ -43,12 +43,14 @@ class Checkpoint:
     controls: dict[str, str] = field(default_factory=dict)
     depth: str = DEPTH_ANYTHING
     templates: dict[str, str] = field(default_factory=lambda: dict(TEMPLATES))
+    tip: str = ""
 
 
 CHECKPOINTS: dict[str, Checkpoint] = {
     EMBEDDED: Checkpoint(
         title="Storybook, the embedded 256 px model",
         depth="depth",
+        tip="Draw here: things that stand on the lower half, at most half as high as the paper.",
         examples=(
             "a red house to the left of a green tree at sunset on the grass",
             "a big yellow star at night on the sea",

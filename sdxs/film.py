@@ -23,7 +23,7 @@ FPS, MOST_FPS = 16, 60  # frames a second
 WEBP = {"quality": 85, "method": 2}
 H264 = {"crf": "18", "preset": "medium"}  # x264's: hardly to be told from the pictures
 BT709 = 1  # of a stream's primaries, transfer and matrix; studio range
-NO_PYAV = "MP4 needs PyAV: pip install 'sdxs[video]', or write a .webp"
+NO_PYAV = "MP4 needs PyAV: pip install av, or write a .webp"
 XMP_BOX = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")  # its name in an MP4, by XMP part 3
 PLAIN = Marker()
 

@@ -155,5 +155,5 @@ def test_what_does_not_sign_is_one_line(folder: Path, chain: str, key: str, said
 
 def test_without_the_package(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "c2pa", None)
-    with pytest.raises(InputError, match=r"pip install 'sdxs\[credentials\]'"):
+    with pytest.raises(InputError, match="pip install c2pa-python"):
         signing(folder)

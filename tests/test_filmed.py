@@ -86,5 +86,5 @@ def test_mistakes(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> 
         assert message in err.splitlines()[-1] and "Traceback" not in err, err
     monkeypatch.setattr(film, "has_mp4", lambda: False)
     status, _, err = run("tree", *way, "--frames", 9, *mp4)
-    assert status == 2 and "pip install 'sdxs[video]'" in err and err.count("\n") == 1
+    assert status == 2 and "pip install av" in err and err.count("\n") == 1
     assert not list(tmp_path.iterdir())

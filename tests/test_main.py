@@ -85,11 +85,19 @@ def test_a_control(tiny_checkpoint: Path, tmp_path: Path, run: Run) -> None:
         assert status == 2 and message in err.splitlines()[-1], more
     for option, value, missing in [
         ("--condition", "canny", "--control"),
+        ("--control-image", file, "--control"),
+        ("--control", "sketch", "--control sketch: --control-image FILE"),
         ("--control-scale", 0.5, "--control-image"),
         ("--style-scale", 0.5, "--style"),
     ]:
         status, _, err = run("tree", option, value, "--output", tmp_path / "x.png")
         assert status == 2 and f"{missing} is missing" in err
+
+
+def test_what_one_step_has_not_is_answered_with_the_reason(run: Run) -> None:
+    for options in ["--steps", "4"], ["--guidance-scale=3"], ["--negative-prompt", "x"]:
+        status, _, err = run("a tree", *options)
+        assert status == 2 and "this is a one-step model" in err and err.count("\n") == 1
 
 
 def test_mistakes(tiny_checkpoint: Path, tmp_path: Path, run: Run) -> None:

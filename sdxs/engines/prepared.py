@@ -40,6 +40,12 @@ class Key(NamedTuple):
     rows: int
     size: tuple[int, int]
 
+    def __str__(self) -> str:
+        """As people read it: "the tiny decoder, 8 at once", with styles and controls."""
+        decoder, worn = self.spec.decoder, [*self.spec.styles, *self.spec.controls]
+        parts = [f"the {decoder} decoder" if decoder else "the text encoders"]
+        return ", ".join(parts + [f"with {name}" for name in worn] + [f"{self.rows} at once"])
+
 
 def eager_engine(parts: Parts, device: torch.device, dtype: torch.dtype) -> EagerEngine:
     """The eager engine on networks that are folded as far as PyTorch gains by it."""

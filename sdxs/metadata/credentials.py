@@ -17,7 +17,7 @@ from sdxs.errors import InputError, one_line
 from sdxs.metadata.xmp import AI_MADE
 from sdxs.picture import TYPES, encode
 
-NEEDS = "content credentials need the package c2pa-python: pip install 'sdxs[credentials]'"
+NEEDS = "content credentials need a package: pip install c2pa-python"
 CURVES = {256: "es256", 384: "es384", 521: "es512"}  # bits of a key -> how it signs
 
 PLAIN = {"builder": {"thumbnail": {"enabled": False}}}  # it may be larger than the picture

@@ -17,7 +17,7 @@ from sdxs.errors import InputError, one_line, option
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 DEVICES = ("cuda", "mps", "cpu")
 ABSENT = {  # why there is none of a kind
-    "cuda": "this machine shows torch none",
+    "cuda": "this torch sees no CUDA device",
     "mps": "it is for Macs with Apple silicon",
 }
 
@@ -64,7 +64,7 @@ def _trouble(device: torch.device) -> str | None:
             if not kind.is_available():
                 return one_line(said[0].message) if said else ""
             if device.type == "cuda" and (device.index or 0) >= kind.device_count():
-                return f"this machine shows torch {kind.device_count()} of them"
+                return f"this torch sees {kind.device_count()} of them"
             torch.ones(1, device=device).add(1).item()
         except Exception as error:  # torch's, of any kind
             return one_line(str(error).strip().partition("\n")[0])

@@ -93,6 +93,8 @@ class Answers(Maker):
             if found is None:
                 return {"note": f"{name} {SILENT}.", "kind": "hint"}
             again, note = restored(found, self.rows, self.about)
+            if self.about.styles:  # a page may begin with one
+                again.setdefault("style", "")
         except SDXSError as error:  # it begins with the name, as that is written
             return {"note": f"{one_line(error, LONGEST_NOTE)}.", "kind": "error"}
         except Exception as error:

@@ -76,8 +76,9 @@ def make_page(name: str, options: argparse.Namespace) -> "Page":
         about, welcome, paint = replace(about, lent=True), None, zero.borrowing(model.__call__)
     else:
         welcome = welcome_picture(partial(model, style=style) if style else model, about)
+    shared: dict[str, Any] = {
+        "about": about, "together": TOGETHER, "marker": marker, "tools": not options.public,
+    }  # fmt: skip
     if app.controls:
-        return sketch_page(paint, model.condition, about=about, together=TOGETHER, marker=marker)
-    return text_page(
-        paint, about=about, welcome=welcome, style=style, together=TOGETHER, marker=marker
-    )
+        return sketch_page(paint, model.condition, **shared)
+    return text_page(paint, welcome=welcome, style=style, **shared)

@@ -29,6 +29,7 @@ COUNTS = 24, 48, 96, 240  # of frames, to choose from
 MOST_PIXELS = 64_000_000  # of all frames
 MOST_FILMS = 4  # in the making
 PATIENCE = 30  # seconds without being asked after, as when the visitor has left
+HASTE = 3  # the same, where others wait for room
 FORGOTTEN = "This film is not there any more: export it again."
 CROWDED = "Many people are making films just now; the next try may find room."
 NOWHERE = "say where to: another prompt, another seed, or both"
@@ -73,8 +74,8 @@ class Job:
         if self.pending:
             self.pending.cancel()
 
-    def is_over(self) -> bool:
-        late = self.watched and time.monotonic() - self.seen > PATIENCE
+    def is_over(self, patience: float) -> bool:
+        late = self.watched and time.monotonic() - self.seen > patience
         return self.stopped or late
 
 
@@ -140,8 +141,9 @@ class Exports:
         frames = walks.frame_count(asked.get("frames"), self.most)
         format = arguments.choice("format", asked.get("format"), list(FORMATS))
         film.check_file(Path(f"walk{FORMATS[format]}"))
+        patience = HASTE if len(self._jobs) >= MOST_FILMS else PATIENCE
         for visitor, job in list(self._jobs.items()):
-            if job.is_over():  # whoever left, and what they did not fetch
+            if job.is_over(patience):  # whoever left, and what they did not fetch
                 self._forget(visitor)
         if len(self._jobs) >= MOST_FILMS:
             raise Crowded(CROWDED)
@@ -176,7 +178,7 @@ class Exports:
     ) -> Iterator[Image.Image]:
         """The frames, for another thread than the loop's."""
         for walk in stops:
-            if job.is_over():
+            if job.is_over(PATIENCE):
                 raise Gone(FORGOTTEN)
             still = self._answers.still({**job.given, "walk": walk})
             job.pending = asyncio.run_coroutine_threadsafe(still, loop)

@@ -18,21 +18,22 @@ from PIL import Image
 from starlette.middleware import Middleware
 
 from sdxs import walks
-from sdxs.errors import SDXSError, sentence
 from sdxs.metadata.marker import Marker
 from sdxs.page import theme, widgets
 from sdxs.page.answers import Answers
 from sdxs.page.exports import FORMATS, Exports
 from sdxs.page.widgets import FILES, Field
+from sdxs.programs.mounts import programs
 from sdxs.server.guard import Guard
 from sdxs.service.about import About
 from sdxs.service.kinds import Picture, Place
+from sdxs.service.told import told
 
 SCRIPTS = (
     *("server.js", "kept.js", "heard.js", "page.js", "keys.js", "room.js"),
     *("links.js", "shelf.js", "rewind.js"),  # of what a page is opened with, a link comes first
     *("pictures.js", "carried.js", "dropped.js"),
-    *("final.js", "variety.js", "numbers.js", "words.js", "walk.js"),
+    *("final.js", "variety.js", "numbers.js", "words.js", "walk.js", "acting.js"),
 )
 CANVAS_SCRIPTS = "drawing.js", "canvas.js"
 LOOKS = (
@@ -43,12 +44,13 @@ LOOKS = (
 
 class Page(gr.Blocks):
     """Blocks that launch with our look, and with the limits that a public page needs. starts: what
-    options are at first, by field, where it is not what their rows say."""
+    options are at first, by field, where it is not what their rows say. tools: for language
+    models, by MCP where that is installed."""
 
-    def __init__(self, answers: Answers, *scripts: str, **starts: str) -> None:
+    def __init__(self, answers: Answers, *scripts: str, tools: bool = False, **starts: str) -> None:
         super().__init__(title="SDXS", analytics_enabled=False, delete_cache=(600, 1800))
         self.queue(max_size=64, default_concurrency_limit=4)
-        self._answers, self._starts = answers, starts
+        self._answers, self._starts, self._tools = answers, starts, tools
         self._scripts = (*scripts, "lent.js") if answers.about.lent else scripts
         self._fields: dict[str, Field] = {}
         self._exports = Exports(answers)
@@ -59,7 +61,10 @@ class Page(gr.Blocks):
             "head": "".join(map(widgets.script, self._scripts)),
             "css_paths": [FILES / name for name in LOOKS],
             "footer_links": ["api"],
-            "app_kwargs": {"middleware": [Middleware(Guard)]},
+            "app_kwargs": {
+                "middleware": [Middleware(Guard)],
+                **programs(self._answers, options.get("root_path") or "", self._tools),
+            },
             "max_file_size": "8mb",
             "state_session_capacity": 1000,
             "allowed_paths": [],
@@ -171,11 +176,11 @@ class Page(gr.Blocks):
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """A mistake is told to a program in one line."""
+    """An error is told to a program in one line."""
     try:
         yield
-    except SDXSError as error:
-        raise gr.Error(sentence(error), print_exception=False) from None
+    except Exception as error:
+        raise gr.Error(told(error).note, print_exception=False) from None
 
 
 def _serve(function: Callable[..., Any], inputs: dict[str, Any], output: Any) -> None:
@@ -197,16 +202,17 @@ def text_page(
     style: str = "",
     together: int = 1,
     marker: Marker | None = None,
+    tools: bool = False,
 ) -> Page:
     """A page on which the picture follows the typing.
 
     `generate(prompt, seed=...)` makes a picture, and up to `together` of them by one call, see
     `Answers`; what an SDXSError or a warning of ours says is shown to the visitor. `welcome` is the
     picture of the first example with seed 0, shown until the visitor types. `style` is the one that
-    is chosen at first, and that it wears. `marker` writes what files say.
+    is chosen at first, and that it wears. `marker` writes what files say. `tools`: see `Page`.
     """
     answers = Answers(generate, about, together=together, marker=marker)
-    page = Page(answers, *SCRIPTS, style=style)
+    page = Page(answers, *SCRIPTS, tools=tools, style=style)
     with page:
         widgets.head("Type, and the picture follows.")
         with gr.Row(elem_id="sdxs-columns"):
@@ -233,6 +239,7 @@ def sketch_page(
     about: About,
     together: int = 1,
     marker: Marker | None = None,
+    tools: bool = False,
 ) -> Page:
     """A page on which the picture follows the stroke.
 
@@ -241,7 +248,7 @@ def sketch_page(
     nothing of these while the canvas is blank. For the rest see `text_page`.
     """
     answers = Answers(generate, about, condition, together, marker)
-    page = Page(answers, *SCRIPTS, *CANVAS_SCRIPTS, prompt=about.examples[0])
+    page = Page(answers, *SCRIPTS, *CANVAS_SCRIPTS, tools=tools, prompt=about.examples[0])
     with page:
         widgets.head("Draw, and the picture follows.")
         page.offer("prompt")
@@ -249,12 +256,13 @@ def sketch_page(
         with gr.Row(elem_id="sdxs-columns", elem_classes="sdxs-drawn"):
             with gr.Column(elem_id="sdxs-left", min_width=300):
                 page.offer("canvas")
+                page.offer("strength")
             with gr.Column(elem_id="sdxs-right", min_width=300):
                 widgets.stage(answers)
         widgets.rewind(answers)
         with gr.Row(elem_id="sdxs-below"):
             with gr.Column(min_width=300):
-                for place in ("followed", "strength", "seed", "more"):
+                for place in ("followed", "seed", "more"):
                     page.offer(place)
                 page.offer_walk()
                 widgets.facts(about)

@@ -14,6 +14,7 @@ import gradio as gr
 from PIL import Image
 
 from sdxs import film, walks
+from sdxs.arguments import LARGEST_SEED
 from sdxs.page.answers import BLANK, SEEDS, Answers
 from sdxs.page.exports import Exports
 from sdxs.service.about import FIRST_SEED, About
@@ -22,6 +23,8 @@ from sdxs.service.kinds import Choice, Option, Picture, Prompt, Slider, Switch, 
 
 FILES = Path(__file__).parent / "browser"
 Field = gr.Textbox | gr.Radio | gr.Slider | gr.Checkbox
+NUMBER = {"type": "integer", "minimum": 0, "maximum": LARGEST_SEED}
+WHOLE = {"anyOf": [NUMBER, {"type": "string"}]}  # of a line for a number, as programs see it
 CANVAS_SIDE = 512, 1024  # pixels of a canvas's longer side, at least and at most
 
 
@@ -43,6 +46,8 @@ def widget(row: Option, about: About, start: Any = None) -> Field:
                 first = "" if start is None else str(start)
                 text = gr.Textbox(first, max_lines=1, scale=3, **named)
                 dice = gr.Button("Another", elem_id=name.replace("seed", "dice"), min_width=130)
+            # of a subclass Gradio would write a .pyi beside this file
+            text.api_info = lambda: WHOLE  # type: ignore[method-assign]
             dice.click(None, None, text, js="sdxs.roll")
             return text
         case Slider(low, high, step):
@@ -106,6 +111,7 @@ def stage(answers: Answers, welcome: Image.Image | None = None, style: str = "")
             sdxsHeard.connect(element);
             sdxsRoom.connect(element);
             sdxsNumbers.connect(element);
+            sdxsActing.connect(element, sdxs);
         """,
         server_functions=called(answers.paint, answers.download, answers.read),
         width=about.size[0],
@@ -166,6 +172,7 @@ def canvas(about: About) -> None:
         js_on_load="sdxsCanvas.connect(element, sdxs); sdxsKeys.add(sdxsCanvas.KEYS);",
         width=width,
         height=height,
+        tip=about.tip,
         elem_id="sdxs-canvas",
     )
 

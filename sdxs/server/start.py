@@ -26,8 +26,9 @@ CHECKPOINT_HELP = (  # of `python -m sdxs`, too
     "default: SDXS_CHECKPOINT, else the best one already on this machine"
 )
 ENGINE_HELP = (  # of `python -m sdxs`, too
-    "what runs the networks: eager, openvino for CPUs, cuda-graph for CUDA, or compile; default: "
-    "SDXS_ENGINE, else the fastest that is there, and eager until that is ready"
+    "what runs the networks: eager; openvino, openvino-int8 or onnxruntime for CPUs; cuda-graph "
+    "for CUDA; compile; default: SDXS_ENGINE, else the fastest that is there, and eager until that "
+    "is ready"
 )
 DEVICE_HELP = "cuda, cuda:1, mps or cpu (default: the best there is)"  # of `python -m sdxs`, too
 DTYPE_HELP = "float32, float16 or bfloat16 (default: the device's best)"  # of `python -m sdxs`, too
@@ -40,7 +41,7 @@ class StartError(SDXSError):
 
 def run(make_page: Callable[[argparse.Namespace], Any], options: argparse.Namespace) -> int:
     """Serve the page that `make_page(options)` gives, until Ctrl+C, and give the exit status."""
-    everyone = options.public or bool(os.environ.get("SPACE_ID"))
+    everyone = options.public = options.public or bool(os.environ.get("SPACE_ID"))
     logging.basicConfig(format="sdxs: %(message)s")
     logging.getLogger("sdxs").setLevel(logging.INFO)  # which model, why, how to get the real one
     try:

@@ -34,7 +34,8 @@ class About:
     `fillers` may be in a prompt as well, `near` maps other words to those that come near.
     `lent`: a visitor pays for the GPU's time, so that a picture comes when it is ordered.
     `decoders`, `styles` and `conditions` are the names to choose from, `templates` maps names to
-    what a prompt is put into; `safety` says who looks at the pictures, `size` is (width, height).
+    what a prompt is put into; `safety` says who looks at the pictures, `size` is (width, height),
+    `tip` stands on an empty canvas.
     """
 
     title: str = "A one-step picture model"
@@ -53,6 +54,7 @@ class About:
     safety: str = ""
     size: tuple[int, int] = (512, 512)
     lent: bool = False
+    tip: str = "Draw here."
 
     @classmethod
     def of(cls, model: Any, page: str = "") -> "About":
@@ -84,6 +86,7 @@ class About:
             templates=published.templates if published else TEMPLATES,
             safety=SAFETY[model.safety],
             size=model.size,
+            tip=published.tip if published and published.tip else cls.tip,
         )
 
     def html(self) -> str:

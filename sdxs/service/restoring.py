@@ -58,8 +58,8 @@ class _Restoring:
             if row.field == "size" and "size" not in self.rows:
                 continue  # see `elsewhere`
             text = self.settings.pop(row.title)
-            if row.lacks({*self.request, "drawing"}):
-                continue
+            if row.lacks({*self.request, *(name for name in self.rows if name == "drawing")}):
+                continue  # a drawing may come yet
             try:
                 if row.field not in self.rows:
                     raise InputError(f"there is no {row.field} here")
@@ -114,8 +114,13 @@ class _Restoring:
         if size and size != here:
             yield f"size {one_line(size, 20)} left out: pictures here have {here}"
         if self.said.ours and "Control" in self.said.settings and "drawing" not in self.request:
-            has = "is not in the file" if "drawing" in self.rows else "has no place here"
-            yield f"what it followed {has}"
+            if "drawing" in self.rows:
+                yield "what it followed is not in the file"
+            else:
+                yield "it followed a drawing, which has no place here"
+
+        if frames := self.settings.get("Frames"):
+            yield f"of a film of {one_line(frames, 10)} frames, this is one picture"
 
     def left_out(self) -> Iterator[str]:
         """What is not taken, and why."""

@@ -68,9 +68,10 @@ def take(options: argparse.Namespace) -> None:
         tab.get_by_label("Prompt").press_sequentially(options.prompt, delay=30)
         if options.page == "anime":
             tab.get_by_label("Compare").check()
+        tab.wait_for_timeout(3000)
         if tab.locator("#sdxs-vary").is_visible():
             tab.locator("#sdxs-vary").click()
-        tab.wait_for_timeout(4000)
+            tab.wait_for_timeout(4000)
         frames = draw(tab, bool(options.animation)) if options.page == "sketch" else []
         options.output.parent.mkdir(parents=True, exist_ok=True)
         tab.evaluate("window.scrollTo(0, 0)")

@@ -3,9 +3,9 @@
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.canvas import draw, drawing, follows
-from tests.browser.conftest import FLAGS, executable, note, wait_for
-from tests.browser.standin import Standin
+from tests.browser.canvas import alone, draw, drawing, follows
+from tests.browser.conftest import FLAGS, PROMPT, executable, note, wait_for
+from tests.browser.standin import Follower, Standin
 from tests.browser.test_rewind import PHONE, REST_MS, STORED, again, names, paint, shows, strip
 
 pytestmark = pytest.mark.browser
@@ -129,6 +129,17 @@ def test_clearing_leaves_nothing_behind(visit, url):
     expect(strip(page)).to_have_count(0)
 
 
+def test_what_was_forgotten_does_not_come_back(visit, url):
+    page = visit(url)
+    paint(page, "a secret")
+    page.get_by_role("button", name="Forget all").click()
+    page.get_by_role("button", name="Sure?").click()
+    expect(strip(page)).to_have_count(0)
+    again(page)
+    expect(page.get_by_label("Prompt")).to_have_value("")
+    expect(strip(page)).to_have_count(0)
+
+
 ALONE = "Pictures go with this tab: the browser stores nothing."
 FORBIDDEN = """
 Object.defineProperty(window, "indexedDB", {
@@ -164,6 +175,35 @@ def test_a_database_that_does_not_answer_holds_nobody_up(visit, url):
     page = visit(url, script=NEVER)
     page.get_by_label("Prompt").fill("a cone")
     paint(page, "a ball")
+
+
+SLOW = """
+const open = IDBFactory.prototype.open;
+IDBFactory.prototype.open = function (...name) {
+  const request = {};
+  setTimeout(() => {
+    const real = open.apply(this, name);
+    for (const event of ["onupgradeneeded", "onsuccess", "onerror"])
+      real[event] = () => (Object.assign(request, { result: real.result }), request[event]?.());
+  }, 2000);
+  return request;
+};
+"""
+
+
+def test_a_slow_database_loses_no_drawing_and_doubles_nothing(visit, address):
+    page = alone(visit(address, script=SLOW))
+    draw(page, (0.2, 0.2), (0.8, 0.7))
+    follows(page)
+    before = drawing(page)
+    page.wait_for_timeout(2000 + REST_MS)
+    there = strip(page).count()
+    again(page)
+    wanted = Follower.follow(PROMPT, 0, "sketch", Follower.condition("sketch", before))
+    wait_for(page, wanted)
+    assert drawing(page).tobytes() == before.tobytes()
+    page.wait_for_timeout(REST_MS)
+    expect(strip(page)).to_have_count(there)
 
 
 def test_without_locks_a_tab_knows_its_own_strip(visit, url):

@@ -135,10 +135,10 @@ def test_devices_that_are_not_there(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert choose_device() == CPU and not caplog.records
-    for name, why in (("cuda", "torch none"), ("mps", "Macs with Apple silicon")):
+    for name, why in (("cuda", "sees no CUDA device"), ("mps", "Macs with Apple silicon")):
         with pytest.raises(InputError, match=f"^device '{name}' cannot be used: .*{why}; use"):
             choose_device(name)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(InputError, match="'cuda:3' cannot be used: this machine shows torch 1 of"):
+    with pytest.raises(InputError, match="'cuda:3' cannot be used: this torch sees 1 of"):
         choose_device("cuda:3")

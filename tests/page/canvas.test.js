@@ -162,6 +162,7 @@ test("undo in the middle of a stroke takes the stroke away", () => {
 
 test("the eraser paints the paper's colour, clear can be undone", () => {
   const { page: sheet } = page();
+  sheet.press("pen", { x: 1, y: 1 }, 5);
   sheet.press("eraser", { x: 1, y: 1 }, 5);
   sheet.lift();
   const erased = sheet.snapshot();
@@ -170,6 +171,15 @@ test("the eraser paints the paper's colour, clear can be undone", () => {
   assert.notEqual(sheet.snapshot(), erased);
   sheet.undo();
   assert.equal(sheet.snapshot(), erased);
+});
+
+test("of an empty sheet there is nothing to erase, and nothing to undo", () => {
+  const { page: sheet } = page();
+  sheet.press("eraser", { x: 1, y: 1 }, 5);
+  sheet.drag({ x: 9, y: 9 }, 5);
+  sheet.lift();
+  assert.equal(sheet.past, 0);
+  assert.equal(sheet.blank, true);
 });
 
 test("lines are sent whole, a photo as a JPEG, and undo knows which", () => {

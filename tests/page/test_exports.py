@@ -159,9 +159,8 @@ def test_there_are_not_too_many_and_who_leaves_makes_room(monkeypatch):
         for visitor in "ab":
             await films.begin(asked(visitor, frames=200))
         full = await films.begin(asked("c"))
-        monkeypatch.setattr(exports, "PATIENCE", -1)
+        monkeypatch.setattr(exports, "HASTE", -1)
         found = [full, await films.begin(asked("c"))]
-        monkeypatch.setattr(exports, "PATIENCE", 30)
         assert list(films._jobs) == ["c"]
         await films.stop({"visitor": "c"})
         return found

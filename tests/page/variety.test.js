@@ -7,7 +7,7 @@ const test = require("node:test");
 const vm = require("node:vm");
 
 const BROWSER = join(__dirname, "..", "..", "sdxs", "page", "browser");
-const context = vm.createContext({ window: { sdxsServer: {} } });
+const context = vm.createContext({ window: { sdxsServer: {}, sdxsKeys: { add() {} } } });
 vm.runInContext(readFileSync(join(BROWSER, "variety.js"), "utf8"), context, "variety.js");
 const { block, facts } = context.window.sdxsVariety;
 

@@ -252,7 +252,7 @@ def test_the_pages_of_a_model_paint_batches(name, monkeypatch):
     monkeypatch.setattr(About, "of", lambda *_, **__: ABOUT)
     for page in ("text_page", "sketch_page"):
         monkeypatch.setattr(f"sdxs.page.ui.{page}", lambda *_, **options: told.update(options))
-    asked = ("checkpoint", "styles", "controls", "safety", "device", "dtype", "engine")
+    asked = ("checkpoint", "styles", "controls", "safety", "device", "dtype", "engine", "public")
     asked += ("certificate", "private_key", "no_parameters")
     apps.make_page(name, argparse.Namespace(**dict.fromkeys(asked)))
     assert told["together"] == apps.TOGETHER == 8

@@ -48,6 +48,12 @@ def test_ours_comes_back_whole(format: str, template: str) -> None:
     assert answer["request"] == request
 
 
+def test_a_picture_without_a_style_has_none_on_a_page_that_begins_with_one() -> None:
+    own = Answers(styled, ABOUT)
+    made = asyncio.run(own.make(PLAIN, "png"))
+    assert back(own, made.file)["request"]["style"] == ""
+
+
 @pytest.mark.parametrize("format", ["png", "webp"])
 def test_a_drawing_comes_back_and_gives_the_same_picture(format: str) -> None:
     own = canvas(lambda name, picture: picture.convert("L"))
@@ -66,7 +72,8 @@ def test_a_photo_stays_where_it_is() -> None:
     assert "drawing" not in answer["request"]
     assert answer["note"].endswith("hat it followed is not in the file.")
     answer = back(Answers(styled), asyncio.run(own.make(DRAWN, "png")).file)
-    assert "what it followed has no place here" in answer["note"]
+    size, rest = answer["note"].split("; ")
+    assert size.startswith("Size") and rest == "it followed a drawing, which has no place here."
 
 
 def test_what_is_not_there_here_is_said() -> None:
@@ -126,5 +133,5 @@ def test_nothing_in_a_file_of_ours_goes_unchecked() -> None:
     text = "a\nSteps: 1, Seed: x, Style: gone, Style scale: 9, Decoder: 7, Template: no, "
     text += "Condition: sketch, Compare: True, Nonsense: 3, Version: sdxs 9.9"
     answer = back(Answers(styled, ABOUT), foreign(text, "png"))
-    assert answer["request"] == {"prompt": "a"}
+    assert answer["request"] == {"prompt": "a", "style": ""}
     assert "Seed x, Style gone" in answer["note"] and "Nonsense" in answer["note"]

@@ -34,6 +34,7 @@ window.sdxsCanvas = (() => {
       own("redo").setAttribute("aria-disabled", String(!page.future));
       cursor.toggleAttribute("data-down", page.drawn);
       if (!cursor.hidden) own("pen").textContent = page.drawn ? "Pen down" : "Pen up";
+      canvas.parentElement.toggleAttribute("data-drawn", !page.blank);
       if (quiet) return;
       given = "";
       listener.drew();
@@ -154,6 +155,7 @@ window.sdxsCanvas = (() => {
     });
     for (const step of ["undo", "redo", "clear"])
       own(step).addEventListener("click", () => leave(page[step]));
+    own("clear").addEventListener("click", () => choose("tool", "pen")); // there is nothing to erase
     own("keep").addEventListener("click", () => listener.save(canvas.toDataURL("image/png"), "drawing.png"));
 
     // Pictures from elsewhere: chosen here, or handed over; the newest counts

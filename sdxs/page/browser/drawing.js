@@ -139,6 +139,7 @@ window.sdxsDrawing = (() => {
 
     function press(tool, point, wide) {
       lift();
+      if (blank && tool === "eraser") return;
       keep();
       line = stroke(context, tool, point, wide);
       blank = false;

@@ -27,5 +27,11 @@ window.sdxsKept = (() => {
     return Object.fromEntries(Object.entries(found).filter(known));
   }
 
-  return { keep, kept };
+  function forget() {
+    try {
+      window.sessionStorage.removeItem(NAME);
+    } catch {} // forbidden
+  }
+
+  return { keep, kept, forget };
 })();

@@ -224,6 +224,11 @@ window.sdxs = (() => {
     bring = () => trigger("input");
     if (coming) bring();
   }
+  // Other values for some fields, as if the visitor had set them.
+  function set(changes) {
+    coming = { ...held, ...changes };
+    bring();
+  }
   const brought = () => Object.keys(fields).map((name) => coming[name]);
 
   function changed(known, values) {
@@ -258,7 +263,8 @@ window.sdxs = (() => {
   }
 
   return {
-    connect, chips, opens, begin, returns, brought, changed, follow, drew, live, order, restore, paint, show, visitor, save, say: tell, stand,
+    connect, chips, opens, begin, returns, brought, changed, follow, drew, live, order, restore, set, paint, show, visitor,
+    save, say: tell, stand,
     roll, choose, append,
     get canvas() { return canvas; },
     get fields() { return fields; },

@@ -7,8 +7,7 @@
 
 window.sdxsRewind = (() => {
   const MOST = 30;
-  const NEWEST = 15; // stay, however short they were seen
-  const FLASH_MS = 300; // on show for less, a picture has flashed past
+  const NEWEST = 8; // stay, however short they were seen
   const PATIENCE_MS = 1000; // for the browser's database, before the page begins without it
   const SURE_MS = 4000; // within which a second click clears
   const ALONE = "Pictures go with this tab: the browser stores nothing.";
@@ -16,11 +15,11 @@ window.sdxsRewind = (() => {
 
   // At most `most` entries. Fast typing shows forty pictures in two seconds. Who saw a good one flash
   // past stops and looks for it among the last ones, so the newest stay. Of the older ones, what flashed past goes
-  // before what somebody stopped at: one more burst does not push out the work of an afternoon.
+  // before what somebody rested at: one more burst does not push out the work of an afternoon.
   function trimmed(entries, most = MOST) {
     const left = [...entries];
     while (left.length > most) {
-      const flash = left.slice(0, -NEWEST).findIndex(({ lasted }) => lasted < FLASH_MS);
+      const flash = left.slice(0, -NEWEST).findIndex(({ rested }) => !rested);
       left.splice(Math.max(flash, 0), 1);
     }
     return left;
@@ -45,22 +44,27 @@ window.sdxsRewind = (() => {
 
   const label = ({ request }) => `${request.prompt}, seed ${request.seed ?? 0}`;
 
+  let missed = false; // the page began without the shelf, which was late
   let arrived = null;
   const loaded = new Promise((done) => (arrived = done)); // the shelf, or null where there is none
   window.sdxs.opens(async (kept) => {
     const late = new Promise((done) => setTimeout(done, PATIENCE_MS));
     const shelf = await Promise.race([loaded, late]);
+    missed = shelf === undefined;
     return shelf ? asItWas(shelf, window.sdxs.fields, kept) : null;
   });
+
+  window.sdxsKeys.add([
+    ["Arrows, Enter, Delete", "In Rewind: go to a picture, bring it back, forget it"],
+  ]);
 
   // Brings rewind.html to life. of: what kind of page and model the strip belongs to.
   function connect(element, page, of) {
     const own = (name) => element.querySelector(`#sdxs-${name}`);
     const row = own("strip");
     const cells = new Map(); // key -> its element
-    let entries = []; // the oldest first: {key, request, answer, lasted}, ms that it was on show
+    let entries = []; // the oldest first: {key, request, answer, rested}
     let current = null; // the entry on show
-    let since = 0; // when it came
     let last = 0; // the newest key
     let shelf = null;
     let trouble = ""; // why nothing is stored, until it has been said
@@ -74,8 +78,17 @@ window.sdxsRewind = (() => {
       cells.clear();
       last = Math.max(0, ...found.entries.map(({ key }) => key));
       for (const entry of entries) entry.key = ++last; // was faster than the database
-      entries = trimmed([...found.entries, ...entries]);
+      const before = found.entries.filter((old) => !entries.some(({ request }) => alike(old.request, request)));
+      entries = trimmed([...before, ...entries]);
       render();
+      if (missed) draw(found.state.drawing);
+    }
+
+    // The drawing of a shelf that was late, where nobody has begun another one.
+    async function draw(drawing) {
+      if (!drawing || !page.canvas || (await page.canvas.snapshot())) return;
+      await page.canvas.put(drawing);
+      page.drew();
     }
 
     function fail(why) {
@@ -84,18 +97,16 @@ window.sdxsRewind = (() => {
     }
 
     document.addEventListener("sdxs:shown", ({ detail: { request, answer, again } }) => {
-      const now = performance.now();
-      if (current) current.lasted = Math.max(current.lasted, now - since);
-      since = now;
       const known = entries.find((entry) => alike(entry.request, request));
       if (known && again) {
         current = known;
         return mark(); // the visitor came back to it
       }
-      current = { key: ++last, request, answer, lasted: known?.lasted ?? 0 };
+      current = { key: ++last, request, answer, rested: known?.rested ?? false };
       entries = trimmed([...entries.filter((entry) => entry !== known), current]);
     });
     document.addEventListener("sdxs:rested", async () => {
+      if (current) current.rested = true;
       render();
       await save();
       if (trouble) page.say(trouble, "hint");
@@ -224,6 +235,7 @@ window.sdxsRewind = (() => {
       entries = [];
       current = null;
       render();
+      window.sdxsKept.forget();
       await shelf?.clear().catch(() => fail(ALONE));
       save(); // what is on the canvas
     });

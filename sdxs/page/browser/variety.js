@@ -38,6 +38,8 @@ window.sdxsVariety = (() => {
     } catch {} // forbidden, or full
   }
 
+  window.sdxsKeys.add([["Arrows, Enter", "In Eight seeds: go to a seed, choose it"]]);
+
   // Brings variety.html to life. trigger: tells the framework that a seed was chosen.
   function connect(element, server, trigger, page) {
     const fold = element.querySelector("details");
@@ -53,6 +55,7 @@ window.sdxsVariety = (() => {
     function mark(request) {
       const seeds = block(request.seed);
       const current = seeds.indexOf(String(BigInt(request.seed)));
+      group.toggleAttribute("data-old", painted !== facts(request));
       const other = frames[0].dataset.seed !== seeds[0];
       if (other) clear();
       frames.forEach((frame, place) => {
@@ -80,6 +83,7 @@ window.sdxsVariety = (() => {
       if (mine !== turn) return;
       group.removeAttribute("aria-busy");
       if (answer.pictures) {
+        group.removeAttribute("data-old");
         for (const frame of frames) frame.lastChild.src = answer.pictures[frame.dataset.seed];
         return;
       }

@@ -55,6 +55,7 @@ KIN = {
     "water": "lake river pond pool stream ocean",
     # relations
     "beside": "near next by with alongside against under",
+    "at": "by",
     "and": "with plus",
     "behind": "beyond after",
     "front": "before",
