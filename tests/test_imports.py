@@ -11,6 +11,7 @@ GROUND = {  # module of plain data and pure functions -> what of ours it may imp
     "errors": set(),
     "temporary": set(),
     "proxies": {"errors"},
+    "zero": {"errors"},
     "config": set(),
     "picture": {"errors"},
     "sizes": {"errors"},

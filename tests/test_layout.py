@@ -7,7 +7,9 @@ import pytest
 from programs import ROOT
 
 CODE = (".py", ".js", ".css", ".html")
-NAME = re.compile(r"[\w.-]+(?:/|\.(?:py|jsonl|js|css|html|md|toml|txt|in)\b)|LICENSE|Makefile")
+NAME = re.compile(
+    r"[\w.-]+(?:/|\.(?:py|jsonl|js|css|html|md|toml|txt|in|yaml)\b)|LICENSE|(?:Make|Docker)file"
+)
 UNDRAWN = re.compile(r"\..*|.*\.egg-info|PKG-INFO|setup.cfg|build|dist|runs|__pycache__")
 
 

@@ -16,6 +16,7 @@ from typing import ParamSpec, TypeVar
 
 import torch
 
+from sdxs import zero
 from sdxs.errors import SDXSError
 from sdxs.model.isolation import isolated
 
@@ -76,7 +77,8 @@ class Home:
         """Raises SDXSError in a fork, where torch would wait for its threads for ever."""
         self._process = self._process or os.getpid()
         alone = device.type == "cpu" and torch.get_num_threads() == 1
-        if self._process != os.getpid() and not alone:
+        lent = device.type == "cuda" and zero.is_lent()  # to a fork, and to nobody else
+        if self._process != os.getpid() and not (alone or lent):
             raise SDXSError(
                 "this model was loaded before the process forked, and computes in the first one "
                 "alone: load it in each process, or start them by spawn"

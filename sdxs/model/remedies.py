@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 
 import torch
 
+from sdxs import zero
 from sdxs.errors import InputError, NotFiniteError, SDXSError, one_line, option
 from sdxs.model.hardware import choose_device, choose_dtype
 
@@ -39,8 +40,9 @@ class Setup(NamedTuple):
 
     @property
     def doubtful(self) -> bool:
-        """Whether it has to be tried. What a CPU does in its own dtypes it does everywhere."""
-        return bool(self.device != CPU or self.dtype == F16)
+        """Whether it has to be tried. What a CPU does in its own dtypes it does everywhere; a GPU
+        that is lent is not there yet."""
+        return bool(self.device != CPU or self.dtype == F16) and not zero.is_lent()
 
     def __str__(self) -> str:
         dtype, decoders = (str(each).removeprefix("torch.") for each in self[1:])

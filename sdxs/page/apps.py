@@ -5,11 +5,12 @@ address is known to be right. Knows nothing of what is on a page.
 """
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import sdxs
+from sdxs import zero
 from sdxs.proxies import direct
 from sdxs.server.start import StartError
 from sdxs.service import marks
@@ -50,6 +51,8 @@ APPS = {  # the name of the page -> what is particular about it
 def make_page(name: str, options: argparse.Namespace) -> "Page":
     """The model that the options of `start.parser` ask for, on a page. Raises StartError where it
     lacks what the page needs, and whatever `SDXS.load` raises."""
+    if lent := zero.is_lent():
+        zero.prepare(options)
     with direct():  # Gradio makes a client of the network, which it never uses, when it is imported
         from sdxs.page.ui import sketch_page, text_page
 
@@ -68,10 +71,14 @@ def make_page(name: str, options: argparse.Namespace) -> "Page":
     if (app.styles and not about.styles) or (app.controls and not about.conditions):
         raise StartError(f"{model.checkpoint} has {app.lacks}")
     style = about.styles[0] if app.styles else ""
-    welcome = welcome_picture(partial(model, style=style) if style else model, about)
+    paint: Any = model
+    if lent:  # the model cannot paint before a visitor asks
+        about, welcome, paint = replace(about, lent=True), None, zero.borrowing(model.__call__)
+    else:
+        welcome = welcome_picture(partial(model, style=style) if style else model, about)
     shared: dict[str, Any] = {
         "about": about, "together": TOGETHER, "marker": marker, "tools": not options.public,
     }  # fmt: skip
     if app.controls:
-        return sketch_page(model, model.condition, **shared)
-    return text_page(model, welcome=welcome, style=style, **shared)
+        return sketch_page(paint, model.condition, **shared)
+    return text_page(paint, welcome=welcome, style=style, **shared)

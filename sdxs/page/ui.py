@@ -50,8 +50,8 @@ class Page(gr.Blocks):
     def __init__(self, answers: Answers, *scripts: str, tools: bool = False, **starts: str) -> None:
         super().__init__(title="SDXS", analytics_enabled=False, delete_cache=(600, 1800))
         self.queue(max_size=64, default_concurrency_limit=4)
-        self._answers, self._scripts, self._starts = answers, scripts, starts
-        self._tools = tools
+        self._answers, self._starts, self._tools = answers, starts, tools
+        self._scripts = (*scripts, "lent.js") if answers.about.lent else scripts
         self._fields: dict[str, Field] = {}
         self._exports = Exports(answers)
 
@@ -78,6 +78,8 @@ class Page(gr.Blocks):
             if row.place == place:
                 start = self._starts.get(row.field)
                 self._fields[row.field] = widgets.widget(row, self._answers.about, start)
+        if place == "prompt" and self._answers.about.lent:
+            widgets.lent()
         if place == "seed":
             widgets.variety(self._answers, self._fields["seed"])
 
@@ -123,6 +125,10 @@ class Page(gr.Blocks):
         for field in fields:
             field.change(None, fields, js=changed)
         self.load(None, fields, fields, js=begin)
+        if about.lent:
+            entered = f"(...values) => sdxsLent.entered({json.dumps(settings)}, values)"
+            prompt: Any = self._fields["prompt"]
+            prompt.submit(None, fields, js=entered)
         back = widgets.own("back.html", js_on_load="sdxs.returns(trigger);", elem_id="sdxs-back")
         back.input(None, fields, fields, js="sdxs.brought")
         self._serve_programs()

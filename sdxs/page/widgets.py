@@ -123,6 +123,11 @@ def stage(answers: Answers, welcome: Image.Image | None = None, style: str = "")
     )
 
 
+def lent() -> None:
+    """What has a picture painted where it does not come by itself, see lent.js."""
+    own("lent.html", js_on_load="sdxsLent.connect(element);", elem_id="sdxs-lent")
+
+
 def unknown(about: About) -> gr.HTML:
     """A line for words of the prompt that the model does not know, see words.js."""
     lexicon = {"words": about.words, "fillers": about.fillers, "near": about.near}

@@ -32,6 +32,7 @@ class About:
     `facts` are short (device, dtype, size); `why` says why this model was chosen; `command` starts
     the real one. `words` maps a heading to phrases the model understands; empty means any words.
     `fillers` may be in a prompt as well, `near` maps other words to those that come near.
+    `lent`: a visitor pays for the GPU's time, so that a picture comes when it is ordered.
     `decoders`, `styles` and `conditions` are the names to choose from, `templates` maps names to
     what a prompt is put into; `safety` says who looks at the pictures, `size` is (width, height),
     `tip` stands on an empty canvas.
@@ -52,6 +53,7 @@ class About:
     templates: Mapping[str, str] = field(default_factory=dict)
     safety: str = ""
     size: tuple[int, int] = (512, 512)
+    lent: bool = False
     tip: str = "Draw here."
 
     @classmethod

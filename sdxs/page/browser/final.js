@@ -21,6 +21,6 @@
 
   document.addEventListener("sdxs:stirred", () => (stirred += 1));
   document.addEventListener("sdxs:rested", ({ detail: { request } }) => {
-    if (request.decoder === "" && !request.final) finish(request);
+    if (window.sdxs.living && request.decoder === "" && !request.final) finish(request);
   });
 })();

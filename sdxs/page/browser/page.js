@@ -11,6 +11,7 @@
 // received), "sdxs:rested", nothing has been asked for a while ({request} of the picture on show),
 // "sdxs:stirred", something is asked for. `restore(request, answer)` brings a request back, with the
 // answer that it had, if that is known. `paint` and `show` are for a picture that nobody stirred for.
+// After `live(false)` what would be asked for is held ("sdxs:held") until it is ordered: `order()`.
 // `opens(find)` has `find(kept)` asked, before anything else is, for what the page begins with.
 
 window.sdxs = (() => {
@@ -19,11 +20,14 @@ window.sdxs = (() => {
   const { described } = window.sdxsHeard;
   const SILENT = "The server does not answer; trying again.";
   const NO_FILE = "The server does not answer; try again in a moment.";
+  const HELD = "Press Enter, or Paint, for the picture.";
   const REST_MS = 700; // without anything asked for
 
   const visitor = Math.random().toString(36).slice(2); // this tab: what it waits for, it may drop
   let waiting = null; // the newest request, not yet sent
   let busy = false; // one is on its way
+  let living = true; // every change asks for a picture
+  let holds = null; // where it does not: the request of the last change, if it was not ordered yet
   let told = false; // a note of the page's own, which answers to earlier requests leave alone
   let standing = ""; // what stays to be said until it is mended, wherever there is no error
   let begun = false; // what the page begins with is there
@@ -104,11 +108,30 @@ window.sdxs = (() => {
   }
 
   function ask(request) {
+    if (!living) {
+      holds = request;
+      happens("held");
+      return tell(HELD, "hint");
+    }
+    now(request);
+  }
+
+  function now(request) {
     told = false;
+    holds = null;
     waiting = request;
     clearTimeout(resting);
     happens("stirred");
     work();
+  }
+
+  function order() {
+    if (holds) now(holds);
+  }
+
+  function live(on) {
+    living = on;
+    if (on) order();
   }
 
   // A request as it was, with its drawing, and what it was answered; without that it is asked again.
@@ -118,6 +141,7 @@ window.sdxs = (() => {
     waiting = null;
     told = false;
     touched = true;
+    holds = null;
     coming = Object.fromEntries(Object.entries(fields).map(([name, { start }]) => [name, request[name] ?? start]));
     asked = { ...coming };
     if (begun) keep(fields, coming);
@@ -239,11 +263,14 @@ window.sdxs = (() => {
   }
 
   return {
-    connect, chips, opens, begin, returns, brought, changed, follow, drew, restore, set, paint, show, visitor, save, say: tell, stand,
+    connect, chips, opens, begin, returns, brought, changed, follow, drew, live, order, restore, set, paint, show, visitor,
+    save, say: tell, stand,
     roll, choose, append,
     get canvas() { return canvas; },
     get fields() { return fields; },
     get shown() { return shown; },
+    get holds() { return holds !== null; },
+    get living() { return living; },
     get server() { return stage?.server; },
   };
 })();

@@ -94,7 +94,7 @@ window.sdxsVariety = (() => {
 
     function rest() {
       if (!fold.open || !page.shown || painted === facts(page.shown)) return;
-      if (SIZE * ms <= QUICK_MS) return paint(false);
+      if (page.living && SIZE * ms <= QUICK_MS) return paint(false);
       clear();
       more.hidden = false;
     }
@@ -112,7 +112,7 @@ window.sdxsVariety = (() => {
     document.addEventListener("sdxs:shown", ({ detail: { request, answer } }) => {
       if (!request.final) ms = answer.ms; // a strip is of drafts
       mark(request);
-      if (fold.open && !frames.some(({ lastChild }) => lastChild.src) && SIZE * ms <= QUICK_MS) more.hidden = true;
+      if (page.living && fold.open && !frames.some(({ lastChild }) => lastChild.src) && SIZE * ms <= QUICK_MS) more.hidden = true;
     });
     document.addEventListener("sdxs:rested", () => {
       clearTimeout(resting);
