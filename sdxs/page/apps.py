@@ -55,7 +55,8 @@ def make_page(name: str, options: argparse.Namespace) -> "Page":
 
     app = APPS[name]
     marker = marks.marker(options)  # before a model is loaded for nothing
-    model: Any = sdxs.SDXS.load(
+    load = partial(
+        sdxs.SDXS.load,
         options.checkpoint,
         styles=options.styles or app.styles,
         controls=options.controls or app.controls,
@@ -64,13 +65,14 @@ def make_page(name: str, options: argparse.Namespace) -> "Page":
         dtype=options.dtype,
         engine=options.engine,
     )
+    model: Any = load()
     about = About.of(model, page="" if name == "text" else name)
     if (app.styles and not about.styles) or (app.controls and not about.conditions):
         raise StartError(f"{model.checkpoint} has {app.lacks}")
     style = about.styles[0] if app.styles else ""
     welcome = welcome_picture(partial(model, style=style) if style else model, about)
+    common: Any = {"about": about, "together": TOGETHER, "marker": marker}
+    common["rebuilt"] = lambda: ((other := load()), other.condition if app.controls else None)
     if app.controls:
-        return sketch_page(model, model.condition, about=about, together=TOGETHER, marker=marker)
-    return text_page(
-        model, about=about, welcome=welcome, style=style, together=TOGETHER, marker=marker
-    )
+        return sketch_page(model, model.condition, **common)
+    return text_page(model, welcome=welcome, style=style, **common)

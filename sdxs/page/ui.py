@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import gradio as gr
+from gradio.context import LocalContext
 from gradio.processing_utils import save_bytes_to_cache
 from PIL import Image
 from starlette.middleware import Middleware
@@ -24,12 +25,16 @@ from sdxs.page import theme, widgets
 from sdxs.page.answers import Answers
 from sdxs.page.exports import FORMATS, Exports
 from sdxs.page.widgets import FILES, Field
+from sdxs.server.draining import Drain, Draining
 from sdxs.server.guard import Guard
+from sdxs.server.leaving import Leaving, Visits
 from sdxs.service.about import About
 from sdxs.service.kinds import Picture, Place
+from sdxs.service.making import Rebuilt
+from sdxs.service.turns import MOST_WAITING
 
 SCRIPTS = (
-    *("server.js", "kept.js", "heard.js", "page.js", "keys.js", "room.js"),
+    *("server.js", "kept.js", "heard.js", "place.js", "page.js", "keys.js", "room.js"),
     *("links.js", "shelf.js", "rewind.js"),  # of what a page is opened with, a link comes first
     *("pictures.js", "carried.js", "dropped.js"),
     *("final.js", "variety.js", "numbers.js", "words.js", "walk.js"),
@@ -47,7 +52,9 @@ class Page(gr.Blocks):
 
     def __init__(self, answers: Answers, *scripts: str, **starts: str) -> None:
         super().__init__(title="SDXS", analytics_enabled=False, delete_cache=(600, 1800))
-        self.queue(max_size=64, default_concurrency_limit=4)
+        # who is next, and how many may wait, is for `Turns` to say
+        self.queue(max_size=None, default_concurrency_limit=None)
+        self.drain, self._visits = Drain(), Visits()
         self._answers, self._scripts, self._starts = answers, scripts, starts
         self._fields: dict[str, Field] = {}
         self._exports = Exports(answers)
@@ -58,13 +65,29 @@ class Page(gr.Blocks):
             "head": "".join(map(widgets.script, self._scripts)),
             "css_paths": [FILES / name for name in LOOKS],
             "footer_links": ["api"],
-            "app_kwargs": {"middleware": [Middleware(Guard)]},
+            "app_kwargs": {
+                "middleware": [
+                    Middleware(Draining, drain=self.drain),
+                    Middleware(Leaving, visits=self._visits),
+                    Middleware(Guard),
+                ]
+            },
+            "max_threads": 2
+            * MOST_WAITING,  # of Gradio's queue: with fewer it would hold some back
             "max_file_size": "8mb",
             "state_session_capacity": 1000,
             "allowed_paths": [],
         }
         off = ("run_history", "enable_monitoring", "mcp_server", "pwa", "share", "ssr_mode")
         return super().launch(*arguments, **(dict.fromkeys(off, False) | ours | options))
+
+    def end(self) -> None:
+        """Nothing is made any more, and whoever waits is told. For any thread."""
+        self._answers.end()
+
+    def owes(self) -> bool:
+        """Whether a program has not heard yet what became of what it asked for."""
+        return any(self._queue.pending_event_ids_session.values())
 
     def offer(self, place: Place) -> None:
         """Make the widgets of the options that have their place here."""
@@ -141,7 +164,8 @@ class Page(gr.Blocks):
             On a page with a canvas, `drawing` is a data URL of a PNG, JPEG or WebP picture.
             """
             with _told():
-                made = await self._answers.make(dict(zip(names, values, strict=True)))
+                request = dict(zip(names, values, strict=True))
+                made = await self._visits.of(_session(), self._answers.make(request))
             if made.warning:
                 gr.Warning(made.warning)
             return str(save_bytes_to_cache(made.file, "picture.jpg", output.GRADIO_CACHE))
@@ -154,12 +178,18 @@ class Page(gr.Blocks):
             request = dict(zip(way, values, strict=False))
             asked = dict(zip(of_film, values[len(way) :], strict=True))
             with _told():
-                name, file = await self._exports.make({**asked, "request": request})
+                making = self._exports.make({**asked, "request": request})
+                name, file = await self._visits.of(_session(), making)
             return str(save_bytes_to_cache(file, name, film.GRADIO_CACHE))
 
         fields = {name: self._fields[name] for name in names}
         _serve(generate, fields, output)
         _serve(walk, {**{name: fields[name] for name in way}, **of_film}, film)
+
+
+def _session() -> str:
+    """The name of the stream by which the program that asks is told."""
+    return str(getattr(LocalContext.request.get(), "session_hash", ""))
 
 
 @contextmanager
@@ -190,15 +220,16 @@ def text_page(
     style: str = "",
     together: int = 1,
     marker: Marker | None = None,
+    rebuilt: Rebuilt | None = None,
 ) -> Page:
     """A page on which the picture follows the typing.
 
     `generate(prompt, seed=...)` makes a picture, and up to `together` of them by one call, see
     `Answers`; what an SDXSError or a warning of ours says is shown to the visitor. `welcome` is the
     picture of the first example with seed 0, shown until the visitor types. `style` is the one that
-    is chosen at first, and that it wears. `marker` writes what files say.
+    is chosen at first, and that it wears. `marker` writes what files say. `rebuilt`: see `Maker`.
     """
-    answers = Answers(generate, about, together=together, marker=marker)
+    answers = Answers(generate, about, None, together, marker, rebuilt)
     page = Page(answers, *SCRIPTS, style=style)
     with page:
         widgets.head("Type, and the picture follows.")
@@ -226,6 +257,7 @@ def sketch_page(
     about: About,
     together: int = 1,
     marker: Marker | None = None,
+    rebuilt: Rebuilt | None = None,
 ) -> Page:
     """A page on which the picture follows the stroke.
 
@@ -233,7 +265,7 @@ def sketch_page(
     `generate` is given it as `control_image=...`, with `control=...` and `control_scale=...`, and
     nothing of these while the canvas is blank. For the rest see `text_page`.
     """
-    answers = Answers(generate, about, condition, together, marker)
+    answers = Answers(generate, about, condition, together, marker, rebuilt)
     page = Page(answers, *SCRIPTS, *CANVAS_SCRIPTS, prompt=about.examples[0])
     with page:
         widgets.head("Draw, and the picture follows.")
