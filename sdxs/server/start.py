@@ -5,6 +5,7 @@ models or of what is on the page.
 """
 
 import argparse
+import atexit
 import errno
 import logging
 import os
@@ -20,7 +21,7 @@ from typing import Any
 
 from sdxs.errors import SDXSError, commanded
 from sdxs.proxies import direct
-from sdxs.server.draining import CLOSED
+from sdxs.server.draining import CLOSED, leave_once_drained
 from sdxs.service import marks
 from sdxs.temporary import ended_by_signals, own_folder
 
@@ -44,6 +45,7 @@ class StartError(SDXSError):
 
 def run(make_page: Callable[[argparse.Namespace], Any], options: argparse.Namespace) -> int:
     """Serve the page that `make_page(options)` gives, until a signal, and give the exit status."""
+    atexit.register(leave_once_drained)
     everyone = options.public or bool(os.environ.get("SPACE_ID"))
     logging.basicConfig(format="sdxs: %(message)s")
     logging.getLogger("sdxs").setLevel(logging.INFO)  # which model, why, how to get the real one

@@ -6,6 +6,7 @@ new accepted 100 ms after the signal, and the program over within 5 s, with noth
 
 import argparse
 import asyncio
+import http.client
 import signal
 import statistics
 import sys
@@ -19,7 +20,7 @@ import httpx
 from tests.load.program import Asker, Program, Refused, Wrong, started
 
 PAGES = PROGRAMS = 4
-LOADED = 0.5  # seconds of load before the signal
+LOADED = 1.0  # seconds of load before the signal
 REFUSES = 0.1  # seconds until nothing new is accepted
 ENDS = 5.0  # seconds until the program is over
 
@@ -53,7 +54,7 @@ class Found:
         )
         return (
             f"{len(self.ending)} SIGTERMs: {self.answered} accepted and answered, {len(self.lost)} "
-            f"lost, {self.refused} refused; nothing new after {refusing}; over after {ending}; "
+            f"lost, {self.refused} refused; nothing new from {refusing} on; over after {ending}; "
             f"{len(self.left)} files left behind; exit statuses {sorted(self.statuses)}"
         )
 
@@ -95,14 +96,6 @@ async def once(program: Program, url: str, found: Found) -> None:
             except (Wrong, httpx.HTTPError) as error:
                 found.lost.append(f"program: {error!r}")
 
-    async def refusing(since: float) -> None:
-        while True:
-            try:
-                await asker.called("place", "nobody")
-                await asyncio.sleep(0.005)
-            except (Refused, httpx.HTTPError):
-                return found.refusing.append(time.monotonic() - since)
-
     visits = [page(number) for number in range(PAGES)]
     visits += [caller(number) for number in range(PROGRAMS)]
     load = [asyncio.create_task(visit) for visit in visits]
@@ -110,9 +103,22 @@ async def once(program: Program, url: str, found: Found) -> None:
     program.send_signal(signal.SIGTERM)
     signalled = time.monotonic()
     end = asyncio.create_task(asyncio.to_thread(program.wait, 60))
-    await asyncio.gather(refusing(signalled), *load)
+    await asyncio.gather(asyncio.to_thread(refusing, url, signalled, found), *load)
     found.statuses.add(await end)
     found.ending.append(time.monotonic() - signalled)
+
+
+def refusing(url: str, since: float, found: Found) -> None:
+    """From when on the server refuses what is new: of small things, when the first one that it
+    refused was sent."""
+    status = 0
+    while status != 503:
+        sent = time.monotonic()
+        server = http.client.HTTPConnection(url.removeprefix("http://"))
+        server.request("POST", "/")
+        status = server.getresponse().status
+        server.close()
+    found.refusing.append(sent - since)
 
 
 def run(times: int) -> Found:

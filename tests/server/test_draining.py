@@ -15,8 +15,11 @@ from sdxs.server import draining
 from sdxs.server.draining import Drain, Draining
 
 PROGRAM = """
-import sys, threading
+import atexit, sys, threading
 from sdxs.server import draining
+atexit.register(lambda: print("too late"))
+atexit.register(draining.leave_once_drained)
+atexit.register(lambda: print("exit"))
 draining.ANSWERED, draining.TOLD, draining.LAST, draining.QUIET = 0.5, 0.6, 1, 0.1
 drain = draining.Drain()
 with drain.by_signals(lambda: print("cleared", flush=True)):
@@ -44,8 +47,8 @@ def ended(*how: str, by: int = signal.SIGTERM, times: int = 1) -> tuple[list[str
 
 @pytest.mark.skipif(os.name == "nt", reason="no such signals")
 def test_a_signal_ends_it_and_a_second_one_at_once() -> None:
-    assert ended() == (["told", "over"], 0)
-    assert ended("busy", by=signal.SIGINT) == (["told", "over"], 0)
+    assert ended() == (["told", "over", "exit"], 0)
+    assert ended("busy", by=signal.SIGINT) == (["told", "over", "exit"], 0)
     assert ended("busy", "hangs") == (["told", "over", "cleared"], 1)
     assert ended("busy", times=2) == (["cleared"], 128 + signal.SIGTERM)
 
