@@ -32,6 +32,8 @@ class Answer(TypedDict, total=False):
     note: str  # one line for the visitor; "" where there is nothing to say
     kind: Literal["hint", "warning", "error"]  # of note: how it looks
     again: bool  # there was no room: the page asks once more by itself
+    after: int  # but not before so many seconds
+    before: int  # pictures that go before this visitor's, see `place`
     picture: str  # a JPEG; without it the page keeps the one that it shows
     ms: float  # milliseconds from the request's turn to the encoded picture
     stages: dict[str, float]  # where its time went on the server, in milliseconds
@@ -57,9 +59,11 @@ class Answers(Maker):
         if not str(request.get("prompt") or "").strip():
             return {"note": EMPTIED, "kind": "hint"}
         visitor, final = _visitor(request), request.get("final") is True
-        self._turns.drop((visitor, "final"), *([] if final else [(visitor, "strip")]))
+        self._turns.drop((visitor, "live" if final else "final"))
+        if not final:
+            self._turns.drop(*_strip(visitor))
         try:
-            made = await self.make(request, patient=(visitor, "final") if final else None)
+            made = await self.make(request, LIVE, (visitor, "final" if final else "live"), final)
         except Exception as error:
             return mishap(error)
         answer: Answer = {"picture": data_url(made.file, LIVE), "ms": made.ms}
@@ -71,6 +75,13 @@ class Answers(Maker):
         answer["note"] = made.warning or made.hint
         answer["kind"] = "warning" if made.warning else "hint"
         return answer
+
+    async def place(self, request: Any) -> Answer:
+        """How many pictures go before the one that a visitor waits for; nothing where its turn has
+        come."""
+        visitor = _visitor(request if isinstance(request, dict) else {})
+        before = self._turns.before((visitor, "live"), (visitor, "final"))
+        return {} if before is None else {"before": before}
 
     async def download(self, request: Any) -> Answer:
         """Answer the download button: the picture again, as a PNG with its parameters inside."""
@@ -106,17 +117,19 @@ class Answers(Maker):
         one batch where `together` allows it. Patient: a strip makes no visitor wait for its turn,
         and goes when its visitor asks for something else."""
         request = request if isinstance(request, dict) else {}
-        strip = _visitor(request), "strip"
-        self._turns.drop(strip)
+        names, taken = _strip(_visitor(request)), []
         try:
             given = self.checked({**request, "final": False, "compare": False})
             first = given["seed"] - given["seed"] % SEEDS
             seeds = range(first, first + SEEDS)
-            made = await asyncio.gather(
-                *(self._turn({**given, "seed": seed}, LIVE, strip) for seed in seeds)
-            )
+            taken = [
+                asyncio.ensure_future(self._turn({**given, "seed": seed}, LIVE, name, True))
+                for seed, name in zip(seeds, names, strict=True)
+            ]
+            made = await asyncio.gather(*taken)
         except Exception as error:
-            self._turns.drop(strip)
+            for one in taken:
+                one.cancel()
             return mishap(error)
         pictures = {
             str(seed): data_url(one.file, LIVE) for seed, one in zip(seeds, made, strict=True)
@@ -130,9 +143,14 @@ def _visitor(request: Mapping[str, Any]) -> Hashable:
     return name if isinstance(name, str) and 0 < len(name) <= LONGEST_VISITOR else object()
 
 
+def _strip(visitor: Hashable) -> list[Hashable]:
+    """The names of what a visitor's strip waits for."""
+    return [(visitor, "strip", number) for number in range(SEEDS)]
+
+
 def mishap(error: Exception) -> Answer:
     """What a visitor is told of an error."""
     said = told(error)
     if said.again:
-        return {"note": said.note, "kind": "hint", "again": True}
+        return {"note": said.note, "kind": "hint", "again": True, "after": said.after}
     return {"note": said.note, "kind": "error"}

@@ -58,7 +58,8 @@ def make_page(name: str, options: argparse.Namespace) -> "Page":
 
     app = APPS[name]
     marker = marks.marker(options)  # before a model is loaded for nothing
-    model: Any = sdxs.SDXS.load(
+    load = partial(
+        sdxs.SDXS.load,
         options.checkpoint,
         styles=options.styles or app.styles,
         controls=options.controls or app.controls,
@@ -67,18 +68,21 @@ def make_page(name: str, options: argparse.Namespace) -> "Page":
         dtype=options.dtype,
         engine=options.engine,
     )
+    model: Any = load()
     about = About.of(model, page="" if name == "text" else name)
     if (app.styles and not about.styles) or (app.controls and not about.conditions):
         raise StartError(f"{model.checkpoint} has {app.lacks}")
     style = about.styles[0] if app.styles else ""
     paint: Any = model
-    if lent:  # the model cannot paint before a visitor asks
+    if lent:  # the model cannot paint before a visitor asks, nor be loaded again
         about, welcome, paint = replace(about, lent=True), None, zero.borrowing(model.__call__)
     else:
         welcome = welcome_picture(partial(model, style=style) if style else model, about)
     shared: dict[str, Any] = {
         "about": about, "together": TOGETHER, "marker": marker, "tools": not options.public,
     }  # fmt: skip
+    if not lent:
+        shared["rebuilt"] = lambda: ((other := load()), other.condition if app.controls else None)
     if app.controls:
         return sketch_page(paint, model.condition, **shared)
     return text_page(paint, welcome=welcome, style=style, **shared)

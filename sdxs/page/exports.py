@@ -28,6 +28,7 @@ FORMATS = {suffix.removeprefix("."): suffix for suffix in film.SUFFIXES}
 COUNTS = 24, 48, 96, 240  # of frames, to choose from
 MOST_PIXELS = 64_000_000  # of all frames
 MOST_FILMS = 4  # in the making
+RETRY_AFTER = 10  # seconds that who finds no room is told to stay away
 PATIENCE = 30  # seconds without being asked after, as when the visitor has left
 HASTE = 3  # the same, where others wait for room
 FORGOTTEN = "This film is not there any more: export it again."
@@ -146,7 +147,7 @@ class Exports:
             if job.is_over(patience):  # whoever left, and what they did not fetch
                 self._forget(visitor)
         if len(self._jobs) >= MOST_FILMS:
-            raise Crowded(CROWDED)
+            raise Crowded(CROWDED, RETRY_AFTER)
         job = Job(given, frames, format, asked.get("loop") is True, watched)
         job.task = asyncio.create_task(self._made(job))
         return job

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import gradio as gr
+from gradio.context import LocalContext
 from gradio.processing_utils import save_bytes_to_cache
 from PIL import Image
 from starlette.middleware import Middleware
@@ -24,13 +25,17 @@ from sdxs.page.answers import Answers
 from sdxs.page.exports import FORMATS, Exports
 from sdxs.page.widgets import FILES, Field
 from sdxs.programs.mounts import programs
+from sdxs.server.draining import Drain, Draining
 from sdxs.server.guard import Guard
+from sdxs.server.leaving import Leaving, Visits
 from sdxs.service.about import About
 from sdxs.service.kinds import Picture, Place
+from sdxs.service.making import Rebuilt
 from sdxs.service.told import told
+from sdxs.service.turns import MOST_WAITING
 
 SCRIPTS = (
-    *("server.js", "kept.js", "heard.js", "page.js", "keys.js", "room.js"),
+    *("server.js", "kept.js", "heard.js", "place.js", "page.js", "keys.js", "room.js"),
     *("links.js", "shelf.js", "rewind.js"),  # of what a page is opened with, a link comes first
     *("pictures.js", "carried.js", "dropped.js"),
     *("final.js", "variety.js", "numbers.js", "words.js", "walk.js", "acting.js"),
@@ -49,7 +54,9 @@ class Page(gr.Blocks):
 
     def __init__(self, answers: Answers, *scripts: str, tools: bool = False, **starts: str) -> None:
         super().__init__(title="SDXS", analytics_enabled=False, delete_cache=(600, 1800))
-        self.queue(max_size=64, default_concurrency_limit=4)
+        # who is next, and how many may wait, is for `Turns` to say
+        self.queue(max_size=None, default_concurrency_limit=None)
+        self.drain, self._visits = Drain(), Visits()
         self._answers, self._starts, self._tools = answers, starts, tools
         self._scripts = (*scripts, "lent.js") if answers.about.lent else scripts
         self._fields: dict[str, Field] = {}
@@ -62,15 +69,29 @@ class Page(gr.Blocks):
             "css_paths": [FILES / name for name in LOOKS],
             "footer_links": ["api"],
             "app_kwargs": {
-                "middleware": [Middleware(Guard)],
+                "middleware": [
+                    Middleware(Draining, drain=self.drain),
+                    Middleware(Leaving, visits=self._visits),
+                    Middleware(Guard),
+                ],
                 **programs(self._answers, options.get("root_path") or "", self._tools),
             },
+            # of Gradio's queue: with fewer it would hold some back
+            "max_threads": 2 * MOST_WAITING,
             "max_file_size": "8mb",
             "state_session_capacity": 1000,
             "allowed_paths": [],
         }
         off = ("run_history", "enable_monitoring", "mcp_server", "pwa", "share", "ssr_mode")
         return super().launch(*arguments, **(dict.fromkeys(off, False) | ours | options))
+
+    def end(self) -> None:
+        """Nothing is made any more, and whoever waits is told. For any thread."""
+        self._answers.end()
+
+    def owes(self) -> bool:
+        """Whether a program has not heard yet what became of what it asked for."""
+        return any(self._queue.pending_event_ids_session.values())
 
     def offer(self, place: Place) -> None:
         """Make the widgets of the options that have their place here."""
@@ -153,7 +174,8 @@ class Page(gr.Blocks):
             On a page with a canvas, `drawing` is a data URL of a PNG, JPEG or WebP picture.
             """
             with _told():
-                made = await self._answers.make(dict(zip(names, values, strict=True)))
+                request = dict(zip(names, values, strict=True))
+                made = await self._visits.of(_session(), self._answers.make(request))
             if made.warning:
                 gr.Warning(made.warning)
             return str(save_bytes_to_cache(made.file, "picture.jpg", output.GRADIO_CACHE))
@@ -166,12 +188,18 @@ class Page(gr.Blocks):
             request = dict(zip(way, values, strict=False))
             asked = dict(zip(of_film, values[len(way) :], strict=True))
             with _told():
-                name, file = await self._exports.make({**asked, "request": request})
+                making = self._exports.make({**asked, "request": request})
+                name, file = await self._visits.of(_session(), making)
             return str(save_bytes_to_cache(file, name, film.GRADIO_CACHE))
 
         fields = {name: self._fields[name] for name in names}
         _serve(generate, fields, output)
         _serve(walk, {**{name: fields[name] for name in way}, **of_film}, film)
+
+
+def _session() -> str:
+    """The name of the stream by which the program that asks is told."""
+    return str(getattr(LocalContext.request.get(), "session_hash", ""))
 
 
 @contextmanager
@@ -203,6 +231,7 @@ def text_page(
     together: int = 1,
     marker: Marker | None = None,
     tools: bool = False,
+    rebuilt: Rebuilt | None = None,
 ) -> Page:
     """A page on which the picture follows the typing.
 
@@ -210,8 +239,9 @@ def text_page(
     `Answers`; what an SDXSError or a warning of ours says is shown to the visitor. `welcome` is the
     picture of the first example with seed 0, shown until the visitor types. `style` is the one that
     is chosen at first, and that it wears. `marker` writes what files say. `tools`: see `Page`.
+    `rebuilt`: see `Maker`.
     """
-    answers = Answers(generate, about, together=together, marker=marker)
+    answers = Answers(generate, about, None, together, marker, rebuilt)
     page = Page(answers, *SCRIPTS, tools=tools, style=style)
     with page:
         widgets.head("Type, and the picture follows.")
@@ -240,6 +270,7 @@ def sketch_page(
     together: int = 1,
     marker: Marker | None = None,
     tools: bool = False,
+    rebuilt: Rebuilt | None = None,
 ) -> Page:
     """A page on which the picture follows the stroke.
 
@@ -247,7 +278,7 @@ def sketch_page(
     `generate` is given it as `control_image=...`, with `control=...` and `control_scale=...`, and
     nothing of these while the canvas is blank. For the rest see `text_page`.
     """
-    answers = Answers(generate, about, condition, together, marker)
+    answers = Answers(generate, about, condition, together, marker, rebuilt)
     page = Page(answers, *SCRIPTS, *CANVAS_SCRIPTS, tools=tools, prompt=about.examples[0])
     with page:
         widgets.head("Draw, and the picture follows.")

@@ -113,7 +113,7 @@ def stage(answers: Answers, welcome: Image.Image | None = None, style: str = "")
             sdxsNumbers.connect(element);
             sdxsActing.connect(element, sdxs);
         """,
-        server_functions=called(answers.paint, answers.download, answers.read),
+        server_functions=called(answers.paint, answers.place, answers.download, answers.read),
         width=about.size[0],
         height=about.size[1],
         follows=bool(about.conditions),

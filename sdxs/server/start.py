@@ -5,18 +5,23 @@ models or of what is on the page.
 """
 
 import argparse
+import atexit
 import errno
 import logging
 import os
+import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sdxs.errors import SDXSError, commanded
 from sdxs.proxies import direct
+from sdxs.server.draining import CLOSED, leave_once_drained
 from sdxs.service import marks
 from sdxs.temporary import ended_by_signals, own_folder
 
@@ -40,7 +45,8 @@ class StartError(SDXSError):
 
 
 def run(make_page: Callable[[argparse.Namespace], Any], options: argparse.Namespace) -> int:
-    """Serve the page that `make_page(options)` gives, until Ctrl+C, and give the exit status."""
+    """Serve the page that `make_page(options)` gives, until a signal, and give the exit status."""
+    atexit.register(leave_once_drained)
     everyone = options.public = options.public or bool(os.environ.get("SPACE_ID"))
     logging.basicConfig(format="sdxs: %(message)s")
     logging.getLogger("sdxs").setLevel(logging.INFO)  # which model, why, how to get the real one
@@ -49,9 +55,9 @@ def run(make_page: Callable[[argparse.Namespace], Any], options: argparse.Namesp
             raise StartError("a public page needs the safety checker: leave out --no-safety")
         options.safety = False if options.no_safety else (everyone or "auto")
         check_address(options.host, options.port)
-        with commanded(), ended_by_signals(), own_folder() as folder:
+        with commanded(), ended_by_signals(), own_folder() as folder, temporary_files_in(folder):
             prepare_environment(folder)
-            serve(make_page(options), options.host, options.port, options.root_path)
+            serve(make_page(options), options.host, options.port, options.root_path, folder)
     except PermissionError as error:
         return fail(f"no permission for {error.filename or error}: {OTHER_FOLDER}")
     except (SDXSError, OSError) as error:
@@ -154,16 +160,30 @@ def prepare_environment(folder: Path) -> None:
         ) from None
 
 
-def serve(page: Any, host: str, port: int, root_path: str = "") -> None:
-    """Launch, say where, and wait."""
+@contextmanager
+def temporary_files_in(folder: Path) -> Iterator[None]:
+    """All of this program's that are made in the block."""
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+
+
+def serve(page: Any, host: str, port: int, root_path: str, folder: Path) -> None:
+    """Launch, say where, and wait for the end. folder: goes with the program, however it ends."""
     server_name = f"[{host}]" if ":" in host and not host.startswith("[") else host
-    with direct():  # Gradio asks itself whether it is up, and nobody else anything
-        page.launch(
-            server_name=server_name, server_port=port, root_path=root_path, quiet=True,
-            prevent_thread_lock=True,
-        )  # fmt: skip
-    print(f"The page is at {page.local_url}  (Ctrl+C ends it)", flush=True)
-    page.block_thread()
+    clear = partial(shutil.rmtree, folder, ignore_errors=True)
+    with page.drain.by_signals(clear):
+        with direct():  # Gradio asks itself whether it is up, and nobody else anything
+            page.launch(
+                server_name=server_name, server_port=port, root_path=root_path, quiet=True,
+                prevent_thread_lock=True,
+            )  # fmt: skip
+        print(f"The page is at {page.local_url}  (Ctrl+C ends it)", flush=True)
+        page.drain.wait(page.end, page.owes)
+        page.server.config.timeout_graceful_shutdown = CLOSED
+        page.close(verbose=False)
 
 
 def fail(message: str) -> int:

@@ -22,6 +22,10 @@ from sdxs.service.batches import Asked, Painted, in_step
 from sdxs.service.drawings import is_drawn, read_drawing
 from sdxs.service.turns import Turns
 
+Generate = Callable[..., Any]
+Condition = Callable[[str, Image.Image], Image.Image]
+Rebuilt = Callable[[], tuple[Generate, Condition | None]]
+
 LONGEST_NOTE = 240  # characters
 LIVE = "jpeg"  # a frame among many; a file of another format is one to keep
 ALONE = "Draw, and the picture follows your lines; this is the prompt alone."
@@ -64,36 +68,55 @@ class Maker:
     list of prompts, too, and lists of what is `per_picture` in the table of options: up to so many
     requests that wait at the same moment are one call. Its warnings then name their rows, see
     `PictureWarning`. `marker` writes what files say. `rows` are the options that a request may
-    carry.
+    carry. `rebuilt` gives another `generate` and `condition`, for when a picture takes so long that
+    it is given up, and may hold those that were.
     """
 
     def __init__(
         self,
-        generate: Callable[..., Any],
+        generate: Generate,
         about: About | None = None,
-        condition: Callable[[str, Image.Image], Image.Image] | None = None,
+        condition: Condition | None = None,
         together: int = 1,
         marker: Marker | None = None,
+        rebuilt: Rebuilt | None = None,
     ) -> None:
         self.marker = marker or Marker()
         self.about = about or About()
         self._generate = generate
         self._condition = condition
-        self._turns = Turns(self._made, together)
+        self._rebuilt = rebuilt
+        self._turns = Turns(self._made, together, renew=self._renew)
         self.rows = options.shown(self.about, "canvas" if condition else "text")
 
+    @property
+    def broken(self) -> bool:
+        """Whether this program had better be started anew, see `Turns`."""
+        return self._turns.broken
+
+    def end(self) -> None:
+        """No picture is made any more, and whoever waits for one is told. For any thread."""
+        self._turns.end()
+
     async def make(
-        self, request: Mapping[str, Any], format: str = LIVE, patient: Hashable = None
+        self,
+        request: Mapping[str, Any],
+        format: str = LIVE,
+        name: Hashable = None,
+        patient: bool = False,
     ) -> Made:
-        """Make one picture file. Raises InputError for what makes no sense, Crowded, Stale, and
-        whatever `generate` raises."""
-        return await self._turn(self.checked(request), format, patient)
+        """Make one picture file. name: of the visitor and the use, see `Turns.take`; None for a
+        program. Raises InputError for what makes no sense, what `Turns.take` raises, and whatever
+        `generate` raises."""
+        return await self._turn(self.checked(request), format, name, patient)
 
     async def still(self, given: dict[str, Any]) -> Still:
         """One frame of a film, when nobody waits for a picture. given: what `checked` gives, or
         that of the frame before. Raises as `make` does."""
         item = given, "", time.perf_counter()
-        still: Still = await self._turns.take(item, self._kind(given), patient="film")
+        still: Still = await self._turns.take(
+            item, self._kind(given), patient=True, size=_size(given)
+        )
         return still
 
     def checked(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,10 +142,16 @@ class Maker:
         said = options.said(given)
         return Label(self._filled(given), self.about.checkpoint, said, drawing)
 
-    async def _turn(self, given: dict[str, Any], format: str, patient: Hashable) -> Made:
-        item = given, format, time.perf_counter()
-        made: Made = await self._turns.take(item, self._kind(given), patient)
+    async def _turn(
+        self, given: dict[str, Any], format: str, name: Hashable, patient: bool
+    ) -> Made:
+        item, size = (given, format, time.perf_counter()), _size(given)
+        made: Made = await self._turns.take(item, self._kind(given), name, patient, size)
         return made
+
+    def _renew(self) -> None:
+        if self._rebuilt:
+            self._generate, self._condition = self._rebuilt()
 
     def _kind(self, given: Mapping[str, Any]) -> Hashable:
         """What requests have in common that may be painted at once. A drawing counts as one to
@@ -209,6 +238,11 @@ class Maker:
     def _way(self, given: Mapping[str, Any]) -> str:
         """The condition by which a drawing is followed."""
         return given.get("condition") or self.about.conditions[0]
+
+
+def _size(given: Mapping[str, Any]) -> int:
+    """Of what waits, about, in bytes: drawings are long texts."""
+    return sum(len(value) for value in given.values() if isinstance(value, str))
 
 
 def _timed(make: Callable[..., bytes], *arguments: Any) -> tuple[bytes, float]:

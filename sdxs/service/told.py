@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass
 
 from sdxs.errors import SDXSError, sentence
-from sdxs.service.turns import Crowded
+from sdxs.service.turns import Crowded, NotNow, Stale, Stuck
 
 log = logging.getLogger(__name__)
 
@@ -16,17 +16,24 @@ BROKEN = "Something went wrong while making this picture; the next one may well 
 
 @dataclass(frozen=True)
 class Told:
-    """note: one line. status: HTTP's. again: the same request may well succeed a little later."""
+    """note: one line. status: HTTP's. again: the same request may well succeed a little later, in
+    `after` seconds, which HTTP says as Retry-After."""
 
     note: str
     status: int
     again: bool = False
+    after: int = 0
 
 
 def told(error: Exception) -> Told:
     """Of any error that making a picture may end in."""
-    if isinstance(error, Crowded):
-        return Told(str(error), 429, again=True)
+    if isinstance(error, NotNow):
+        status = 429 if isinstance(error, Crowded) else 503
+        return Told(str(error), status, again=True, after=error.retry_after)
+    if isinstance(error, Stale):
+        return Told(str(error), 409)
+    if isinstance(error, Stuck):
+        return Told(str(error), 504)
     if isinstance(error, SDXSError):
         return Told(sentence(error), 400)
     log.error("a picture could not be made", exc_info=error)

@@ -32,8 +32,8 @@ function world(fetched, here = "https://pictures.example/sdxs/", at = "https://p
   return { window, own, pauses, asked };
 }
 
-const response = (status, type = "application/json", body = { note: "hello" }) =>
-  Promise.resolve({ status, ok: status < 300, headers: new Headers({ "content-type": type }),
+const response = (status, type = "application/json", body = { note: "hello" }, more = {}) =>
+  Promise.resolve({ status, ok: status < 300, headers: new Headers({ "content-type": type, ...more }),
     json: () => (type.includes("json") ? Promise.resolve(body) : Promise.reject(new SyntaxError())) });
 
 test("an answer is handed on, and the framework's fetch is as it was", async () => {
@@ -71,4 +71,16 @@ test("pauses grow up to a limit", async () => {
   const { window, pauses } = world(response(200));
   for (let failures = 0; failures < 7; failures += 1) await window.sdxsServer.pause(failures);
   assert.deepEqual(pauses, [1000, 2000, 4000, 8000, 16000, 20000, 20000]);
+});
+
+test("a server that says when to come again is believed, within reason", async () => {
+  const asked = (status, after) => world(response(status, "text/plain", {}, { "retry-after": after })).asked();
+  const away = await asked(503, "5");
+  assert.deepEqual([away.again, away.after], [true, 5]);
+  assert.match(away.note, /goes on by itself/);
+  assert.match((await asked(429, "7")).note, /\(429\)/);
+  assert.equal((await asked(503, "Wed, 21 Oct 2026 07:28:00 GMT")).after, 0);
+  const { window, pauses } = world(response(200));
+  for (const [failures, after] of [[0, 8], [5, 8], [0, 3600]]) await window.sdxsServer.pause(failures, after);
+  assert.deepEqual(pauses, [9000, 20000, 67500]);
 });

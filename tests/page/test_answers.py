@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import re
+import threading
 import warnings
 from typing import Any
 
@@ -155,3 +156,25 @@ def test_the_scripts_read_all_that_an_answer_may_say_and_nothing_else():
     )
     used = set(re.findall(r"\banswer\??\.(\w+)", script)) - {"refused"}  # said by server.js itself
     assert used | {"request"} == set(Answer.__annotations__)
+
+
+def test_who_waits_is_told_how_many_go_before():
+    release = threading.Event()
+
+    def held(prompt: str, *, seed: int) -> Image.Image:
+        assert release.wait(60)
+        return grey(prompt, seed=seed)
+
+    async def visits() -> list[Answer]:
+        own = Answers(held)
+        asked = [{**PLAIN, "visitor": name, "final": name == "c"} for name in "abcd"]
+        painted = []
+        for one in asked:
+            painted.append(asyncio.ensure_future(own.paint(one)))
+            await asyncio.sleep(0)
+        found = [await own.place(one) for one in [*asked, {}, None]]
+        release.set()
+        await asyncio.gather(*painted)
+        return [*found, await own.place(asked[1])]
+
+    assert asyncio.run(visits()) == [{}, {"before": 1}, {"before": 3}, {"before": 2}, {}, {}, {}]

@@ -11,6 +11,8 @@ from sdxs.errors import InputError
 from sdxs.service import turns
 from sdxs.service.turns import Crowded, Stale, Turns
 
+FILM = None, None, True  # kind, name, patient
+
 
 class Work:
     """Work that notes what was done in each turn, and how many were at it at once. The first turn
@@ -87,10 +89,12 @@ def test_kinds_do_not_mix_and_the_first_who_waits_goes_first():
 
 
 def test_the_patient_go_when_nobody_else_waits():
-    visits = [("film", None, True), ("a", 1), ("film 2", None, True), ("b", 2), ("c", 1)]
+    visits = [("film", *FILM), ("a", 1), ("film 2", *FILM), ("b", 2), ("c", 1)]
     _, work = crowd(*visits, together=8)
     assert work.done == [["first"], ["a", "c"], ["b"], ["film", "film 2"]]
-    _, work = crowd(("film", 1, True), ("a", 1), together=8)  # it delays nobody's batch either
+    _, work = crowd(
+        ("film", 1, None, True), ("a", 1), together=8
+    )  # it delays nobody's batch either
     assert work.done == [["first"], ["a"], ["film"]]
 
 
@@ -170,18 +174,18 @@ def test_who_leaves_a_batch_before_it_begins_is_not_in_it():
 
 
 def test_the_patient_go_when_nobody_else_waits_and_together():
-    visits = [("a", 1, "p"), ("b", 2), ("c", 1, "q"), ("d", 1), ("e", 2, "p")]
+    visits = [("a", 1, "p", True), ("b", 2), ("c", 1, "q", True), ("d", 1), ("e", 2, "r", True)]
     found, work = crowd(*visits, together=8)
     assert found == ["a!", "b!", "c!", "d!", "e!"]
     assert work.done == [["first"], ["b"], ["d"], ["a", "c"], ["e"]]
 
 
-def test_the_patient_are_dropped_by_name_until_their_turn():
+def test_some_are_dropped_by_name_until_their_turn():
     work = Work()
 
     async def come(own: Turns[Any, Any]) -> list[Any]:
-        waiting = await queue(own, ("a", 1, "p"), ("b", 1, "q"), ("c", 1, "p"), "d")
-        own.drop("p", "nobody")
+        waiting = await queue(own, ("a", 1, "p"), ("b", 1, "q", True), ("c", 1, "r", True), "d")
+        own.drop("p", "r", "nobody")
         work.finish.set()
         return await asyncio.gather(*waiting, return_exceptions=True)
 
@@ -196,7 +200,7 @@ def test_a_patient_one_whose_turn_has_begun_is_finished():
 
     async def visits() -> Any:
         own = Turns(work)
-        patient = asyncio.ensure_future(own.take("patient", patient="p"))
+        patient = asyncio.ensure_future(own.take("patient", None, "p", True))
         await asyncio.to_thread(work.begun.wait, 30)
         own.drop("p")
         work.finish.set()
@@ -207,10 +211,75 @@ def test_a_patient_one_whose_turn_has_begun_is_finished():
 
 def test_the_patient_take_no_room_from_the_others(monkeypatch):
     monkeypatch.setattr(turns, "MOST_WAITING", 3)
-    found, _ = crowd(*[(n, 0, "p") for n in range(3)], "a", "b", "c")
+    found, _ = crowd(*[(n, 0, None, True) for n in range(3)], "a", "b", "c")
     assert [isinstance(one, Crowded) for one in found] == [False, False, True] * 2
 
 
 def test_a_turn_of_nobody():
     with pytest.raises(InputError, match="together must be 1 or more, not 0"):
         Turns(Work(), 0)
+
+
+def test_the_newest_takes_the_place_of_what_the_same_visitor_has_waiting(monkeypatch):
+    """However full it is; others keep theirs, and what has no name replaces nothing."""
+    monkeypatch.setattr(turns, "MOST_WAITING", 4)
+    found, work = crowd(("a", 1, "me"), ("b", 1, "you"), ("c", 1), ("d", 2, "me"), ("e", 1, "me"))
+    assert isinstance(found[0], Stale) and isinstance(found[3], Stale)
+    assert found[1:3] == ["b!", "c!"] and found[4] == "e!"
+    assert work.done == [["first"], ["e"], ["b"], ["c"]]
+
+
+def test_one_is_worked_on_and_one_waits():
+    work = Work()
+
+    async def visits() -> list[Any]:
+        own = Turns(work)
+        taken = []
+        for number in range(5):
+            taken += await queue(own, (number, None, "me"))
+            await asyncio.to_thread(work.begun.wait, 30)
+        work.finish.set()
+        return await asyncio.gather(*taken, return_exceptions=True)
+
+    found = asyncio.run(visits())
+    assert found[::4] == ["0!", "4!"] and work.done == [[0], [4]]
+
+
+def test_how_many_go_before():
+    work = Work()
+
+    async def come(own: Turns[Any, Any]) -> list[Any]:
+        visits = [("a", 1, "film", True), ("b", 1, "p"), ("c", 2, "q"), ("d", 1, "p2", True)]
+        waiting = await queue(own, *visits)
+        asked = ("film",), ("p",), ("q", "p2"), ("p2",), ("nobody",), ()
+        found = [own.before(*names) for names in asked]
+        work.finish.set()
+        await asyncio.gather(*waiting)
+        return found
+
+    assert busy(work, come) == [3, 1, 2, 4, None, None]
+
+
+def test_what_waits_has_bounds_in_bytes(monkeypatch):
+    monkeypatch.setattr(turns, "MOST_BYTES", 10)
+    visits = [("a", 0, None, False, 6), ("b", 0, None, True, 4), ("c", 0, None, False, 1), "d"]
+    found, _ = crowd(*visits)
+    assert [isinstance(one, Crowded) for one in found] == [False, False, True, False]
+
+
+def test_when_to_come_again_grows_with_the_queue(monkeypatch):
+    monkeypatch.setattr(turns, "MOST_WAITING", 8)
+    work = Work()
+
+    async def come(own: Turns[Any, Any]) -> list[int]:
+        found = []
+        for seconds in (0.0, 2.0, 1000.0):
+            own._lately.append(seconds)
+            waiting = await queue(own, *range(9))
+            found.append(waiting[-1].exception().retry_after)
+            for one in waiting:
+                one.cancel()
+        work.finish.set()
+        return found
+
+    assert busy(work, come) == [1, 6, 60]  # of 8 items, those of 0, 2, 3, 4 turns

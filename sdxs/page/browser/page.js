@@ -2,8 +2,8 @@
 //
 // One request is on its way, the newest other one waits, and the last one is never lost. Loaded
 // before the page, so that no early key is missed; `connect` then brings the stage to life. Calls are
-// `server.js`'s business, what outlives a reload is `kept.js`'s, what a picture is called `heard.js`'s;
-// all come first. Knows nothing of models or of the framework's own elements: a request is any plain
+// `server.js`'s business, what outlives a reload is `kept.js`'s, what a picture is called `heard.js`'s,
+// who goes before `place.js`'s; all come first. Knows nothing of models or of the framework's own elements: a request is any plain
 // object that the server understands, all that made its picture.
 //
 // Scripts that come later hear what happens by events of the document: "sdxs:shown", a picture is
@@ -18,6 +18,7 @@ window.sdxs = (() => {
   const { call, pause } = window.sdxsServer;
   const { keep, kept } = window.sdxsKept;
   const { described } = window.sdxsHeard;
+  const place = window.sdxsPlace;
   const SILENT = "The server does not answer; trying again.";
   const NO_FILE = "The server does not answer; try again in a moment.";
   const HELD = "Press Enter, or Paint, for the picture.";
@@ -91,11 +92,13 @@ window.sdxs = (() => {
       const mine = age;
       waiting = null;
       if (canvas) request = { ...request, drawing: await canvas.snapshot() }; // as it is by now
-      const [{ refused, ...answer }, times] = await paint(request);
+      const ask = () => call(stage.server, "place", { visitor });
+      const painted = place.shown(paint(request), ask, stage.place, stage.heard);
+      const [{ refused, ...answer }, times] = await painted;
       if (mine !== age) continue;
       if (answer.again) {
         say(answer.note ?? SILENT, "hint");
-        await pause(failures++);
+        await pause(failures++, answer.after);
         waiting ??= request;
       } else {
         failures = 0;
@@ -170,7 +173,7 @@ window.sdxs = (() => {
   function connect(element, server, welcome) {
     const own = (name) => element.querySelector(`#sdxs-${name}`);
     stage = { element, server };
-    for (const name of ["note", "picture", "took", "save", "control", "plain"]) stage[name] = own(name);
+    for (const name of ["note", "picture", "place", "heard", "took", "save", "control", "plain"]) stage[name] = own(name);
     own("divider")?.addEventListener("input", ({ target }) => {
       target.parentElement.style.setProperty("--divider", `${target.value}%`);
     });

@@ -5,10 +5,11 @@
 
 window.sdxsServer = (() => {
   const PATIENCE_MS = 120_000; // for an answer: a network that changed under the page gives none
-  const PAUSE_MS = { first: 1000, longest: 20_000 };
+  const PAUSE_MS = { first: 1000, longest: 20_000, asked: 60_000 };
   const FOR_NOW = [408, 425, 429]; // refusals that time alone may mend
   const ANYONE = "The server or a proxy before it";
   const REFUSED = `${ANYONE} refuses`;
+  const AWAY = "The server starts anew; this goes on by itself in a moment.";
 
   // What `send` gives, and what it fetches before it gives that.
   function watched(send) {
@@ -27,8 +28,8 @@ window.sdxsServer = (() => {
     }
   }
 
-  // What answers.py, class Answer, says; with `again` to be asked once more after a pause, with
-  // `refused` not before something has changed.
+  // What answers.py, class Answer, says; with `again` to be asked once more after a
+  // pause, of `after` seconds at least, with `refused` not before something has changed.
   async function call(server, name, request) {
     let timer;
     const late = new Promise((done) => (timer = setTimeout(done, PATIENCE_MS)));
@@ -49,8 +50,10 @@ window.sdxsServer = (() => {
     if (response.ok && !/json/.test(response.headers.get("content-type")))
       return refused("Something else answers in the server's place, a login perhaps: reload the page.");
     if (status < 400) return { again: true }; // it broke off
-    if (status >= 500 || FOR_NOW.includes(status))
-      return { again: true, note: `${ANYONE} cannot answer just now (${status}).` };
+    if (status >= 500 || FOR_NOW.includes(status)) {
+      const after = Number(response.headers.get("retry-after")) || 0; // not where it is a date
+      return { again: true, after, note: status === 503 && after ? AWAY : `${ANYONE} cannot answer just now (${status}).` };
+    }
     if (status === 413) {
       const smaller = request.drawing ? "clear the canvas, or open a smaller picture" : "shorten the prompt";
       return refused(`${REFUSED} what is too large (413): ${smaller}.`);
@@ -59,10 +62,12 @@ window.sdxsServer = (() => {
     return refused(`${REFUSED} this request (${status}): change it, or reload the page.`);
   }
 
-  // Waits longer after each failure in a row, and not as long as everybody else.
-  function pause(failures) {
-    const ms = Math.min(PAUSE_MS.longest, PAUSE_MS.first * 2 ** failures);
-    return new Promise((done) => setTimeout(done, ms * (0.75 + Math.random() / 2)));
+  // Waits longer after each failure in a row, as many seconds as it was asked to, and not as long as
+  // everybody else.
+  function pause(failures, after = 0) {
+    const ms = Math.min(PAUSE_MS.longest, PAUSE_MS.first * 2 ** failures) * (0.75 + Math.random() / 2);
+    const asked = Math.min(PAUSE_MS.asked, after * 1000) * (1 + Math.random() / 4);
+    return new Promise((done) => setTimeout(done, Math.max(ms, asked)));
   }
 
   return { call, pause };
