@@ -6,12 +6,13 @@ long is given up, and the next one goes on without it. Knows nothing of what the
 """
 
 import asyncio
+import contextvars
 import logging
 import math
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -63,7 +64,8 @@ class Stuck(SDXSError):
 
 @dataclass(frozen=True, eq=False)
 class _Place(Generic[Item, Result]):
-    """A visitor's place in the queue; who leaves cancels the outcome."""
+    """A visitor's place in the queue; who leaves cancels the outcome. context: in which they asked;
+    a turn is that of its first."""
 
     item: Item
     kind: Hashable
@@ -71,6 +73,7 @@ class _Place(Generic[Item, Result]):
     patient: bool
     size: int
     outcome: asyncio.Future[Result | Exception]
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)
 
 
 class Turns(Generic[Item, Result]):
@@ -207,7 +210,7 @@ class Turns(Generic[Item, Result]):
             return [Unable(LOST, LONGEST_PAUSE)] * len(places)
         kind, start = places[0].kind, time.monotonic()
         patience = self._patience if kind in self._known else FIRST_PATIENCE
-        work = partial(self._worked, [place.item for place in places])
+        work = partial(places[0].context.run, self._worked, [place.item for place in places])
         try:
             outcomes = await self._within(patience, work)
         except TimeoutError:

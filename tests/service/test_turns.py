@@ -1,6 +1,7 @@
 """Turns: first come, first served, the like together, whoever leaves in between."""
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -283,3 +284,18 @@ def test_when_to_come_again_grows_with_the_queue(monkeypatch):
         return found
 
     assert busy(work, come) == [1, 6, 60]  # of 8 items, those of 0, 2, 3, 4 turns
+
+
+def test_a_turn_is_in_the_context_of_its_first_visitor():
+    who = contextvars.ContextVar("who", default="nobody")
+
+    async def visits() -> list[str]:
+        turn: Turns[Any, Any] = Turns(lambda items: [who.get()] * len(items), 2)
+
+        async def visit(name: str) -> str:
+            who.set(name)
+            return await turn.take(name)
+
+        return await asyncio.gather(*map(visit, "abc"))
+
+    assert asyncio.run(visits()) == ["a", "a", "c"]

@@ -43,6 +43,7 @@ window.sdxs = (() => {
   let coming = null; // {name: value}, on their way into the fields
   let age = 0; // counts what was restored: answers to requests from before come too late
   let resting = 0; // the timer of a hand that rests
+  let wake = () => {}; // ends a pause for a server that was silent
   let stage = null; // {element, server} and our own elements, once the page is there
   let arrives = null;
   const present = new Promise((done) => (arrives = done)); // the stage is there
@@ -70,8 +71,18 @@ window.sdxs = (() => {
     stage.control?.parentElement.toggleAttribute("hidden", !answer.control);
     stage.plain?.parentElement.toggleAttribute("data-compares", Boolean(answer.plain));
     happens("shown", { request, answer, again, times });
+    rest();
+  }
+
+  function rest() {
     clearTimeout(resting);
-    if (!waiting) resting = setTimeout(() => busy || happens("rested", { request: shown }), REST_MS);
+    if (shown && !waiting) resting = setTimeout(() => busy || happens("rested", { request: shown }), REST_MS);
+  }
+
+  // Before a silent server is asked again; what the visitor does shortens it.
+  async function silence(failures) {
+    const stirred = new Promise((done) => (wake = done));
+    await Promise.race([pause(failures), Promise.all([pause(0), stirred])]);
   }
 
   // [what the server says, when it was asked and when it said it]
@@ -98,7 +109,7 @@ window.sdxs = (() => {
       if (mine !== age) continue;
       if (answer.again) {
         say(answer.note ?? SILENT, "hint");
-        await pause(failures++, answer.after);
+        await (answer.note ? pause(failures++, answer.after) : silence(failures++));
         waiting ??= request;
       } else {
         failures = 0;
@@ -108,6 +119,7 @@ window.sdxs = (() => {
     }
     busy = false;
     delete stage.element.dataset.busy;
+    rest(); // what was dropped meanwhile did not
   }
 
   function ask(request) {
@@ -125,6 +137,7 @@ window.sdxs = (() => {
     waiting = request;
     clearTimeout(resting);
     happens("stirred");
+    wake();
     work();
   }
 
