@@ -10,12 +10,13 @@ import inspect
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
+from gradio.utils import get_upload_folder
 from PIL import Image
-from starlette.middleware import Middleware
 
 from sdxs import walks
 from sdxs.errors import SDXSError, sentence
@@ -24,7 +25,8 @@ from sdxs.page import theme, widgets
 from sdxs.page.answers import Answers
 from sdxs.page.exports import FORMATS, Exports
 from sdxs.page.widgets import FILES, Field
-from sdxs.server.guard import Guard
+from sdxs.server.calls import Function, Interface
+from sdxs.server.front import Front
 from sdxs.service.about import About
 from sdxs.service.kinds import Picture, Place
 
@@ -52,19 +54,43 @@ class Page(gr.Blocks):
         self._fields: dict[str, Field] = {}
         self._exports = Exports(answers)
 
-    def launch(self, *arguments: Any, **options: Any) -> Any:
+    def launch(self, *arguments: Any, front: Front | None = None, **options: Any) -> Any:
+        front = front or Front()
+        answers = self._answers
+        answers.hearer, answers.bounds = front, front.bounds(answers.about.size)
+        front.waiting = answers.waiting
         ours: dict[str, Any] = {
             "theme": gr.themes.Base(**theme.BASE).set(**theme.SET),
             "head": "".join(map(widgets.script, self._scripts)),
             "css_paths": [FILES / name for name in LOOKS],
             "footer_links": ["api"],
-            "app_kwargs": {"middleware": [Middleware(Guard)]},
+            "app_kwargs": front.app(self._interface(), Path(get_upload_folder())),
+            "debug": False,
             "max_file_size": "8mb",
             "state_session_capacity": 1000,
             "allowed_paths": [],
         }
         off = ("run_history", "enable_monitoring", "mcp_server", "pwa", "share", "ssr_mode")
         return super().launch(*arguments, **(dict.fromkeys(off, False) | ours | options))
+
+    def _interface(self) -> Interface:
+        """What Gradio may be asked for: functions for programs, those that the page's own scripts
+        call, and what is awaited of its queue."""
+        queue = self._queue
+
+        def serves(component: int, name: str) -> bool:
+            return getattr(getattr(self.blocks.get(component), name, None), "_is_server_fn", False)
+
+        def awaits(name: str) -> bool:
+            events = queue.event_ids_to_events, *queue.pending_event_ids_session.values()
+            return name in queue.pending_messages_per_session or any(name in ids for ids in events)
+
+        functions = {
+            number: Function(str(one.api_name), tuple(inspect.signature(one.fn).parameters))
+            for number, one in self.fns.items()
+            if one.fn and one.api_visibility == "public"
+        }
+        return Interface(functions, serves, awaits)
 
     def offer(self, place: Place) -> None:
         """Make the widgets of the options that have their place here."""

@@ -6,7 +6,6 @@ models or of what is on the page.
 
 import argparse
 import errno
-import logging
 import os
 import socket
 import sys
@@ -17,6 +16,8 @@ from typing import Any
 
 from sdxs.errors import SDXSError, commanded
 from sdxs.proxies import direct
+from sdxs.server import front, logs
+from sdxs.server.front import Front, believe
 from sdxs.service import marks
 from sdxs.temporary import ended_by_signals, own_folder
 
@@ -41,8 +42,7 @@ class StartError(SDXSError):
 def run(make_page: Callable[[argparse.Namespace], Any], options: argparse.Namespace) -> int:
     """Serve the page that `make_page(options)` gives, until Ctrl+C, and give the exit status."""
     everyone = options.public or bool(os.environ.get("SPACE_ID"))
-    logging.basicConfig(format="sdxs: %(message)s")
-    logging.getLogger("sdxs").setLevel(logging.INFO)  # which model, why, how to get the real one
+    logs.begin(options.log_format)
     try:
         if everyone and options.no_safety:
             raise StartError("a public page needs the safety checker: leave out --no-safety")
@@ -50,7 +50,9 @@ def run(make_page: Callable[[argparse.Namespace], Any], options: argparse.Namesp
         check_address(options.host, options.port)
         with commanded(), ended_by_signals(), own_folder() as folder:
             prepare_environment(folder)
-            serve(make_page(options), options.host, options.port, options.root_path)
+            believe(options.proxies, options.root_path)
+            before = Front.of(options, everyone)
+            serve(make_page(options), options.host, options.port, options.root_path, before)
     except PermissionError as error:
         return fail(f"no permission for {error.filename or error}: {OTHER_FOLDER}")
     except (SDXSError, OSError) as error:
@@ -91,6 +93,7 @@ def parser(doc: str | None = None) -> argparse.ArgumentParser:
         "(always so on a Hugging Face Space)")  # fmt: skip
     add("--no-safety", action="store_true", help="show pictures as they come, unchecked")
     marks.add_options(options)
+    front.add_options(options)
     return options
 
 
@@ -153,14 +156,15 @@ def prepare_environment(folder: Path) -> None:
         ) from None
 
 
-def serve(page: Any, host: str, port: int, root_path: str = "") -> None:
+def serve(page: Any, host: str, port: int, root_path: str, front: Front) -> None:
     """Launch, say where, and wait."""
     server_name = f"[{host}]" if ":" in host and not host.startswith("[") else host
     with direct():  # Gradio asks itself whether it is up, and nobody else anything
         page.launch(
             server_name=server_name, server_port=port, root_path=root_path, quiet=True,
-            prevent_thread_lock=True,
+            prevent_thread_lock=True, front=front,
         )  # fmt: skip
+    logs.adopt()
     print(f"The page is at {page.local_url}  (Ctrl+C ends it)", flush=True)
     page.block_thread()
 

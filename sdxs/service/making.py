@@ -19,7 +19,9 @@ from sdxs.picture import encode, is_blank
 from sdxs.service import options
 from sdxs.service.about import About
 from sdxs.service.batches import Asked, Painted, in_step
+from sdxs.service.bounds import Bounds
 from sdxs.service.drawings import is_drawn, read_drawing
+from sdxs.service.heard import Hearer
 from sdxs.service.turns import Turns
 
 LONGEST_NOTE = 240  # characters
@@ -64,8 +66,11 @@ class Maker:
     list of prompts, too, and lists of what is `per_picture` in the table of options: up to so many
     requests that wait at the same moment are one call. Its warnings then name their rows, see
     `PictureWarning`. `marker` writes what files say. `rows` are the options that a request may
-    carry.
+    carry, `bounds` how much of it; `hearer` is told of every picture.
     """
+
+    bounds = Bounds()
+    hearer = Hearer()
 
     def __init__(
         self,
@@ -81,6 +86,10 @@ class Maker:
         self._condition = condition
         self._turns = Turns(self._made, together)
         self.rows = options.shown(self.about, "canvas" if condition else "text")
+
+    def waiting(self) -> int:
+        """Requests that wait or are being worked on."""
+        return self._turns.waiting()
 
     async def make(
         self, request: Mapping[str, Any], format: str = LIVE, patient: Hashable = None
@@ -103,7 +112,9 @@ class Maker:
         that the server need not keep anything of a visitor. Raises InputError."""
         if request.get("decoder") == "" and len(self.about.decoders) > 1:
             request = {**request, "decoder": "large" if request.get("final") is True else "tiny"}
-        return options.checked(self.rows, self.about, request)
+        given = options.checked(self.rows, self.about, request)
+        self.bounds.check(given)
+        return given
 
     def labelled(
         self, picture: Image.Image, given: Mapping[str, Any], format: str = LIVE, drawing: str = ""
@@ -121,7 +132,12 @@ class Maker:
 
     async def _turn(self, given: dict[str, Any], format: str, patient: Hashable) -> Made:
         item = given, format, time.perf_counter()
-        made: Made = await self._turns.take(item, self._kind(given), patient)
+        try:
+            made: Made = await self._turns.take(item, self._kind(given), patient)
+        except Exception as error:
+            self.hearer.failed(error)
+            raise
+        self.hearer.made(given, made.stages)
         return made
 
     def _kind(self, given: Mapping[str, Any]) -> Hashable:
@@ -132,6 +148,7 @@ class Maker:
 
     def _made(self, requests: list[tuple[dict[str, Any], str, float]]) -> list[Any]:
         start = time.perf_counter()
+        self.hearer.turn(len(requests))
         steps = [
             self._steps(given, format, asked, start) if format else self._still(given)
             for given, format, asked in requests

@@ -81,6 +81,10 @@ class Turns(Generic[Item, Result]):
             if place.patient in patient:
                 place.outcome.set_result(Stale(STALE))
 
+    def waiting(self) -> int:
+        """Requests that wait or whose work is being done."""
+        return len(self._present()) + self._working
+
     async def _serve(self) -> None:
         """A turn after the other while somebody waits. It is nobody's visit: whoever leaves does
         not end a turn, the thread would go on."""

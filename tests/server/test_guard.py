@@ -1,0 +1,322 @@
+"""What of Gradio a page opens to the network, and what it makes of everything else."""
+
+import http.client
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from gradio.utils import get_upload_folder
+from PIL import Image
+from programs import served
+
+from sdxs.page.ui import Page, text_page
+from sdxs.server.edge import BROKEN
+from sdxs.server.front import PUBLIC_BODY, Front
+
+JSON = {"Content-Type": "application/json"}
+CALL = "/gradio_api/call/generate"
+VALUES = ["a red house", "7", "", "", 0.5]
+
+
+def generate(prompt: str, *, seed: int, **others: Any) -> Image.Image:
+    return Image.new("RGB", (32, 32), (len(prompt) % 256, seed % 256, 9))
+
+
+@pytest.fixture(scope="module")
+def front() -> Front:
+    return Front(public=True, frames=("https://example.com",))
+
+
+@pytest.fixture(scope="module")
+def page(front: Front) -> Iterator[Page]:
+    page = text_page(generate)
+    with served(page, front=front):
+        yield page
+
+
+def ask(
+    page: Page, method: str, path: str, body: Any = None, **headers: str
+) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers, body. A body of another kind than bytes is sent as JSON."""
+    sent = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+    connection = http.client.HTTPConnection("127.0.0.1", page.server_port, timeout=60)
+    connection.request(method, path, sent, JSON | headers if sent is not None else headers)
+    answer = connection.getresponse()
+    return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
+
+
+def note(page: Page, path: str, body: Any, **headers: str) -> tuple[int, str]:
+    status, _, said = ask(page, "POST", path, body, **headers)
+    return status, json.loads(said)["detail"]
+
+
+CLOSED = [
+    "/docs",
+    "/redoc",
+    "/openapi.json",
+    "/user",
+    "/login_check",
+    "/token",
+    "/login",
+    "/logout",
+    "/monitoring",
+    "/monitoring/summary",
+    "/gradio_api/monitoring",
+    "/gradio_api/token",
+    "/gradio_api/user",
+    "/gradio_api/runs",
+    "/gradio_api/deep_link",
+    "/gradio_api/upload",
+    "/gradio_api/upload_progress?upload_id=a",
+    "/gradio_api/queue/status",
+    "/gradio_api/proxy=http://127.0.0.1/",
+    "/gradio_api/proxy=https://a.hf.space/",
+    "/proxy=http://127.0.0.1/",
+    "/gradio_api/file/etc/passwd",
+    "/gradio_api/mcp/",
+    "/gradio_api/mcp/sse",
+    "/manifest.json",
+    "/pwa_icon",
+    "/gradio_api/custom_component/a/client/component/../../../etc/passwd",
+    "/gradio_api/stream/a/1/1/playlist.m3u8",
+    "/gradio_api/vibe-code/",
+    "/gradio_api/dev/reload",
+    "/gradio_api/profiling/traces",
+    "/gradio_api/run-history/buckets",
+    "//example.com/..",
+    "/%2fexample.com",
+    "/config//",
+    "/CONFIG",
+    "/config%00",
+    "/config%0a",
+    "/config;a",
+    "/assets/../config",
+    "/assets/%2e%2e/%2e%2e/version.txt",
+    "/assets/..%2f..%2fversion.txt",
+    "/static/%252e%252e/a",
+    "/svelte/..%5c..%5ca",
+    "/assets//etc/passwd",
+    "/assets/.env",
+    "/assets/a%00.js",
+]
+
+
+@pytest.mark.parametrize("path", CLOSED)
+def test_what_a_page_does_not_need_is_not_there(page: Page, path: str) -> None:
+    assert ask(page, "GET", path)[0] == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/gradio_api/upload", "/gradio_api/process_recording", "/gradio_api/run/generate", "/login"]
+    + ["/gradio_api/api/generate", "/gradio_api/stream/a", "/gradio_api/vibe-edit", "/config"],
+)
+def test_nor_may_anything_else_be_posted(page: Page, path: str) -> None:
+    assert ask(page, "POST", path, {"data": VALUES})[0] == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/?view=api", "/config", "/gradio_api/info", "/gradio_api/openapi.json", "/theme.css"]
+    + ["/favicon.ico", "/static/img/logo.svg", "/healthz", "/readyz", "/gradio_api/startup-events"],
+)
+def test_what_it_needs_is_there_and_says_what_it_may(page: Page, path: str) -> None:
+    status, headers, _ = ask(page, "GET", path)
+    assert status == 200
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "same-origin"
+    assert "frame-ancestors 'self' https://example.com" in headers["content-security-policy"]
+
+
+@pytest.fixture(scope="module")
+def file(page: Page) -> Path:
+    """A picture that a program asked for."""
+    status, _, said = ask(page, "POST", CALL, {"data": VALUES})
+    assert status == 200
+    event = json.loads(said)["event_id"]
+    stream = ask(page, "GET", f"{CALL}/{event}")[2].decode()
+    assert "event: complete" in stream
+    return Path(json.loads(stream.split("data: ")[-1])[0]["path"])
+
+
+def test_a_file_of_its_own_is_given(page: Page, file: Path) -> None:
+    for more in ({}, {"Range": "bytes=²-3"}, {"Range": "bytes=9-3,-1,0-"}):
+        more = {name: value.encode("latin-1") for name, value in more.items()}
+        status, _, said = ask(page, "GET", f"/gradio_api/file={file}", **more)
+        assert (status, said) == (200, file.read_bytes())
+
+
+def test_no_other_file_is(page: Page, file: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.jpg"
+    secret.write_text("a secret of the machine")
+    link, up = file.parent / "link.jpg", os.path.relpath(secret, file.parent)
+    link.symlink_to(secret)
+    folder = file.parent / "folder"
+    folder.symlink_to(tmp_path)
+    paths = [
+        link,
+        folder / "secret.jpg",
+        secret,
+        file.parent,
+        file.parent / up,
+        get_upload_folder(),
+    ]
+    paths += ["/etc/passwd", "/proc/self/environ", "/proc/self/cwd/README.md", "README.md"]
+    paths += [f"/proc/self/root{file}", f"{file}\0", f"{file}/", "x" * 5000, f"file://{file}"]
+    paths += ["http://127.0.0.1/", "HTTPS://example.com/a.png", "//example.com", "\\\\host\\share"]
+    try:
+        for path in map(str, paths):
+            if path in (f"/proc/self/root{file}", f"{file}/"):  # other names of the file itself
+                continue
+            for asked in (path, quote(path, ""), quote(quote(path, ""), "")):
+                asked = asked if asked.isprintable() else quote(asked)
+                status, _, said = ask(page, "GET", f"/gradio_api/file={asked}")
+                assert (status, json.loads(said)) == (404, {"detail": "There is no such file."})
+    finally:
+        link.unlink()
+        folder.unlink()
+
+
+WRONG = [  # path, body, status, words
+    (CALL, {"data": VALUES[:2]}, 422, '/generate takes 5 values in a list, "data": prompt, seed'),
+    (CALL, {"data": "abcde"}, 422, "/generate takes 5 values"),
+    (CALL, {"data": [{"path": "/etc/passwd"}, *VALUES[1:]]}, 422, "prompt must be text"),
+    (CALL, {"data": [VALUES[0], {"url": "http://127.0.0.1"}, *VALUES[2:]]}, 422, "seed must be"),
+    (CALL, {"data": VALUES, "session_hash": 1}, 422, "session_hash must be a text"),
+    (f"{CALL[:-8]}nothing", {"data": VALUES}, 404, "there is /generate, /walk"),
+    ("/gradio_api/call/v2/generate", {"prompt": {"path": "/"}}, 422, "prompt must be text"),
+    (
+        "/gradio_api/call/v2/generate",
+        {"width": 3},
+        422,
+        "/generate has no 'width': it takes prompt",
+    ),
+    ("/gradio_api/call/v2/nothing", {}, 404, "there is /generate, /walk"),
+    (
+        "/gradio_api/queue/join",
+        {"data": [], "session_hash": "a", "fn_index": 10**9},
+        404,
+        "there is",
+    ),
+    (
+        "/gradio_api/queue/join",
+        {"data": [], "session_hash": "a", "fn_index": True},
+        422,
+        "fn_index",
+    ),
+    ("/gradio_api/queue/join", {"data": []}, 422, "fn_index must be a whole number"),
+    ("/gradio_api/component_server/", {"data": []}, 422, "component_id must be"),
+    ("/gradio_api/component_server", b"[]", 422, "must be a JSON object"),
+    ("/gradio_api/cancel", b'{"event_id": NaN}', 400, "not JSON"),
+    ("/gradio_api/cancel", {"session_hash": "a", "fn_index": 1}, 422, "event_id must be"),
+    ("/gradio_api/reset", b'{"event_id": 1e999}', 400, "not JSON"),
+    ("/gradio_api/reset", b'{"event_id": "\\ud800"}', 400, "not JSON"),
+    ("/gradio_api/reset", b"[" * 100_000, 400, "not JSON"),
+    ("/gradio_api/reset", b"1" * 10_000, 400, "not JSON"),
+    ("/gradio_api/reset", b"\xff", 400, "not JSON"),
+    ("/gradio_api/reset", {"event_id": ["a"]}, 422, "event_id must be a text"),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "status", "words"), WRONG)
+def test_a_wrong_body_is_told_in_a_line(
+    page: Page, path: str, body: Any, status: int, words: str
+) -> None:
+    told, said = note(page, path, body)
+    assert told == status and words in said and "\n" not in said
+
+
+def test_only_functions_for_the_page_are_served(page: Page) -> None:
+    asked = {"data": [{}], "session_hash": "a", "fn_name": "paint"}
+    for component in (10**9, 1):
+        status, said = note(
+            page, "/gradio_api/component_server/", asked | {"component_id": component}
+        )
+        assert (status, said) == (404, "There is no such function: reload the page.")
+    status, said = note(
+        page, "/gradio_api/component_server/", b"a=b", **{"Content-Type": "text/plain"}
+    )
+    assert status == 415 and "application/json" in said
+
+
+@pytest.mark.parametrize(
+    "path", ["/gradio_api/queue/data?session_hash=a", "/gradio_api/queue/data", f"{CALL}/0"]
+)
+def test_nothing_is_heard_of_what_was_not_asked(page: Page, path: str) -> None:
+    status, _, said = ask(page, "GET", path)
+    assert status == 404 and b"Nothing is awaited" in said
+
+
+def test_large_bodies_are_refused(page: Page) -> None:
+    path = "/gradio_api/component_server/"
+    assert note(page, path, b"x" * (PUBLIC_BODY + 1))[0] == 413
+    assert ask(page, "POST", path, b"", **{"Content-Length": "many"})[0] == 400  # by uvicorn
+    parts = iter([b"x" * 2**20] * 12)  # in chunks, which announce no length
+    connection = http.client.HTTPConnection("127.0.0.1", page.server_port, timeout=60)
+    connection.request("POST", path, parts, JSON, encode_chunked=True)
+    assert connection.getresponse().status == 413
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("Host", "a b"), ("Host", "[::"), ("X-Forwarded-Host", "http://["), ("Origin", "http://[::")]
+    + [("X-Forwarded-Host", "a, b c"), ("Origin", "javascript:1"), ("Host", "a:999999")],
+)
+def test_an_address_in_a_header_is_one(page: Page, name: str, value: str) -> None:
+    status, _, said = ask(page, "GET", "/config", **{name: value})
+    assert (status, json.loads(said)) == (
+        400,
+        {"detail": f"The header {name.lower()} is no address."},
+    )
+
+
+def test_another_server_in_a_header_is_not_believed(page: Page) -> None:
+    _, _, said = ask(page, "GET", "/config", **{"X-Gradio-Server": "http://example.com"})
+    assert json.loads(said)["root"] == page.local_url.rstrip("/")
+
+
+def test_what_breaks_is_told_without_its_inside(page: Page, monkeypatch: Any) -> None:
+    def broken(self: Any) -> Any:
+        raise RuntimeError("a secret of the server")
+
+    monkeypatch.setattr(type(page.app), "get_blocks", broken)
+    status, headers, said = ask(page, "GET", "/favicon.ico")
+    assert status == 500 and "nosniff" in headers.values()
+    assert said in (BROKEN.encode(), b"Internal Server Error")
+
+
+def test_bare_requests(page: Page) -> None:
+    """What no library would send."""
+    for raw in (b"GET / HTTP/1.1\r\n\r\n", b"GET  /\r\n\r\n", b"\x16\x03\x01\r\n\r\n"):
+        with socket.create_connection(("127.0.0.1", page.server_port), timeout=10) as plug:
+            plug.sendall(raw)
+            assert plug.recv(1000).startswith(b"HTTP/1.1 400 ")
+
+
+def test_ready_and_alive_are_two_things(page: Page, front: Front) -> None:
+    def answers() -> list[int]:
+        return [ask(page, "GET", path)[0] for path in ("/healthz", "/readyz")]
+
+    assert answers() == [200, 200]
+    front.state.ready = lambda: False
+    assert answers() == [200, 503]
+    front.state.alive = lambda: False
+    assert answers() == [503, 503]
+    front.state.ready = front.state.alive = lambda: True
+    assert answers() == [200, 200]
+
+
+def test_numbers_of_what_happened(page: Page, file: Path) -> None:
+    said = ask(page, "GET", "/metrics")[2].decode()
+    lines = dict(line.rsplit(" ", 1) for line in said.splitlines() if line[0] != "#")
+    assert lines["sdxs_pictures_total"] == "1.0"
+    assert lines['sdxs_stage_seconds_count{stage="model"}'] == "1.0"
+    assert lines["sdxs_turn_pictures_count"] == "1.0"
+    assert lines["sdxs_visitors"] == "1.0" and lines["sdxs_waiting"] == "0.0"
+    assert float(lines['sdxs_requests_total{kind="file",status="200"}']) >= 1
+    assert float(lines["process_resident_memory_bytes"]) > 2**20
