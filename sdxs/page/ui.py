@@ -2,8 +2,8 @@
 
 Each page receives a function from a prompt to a picture and some plain facts to show; it knows
 nothing of torch, models or files of weights. The talk between browser and server (one picture in
-the making, the newest request waiting) is `page.js` and `answers.py`; the public limits are in
-`Page.launch`.
+the making, the newest request waiting) is `page.js` and `answers.py`; what stands before a
+served page is `sdxs/server/front.py`.
 """
 
 import inspect
@@ -41,6 +41,13 @@ LOOKS = (
     "page.css", "canvas.css", "rewind.css", "variety.css", "numbers.css", "words.css", "walk.css",
     "room.css", "hands.css",
 )  # fmt: skip
+
+
+TYPED: dict[Any, str] = {
+    gr.Slider: "a number",
+    gr.Number: "a number",
+    gr.Checkbox: "true or false",
+}  # see `calls`
 
 
 class Page(gr.Blocks):
@@ -86,7 +93,15 @@ class Page(gr.Blocks):
             return name in queue.pending_messages_per_session or any(name in ids for ids in events)
 
         functions = {
-            number: Function(str(one.api_name), tuple(inspect.signature(one.fn).parameters))
+            number: Function(
+                str(one.api_name),
+                {
+                    name: TYPED.get(type(component), "text")
+                    for name, component in zip(
+                        inspect.signature(one.fn).parameters, one.inputs, strict=True
+                    )
+                },
+            )
             for number, one in self.fns.items()
             if one.fn and one.api_visibility == "public"
         }

@@ -16,6 +16,13 @@ LONE = re.compile(r"\\u[dD][89a-fA-F]")  # half of a character, perhaps without 
 JSON_TYPE = "application/json"
 
 
+KINDS: dict[str, tuple[type, ...]] = {  # of a value, beside null
+    "text": (str, int, float),
+    "a number": (int, float),
+    "true or false": (bool,),
+}
+
+
 class Refused(Exception):
     """A request that is not carried out: an HTTP status, one line."""
 
@@ -26,10 +33,10 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Function:
-    """What programs may call, with the names of its parameters in order."""
+    """What programs may call. parameters: in order, and of which of `KINDS` their values are."""
 
     name: str
-    parameters: tuple[str, ...]
+    parameters: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -111,7 +118,7 @@ def _called_by_names(given: dict[str, Any], name: str, interface: Interface) -> 
     for parameter, value in given.items():
         if parameter not in function.parameters:
             raise Refused(422, f"/{name} has no {parameter[:60]!r}: {_takes(function)}")
-        _plain(parameter, value)
+        _plain(parameter, value, function)
     return given
 
 
@@ -157,14 +164,15 @@ def _values(data: Any, function: Function) -> list[Any]:
         count = f'{len(function.parameters)} values in a list, "data"'
         raise Refused(422, f"/{function.name} takes {count}: {', '.join(function.parameters)}.")
     for name, value in zip(function.parameters, data, strict=True):
-        _plain(name, value)
+        _plain(name, value, function)
     return data
 
 
-def _plain(name: str, value: Any) -> None:
+def _plain(name: str, value: Any, function: Function) -> None:
     """An object may be the address of a file, which is neither fetched nor read."""
-    if isinstance(value, (dict, list)):
-        raise Refused(422, f"{name} must be text, a number, true or false.")
+    kind = function.parameters[name]
+    if value is not None and not isinstance(value, KINDS[kind]):
+        raise Refused(422, f"{name} must be {kind}.")
 
 
 def _text(given: Mapping[str, Any], name: str) -> str:

@@ -79,11 +79,11 @@ class Edge:
                 message = {**message, "headers": [*message.get("headers", ()), *self._headers]}
             await send(message)
 
-        wrong = _wrong_header(scope)
+        wrong = _wrong(scope)
         try:
-            if wrong:
-                note = f"The header {wrong} is no address."
-                await JSONResponse({"detail": note}, 400)(scope, receive, headed)
+            if wrong:  # what remains of it may be taken for the next request
+                answer = JSONResponse({"detail": wrong}, 400, {"Connection": "close"})
+                await answer(scope, receive, headed)
             else:
                 await self.app(scope, receive, headed)
         except Exception as error:
@@ -103,8 +103,13 @@ class Edge:
             )  # fmt: skip
 
 
-def _wrong_header(scope: Scope) -> str:
+def _wrong(scope: Scope) -> str:
+    """What is wrong with a request's head. A proxy may read two lengths in another way."""
+    if scope["http_version"] not in ("1.0", "1.1"):
+        return f"There is no HTTP {scope['http_version']} here."
     for name, value in scope["headers"]:
         if name in _READ and not _READ[name].fullmatch(value.strip()):
-            return str(name.decode("latin-1"))
+            return f"The header {name.decode('latin-1')} is no address."
+    if {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}:
+        return "The body has two lengths."
     return ""

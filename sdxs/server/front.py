@@ -58,7 +58,8 @@ def add_options(options: argparse.ArgumentParser) -> None:
         help="serve /metrics on a public page, too: let your proxy keep strangers from it",
     )
     add("--log-format", choices=logs.FORMATS, default="text",
-        help="json: a line for each request and each picture, too (default: %(default)s)")  # fmt: skip
+        help="json: a line for each request and each picture, too (default: %(default)s)",
+    )  # fmt: skip
     add("--log-prompts", action="store_true", help="prompts are part of pictures' lines")
 
 
@@ -97,10 +98,15 @@ class Front(Hearer):
         return Bounds(PUBLIC_PROMPT if self.public else LONGEST_PROMPT, self.pixels or own)
 
     def app(
-        self, interface: Interface, files: Path, routes: Sequence[BaseRoute] = ()
+        self,
+        interface: Interface,
+        files: Path,
+        routes: Sequence[BaseRoute] = (),
+        also: Sequence[str] = (),
     ) -> dict[str, Any]:
-        """Arguments for the Starlette application. routes: before Gradio's own."""
-        also = [route.path for route in routes if isinstance(route, Mount)]
+        """Arguments for the Starlette application. routes: before Gradio's own. also: where routes
+        of Gradio's begin that are open on top of those of every page."""
+        also = [*also, *(route.path for route in routes if isinstance(route, Mount))]
         largest = PUBLIC_BODY if self.public else LARGEST_BODY
         inner = [Middleware(Guard, Open(interface, files, also, largest))]
         if self.limits:

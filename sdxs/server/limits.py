@@ -23,7 +23,7 @@ from sdxs.server.guard import kind_of
 log = logging.getLogger(__name__)
 
 FREE = ("asset", "health")  # kinds that are not counted
-AT_ONCE = 128  # requests of an address under way, streams among them
+AT_ONCE = 256  # requests of an address under way, streams among them
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def begin(format: str) -> None:
     logging.getLogger("sdxs.told").setLevel(logging.INFO if format == "json" else logging.WARNING)
     if format == "json":
         logging.captureWarnings(True)
-        sys.stderr = Lines()  # what is printed there by others, line by line
+        sys.stdout, sys.stderr = Lines("stdout", logging.INFO), Lines("stderr")  # of others
 
 
 def adopt() -> None:
@@ -68,14 +68,15 @@ class Json(logging.Formatter):
 class Lines(io.TextIOBase):
     """A stream whose lines are logged, for what does not log."""
 
-    def __init__(self) -> None:
-        self._rest = ""
-        self._log = logging.getLogger("stderr")
+    def __init__(self, name: str, level: int = logging.WARNING) -> None:
+        self._rest, self._level = "", level
+        self._log = logging.getLogger(name)
+        self._log.setLevel(level)
 
     def write(self, text: str) -> int:
         *lines, self._rest = (self._rest + text).split("\n")
         for line in filter(str.strip, lines):
-            self._log.warning("%s", line)
+            self._log.log(self._level, "%s", line)
         return len(text)
 
     def isatty(self) -> bool:
