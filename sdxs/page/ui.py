@@ -47,7 +47,7 @@ TYPED: dict[Any, str] = {
     gr.Slider: "a number",
     gr.Number: "a number",
     gr.Checkbox: "true or false",
-}  # see `calls`
+}  # see `calls.KINDS`; the rest is text
 
 
 class Page(gr.Blocks):
