@@ -8,14 +8,14 @@ import logging
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import BaseRoute, Mount
+from starlette.routing import Mount, Route
 
 from sdxs.server import health, logs
 from sdxs.server.calls import Interface
@@ -101,12 +101,12 @@ class Front(Hearer):
         self,
         interface: Interface,
         files: Path,
-        routes: Sequence[BaseRoute] = (),
-        also: Sequence[str] = (),
+        routes: Sequence[Route | Mount] = (),
+        lifespan: Callable[[Any], AbstractAsyncContextManager[Any]] | None = None,
     ) -> dict[str, Any]:
-        """Arguments for the Starlette application. routes: before Gradio's own. also: where routes
-        of Gradio's begin that are open on top of those of every page."""
-        also = [*also, *(route.path for route in routes if isinstance(route, Mount))]
+        """Arguments for the Starlette application. routes: before Gradio's own, with a lifespan of
+        theirs."""
+        also = [route.path for route in routes]
         largest = PUBLIC_BODY if self.public else LARGEST_BODY
         inner = [Middleware(Guard, Open(interface, files, also, largest))]
         if self.limits:
@@ -120,7 +120,8 @@ class Front(Hearer):
             app.middleware_stack = Edge(
                 app.middleware_stack, self.frames, also, self.metrics.answered
             )
-            yield
+            async with lifespan(app) if lifespan else nullcontext():
+                yield
 
         return {"middleware": inner, "routes": [*own, *routes], "lifespan": edged}
 

@@ -193,6 +193,8 @@ def report(found: Attack, seed: int, seconds: float) -> int:
     growth = max(found.sizes) - warm
     if growth > MOST_GROWTH:
         found.wrong.append(f"memory grew by {growth:.0f} MB")
+    tenths = found.sizes[:: max(1, len(found.sizes) // 10)]
+    print("memory, MB:", *(f"{size:.0f}" for size in [*tenths, found.sizes[-1]]))
     for line in found.wrong[:20]:
         print(line)
     told = {
