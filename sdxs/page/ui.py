@@ -24,8 +24,8 @@ from sdxs.metadata.marker import Marker
 from sdxs.page import theme, widgets
 from sdxs.page.answers import Answers
 from sdxs.page.exports import FORMATS, Exports
+from sdxs.page.opened import forget, interface
 from sdxs.page.widgets import FILES, Field
-from sdxs.server.calls import Function, Interface
 from sdxs.server.front import Front
 from sdxs.service.about import About
 from sdxs.service.kinds import Picture, Place
@@ -41,13 +41,6 @@ LOOKS = (
     "page.css", "canvas.css", "rewind.css", "variety.css", "numbers.css", "words.css", "walk.css",
     "room.css", "hands.css",
 )  # fmt: skip
-
-
-TYPED: dict[Any, str] = {
-    gr.Slider: "a number",
-    gr.Number: "a number",
-    gr.Checkbox: "true or false",
-}  # see `calls.KINDS`; the rest is text
 
 
 class Page(gr.Blocks):
@@ -71,41 +64,14 @@ class Page(gr.Blocks):
             "head": "".join(map(widgets.script, self._scripts)),
             "css_paths": [FILES / name for name in LOOKS],
             "footer_links": ["api"],
-            "app_kwargs": front.app(self._interface(), Path(get_upload_folder())),
+            "app_kwargs": front.app(interface(self), Path(get_upload_folder())),
             "debug": False,
             "max_file_size": "8mb",
-            "state_session_capacity": 1000,
+            "state_session_capacity": 100,  # of what pages have none of
             "allowed_paths": [],
         }
         off = ("run_history", "enable_monitoring", "mcp_server", "pwa", "share", "ssr_mode")
         return super().launch(*arguments, **(dict.fromkeys(off, False) | ours | options))
-
-    def _interface(self) -> Interface:
-        """What Gradio may be asked for: functions for programs, those that the page's own scripts
-        call, and what is awaited of its queue."""
-        queue = self._queue
-
-        def serves(component: int, name: str) -> bool:
-            return getattr(getattr(self.blocks.get(component), name, None), "_is_server_fn", False)
-
-        def awaits(name: str) -> bool:
-            events = queue.event_ids_to_events, *queue.pending_event_ids_session.values()
-            return name in queue.pending_messages_per_session or any(name in ids for ids in events)
-
-        functions = {
-            number: Function(
-                str(one.api_name),
-                {
-                    name: TYPED.get(type(component), "text")
-                    for name, component in zip(
-                        inspect.signature(one.fn).parameters, one.inputs, strict=True
-                    )
-                },
-            )
-            for number, one in self.fns.items()
-            if one.fn and one.api_visibility == "public"
-        }
-        return Interface(functions, serves, awaits)
 
     def offer(self, place: Place) -> None:
         """Make the widgets of the options that have their place here."""
@@ -181,6 +147,7 @@ class Page(gr.Blocks):
 
             On a page with a canvas, `drawing` is a data URL of a PNG, JPEG or WebP picture.
             """
+            forget(self)
             with _told():
                 made = await self._answers.make(dict(zip(names, values, strict=True)))
             if made.warning:
@@ -194,6 +161,7 @@ class Page(gr.Blocks):
             """
             request = dict(zip(way, values, strict=False))
             asked = dict(zip(of_film, values[len(way) :], strict=True))
+            forget(self)
             with _told():
                 name, file = await self._exports.make({**asked, "request": request})
             return str(save_bytes_to_cache(file, name, film.GRADIO_CACHE))

@@ -1,59 +1,19 @@
-"""What of Gradio a page opens to the network, and what it makes of everything else."""
+"""What of Gradio a page opens to the network."""
 
 import http.client
 import json
 import os
-import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from gradio.utils import get_upload_folder
-from PIL import Image
-from programs import served
 
-from sdxs.page.ui import Page, text_page
-from sdxs.server.edge import BROKEN
-from sdxs.server.front import PUBLIC_BODY, Front
-
-JSON = {"Content-Type": "application/json"}
-CALL = "/gradio_api/call/generate"
-VALUES = ["a red house", "7", "", "", 0.5]
-
-
-def generate(prompt: str, *, seed: int, **others: Any) -> Image.Image:
-    return Image.new("RGB", (32, 32), (len(prompt) % 256, seed % 256, 9))
-
-
-@pytest.fixture(scope="module")
-def front() -> Front:
-    return Front(public=True, frames=("https://example.com",))
-
-
-@pytest.fixture(scope="module")
-def page(front: Front) -> Iterator[Page]:
-    page = text_page(generate)
-    with served(page, front=front):
-        yield page
-
-
-def ask(
-    page: Page, method: str, path: str, body: Any = None, **headers: str
-) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers, body. A body of another kind than bytes is sent as JSON."""
-    sent = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-    connection = http.client.HTTPConnection("127.0.0.1", page.server_port, timeout=60)
-    connection.request(method, path, sent, JSON | headers if sent is not None else headers)
-    answer = connection.getresponse()
-    return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
-
-
-def note(page: Page, path: str, body: Any, **headers: str) -> tuple[int, str]:
-    status, _, said = ask(page, "POST", path, body, **headers)
-    return status, json.loads(said)["detail"]
-
+from sdxs.page.opened import MOST_UNHEARD
+from sdxs.page.ui import Page
+from sdxs.server.front import PUBLIC_BODY
+from server.asking import CALL, JSON, VALUES, ask, note
 
 CLOSED = """
 /docs /redoc /openapi.json /user /login_check /token /login /logout /monitoring /monitoring/summary
@@ -97,22 +57,19 @@ def test_what_it_needs_is_there_and_says_what_it_may(page: Page, path: str) -> N
     assert "frame-ancestors 'self' https://example.com" in headers["content-security-policy"]
 
 
-@pytest.fixture(scope="module")
-def file(page: Page) -> Path:
-    """A picture that a program asked for."""
-    status, _, said = ask(page, "POST", CALL, {"data": VALUES})
-    assert status == 200
-    event = json.loads(said)["event_id"]
-    stream = ask(page, "GET", f"{CALL}/{event}")[2].decode()
-    assert "event: complete" in stream
-    return Path(json.loads(stream.split("data: ")[-1])[0]["path"])
-
-
 def test_a_file_of_its_own_is_given(page: Page, file: Path) -> None:
     for more in ({}, {"Range": "bytes=²-3"}, {"Range": "bytes=9-3,-1,0-"}):
         more = {name: value.encode("latin-1") for name, value in more.items()}
         status, _, said = ask(page, "GET", f"/gradio_api/file={file}", **more)
         assert (status, said) == (200, file.read_bytes())
+
+
+def test_what_strangers_ask_for_has_bounds(page: Page) -> None:
+    """2,000 characters, see `Bounds`; told as any other mistake is."""
+    for length, event, words in (2000, "complete", "path"), (2001, "error", "2,000 characters"):
+        said = ask(page, "POST", CALL, {"data": ["a" * length, *VALUES[1:]]})[2]
+        stream = ask(page, "GET", f"{CALL}/{json.loads(said)['event_id']}")[2].decode()
+        assert f"event: {event}" in stream and words in stream
 
 
 def test_no_other_file_is(page: Page, file: Path, tmp_path: Path) -> None:
@@ -214,6 +171,15 @@ def test_only_functions_for_the_page_are_served(page: Page) -> None:
     assert status == 415 and "application/json" in said
 
 
+def test_what_nobody_listens_to_is_forgotten(page: Page) -> None:
+    queue = page._queue
+    for number in range(2 * MOST_UNHEARD):
+        queue.pending_event_ids_session[f"never {number}"] = {"an event"}
+    said = ask(page, "POST", CALL, {"data": VALUES})[2]
+    assert b"complete" in ask(page, "GET", f"{CALL}/{json.loads(said)['event_id']}")[2]
+    assert not any("never" in name for name in queue.pending_event_ids_session)
+
+
 @pytest.mark.parametrize(
     "path", ["/gradio_api/queue/data?session_hash=a", "/gradio_api/queue/data", f"{CALL}/0"]
 )
@@ -230,70 +196,3 @@ def test_large_bodies_are_refused(page: Page) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", page.server_port, timeout=60)
     connection.request("POST", path, parts, JSON, encode_chunked=True)
     assert connection.getresponse().status == 413
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("Host", "a b"),
-        ("Host", "[::"),
-        ("Host", "a:999999"),
-        ("X-Forwarded-Host", "http://["),
-        ("X-Forwarded-Host", "a, b c"),
-        ("Origin", "http://[::"),
-        ("Origin", "javascript:1"),
-    ],
-)
-def test_an_address_in_a_header_is_one(page: Page, name: str, value: str) -> None:
-    status, _, said = ask(page, "GET", "/config", **{name: value})
-    assert (status, json.loads(said)) == (
-        400,
-        {"detail": f"The header {name.lower()} is no address."},
-    )
-
-
-def test_another_server_in_a_header_is_not_believed(page: Page) -> None:
-    _, _, said = ask(page, "GET", "/config", **{"X-Gradio-Server": "http://example.com"})
-    assert json.loads(said)["root"] == page.local_url.rstrip("/")
-
-
-def test_what_breaks_is_told_without_its_inside(page: Page, monkeypatch: Any) -> None:
-    def broken(self: Any) -> Any:
-        raise RuntimeError("a secret of the server")
-
-    monkeypatch.setattr(type(page.app), "get_blocks", broken)
-    status, headers, said = ask(page, "GET", "/favicon.ico")
-    assert status == 500 and "nosniff" in headers.values()
-    assert said in (BROKEN.encode(), b"Internal Server Error")
-
-
-def test_bare_requests(page: Page) -> None:
-    """What no library would send."""
-    for raw in (b"GET / HTTP/1.1\r\n\r\n", b"GET  /\r\n\r\n", b"\x16\x03\x01\r\n\r\n"):
-        with socket.create_connection(("127.0.0.1", page.server_port), timeout=10) as plug:
-            plug.sendall(raw)
-            assert plug.recv(1000).startswith(b"HTTP/1.1 400 ")
-
-
-def test_ready_and_alive_are_two_things(page: Page, front: Front) -> None:
-    def answers() -> list[int]:
-        return [ask(page, "GET", path)[0] for path in ("/healthz", "/readyz")]
-
-    assert answers() == [200, 200]
-    front.state.ready = lambda: False
-    assert answers() == [200, 503]
-    front.state.alive = lambda: False
-    assert answers() == [503, 503]
-    front.state.ready = front.state.alive = lambda: True
-    assert answers() == [200, 200]
-
-
-def test_numbers_of_what_happened(page: Page, file: Path) -> None:
-    said = ask(page, "GET", "/metrics")[2].decode()
-    lines = dict(line.rsplit(" ", 1) for line in said.splitlines() if line[0] != "#")
-    assert lines["sdxs_pictures_total"] == "1.0"
-    assert lines['sdxs_stage_seconds_count{stage="model"}'] == "1.0"
-    assert lines["sdxs_turn_pictures_count"] == "1.0"
-    assert lines["sdxs_visitors"] == "1.0" and lines["sdxs_waiting"] == "0.0"
-    assert float(lines['sdxs_requests_total{kind="file",status="200"}']) >= 1
-    assert float(lines["process_resident_memory_bytes"]) > 2**20
