@@ -22,12 +22,12 @@ LARGEST_BODY = 16 * 2**20  # bytes; a drawing of 8 MB in base64 fits
 SLOWEST_BODY = 60  # seconds
 
 _NAME = r"[\w-]{1,100}"
-_FILE = r"(?!\.)[\w@+-][\w@.+-]*"
+_FILE = r"[\w@+-][\w@.+-]{0,199}"  # no system has longer names
 ROUTES = {  # kind -> methods, the whole of the path
     "page": ("GET HEAD", r"/?"),
     "asset": (
         "GET HEAD",
-        rf"/(?:assets|static|svelte)(?:/{_FILE})+|/(?:gradio_api/)?theme\.css|/favicon\.ico"
+        rf"/(?:assets|static|svelte)(?:/{_FILE}){{1,8}}|/(?:gradio_api/)?theme\.css|/favicon\.ico"
         r"|/robots\.txt",
     ),
     "about": (

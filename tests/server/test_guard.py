@@ -38,7 +38,7 @@ NEEDED = """
 """
 
 
-@pytest.mark.parametrize("path", CLOSED.split())
+@pytest.mark.parametrize("path", [*CLOSED.split(), "/static/" + "a" * 300, "/assets" + "/a" * 3000])
 def test_what_a_page_does_not_need_is_not_there(page: Page, path: str) -> None:
     assert ask(page, "GET", path)[0] == 404
 
