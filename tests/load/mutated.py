@@ -93,7 +93,7 @@ def _changed(chance: random.Random, body: Any) -> Any:
             case 1:
                 body[
                     chance.choice(("extra", "__class__", "event_data", "batched", "trigger_id"))
-                ] = chance.choice(VALUES)
+                ] = copy.deepcopy(chance.choice(VALUES))
             case _:
                 body[key] = _changed(chance, body[key])
         return body
@@ -103,11 +103,11 @@ def _changed(chance: random.Random, body: Any) -> Any:
             case 0:
                 del body[place]
             case 1:
-                body.insert(place, chance.choice(VALUES))
+                body.insert(place, copy.deepcopy(chance.choice(VALUES)))
             case _:
                 body[place] = _changed(chance, body[place])
         return body
-    return chance.choice(VALUES)
+    return copy.deepcopy(chance.choice(VALUES))
 
 
 def valid_calls(config: dict[str, Any], parameters: dict[str, list[Any]]) -> list[tuple[str, Any]]:
