@@ -72,6 +72,7 @@ def test_ready_and_alive_are_two_things(page: Page, front: Front) -> None:
 
 
 def test_numbers_of_what_happened(page: Page, file: Path) -> None:
+    assert ask(page, "GET", f"/gradio_api/file={file}")[0] == 200
     said = ask(page, "GET", "/metrics")[2].decode()
     lines = dict(line.rsplit(" ", 1) for line in said.splitlines() if line[0] != "#")
     made = lines["sdxs_pictures_total"]
