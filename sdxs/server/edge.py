@@ -70,12 +70,14 @@ class Edge:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         who, start, status = address(scope), time.perf_counter(), 0
+        kind = kind_of(scope, self._also)[0]  # before a router changes the scope
         logs.visitor.set(logs.hashed(who))
 
         async def headed(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                self._answered(kind, status, who)
                 message = {**message, "headers": [*message.get("headers", ()), *self._headers]}
             await send(message)
 
@@ -91,8 +93,6 @@ class Edge:
             if not status:
                 await JSONResponse({"detail": BROKEN}, 500)(scope, receive, headed)
         finally:
-            kind = kind_of(scope, self._also)[0]
-            self._answered(kind, status, who)
             told.info(
                 "%s", kind,
                 extra={"fields": {
