@@ -2,36 +2,30 @@
 
 Each page receives a function from a prompt to a picture and some plain facts to show; it knows
 nothing of torch, models or files of weights. The talk between browser and server (one picture in
-the making, the newest request waiting) is `page.js` and `answers.py`; the public limits are in
-`Page.launch`.
+the making, the newest request waiting) is `page.js` and `answers.py`; what stands before a
+served page is `sdxs/server/front.py`.
 """
 
-import inspect
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.context import LocalContext
-from gradio.processing_utils import save_bytes_to_cache
+from gradio.utils import get_upload_folder
 from PIL import Image
-from starlette.middleware import Middleware
 
-from sdxs import walks
 from sdxs.metadata.marker import Marker
-from sdxs.page import theme, widgets
+from sdxs.page import endpoints, theme, widgets
 from sdxs.page.answers import Answers
-from sdxs.page.exports import FORMATS, Exports
+from sdxs.page.exports import Exports
+from sdxs.page.opened import interface
 from sdxs.page.widgets import FILES, Field
 from sdxs.programs.mounts import programs
-from sdxs.server.draining import Drain, Draining
-from sdxs.server.guard import Guard
-from sdxs.server.leaving import Leaving, Visits
+from sdxs.server.front import Front
 from sdxs.service.about import About
 from sdxs.service.kinds import Picture, Place
 from sdxs.service.making import Rebuilt
-from sdxs.service.told import told
 from sdxs.service.turns import MOST_WAITING
 
 SCRIPTS = (
@@ -56,30 +50,33 @@ class Page(gr.Blocks):
         super().__init__(title="SDXS", analytics_enabled=False, delete_cache=(600, 1800))
         # who is next, and how many may wait, is for `Turns` to say
         self.queue(max_size=None, default_concurrency_limit=None)
-        self.drain, self._visits = Drain(), Visits()
+        self.front = Front()
         self._answers, self._starts, self._tools = answers, starts, tools
         self._scripts = (*scripts, "lent.js") if answers.about.lent else scripts
         self._fields: dict[str, Field] = {}
         self._exports = Exports(answers)
 
-    def launch(self, *arguments: Any, **options: Any) -> Any:
+    def launch(self, *arguments: Any, front: Front | None = None, **options: Any) -> Any:
+        self.front = front = front or self.front
+        answers = self._answers
+        answers.hearer, answers.bounds = front, front.bounds(answers.about.size)
+        front.waiting = answers.waiting
+        front.state.alive = lambda: not answers.broken
         ours: dict[str, Any] = {
             "theme": gr.themes.Base(**theme.BASE).set(**theme.SET),
             "head": "".join(map(widgets.script, self._scripts)),
             "css_paths": [FILES / name for name in LOOKS],
             "footer_links": ["api"],
-            "app_kwargs": {
-                "middleware": [
-                    Middleware(Draining, drain=self.drain),
-                    Middleware(Leaving, visits=self._visits),
-                    Middleware(Guard),
-                ],
-                **programs(self._answers, options.get("root_path") or "", self._tools),
-            },
+            "app_kwargs": front.app(
+                interface(self),
+                Path(get_upload_folder()),
+                **programs(answers, options.get("root_path") or "", self._tools),
+            ),
+            "debug": False,
             # of Gradio's queue: with fewer it would hold some back
             "max_threads": 2 * MOST_WAITING,
             "max_file_size": "8mb",
-            "state_session_capacity": 1000,
+            "state_session_capacity": 100,  # of what pages have none of
             "allowed_paths": [],
         }
         off = ("run_history", "enable_monitoring", "mcp_server", "pwa", "share", "ssr_mode")
@@ -152,74 +149,7 @@ class Page(gr.Blocks):
             prompt.submit(None, fields, js=entered)
         back = widgets.own("back.html", js_on_load="sdxs.returns(trigger);", elem_id="sdxs-back")
         back.input(None, fields, fields, js="sdxs.brought")
-        self._serve_programs()
-
-    def _serve_programs(self) -> None:
-        """`/generate` for programs: the bytes that the page would show, as a file; `/walk`: a film
-        of the way that a request is on."""
-        output = gr.Image(label="picture", visible=False)
-        film = gr.File(label="film", visible=False)
-        names = [row.field for row in self._answers.rows if row.programs]
-        way = [name for name in names if name != "walk"]
-        kinds = list(FORMATS)
-        of_film: dict[str, Any] = {
-            "frames": gr.Number(walks.FRAMES, precision=0, label="frames", visible=False),
-            "format": gr.Radio(kinds, value=kinds[0], label="format", visible=False),
-            "loop": gr.Checkbox(False, label="and back", visible=False),
-        }
-
-        async def generate(*values: Any) -> str:
-            """Make the picture of a prompt: a JPEG file, the same for the same request.
-
-            On a page with a canvas, `drawing` is a data URL of a PNG, JPEG or WebP picture.
-            """
-            with _told():
-                request = dict(zip(names, values, strict=True))
-                made = await self._visits.of(_session(), self._answers.make(request))
-            if made.warning:
-                gr.Warning(made.warning)
-            return str(save_bytes_to_cache(made.file, "picture.jpg", output.GRADIO_CACHE))
-
-        async def walk(*values: Any) -> str:
-            """Make a film of the way to another prompt, another seed, or both: a WebP or MP4 file.
-
-            `loop`: and back to where it began. Pictures for the page's visitors go first.
-            """
-            request = dict(zip(way, values, strict=False))
-            asked = dict(zip(of_film, values[len(way) :], strict=True))
-            with _told():
-                making = self._exports.make({**asked, "request": request})
-                name, file = await self._visits.of(_session(), making)
-            return str(save_bytes_to_cache(file, name, film.GRADIO_CACHE))
-
-        fields = {name: self._fields[name] for name in names}
-        _serve(generate, fields, output)
-        _serve(walk, {**{name: fields[name] for name in way}, **of_film}, film)
-
-
-def _session() -> str:
-    """The name of the stream by which the program that asks is told."""
-    return str(getattr(LocalContext.request.get(), "session_hash", ""))
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """An error is told to a program in one line."""
-    try:
-        yield
-    except Exception as error:
-        raise gr.Error(told(error).note, print_exception=False) from None
-
-
-def _serve(function: Callable[..., Any], inputs: dict[str, Any], output: Any) -> None:
-    """A function for programs, whose parameters have the inputs' names: Gradio reads them."""
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    named = inspect.Signature([inspect.Parameter(name, kind) for name in inputs])
-    function.__signature__ = named  # type: ignore[attr-defined]
-    gr.Button(visible=False).click(
-        function, list(inputs.values()), output, api_name=function.__name__,
-        api_visibility="public",
-    )  # fmt: skip
+        endpoints.offer(self, self._answers, self._exports, self._fields)
 
 
 def text_page(

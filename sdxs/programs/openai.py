@@ -122,7 +122,7 @@ def openai(maker: Maker, root: Callable[[Request], str]) -> FastAPI:
     """The app, to be mounted at /v1. root: the address at which a request found the page."""
     app = form("OpenAI's images", _worded)
     options = rows(maker.rows)
-    asked_for: Any = model(Asked, options, maker.about)
+    asked_for: Any = model(Asked, options, maker)
     here, size = model_name(maker.about), "{}x{}".format(*maker.about.size)
 
     def own(said: Mapping[str, Any]) -> dict[str, Any]:

@@ -52,8 +52,8 @@ def plain(maker: Maker) -> FastAPI:
     app = form("pictures", lambda told, _: {"error": told.note})
     about, options = maker.about, rows(maker.rows)
     queried = [row for row in options if not isinstance(row.widget, Picture)]
-    asked_by_body: Any = model(Asked, options, about)
-    asked_by_query: Any = model(Queried, queried, about)
+    asked_by_body: Any = model(Asked, options, maker)
+    asked_by_query: Any = model(Queried, queried, maker)
     run = secrets.token_hex(4)  # another program may have other weights by the same name
 
     async def painted(request: Request, asked: Mapping[str, Any], format: str) -> Response:
@@ -112,7 +112,7 @@ def plain(maker: Maker) -> FastAPI:
             "size": "{}x{}".format(*about.size),
             "safety": about.safety,
             "formats": list(MIME),
-            "options": {row.field: schema(row, about) for row in options},
+            "options": {row.field: schema(row, maker) for row in options},
         }
 
     return app

@@ -10,9 +10,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, WithJsonSchema, create_model
 
 from sdxs.arguments import LARGEST_SEED
-from sdxs.service.about import About
 from sdxs.service.kinds import Choice, Option, Picture, Prompt, Slider, Text
-from sdxs.service.options import LONGEST_PROMPT
+from sdxs.service.making import Maker
 
 
 def rows(options: Iterable[Option]) -> list[Option]:
@@ -20,18 +19,18 @@ def rows(options: Iterable[Option]) -> list[Option]:
     return [row for row in options if row.programs]
 
 
-def schema(row: Option, about: About) -> dict[str, Any]:
-    """JSON Schema of an option's values, for a model."""
+def schema(row: Option, maker: Maker) -> dict[str, Any]:
+    """JSON Schema of an option's values, for a page."""
     kind: dict[str, Any] = {"type": "string"}
     match row.widget:
         case Prompt():
-            kind |= {"minLength": 1, "maxLength": LONGEST_PROMPT}
+            kind |= {"minLength": 1, "maxLength": maker.bounds.prompt}
         case Text(rolls=True):
             kind = {"type": "integer", "minimum": 0, "exclusiveMaximum": LARGEST_SEED + 1}
         case Slider(low, high):
             kind = {"type": "number", "minimum": low, "maximum": high, "default": row.start}
         case Choice():
-            kind |= {"enum": list(row.names(about))}
+            kind |= {"enum": list(row.names(maker.about))}
         case Picture():
             kind |= {"description": "PNG, JPEG or WebP: base64, or a data URL"}
     if row.field == "seed":
@@ -41,11 +40,11 @@ def schema(row: Option, about: About) -> dict[str, Any]:
     return {"title": row.label, **kind}
 
 
-def model(base: type[BaseModel], options: Iterable[Option], about: About) -> type[BaseModel]:
+def model(base: type[BaseModel], options: Iterable[Option], maker: Maker) -> type[BaseModel]:
     """A request with these options, of any value, beside the fields of `base`."""
     fields: dict[str, Any] = {
         row.field: (
-            Annotated[Any, WithJsonSchema(schema(row, about))],
+            Annotated[Any, WithJsonSchema(schema(row, maker))],
             Field(... if row.field == "prompt" else None),
         )
         for row in options

@@ -29,7 +29,7 @@ def tools(maker: Maker, path: str) -> tuple[Route, Lifespan]:
 
     server: Any = Server("sdxs", VERSION)
     about = maker.about
-    properties = {row.field: schema(row, about) for row in rows(maker.rows)}
+    properties = {row.field: schema(row, maker) for row in rows(maker.rows)}
     told = f"Paint a picture, in one step, with {model_name(about)}: the same for the same request."
     if about.words:
         words = "; ".join(f"{name}: {', '.join(of)}" for name, of in about.words.items())

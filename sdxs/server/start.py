@@ -7,7 +7,6 @@ models or of what is on the page.
 import argparse
 import atexit
 import errno
-import logging
 import os
 import shutil
 import socket
@@ -21,7 +20,9 @@ from typing import Any
 
 from sdxs.errors import SDXSError, commanded
 from sdxs.proxies import direct
+from sdxs.server import front, logs
 from sdxs.server.draining import CLOSED, leave_once_drained
+from sdxs.server.front import Front, believe
 from sdxs.service import marks
 from sdxs.temporary import ended_by_signals, own_folder
 
@@ -48,8 +49,7 @@ def run(make_page: Callable[[argparse.Namespace], Any], options: argparse.Namesp
     """Serve the page that `make_page(options)` gives, until a signal, and give the exit status."""
     atexit.register(leave_once_drained)
     everyone = options.public = options.public or bool(os.environ.get("SPACE_ID"))
-    logging.basicConfig(format="sdxs: %(message)s")
-    logging.getLogger("sdxs").setLevel(logging.INFO)  # which model, why, how to get the real one
+    logs.begin(options.log_format)
     try:
         if everyone and options.no_safety:
             raise StartError("a public page needs the safety checker: leave out --no-safety")
@@ -57,7 +57,9 @@ def run(make_page: Callable[[argparse.Namespace], Any], options: argparse.Namesp
         check_address(options.host, options.port)
         with commanded(), ended_by_signals(), own_folder() as folder, temporary_files_in(folder):
             prepare_environment(folder)
-            serve(make_page(options), options.host, options.port, options.root_path, folder)
+            believe(options.proxies, options.root_path)
+            before = Front.of(options, everyone)
+            serve(make_page(options), options.host, options.port, options.root_path, before, folder)
     except PermissionError as error:
         return fail(f"no permission for {error.filename or error}: {OTHER_FOLDER}")
     except (SDXSError, OSError) as error:
@@ -98,6 +100,7 @@ def parser(doc: str | None = None) -> argparse.ArgumentParser:
         "(always so on a Hugging Face Space)")  # fmt: skip
     add("--no-safety", action="store_true", help="show pictures as they come, unchecked")
     marks.add_options(options)
+    front.add_options(options)
     return options
 
 
@@ -170,18 +173,19 @@ def temporary_files_in(folder: Path) -> Iterator[None]:
         tempfile.tempdir = before
 
 
-def serve(page: Any, host: str, port: int, root_path: str, folder: Path) -> None:
+def serve(page: Any, host: str, port: int, root_path: str, front: Front, folder: Path) -> None:
     """Launch, say where, and wait for the end. folder: goes with the program, however it ends."""
     server_name = f"[{host}]" if ":" in host and not host.startswith("[") else host
     clear = partial(shutil.rmtree, folder, ignore_errors=True)
-    with page.drain.by_signals(clear):
+    with front.drain.by_signals(clear):
         with direct():  # Gradio asks itself whether it is up, and nobody else anything
             page.launch(
                 server_name=server_name, server_port=port, root_path=root_path, quiet=True,
-                prevent_thread_lock=True,
+                prevent_thread_lock=True, front=front,
             )  # fmt: skip
+        logs.adopt()
         print(f"The page is at {page.local_url}  (Ctrl+C ends it)", flush=True)
-        page.drain.wait(page.end, page.owes)
+        front.drain.wait(page.end, page.owes)
         page.server.config.timeout_graceful_shutdown = CLOSED
         page.close(verbose=False)
 

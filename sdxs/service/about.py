@@ -17,6 +17,7 @@ from sdxs.errors import SafetyWarning
 
 FIRST_SEED = 0
 
+BY_A_MODEL = "Every picture here is made by a model, and its file says so."
 SAFETY = {  # of a model -> what the page says of it
     "on": "A safety checker looks at every picture and blurs what it takes for unsafe.",
     "off": "The safety checker is switched off: pictures are shown as they come.",
@@ -94,6 +95,7 @@ class About:
         lines = [f"<h2>{escape(self.title)}</h2>"]
         if self.facts:
             lines.append(f"<p class='sdxs-facts'>{' · '.join(map(escape, self.facts))}</p>")
+        lines.append(f"<p>{BY_A_MODEL}</p>")
         if self.safety:
             lines.append(f"<p>{escape(self.safety)}</p>")
         if self.why:

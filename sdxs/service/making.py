@@ -19,7 +19,9 @@ from sdxs.picture import encode, is_blank
 from sdxs.service import options
 from sdxs.service.about import About
 from sdxs.service.batches import Asked, Painted, in_step
+from sdxs.service.bounds import Bounds
 from sdxs.service.drawings import is_drawn, read_drawing
+from sdxs.service.heard import Hearer
 from sdxs.service.turns import Turns
 
 Generate = Callable[..., Any]
@@ -68,9 +70,13 @@ class Maker:
     list of prompts, too, and lists of what is `per_picture` in the table of options: up to so many
     requests that wait at the same moment are one call. Its warnings then name their rows, see
     `PictureWarning`. `marker` writes what files say. `rows` are the options that a request may
-    carry. `rebuilt` gives another `generate` and `condition`, for when a picture takes so long that
-    it is given up, and may hold those that were.
+    carry, `bounds` how much of it; `hearer` is told of every picture. `rebuilt` gives another
+    `generate` and `condition`, for when a picture takes so long that it is given up, and may hold
+    those that were.
     """
+
+    bounds = Bounds()
+    hearer = Hearer()
 
     def __init__(
         self,
@@ -97,6 +103,10 @@ class Maker:
     def end(self) -> None:
         """No picture is made any more, and whoever waits for one is told. For any thread."""
         self._turns.end()
+
+    def waiting(self) -> int:
+        """Requests that wait or are being worked on."""
+        return self._turns.waiting()
 
     async def make(
         self,
@@ -126,7 +136,9 @@ class Maker:
         that the server need not keep anything of a visitor. Raises InputError."""
         if request.get("decoder") == "" and len(self.about.decoders) > 1:
             request = {**request, "decoder": "large" if request.get("final") is True else "tiny"}
-        return options.checked(self.rows, self.about, request)
+        given = options.checked(self.rows, self.about, request)
+        self.bounds.check(given)
+        return given
 
     def labelled(
         self, picture: Image.Image, given: Mapping[str, Any], format: str = LIVE, drawing: str = ""
@@ -146,7 +158,12 @@ class Maker:
         self, given: dict[str, Any], format: str, name: Hashable, patient: bool
     ) -> Made:
         item, size = (given, format, time.perf_counter()), _size(given)
-        made: Made = await self._turns.take(item, self._kind(given), name, patient, size)
+        try:
+            made: Made = await self._turns.take(item, self._kind(given), name, patient, size)
+        except Exception as error:
+            self.hearer.failed(error)
+            raise
+        self.hearer.made(given, made.stages)
         return made
 
     def _renew(self) -> None:
@@ -161,6 +178,7 @@ class Maker:
 
     def _made(self, requests: list[tuple[dict[str, Any], str, float]]) -> list[Any]:
         start = time.perf_counter()
+        self.hearer.turn(len(requests))
         steps = [
             self._steps(given, format, asked, start) if format else self._still(given)
             for given, format, asked in requests

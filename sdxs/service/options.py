@@ -15,8 +15,6 @@ from sdxs.service.about import FIRST_SEED, About
 from sdxs.service.drawings import check_drawing
 from sdxs.service.kinds import Choice, Option, Picture, Place, Prompt, Slider, Switch, Text
 
-LONGEST_PROMPT = 1_000_000  # characters; far more than any window, far less than memory
-
 LAYOUTS: dict[str, tuple[Place, ...]] = {  # of a page -> the places that there are on it
     "text": ("prompt", "seed", "more", "walk"),
     "canvas": ("prompt", "canvas", "followed", "strength", "seed", "more", "walk"),
@@ -24,10 +22,7 @@ LAYOUTS: dict[str, tuple[Place, ...]] = {  # of a page -> the places that there 
 
 
 def _prompt(name: str, value: Any) -> str:
-    text = arguments.prompt(value, name)
-    if len(text) > LONGEST_PROMPT:
-        raise InputError(f"the {name} is longer than {LONGEST_PROMPT:,} characters: shorten it")
-    return text
+    return arguments.prompt(value, name)
 
 
 def _scale(name: str, value: Any) -> float:

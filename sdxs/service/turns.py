@@ -180,6 +180,10 @@ class Turns(Generic[Item, Result]):
         seconds = here * sum(self._lately) / len(self._lately)
         return min(max(1, math.ceil(seconds)), LONGEST_PAUSE)
 
+    def waiting(self) -> int:
+        """Requests that wait or whose work is being done."""
+        return len(self._present()) + len(self._working)
+
     async def _serve(self) -> None:
         """A turn after the other while somebody waits. It is nobody's visit: whoever leaves does
         not end a turn, the thread would go on."""

@@ -19,7 +19,7 @@ from sdxs.picture import encode
 from sdxs.programs.form import Refused, data_url, pictures
 from sdxs.programs.mounts import programs
 from sdxs.programs.plain import accepted
-from sdxs.service import options
+from sdxs.service import bounds
 from sdxs.service.making import Maker
 from tests.browser.standin import WINDOW, Standin
 from tests.forms.conftest import ABOUT
@@ -117,7 +117,7 @@ def test_a_drawing_is_base64_or_a_data_url(page, address, drawn):
         ({"prompt": "a", "size": 512}, "There is no size here: leave it out"),
         ({"prompt": "a", "\ud83e": 1}, "The body must be a JSON object"),
         ({"prompt": "a", "format": "gif"}, "Field format: input should be"),
-        ({"prompt": "a" * (options.LONGEST_PROMPT + 1)}, "longer than"),
+        ({"prompt": "a" * (bounds.LONGEST_PROMPT + 1)}, "longer than"),
     ],
 )
 def test_a_mistake_is_told_in_a_line(address, asked, message):

@@ -16,7 +16,7 @@ from sdxs.metadata.reading import read
 from sdxs.page.answers import Answer, Answers
 from sdxs.page.widgets import FILES
 from sdxs.picture import MIME, encode
-from sdxs.service import options, turns
+from sdxs.service import bounds, turns
 from sdxs.service.about import About
 from sdxs.service.making import file_name
 
@@ -60,7 +60,7 @@ def test_a_crowd_is_told_to_come_again(monkeypatch):
         *(None, 7, "text", ["a"], {}, {"prompt": None}, {"prompt": "a"}, {"prompt": {"a": 1}}),
         {"prompt": "a", "seed": []},
         *({"prompt": "a", "seed": "0", "decoder": name} for name in ("huge", 7, ["tiny"])),
-        {"prompt": "a" * (options.LONGEST_PROMPT + 1), "seed": "0"},
+        {"prompt": "a" * (bounds.LONGEST_PROMPT + 1), "seed": "0"},
     ],
 )
 def test_a_strange_request_gets_one_line(request_):

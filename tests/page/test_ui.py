@@ -1,7 +1,5 @@
-"""The served page without a browser: the interface for programs, and what is closed."""
+"""The served page without a browser: the interface for programs."""
 
-import http.client
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,6 @@ from programs import served
 from sdxs.metadata.reading import read
 from sdxs.page.ui import Page, sketch_page, text_page
 from sdxs.picture import encode
-from sdxs.server.guard import LARGEST_BODY, is_foreign_file
 from sdxs.service.about import About
 from sdxs.service.drawings import data_url
 
@@ -113,39 +110,3 @@ def test_generate_of_a_canvas_follows_a_drawing():
         assert bare(Path(file).read_bytes()) == encode(follow("a", seed=1))
         with pytest.raises(AppError, match="not a PNG, JPEG or WebP"):
             client.predict("a", 1, "data:text/html;base64,PGI+", api_name="/generate")
-
-
-def ask(page: Page, method: str, path: str, body: bytes = b"", **headers: str) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", page.server_port, timeout=60)
-    connection.request(method, path, body, {"Content-Type": "application/json", **headers})
-    return connection.getresponse().status
-
-
-@pytest.mark.parametrize(
-    ("path", "status"),
-    [
-        ("/gradio_api/file=http://127.0.0.1/", 403),
-        ("/gradio_api/file=https://example.com/a.png", 403),
-        ("/gradio_api/file=%68ttp://example.com", 403),
-        ("/gradio_api/file=HTTP%3A%2F%2Fexample.com", 403),
-        ("/gradio_api/file=%2568ttps%253A%252F%252Fexample.com", 403),
-        ("/gradio_api/file/http://example.com", 403),
-        ("/gradio_api/file=/etc/passwd", 403),
-        ("/gradio_api/mcp/", 404),
-        ("/monitoring", 403),
-    ],
-)
-def test_what_a_public_page_must_not_have_is_closed(page, path, status):
-    assert ask(page, "GET", path) == status
-
-
-def test_large_bodies_are_refused(page):
-    assert ask(page, "POST", "/gradio_api/component_server/", b"x" * (LARGEST_BODY + 1)) == 413
-    assert ask(page, "POST", "/gradio_api/upload", b"", **{"Content-Length": "many"}) >= 400
-    body = json.dumps({"data": [], "component_id": 10**9, "fn_name": "paint"}).encode()
-    assert ask(page, "POST", "/gradio_api/component_server/", body) >= 400  # and goes on
-
-
-def test_own_files_are_not_foreign():
-    assert not is_foreign_file("/gradio_api/file=/tmp/gradio/abc/picture.jpg")
-    assert not is_foreign_file("/assets/index-abc.js")
