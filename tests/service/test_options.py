@@ -34,7 +34,7 @@ def test_good_seeds(seed):
     assert check("seed", seed) == int(seed)
 
 
-@pytest.mark.parametrize("seed", [-1, 2**63, 1.5, "1e3", "٣", "1_000", "9" * 9999, None, True, "x"])
+@pytest.mark.parametrize("seed", [-1, 2**63, 1.5, "1e3", "²", "1_000", "9" * 9999, None, True, "x"])
 def test_bad_seeds(seed):
     with pytest.raises(InputError, match="seed must be a whole number from 0"):
         check("seed", seed)
