@@ -4,13 +4,15 @@ Knows nothing of what is where on a page.
 """
 
 import inspect
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.context import LocalContext
-from gradio.processing_utils import save_bytes_to_cache
+from gradio.processing_utils import hash_bytes
 
 from sdxs import walks
 from sdxs.page.answers import Answers
@@ -44,7 +46,7 @@ def offer(page: Any, answers: Answers, exports: Exports, fields: Mapping[str, An
             made = await page.front.visits.of(_session(), answers.make(request))
         if made.warning:
             gr.Warning(made.warning)
-        return str(save_bytes_to_cache(made.file, "picture.jpg", output.GRADIO_CACHE))
+        return _kept(made.file, "picture.jpg", output)
 
     async def walk(*values: Any) -> str:
         """Make a film of the way to another prompt, another seed, or both: a WebP or MP4 file.
@@ -57,10 +59,19 @@ def offer(page: Any, answers: Answers, exports: Exports, fields: Mapping[str, An
         with _told():
             making = exports.make({**asked, "request": request})
             name, file = await page.front.visits.of(_session(), making)
-        return str(save_bytes_to_cache(file, name, film.GRADIO_CACHE))
+        return _kept(file, name, film)
 
     _serve(generate, {name: fields[name] for name in names}, output)
     _serve(walk, {**{name: fields[name] for name in way}, **of_film}, film)
+
+
+def _kept(data: bytes, name: str, component: Any) -> str:
+    """A file of Gradio's cache, whole for everybody who asked for the same at the same moment."""
+    folder = Path(component.GRADIO_CACHE, hash_bytes(data))
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as unfinished:
+        unfinished.write(data)
+    return str(Path(unfinished.name).replace(folder / name))
 
 
 def _session() -> str:

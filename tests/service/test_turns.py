@@ -291,11 +291,10 @@ def test_a_turn_is_in_the_context_of_its_first_visitor():
 
     async def visits() -> list[str]:
         turn: Turns[Any, Any] = Turns(lambda items: [who.get()] * len(items), 2)
+        return await asyncio.gather(*(visit(turn, name) for name in "abc"))
 
-        async def visit(name: str) -> str:
-            who.set(name)
-            return await turn.take(name)
-
-        return await asyncio.gather(*map(visit, "abc"))
+    async def visit(turn: Turns[Any, Any], name: str) -> str:
+        who.set(name)
+        return await turn.take(name)
 
     assert asyncio.run(visits()) == ["a", "a", "c"]
