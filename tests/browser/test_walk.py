@@ -93,7 +93,7 @@ def test_a_walk_that_comes_back_is_seen_from_outside(visit, home):
     page.evaluate("sdxs.restore({prompt: 'a cone', to_seed: '7', walk: 0.25})")
     shows(page, "a cone", to_seed=7, walk=0.25)
     expect(part).to_have_attribute("data-leads", "")
-    page.get_by_role("button", name="Walk").click()
+    page.get_by_role("button", name="Walk", expanded=False).click()
     expect(page.get_by_label("To seed")).to_have_value("7")
     expect(page.get_by_role("button", name="Export WebP")).to_be_enabled()
     page.reload()
@@ -156,7 +156,7 @@ def test_it_can_be_stopped(visit, home, quick):
 def test_the_canvas_page_has_it(visit, address):
     page = visit(address)
     draw(page, (0.2, 0.2), (0.8, 0.7))
-    page.get_by_role("button", name="Walk").click()
+    page.get_by_role("button", name="Walk", expanded=False).click()
     page.get_by_label("To prompt").fill(AWAY)
     page.get_by_label("Frames of the film").select_option("24")
     expect(page.get_by_role("button", name="Export WebP")).to_be_enabled()
