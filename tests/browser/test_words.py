@@ -36,7 +36,7 @@ def test_unknown_words_are_marked_and_replaced_by_a_click(visit, listed):
     prompt = page.get_by_label("Prompt")
     before = page.locator("#sdxs-picture").bounding_box()
     page.keyboard.type("a crimson owl by ")
-    expect(line(page)).to_have_text("crimson?redowl?ballstarmushroom…by?beside")
+    expect(line(page)).to_have_text("crimson?redowl?ballstarmushroom…by?besideat")
     expect(heard(page)).to_have_text("Not known: crimson, owl, by.")
     assert page.locator("#sdxs-picture").bounding_box() == before
     page.get_by_role("button", name="red instead of crimson").click()

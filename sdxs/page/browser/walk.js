@@ -91,9 +91,10 @@ window.sdxsWalk = (() => {
     look({ detail: { request: page.shown } });
   }
 
-  // The framework's disclosure shows by an arrow alone whether it is open.
+  // The framework's disclosure shows by an arrow alone whether it is open; it may come late.
   function opened(is) {
-    document.querySelector("#sdxs-walk-part > button")?.setAttribute("aria-expanded", is);
+    const button = document.querySelector("#sdxs-walk-part > button");
+    button ? button.setAttribute("aria-expanded", is) : setTimeout(opened, 100, is);
   }
 
   document.addEventListener("sdxs:shown", look);
