@@ -76,11 +76,11 @@ def test_the_slider_paints_while_it_is_moved(visit, home, quick):
     page.keyboard.press("End")
     shows(page, "a red house", to_prompt=AWAY, walk=1)
     page.locator("#sdxs-to-dice").click()
-    expect(page.get_by_label("To seed")).not_to_have_value("")
-    page.get_by_label("To seed").fill("7")
+    expect(page.get_by_label("To seed", exact=True)).not_to_have_value("")
+    page.get_by_label("To seed", exact=True).fill("7")
     shows(page, "a red house", to_prompt=AWAY, to_seed=7, walk=1)
     page.get_by_label("To prompt").fill("")
-    page.get_by_label("To seed").fill(" ")
+    page.get_by_label("To seed", exact=True).fill(" ")
     shows(page, "a red house")
 
 
@@ -94,7 +94,7 @@ def test_a_walk_that_comes_back_is_seen_from_outside(visit, home):
     shows(page, "a cone", to_seed=7, walk=0.25)
     expect(part).to_have_attribute("data-leads", "")
     page.get_by_role("button", name="Walk", expanded=False).click()
-    expect(page.get_by_label("To seed")).to_have_value("7")
+    expect(page.get_by_label("To seed", exact=True)).to_have_value("7")
     expect(page.get_by_role("button", name="Export WebP")).to_be_enabled()
     page.reload()
     page.locator("#sdxs-picture").wait_for(state="attached")
@@ -123,7 +123,7 @@ def test_a_film_is_saved(visit, home, handheld):
 
 def test_an_mp4_and_back_while_the_page_goes_on(visit, home):
     page = opened(visit(home))
-    page.get_by_label("To seed").fill("9")
+    page.get_by_label("To seed", exact=True).fill("9")
     shows(page, "a red house", to_seed=9, walk=0.5)
     page.get_by_label("Frames of the film").select_option("24")
     page.get_by_label("and back").check()
