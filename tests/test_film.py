@@ -129,7 +129,7 @@ def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert "\n" not in str(caught.value)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(
-        InputError, match=r"MP4 needs PyAV: pip install 'sdxs\[video\]', or write a"
+        InputError, match=r"MP4 needs PyAV: pip install av, or write a"
     ):
         film.write(tmp_path / "it.mp4", pictures())
     assert not list(tmp_path.iterdir())
