@@ -128,8 +128,6 @@ def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             film.write(tmp_path / name, frames, **options)
         assert "\n" not in str(caught.value)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(
-        InputError, match=r"MP4 needs PyAV: pip install av, or write a"
-    ):
+    with pytest.raises(InputError, match=r"MP4 needs PyAV: pip install av, or write a"):
         film.write(tmp_path / "it.mp4", pictures())
     assert not list(tmp_path.iterdir())
