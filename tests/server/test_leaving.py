@@ -130,6 +130,16 @@ def asks(page: Page, path: str, body: Any = None) -> socket.socket:
     return there
 
 
+def heard(connection: socket.socket, pattern: str) -> re.Match[str]:
+    """What an answer has of a pattern, in however many pieces it comes."""
+    said = ""
+    while not (found := re.search(pattern, said)):
+        piece = connection.recv(10_000)
+        assert piece, said
+        said += piece.decode()
+    return found
+
+
 def test_what_those_who_left_had_asked_is_not_painted(page: Page) -> None:
     """Of pages and a program; the picture that is being painted is painted to its end."""
     turns = page._answers._turns
@@ -145,7 +155,7 @@ def test_what_those_who_left_had_asked_is_not_painted(page: Page) -> None:
     inputs = next(own.inputs for own in page.fns.values() if own.api_name == "generate")
     values = ["program", 1, *(own.value for own in inputs[2:])]
     with asks(page, "/call/generate", {"data": values}) as joined:
-        event = re.search(r'"event_id":"(\w+)"', joined.recv(10_000).decode())
+        event = heard(joined, r'"event_id":"(\w+)"')
         until(turns._present)
     with asks(page, f"/call/generate/{event[1]}") as stream:
         assert stream.recv(100).startswith(b"HTTP/1.1 200")
