@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -23,7 +23,7 @@ from urllib.parse import unquote, urlsplit
 import torch
 from safetensors.torch import load_file
 
-from tests.programs import Done, run
+from tests.programs import Done, listening, run
 
 COMMIT = "c0ffee" + "0" * 34
 LARGE = (".safetensors", ".bin")
@@ -154,16 +154,8 @@ def serve(repositories: dict[str, Path], token: str = "") -> Iterator[Hub]:
                 self.send_header(name, str(value))
             self.end_headers()
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    hub.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with listening(Handler) as hub.url:
         yield hub
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def files(folder: Path) -> dict[str, Path]:

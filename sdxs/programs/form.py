@@ -25,7 +25,6 @@ from sdxs.service.making import Made, Maker
 from sdxs.service.told import Told, told
 
 MOST = 8  # pictures that a request may ask for
-PAUSE = 2  # seconds after which whoever found no room may try again
 LEFT = 499  # nginx's status for a client that did not wait
 BARE = re.compile(r"[A-Za-z0-9+/=]+")  # how base64 begins, without a line's end
 
@@ -48,8 +47,8 @@ def form(title: str, worded: Callable[[Told, str], Any]) -> FastAPI:
     app = FastAPI(title=f"SDXS: {title}", version=VERSION, docs_url=None, redoc_url=None)
 
     def answer(error: Refused, **headers: str) -> JSONResponse:
-        if error.told.again:
-            headers["Retry-After"] = str(PAUSE)
+        if error.told.after:
+            headers["Retry-After"] = str(error.told.after)
         return JSONResponse(worded(error.told, error.field), error.told.status, headers)
 
     @app.exception_handler(Refused)

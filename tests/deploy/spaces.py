@@ -4,15 +4,14 @@ import base64
 import hashlib
 import importlib.util
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.programs import ROOT
+from tests.programs import ROOT, listening
 
 SPACES = ROOT / "spaces"
 LARGE = 10 * 2**20  # bytes that a file outside LFS may have
@@ -114,13 +113,5 @@ def serve(hub: Hub) -> Iterator[Hub]:
                         del hub.files[file["path"]]
             return {"commitOid": "c0ffee", "commitUrl": f"{hub.url}/spaces/me/sdxs/commit/c0ffee"}
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    hub.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with listening(Handler) as hub.url:
         yield hub
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
