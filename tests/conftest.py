@@ -21,6 +21,8 @@ with suppress(ImportError):  # tensorboard's; it closes what it logs to when uvi
 
     absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # whoever imports it
+for quick in ("httptools", "uvloop"):  # uvicorn takes what is there: here what there always is
+    sys.modules.setdefault(quick, None)  # type: ignore[arg-type]
 os.environ["SDXS_ENGINE"] = "eager"  # the reference; others are asked for by name
 
 

@@ -124,7 +124,7 @@ def test_who_made_it_and_how(folder: Path, format: str) -> None:
 
 
 def test_a_page_signs_what_is_downloaded(folder: Path) -> None:
-    own = Answers(lambda prompt, **_: PICTURE, marker=Marker(credentials=signing(folder)))
+    own = Answers.local(lambda prompt, **_: PICTURE, marker=Marker(credentials=signing(folder)))
     request = {"prompt": "a", "seed": 1}
     file, frame = asyncio.run(own.download(request))["file"], asyncio.run(own.make(request)).file
     png = io.BytesIO(base64.b64decode(file.partition(",")[2]))

@@ -35,6 +35,7 @@ WINGS = {  # wing (a package, or a module beside them) -> what it may import bes
     "programs": {*GROUND, "service"},
     "server": {*GROUND, "service"},
     "page": {"", *GROUND, "programs", "server", "service"},
+    "serve": {*GROUND, "page", "server", "service"},
     "bench": {*GROUND, "checkpoint.open", "engines", "model", "pipeline"},
     "filmed": {*GROUND, "service"},
     "__main__": {*GROUND, "filmed", "pipeline", "server", "service"},
@@ -128,6 +129,7 @@ def test_pages_have_no_torch() -> None:
 def test_who_knows_gradio_and_who_the_hub() -> None:
     known = {module_name(file): {name.split(".")[0] for name in imported(file)} for file in FILES}
     allowed = {
+        "ray": {"serve", "serve.pages", "serve.painters", "serve.replicas"},
         "gradio": {"page.endpoints", "page.opened", "page.ui", "page.widgets"},
         "huggingface_hub": {"checkpoint.hub"},
         "mcp": {"programs.tools"},

@@ -11,7 +11,9 @@ from typing import Any, Literal, TypedDict
 from sdxs.errors import SDXSError, one_line, sentence
 from sdxs.metadata import reading
 from sdxs.service.drawings import LARGEST_CANVAS, bytes_of, data_url
-from sdxs.service.making import LIVE, LONGEST_NOTE, Maker
+from sdxs.service.labels import LIVE
+from sdxs.service.making import Maker
+from sdxs.service.painting import LONGEST_NOTE
 from sdxs.service.restoring import restored
 from sdxs.service.told import told
 

@@ -5,9 +5,12 @@ address is known to be right. Knows nothing of what is on a page.
 """
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from PIL import Image
 
 import sdxs
 from sdxs import zero
@@ -48,16 +51,25 @@ APPS = {  # the name of the page -> what is particular about it
 }
 
 
-def make_page(name: str, options: argparse.Namespace) -> "Page":
-    """The model that the options of `start.parser` ask for, on a page. Raises StartError where it
-    lacks what the page needs, and whatever `SDXS.load` raises."""
-    if lent := zero.is_lent():
-        zero.prepare(options)
-    with direct():  # Gradio makes a client of the network, which it never uses, when it is imported
-        from sdxs.page.ui import sketch_page, text_page
+@dataclass(frozen=True)
+class Opened:
+    """A page's model. load: gives another one like it. style: the page's first, "" for none."""
 
+    model: Any
+    about: About
+    style: str
+    load: Callable[[], Any]
+
+    def welcome(self) -> Image.Image | None:
+        """The picture that the page begins with, see `welcome_picture`."""
+        styled = partial(self.model, style=self.style) if self.style else self.model
+        return welcome_picture(styled, self.about)
+
+
+def opened(name: str, options: argparse.Namespace) -> Opened:
+    """The model that the options of `start.parser` ask for. Raises StartError where it lacks what
+    the page needs, and whatever `SDXS.load` raises."""
     app = APPS[name]
-    marker = marks.marker(options)  # before a model is loaded for nothing
     load = partial(
         sdxs.SDXS.load,
         options.checkpoint,
@@ -72,17 +84,32 @@ def make_page(name: str, options: argparse.Namespace) -> "Page":
     about = About.of(model, page="" if name == "text" else name)
     if (app.styles and not about.styles) or (app.controls and not about.conditions):
         raise StartError(f"{model.checkpoint} has {app.lacks}")
-    style = about.styles[0] if app.styles else ""
-    paint: Any = model
+    return Opened(model, about, about.styles[0] if app.styles else "", load)
+
+
+def make_page(name: str, options: argparse.Namespace) -> "Page":
+    """The page on a model in this process. Raises as `opened` does."""
+    if lent := zero.is_lent():
+        zero.prepare(options)
+    with direct():  # Gradio makes a client of the network, which it never uses, when it is imported
+        from sdxs.page.ui import sketch_page, text_page
+
+    app = APPS[name]
+    marker = marks.marker(options)  # before a model is loaded for nothing
+    own = opened(name, options)
+    about, welcome, paint = own.about, None, own.model
     if lent:  # the model cannot paint before a visitor asks, nor be loaded again
-        about, welcome, paint = replace(about, lent=True), None, zero.borrowing(model.__call__)
+        about, paint = replace(about, lent=True), zero.borrowing(own.model.__call__)
     else:
-        welcome = welcome_picture(partial(model, style=style) if style else model, about)
+        welcome = own.welcome()
     shared: dict[str, Any] = {
         "about": about, "together": TOGETHER, "marker": marker, "tools": not options.public,
     }  # fmt: skip
     if not lent:
-        shared["rebuilt"] = lambda: ((other := load()), other.condition if app.controls else None)
+        shared["rebuilt"] = lambda: (
+            (other := own.load()),
+            other.condition if app.controls else None,
+        )
     if app.controls:
-        return sketch_page(paint, model.condition, **shared)
-    return text_page(paint, welcome=welcome, style=style, **shared)
+        return sketch_page(paint, own.model.condition, **shared)
+    return text_page(paint, welcome=welcome, style=own.style, **shared)

@@ -21,7 +21,7 @@ from sdxs import arguments, film, walks
 from sdxs.errors import InputError, SDXSError, one_line
 from sdxs.page.answers import Answers, mishap
 from sdxs.service.drawings import data_url
-from sdxs.service.making import Still, file_name
+from sdxs.service.painting import Still, file_name
 from sdxs.service.turns import Crowded
 
 FORMATS = {suffix.removeprefix("."): suffix for suffix in film.SUFFIXES}
@@ -160,7 +160,7 @@ class Exports:
         first = await self._answers.still({**job.given, "walk": stops[0]})
         loop = asyncio.get_running_loop()
         frames = itertools.chain([self._taken(job, first)], self._frames(job, stops[1:], loop))
-        label = self._answers.label(first.given)
+        label = self._answers.labels.of(first.given)
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / f"walk{FORMATS[job.format]}"
             await asyncio.to_thread(
@@ -170,7 +170,7 @@ class Exports:
                 count=job.frames,
                 loop=job.loop,
                 label=label.of_film(frames=job.frames, fps=film.FPS, loop=job.loop),
-                marker=self._answers.marker,
+                marker=self._answers.labels.marker,
             )
             return file.read_bytes()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from fastapi import FastAPI
 from gradio.utils import get_upload_folder
 from PIL import Image
 
@@ -40,6 +41,9 @@ LOOKS = (
     "room.css", "hands.css",
 )  # fmt: skip
 
+THREADS = 2 * MOST_WAITING  # of Gradio's queue: with fewer it would hold some back
+SESSIONS = 100  # of which Gradio keeps what pages have none of
+
 
 class Page(gr.Blocks):
     """Blocks that launch with our look, and with the limits that a public page needs. starts: what
@@ -57,12 +61,29 @@ class Page(gr.Blocks):
         self._exports = Exports(answers)
 
     def launch(self, *arguments: Any, front: Front | None = None, **options: Any) -> Any:
-        self.front = front = front or self.front
-        answers = self._answers
+        ours = self._served(front or self.front, options.get("root_path") or "")
+        ours |= {"debug": False, "max_threads": THREADS, "state_session_capacity": SESSIONS}
+        off = ("run_history", "enable_monitoring", "mcp_server", "pwa", "share", "ssr_mode")
+        return super().launch(*arguments, **(dict.fromkeys(off, False) | ours | options))
+
+    def mounted(self, front: Front, root_path: str = "") -> FastAPI:
+        """The page as an ASGI application, for a server that is not Gradio's own."""
+        self.state_session_capacity, self.max_threads = SESSIONS, THREADS
+        app: Any = FastAPI(openapi_url=None)
+        off = ("run_history", "enable_monitoring", "mcp_server", "pwa", "ssr_mode")
+        ours = dict.fromkeys(off, False) | self._served(front, root_path)
+        mounted: FastAPI = gr.mount_gradio_app(
+            app, self, "", root_path=root_path or None, show_error=False, **ours
+        )
+        return mounted
+
+    def _served(self, front: Front, root_path: str) -> dict[str, Any]:
+        """What Gradio is told, whatever serves it; and what stands in front knows the page."""
+        self.front, answers = front, self._answers
         answers.hearer, answers.bounds = front, front.bounds(answers.about.size)
         front.waiting = answers.waiting
         front.state.alive = lambda: not answers.broken
-        ours: dict[str, Any] = {
+        return {
             "theme": gr.themes.Base(**theme.BASE).set(**theme.SET),
             "head": "".join(map(widgets.script, self._scripts)),
             "css_paths": [FILES / name for name in LOOKS],
@@ -70,17 +91,11 @@ class Page(gr.Blocks):
             "app_kwargs": front.app(
                 interface(self),
                 Path(get_upload_folder()),
-                **programs(answers, options.get("root_path") or "", self._tools),
+                **programs(answers, root_path, self._tools),
             ),
-            "debug": False,
-            # of Gradio's queue: with fewer it would hold some back
-            "max_threads": 2 * MOST_WAITING,
             "max_file_size": "8mb",
-            "state_session_capacity": 100,  # of what pages have none of
             "allowed_paths": [],
         }
-        off = ("run_history", "enable_monitoring", "mcp_server", "pwa", "share", "ssr_mode")
-        return super().launch(*arguments, **(dict.fromkeys(off, False) | ours | options))
 
     def end(self) -> None:
         """Nothing is made any more, and whoever waits is told. For any thread."""
@@ -171,7 +186,14 @@ def text_page(
     is chosen at first, and that it wears. `marker` writes what files say. `tools`: see `Page`.
     `rebuilt`: see `Maker`.
     """
-    answers = Answers(generate, about, None, together, marker, rebuilt)
+    answers = Answers.local(generate, about, None, together, marker, rebuilt)
+    return text(answers, welcome, style, tools)
+
+
+def text(
+    answers: Answers, welcome: Image.Image | None = None, style: str = "", tools: bool = False
+) -> Page:
+    """The same, wherever its pictures are painted."""
     page = Page(answers, *SCRIPTS, tools=tools, style=style)
     with page:
         widgets.head("Type, and the picture follows.")
@@ -208,8 +230,14 @@ def sketch_page(
     `generate` is given it as `control_image=...`, with `control=...` and `control_scale=...`, and
     nothing of these while the canvas is blank. For the rest see `text_page`.
     """
-    answers = Answers(generate, about, condition, together, marker, rebuilt)
-    page = Page(answers, *SCRIPTS, *CANVAS_SCRIPTS, tools=tools, prompt=about.examples[0])
+    answers = Answers.local(generate, about, condition, together, marker, rebuilt)
+    return sketch(answers, tools)
+
+
+def sketch(answers: Answers, tools: bool = False) -> Page:
+    """The same, wherever its pictures are painted."""
+    first = answers.about.examples[0]
+    page = Page(answers, *SCRIPTS, *CANVAS_SCRIPTS, tools=tools, prompt=first)
     with page:
         widgets.head("Draw, and the picture follows.")
         page.offer("prompt")
@@ -226,7 +254,7 @@ def sketch_page(
                 for place in ("followed", "seed", "more"):
                     page.offer(place)
                 page.offer_walk()
-                widgets.facts(about)
+                widgets.facts(answers.about)
             with gr.Column(min_width=300):
                 page.suggest("examples")
                 page.suggest("words")

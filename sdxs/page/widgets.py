@@ -100,7 +100,7 @@ def stage(answers: Answers, welcome: Image.Image | None = None, style: str = "")
     first: dict[str, Any] = {"note": BLANK}
     if welcome is not None:
         request = {"prompt": about.examples[0], "seed": str(FIRST_SEED), "style": style}
-        file = answers.labelled(welcome, answers.checked(request))
+        file = answers.labels.file(welcome, answers.checked(request))
         first |= {"took": "An example", "picture": data_url(file, "jpeg"), "request": request}
     own(
         "stage.html",

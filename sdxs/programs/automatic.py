@@ -30,7 +30,8 @@ from sdxs.programs.form import (
     seeds,
     wrong,
 )
-from sdxs.service.making import Made, Maker
+from sdxs.service.making import Maker
+from sdxs.service.painting import Made
 from sdxs.service.restoring import LORA
 
 SAMPLER = FIRST["Sampler"]

@@ -21,7 +21,8 @@ from sdxs.config import VERSION
 from sdxs.errors import InputError, one_line, sentence
 from sdxs.metadata.marker import named
 from sdxs.service.about import About
-from sdxs.service.making import Made, Maker
+from sdxs.service.making import Maker
+from sdxs.service.painting import Made
 from sdxs.service.told import Told, told
 
 MOST = 8  # pictures that a request may ask for

@@ -27,7 +27,8 @@ from sdxs.programs.form import (
     wrong,
 )  # fmt: skip
 from sdxs.programs.schemas import model, rows
-from sdxs.service.making import Made, Maker
+from sdxs.service.making import Maker
+from sdxs.service.painting import Made
 from sdxs.service.told import Told
 
 LONGEST_ADDRESS = 8000  # characters that every server and proxy takes

@@ -17,7 +17,8 @@ from sdxs.picture import MIME
 from sdxs.programs.form import data_url, form, model_name, note, pictures, problems, refusal, seeds
 from sdxs.programs.schemas import model, rows, schema
 from sdxs.service.kinds import Picture
-from sdxs.service.making import LIVE, Maker
+from sdxs.service.labels import LIVE
+from sdxs.service.making import Maker
 
 Format = Literal["jpeg", "png", "webp"]
 DAY = 24 * 3600  # seconds

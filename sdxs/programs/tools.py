@@ -16,7 +16,8 @@ from sdxs.config import VERSION
 from sdxs.picture import MIME
 from sdxs.programs.form import data_url, model_name, note, refusal, seeds, unknown
 from sdxs.programs.schemas import rows, schema
-from sdxs.service.making import LIVE, Maker
+from sdxs.service.labels import LIVE
+from sdxs.service.making import Maker
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
 

@@ -86,8 +86,8 @@ class Front(Hearer):
         self.state.ready = lambda: not self.drain.begun
 
     @classmethod
-    def of(cls, options: argparse.Namespace, public: bool) -> "Front":
-        limits = Limits(options.visitor_requests, options.all_requests)
+    def of(cls, options: argparse.Namespace) -> "Front":
+        public, limits = options.public, Limits(options.visitor_requests, options.all_requests)
         return cls(
             public,
             limits if public else None,
@@ -127,10 +127,8 @@ class Front(Hearer):
         @asynccontextmanager
         async def edged(app: Starlette) -> AsyncIterator[None]:
             """Gradio puts its own middleware around that of others."""
-            assert app.middleware_stack
-            app.middleware_stack = Edge(
-                app.middleware_stack, self.frames, also, self.metrics.answered
-            )
+            inside = app.middleware_stack or app.build_middleware_stack()
+            app.middleware_stack = Edge(inside, self.frames, also, self.metrics.answered)
             async with lifespan(app) if lifespan else nullcontext():
                 yield
 

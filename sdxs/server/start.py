@@ -48,17 +48,14 @@ class StartError(SDXSError):
 def run(make_page: Callable[[argparse.Namespace], Any], options: argparse.Namespace) -> int:
     """Serve the page that `make_page(options)` gives, until a signal, and give the exit status."""
     atexit.register(leave_once_drained)
-    everyone = options.public = options.public or bool(os.environ.get("SPACE_ID"))
     logs.begin(options.log_format)
     try:
-        if everyone and options.no_safety:
-            raise StartError("a public page needs the safety checker: leave out --no-safety")
-        options.safety = False if options.no_safety else (everyone or "auto")
+        settle(options)
         check_address(options.host, options.port)
         with commanded(), ended_by_signals(), own_folder() as folder, temporary_files_in(folder):
             prepare_environment(folder)
             believe(options.proxies, options.root_path)
-            before = Front.of(options, everyone)
+            before = Front.of(options)
             serve(make_page(options), options.host, options.port, options.root_path, before, folder)
     except PermissionError as error:
         return fail(f"no permission for {error.filename or error}: {OTHER_FOLDER}")
@@ -69,12 +66,22 @@ def run(make_page: Callable[[argparse.Namespace], Any], options: argparse.Namesp
     return 0
 
 
-def parser(doc: str | None = None) -> argparse.ArgumentParser:
+def settle(options: argparse.Namespace) -> None:
+    """Whom the page is for, and whether pictures are checked. Raises StartError."""
+    options.public = options.public or bool(os.environ.get("SPACE_ID"))
+    if options.public and options.no_safety:
+        raise StartError("a public page needs the safety checker: leave out --no-safety")
+    options.safety = False if options.no_safety else (options.public or "auto")
+
+
+def parser(
+    doc: str | None = None, kind: type[argparse.ArgumentParser] = argparse.ArgumentParser
+) -> argparse.ArgumentParser:
     """The options of every page. On a Space the page is for everyone, else for this machine."""
     everyone = os.environ.get("SPACE_ID")
     host = os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if everyone else "127.0.0.1")
     port = os.environ.get("GRADIO_SERVER_PORT") or str(PORT)
-    options = argparse.ArgumentParser(
+    options = kind(
         prog="python -m sdxs.page" if Path(sys.argv[0]).name == "__main__.py" else None,
         description=doc,
         formatter_class=argparse.RawDescriptionHelpFormatter,

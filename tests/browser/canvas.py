@@ -7,7 +7,7 @@ from collections.abc import Callable
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from sdxs.service.making import ALONE
+from sdxs.service.painting import ALONE
 from tests.browser.conftest import PROMPT, note, wait_for
 from tests.browser.standin import Follower
 

@@ -9,7 +9,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from sdxs.picture import encode
-from sdxs.service.making import ALONE
+from sdxs.service.painting import ALONE
 from tests.browser.canvas import DRAWN, alone, draw, drawing, follows
 from tests.browser.conftest import note
 

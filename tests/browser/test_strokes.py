@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from sdxs.service.making import ALONE
+from sdxs.service.painting import ALONE
 from tests.browser.canvas import DRAWN, alone, canvas, draw, drawing, finger, follows, stylus
 from tests.browser.conftest import HANDHELD, note
 

@@ -180,7 +180,7 @@ def test_who_leaves_is_not_painted_for():
         await maker.make({"prompt": "last", "seed": 1})
 
     held = Held(0)
-    maker = Maker(held)
+    maker = Maker.local(held)
     asyncio.run(ask())
     assert held.made == ["first", "last"]
 
@@ -194,7 +194,7 @@ def test_who_leaves_is_not_painted_for():
     ],
 )
 def test_addresses_are_those_that_visitors_see(root_path, before):
-    app = Starlette(**programs(Maker(Standin(0)), root_path))
+    app = Starlette(**programs(Maker.local(Standin(0)), root_path))
     asked = {"prompt": "a", "seed": 1, "response_format": "url"}
     answer = TestClient(app).post("/v1/images/generations", json=asked).json()
     assert answer["data"][0]["url"] == f"{before}api/picture?prompt=a&seed=1&format=png"

@@ -64,7 +64,7 @@ def test_strangers_have_no_tools(public, monkeypatch):
     options = start.parser(None).parse_args(["--public"] if public else [])
     apps.make_page("text", Namespace(**vars(options), safety=True))
     assert told["tools"] is not public
-    routes = programs(Maker(Standin(0)), with_tools=told["tools"])["routes"]
+    routes = programs(Maker.local(Standin(0)), with_tools=told["tools"])["routes"]
     assert ("/mcp" in {route.path for route in routes}) is not public
 
 

@@ -201,6 +201,6 @@ def test_the_page_says_why() -> None:
         warnings.warn("the picture was blurred: for a reason", SafetyWarning, stacklevel=2)
         return Image.new("RGB", (8, 8))
 
-    answer = asyncio.run(Answers(generate).paint({"prompt": "a", "seed": 0}))
+    answer = asyncio.run(Answers.local(generate).paint({"prompt": "a", "seed": 0}))
     assert answer["note"] == "the picture was blurred: for a reason"
     assert answer["kind"] == "warning" and answer["picture"]

@@ -10,18 +10,20 @@ const vm = require("node:vm");
 // A page at `here`, whose server answers each request with `fetched`, a promise of a response.
 function world(fetched, here = "https://pictures.example/sdxs/", at = "https://pictures.example/sdxs/") {
   const pauses = [];
-  const window = { fetch: () => fetched, location: { href: here } };
+  const sent = []; // the headers of each request
+  const fetch = (_, options) => (sent.push(options.headers), fetched);
+  const window = { fetch, location: { href: here } };
   const setTimeout = (act, ms) => ms < 100_000 && (pauses.push(ms), act());
   const clearTimeout = () => {};
   const Calm = Object.assign(Object.create(Math), { random: () => 0.5 });
   for (const name of ["min", "max"]) Calm[name] = Math[name];
-  const context = vm.createContext({ window, setTimeout, clearTimeout, URL, Math: Calm });
+  const context = vm.createContext({ window, setTimeout, clearTimeout, URL, Headers, Math: Calm });
   const file = join(__dirname, "..", "..", "sdxs", "page", "browser", "server.js");
   vm.runInContext(readFileSync(file, "utf8"), context, "server.js");
   const server = {
     async paint() { // as the framework does
       try {
-        const response = await window.fetch(`${at}gradio_api/component_server/`, {});
+        const response = await window.fetch(`${at}gradio_api/component_server/`, { headers: { "Content-Type": "a/b" } });
         if (!response.ok) throw Error("no");
         return await response.json();
       } catch {}
@@ -29,7 +31,7 @@ function world(fetched, here = "https://pictures.example/sdxs/", at = "https://p
   };
   const own = window.fetch;
   const asked = (request = {}) => window.sdxsServer.call(server, "paint", request);
-  return { window, own, pauses, asked };
+  return { window, own, pauses, sent, asked };
 }
 
 const response = (status, type = "application/json", body = { note: "hello" }, more = {}) =>
@@ -40,6 +42,14 @@ test("an answer is handed on, and the framework's fetch is as it was", async () 
   const { window, own, asked } = world(response(200));
   assert.equal((await asked()).note, "hello");
   assert.equal(window.fetch, own);
+});
+
+test("who asks is said in a header, and the framework's own headers stay", async () => {
+  const { sent, asked } = world(response(200));
+  await asked({ visitor: "a-tab" });
+  await asked();
+  assert.deepEqual(sent.map((headers) => headers.get("x-session-id")), ["a-tab", null]);
+  assert.deepEqual(sent.map((headers) => headers.get("content-type")), ["a/b", "a/b"]);
 });
 
 test("a refusal is an answer", async () => {

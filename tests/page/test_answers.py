@@ -18,7 +18,7 @@ from sdxs.page.widgets import FILES
 from sdxs.picture import MIME, encode
 from sdxs.service import bounds, turns
 from sdxs.service.about import About
-from sdxs.service.making import file_name
+from sdxs.service.painting import file_name
 
 PLAIN = {"prompt": "a", "seed": 1}
 
@@ -38,7 +38,7 @@ def said(file: bytes) -> dict[str, str]:
 
 
 def test_what_is_made_is_the_encoded_picture():
-    made = asyncio.run(Answers(grey).make({"prompt": "a", "seed": "7"}))
+    made = asyncio.run(Answers.local(grey).make({"prompt": "a", "seed": "7"}))
     assert bare(made.file) == encode(grey("a", seed=7))
     assert made.warning == ""
 
@@ -47,7 +47,7 @@ def test_a_crowd_is_told_to_come_again(monkeypatch):
     monkeypatch.setattr(turns, "MOST_WAITING", 2)
 
     async def crowd() -> list[Answer]:
-        own = Answers(grey)
+        own = Answers.local(grey)
         return await asyncio.gather(*(own.paint({"prompt": "a", "seed": s}) for s in range(3)))
 
     answers = asyncio.run(crowd())
@@ -64,18 +64,18 @@ def test_a_crowd_is_told_to_come_again(monkeypatch):
     ],
 )
 def test_a_strange_request_gets_one_line(request_):
-    own = Answers(grey, About(decoders=("tiny", "large")))
+    own = Answers.local(grey, About(decoders=("tiny", "large")))
     for answer in (paint(own, request_), asyncio.run(own.download(request_))):
         assert answer["kind"] in ("hint", "error")
         assert 0 < len(answer["note"]) < 300 and "\n" not in answer["note"]
 
 
 def test_foreign_fields_are_dropped():
-    assert paint(Answers(grey), size=10**6)["picture"].startswith("data:image/jpeg;base64,")
+    assert paint(Answers.local(grey), size=10**6)["picture"].startswith("data:image/jpeg;base64,")
 
 
 def test_half_an_emoji_can_still_be_encoded():
-    made = asyncio.run(Answers(grey).make({"prompt": "fox \ud83e", "seed": 1}, "png"))
+    made = asyncio.run(Answers.local(grey).make({"prompt": "fox \ud83e", "seed": 1}, "png"))
     assert said(made.file)["Prompt"] == "fox ?"
     assert file_name("../../ 🦊 Été/", 3, "png") == "t-3.png"
     assert file_name("🦊", 3, "png") == "picture-3.png"
@@ -83,7 +83,7 @@ def test_half_an_emoji_can_still_be_encoded():
 
 @pytest.mark.parametrize("format", MIME)
 def test_a_file_says_how_it_was_made(format):
-    own = Answers(grey, About(checkpoint="c"))
+    own = Answers.local(grey, About(checkpoint="c"))
     text = said(asyncio.run(own.make({"prompt": "un\0 🦊", "seed": 5}, format)).file)
     assert (text["Prompt"], text["Seed"], text["Model"]) == ("un 🦊", "5", "c")
 
@@ -95,7 +95,7 @@ def test_a_template_holds_the_prompt():
         seen.append(prompt)
         return grey(prompt, seed=seed)
 
-    own = Answers(generate, About(templates={"sea": "{prompt} on the sea"}))
+    own = Answers.local(generate, About(templates={"sea": "{prompt} on the sea"}))
     request = {"prompt": "a {boat}", "seed": 1, "template": "sea"}
     made = asyncio.run(own.make(request, "png"))
     assert seen == ["a {boat} on the sea"] and said(made.file)["Prompt"] == seen[0]
@@ -118,7 +118,7 @@ def shown(url: str) -> bytes:
 
 
 def test_a_style_is_worn_as_strongly_as_asked():
-    own = Answers(styled, About(styles=("anime",)))
+    own = Answers.local(styled, About(styles=("anime",)))
     for scale, grey in ((None, 100), ("0.5", 50), (0, 0), (2, 200)):
         answer = paint(own, style="anime", style_scale=scale)
         assert shown(answer["picture"]) == shade(grey) and "plain" not in answer
@@ -134,12 +134,12 @@ def test_a_warning_about_both_pictures_is_said_once():
         warnings.warn(PromptCutWarning("not seen: tail"), stacklevel=1)
         return styled(prompt, seed=seed, **worn)
 
-    own = Answers(cut, About(styles=("anime",)))
+    own = Answers.local(cut, About(styles=("anime",)))
     assert paint(own, style="anime", compare=True)["note"] == "not seen: tail"
 
 
 def test_with_and_without_a_style():
-    own = Answers(styled, About(styles=("anime",)))
+    own = Answers.local(styled, About(styles=("anime",)))
     assert "plain" not in paint(own, compare=True)
     answer = paint(own, compare=True, style="anime")
     assert shown(answer["plain"]) == shade(7) != shown(answer["picture"])
@@ -166,7 +166,7 @@ def test_who_waits_is_told_how_many_go_before():
         return grey(prompt, seed=seed)
 
     async def visits() -> list[Answer]:
-        own = Answers(held)
+        own = Answers.local(held)
         asked = [{**PLAIN, "visitor": name, "final": name == "c"} for name in "abcd"]
         painted = []
         for one in asked:

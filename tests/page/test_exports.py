@@ -62,7 +62,7 @@ def visit(painter: Painter, then: Callable[[Exports], Awaitable[Any]], **about: 
 
     async def visiting() -> Any:
         condition = (lambda _, picture: picture.convert("L")) if about else None
-        answers = Answers(painter, About(size=(32, 32), **about), condition)
+        answers = Answers.local(painter, About(size=(32, 32), **about), condition)
         return await asyncio.wait_for(then(Exports(answers)), 60)
 
     return asyncio.run(visiting())
@@ -201,9 +201,9 @@ def test_what_goes_wrong_is_said_in_a_line():
 
 
 def test_large_pictures_make_short_films():
-    films = Exports(Answers(Painter(), About(size=(1024, 1024))))
+    films = Exports(Answers.local(Painter(), About(size=(1024, 1024))))
     assert (films.most, films.counts) == (61, [24, 48])
-    assert Exports(Answers(Painter(), About())).counts == [24, 48, 96, 240]
+    assert Exports(Answers.local(Painter(), About())).counts == [24, 48, 96, 240]
 
 
 @pytest.mark.filterwarnings("ignore")

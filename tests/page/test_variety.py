@@ -33,7 +33,7 @@ def bared(answer: Any) -> dict[str, bytes]:
 @pytest.mark.parametrize("seed", [0, 5, 7, "13", " 8 ", LARGEST, str(LARGEST - 7)])
 def test_the_block_of_a_seed_is_one_call(seed):
     held = Held(standin)
-    answer = varied(Answers(held, ABOUT, together=8), seed=seed)
+    answer = varied(Answers.local(held, ABOUT, together=8), seed=seed)
     first = int(seed) // 8 * 8
     seeds = list(range(first, first + 8))
     assert bared(answer) == {str(one): jpeg(one) for one in seeds}
@@ -42,14 +42,14 @@ def test_the_block_of_a_seed_is_one_call(seed):
 
 def test_a_model_that_takes_no_lists_paints_one_at_a_time():
     held = Held(standin)
-    answer = varied(Answers(held, ABOUT), seed=3)
+    answer = varied(Answers.local(held, ABOUT), seed=3)
     assert held.calls == [("a", {"seed": seed}) for seed in range(8)]
     assert list(bared(answer).values()) == [jpeg(seed) for seed in range(8)]
 
 
 def test_it_follows_what_the_request_says_as_a_draft():
     held = Held(standin)
-    own = Answers(held, ABOUT, together=8)
+    own = Answers.local(held, ABOUT, together=8)
     varied(own, seed=0, style="ink", decoder="", final=True, compare=True, size=9)
     ((prompts, told),) = held.calls
     assert prompts == ["a"] * 8 and told.pop("seed") == list(range(8))
@@ -63,7 +63,7 @@ def test_it_follows_what_the_request_says_as_a_draft():
      {"prompt": "a", "seed": 1, "visitor": ["x"], "style": "none such"}],
 )  # fmt: skip
 def test_a_strange_request_gets_one_line(request_):
-    answer = asyncio.run(Answers(standin, ABOUT, together=8).variety(request_))
+    answer = asyncio.run(Answers.local(standin, ABOUT, together=8).variety(request_))
     assert set(answer) == {"note", "kind"} and answer["kind"] == "error"
     assert 0 < len(answer["note"]) < 300 and "\n" not in answer["note"]
 
@@ -80,7 +80,7 @@ async def later(visit: Any) -> Any:
 
 def test_others_go_first():
     held = Held(standin)
-    own = Answers(held, ABOUT, together=8)
+    own = Answers.local(held, ABOUT, together=8)
     found = visit(held, own, own.variety(asked(0)), own.paint(asked(90, "you")))
     assert held.calls == [("a", {"seed": 90}), (["a"] * 8, {"seed": list(range(8))})]
     assert len(found[0]["pictures"]) == 8
@@ -88,7 +88,7 @@ def test_others_go_first():
 
 def test_who_asks_anew_drops_what_they_waited_for():
     held = Held(standin)
-    own = Answers(held, ABOUT, together=8)
+    own = Answers.local(held, ABOUT, together=8)
     strips = [own.variety(asked(0)), own.variety(asked(8)), own.variety(asked(16, "you"))]
     final = asked(5, final=True, decoder="")
     found = visit(held, own, *strips, own.paint(final), later(own.paint(asked(90))))
@@ -99,7 +99,7 @@ def test_who_asks_anew_drops_what_they_waited_for():
 
 def test_a_final_picture_leaves_the_strip_and_is_patient_too():
     held = Held(standin)
-    own = Answers(held, ABOUT, together=8)
+    own = Answers.local(held, ABOUT, together=8)
     final = later(own.paint(asked(5, final=True, decoder="")))
     found = visit(held, own, own.variety(asked(0)), final, later(own.paint(asked(90, "you"))))
     assert all("note" not in one or not one["note"] for one in found[:2])
@@ -113,20 +113,20 @@ def test_a_decoder_that_is_left_open_drafts_and_then_is_thorough():
         told.append(more)
         return grey(prompt, seed=seed)
 
-    own, request = Answers(generate, ABOUT), asked(1, decoder="")
+    own, request = Answers.local(generate, ABOUT), asked(1, decoder="")
     for more in ({}, {"final": True}, {"final": "yes"}, {"decoder": "tiny", "final": True}):
         asyncio.run(own.paint({**request, **more}))
     assert [one["decoder"] for one in told] == ["tiny", "large", "tiny", "tiny"]
     file = asyncio.run(own.make({**request, "final": True}, "png")).file
     said = reading.read(file, "it")
     assert said and said.parameters.settings["Decoder"] == "large"
-    asyncio.run(Answers(generate).paint({**request, "final": True}))
+    asyncio.run(Answers.local(generate).paint({**request, "final": True}))
     assert told[-1] == {}
 
 
 def test_the_stages_are_all_that_a_request_took():
     held = Held(standin)
-    own = Answers(held, ABOUT, together=8)
+    own = Answers.local(held, ABOUT, together=8)
     first, second = visit(held, own, own.paint(asked(1, "you")), own.paint(asked(2)))
     for one in (first, second):
         stages = one["stages"]

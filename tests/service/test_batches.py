@@ -22,7 +22,7 @@ from sdxs.page.answers import Answers
 from sdxs.picture import encode
 from sdxs.service.about import About
 from sdxs.service.drawings import data_url
-from sdxs.service.making import ALONE, Made
+from sdxs.service.painting import ALONE, Made
 
 ABOUT = About(decoders=("tiny", "large"), styles=("ink", "anime"), conditions=("sketch", "canny"))
 STEPS = 4  # of an event loop in which every visit has taken its place, one that comes late, too
@@ -81,7 +81,7 @@ def visit(held: Held, own: Answers, *visits: Coroutine[Any, Any, Any]) -> list[A
 
 def made(held: Held, *requests: dict[str, Any], own: Answers | None = None) -> list[Any]:
     """What becomes of requests for PNG files."""
-    own = own or Answers(held, ABOUT, together=8)
+    own = own or Answers.local(held, ABOUT, together=8)
     return visit(held, own, *(own.make(request, "png") for request in requests))
 
 
@@ -113,7 +113,7 @@ def test_who_waits_is_painted_by_one_call():
 
 def test_pages_paint_one_at_a_time_unless_they_are_told():
     held = Held(standin)
-    made(held, request("a", 1), request("b", 2), own=Answers(held, ABOUT))
+    made(held, request("a", 1), request("b", 2), own=Answers.local(held, ABOUT))
     assert held.calls == [("a", {"seed": 1}), ("b", {"seed": 2})]
 
 
@@ -141,7 +141,7 @@ def test_only_what_one_call_can_tell_apart_is_one_call():
 
 def test_a_format_is_each_ones_own():
     held = Held(standin)
-    own = Answers(held, ABOUT, together=8)
+    own = Answers.local(held, ABOUT, together=8)
     shown, saved = visit(held, own, own.paint(request("a")), own.download(request("b")))
     assert held.prompts == [["a", "b"]]
     assert shown["picture"].startswith("data:image/jpeg")
@@ -225,7 +225,7 @@ def test_each_follows_their_own_drawing():
         request("none"),
         request("canny", drawing=url(80), condition="canny"),
     ]
-    found = made(held, *requests, own=Answers(held, ABOUT, condition, together=8))
+    found = made(held, *requests, own=Answers.local(held, ABOUT, condition, together=8))
     calls = [(prompt, sorted(told)) for prompt, told in held.calls]
     steered = ["control", "control_image", "control_scale", "seed"]
     assert calls == [
@@ -278,11 +278,11 @@ def test_a_batch_paints_what_each_would_get_alone(led_model, worn, steered):
         return from_drawing(picture, (64, 64))
 
     held = Held(led_model)
-    own = Answers(held, about, condition, together=8)
+    own = Answers.local(held, about, condition, together=8)
     batch = made(held, *requests, own=own)
     assert [len(prompt) for prompt in held.prompts[:1]] == [3]
     for each, one in zip(requests, batch, strict=True):
-        alone = asyncio.run(Answers(led_model, about, condition).make(each, "png"))
+        alone = asyncio.run(Answers.local(led_model, about, condition).make(each, "png"))
         assert apart(one.file, alone.file) <= 1
         assert (one.followed, one.warning) == (alone.followed, alone.warning)
         assert bool(one.plain) == bool(alone.plain) == bool(each.get("compare") and worn)
@@ -296,5 +296,5 @@ def test_who_is_told_of_a_blurred_picture(edited):
     requests = [request("a red house", seed) for seed in range(8)]
     batch = made(Held(model), *requests)
     said = [one.warning for one in batch]
-    assert said == [asyncio.run(Answers(model).make(each)).warning for each in requests]
+    assert said == [asyncio.run(Answers.local(model).make(each)).warning for each in requests]
     assert len(set(said)) == 2 and "" in said

@@ -18,7 +18,7 @@ from sdxs.page.answers import Answers
 from sdxs.picture import encode
 from sdxs.service.about import About
 from sdxs.service.drawings import data_url
-from sdxs.service.making import ALONE
+from sdxs.service.painting import ALONE
 
 asked: list[dict[str, Any]] = []
 
@@ -39,7 +39,7 @@ def shade(name: str, picture: Image.Image) -> Image.Image:
 
 def canvas(condition: Any = shade) -> Answers:
     asked.clear()
-    return Answers(followed, About(conditions=("sketch", "outlines", "canny")), condition)
+    return Answers.local(followed, About(conditions=("sketch", "outlines", "canny")), condition)
 
 
 def url(shade: int, format: str = "png", drawn: bool = False) -> str:

@@ -34,7 +34,7 @@ def test_a_picture_that_hangs_is_given_up_and_another_model_paints_the_next():
         own._turns._patience = 60
         return painter("second"), None
 
-    own = Maker(painter("first"), rebuilt=rebuilt)
+    own = Maker.local(painter("first"), rebuilt=rebuilt)
 
     async def visits() -> list[Any]:
         await own.make(request("a"))

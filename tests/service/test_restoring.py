@@ -39,7 +39,7 @@ def back(own: Answers, file: bytes, name: str = "it.png") -> Answer:
 @pytest.mark.parametrize("template", ABOUT.templates)
 @pytest.mark.parametrize("format", MIME)
 def test_ours_comes_back_whole(format: str, template: str) -> None:
-    own = Answers(styled, ABOUT)
+    own = Answers.local(styled, ABOUT)
     request = {**REQUEST, "template": template}
     made = asyncio.run(own.make(request, format))
     assert back(own, made.file) == {"request": request, "note": "", "kind": "hint"}
@@ -49,7 +49,7 @@ def test_ours_comes_back_whole(format: str, template: str) -> None:
 
 
 def test_a_picture_without_a_style_has_none_on_a_page_that_begins_with_one() -> None:
-    own = Answers(styled, ABOUT)
+    own = Answers.local(styled, ABOUT)
     made = asyncio.run(own.make(PLAIN, "png"))
     assert back(own, made.file)["request"]["style"] == ""
 
@@ -71,27 +71,27 @@ def test_a_photo_stays_where_it_is() -> None:
     answer = back(own, asyncio.run(own.make(photo, "png")).file)
     assert "drawing" not in answer["request"]
     assert answer["note"].endswith("hat it followed is not in the file.")
-    answer = back(Answers(styled), asyncio.run(own.make(DRAWN, "png")).file)
+    answer = back(Answers.local(styled), asyncio.run(own.make(DRAWN, "png")).file)
     size, rest = answer["note"].split("; ")
     assert size.startswith("Size") and rest == "it followed a drawing, which has no place here."
 
 
 def test_what_is_not_there_here_is_said() -> None:
-    made = asyncio.run(Answers(styled, ABOUT).make(REQUEST, "png"))
-    poor = Answers(styled, About(checkpoint="other", size=(16, 16)))
+    made = asyncio.run(Answers.local(styled, ABOUT).make(REQUEST, "png"))
+    poor = Answers.local(styled, About(checkpoint="other", size=(16, 16)))
     answer = back(poor, made.file)
     prompt = TEMPLATES["neon"].replace("{prompt}", REQUEST["prompt"])
     assert answer["request"] == {"prompt": prompt, "seed": "7"}
     assert answer["note"] == (
         "Made with storybook, here other; Style ink, Decoder large left out: not known here."
     )
-    changed = Answers(styled, About(templates={"neon": "glowing {prompt}"}, size=(16, 16)))
+    changed = Answers.local(styled, About(templates={"neon": "glowing {prompt}"}, size=(16, 16)))
     assert back(changed, made.file)["request"]["prompt"] == prompt
 
 
 @pytest.mark.parametrize("format", MIME)
 def test_a_foreign_file(format: str) -> None:
-    answer = back(Answers(styled, ABOUT), foreign(FOREIGN, format))
+    answer = back(Answers.local(styled, ABOUT), foreign(FOREIGN, format))
     assert answer["request"] == {
         "prompt": "masterpiece, (a fox:1.2), snow",
         "seed": "965400086",
@@ -104,7 +104,7 @@ def test_a_foreign_file(format: str) -> None:
         "left out: one step has none"
     )
     other = "a fox <lora:detail:1> <lyco:anime:9>\nSteps: 9, Seed: -1, Size: 16x16, VAE: x, ENSD: 3"
-    answer = back(Answers(styled, ABOUT), foreign(other, format))
+    answer = back(Answers.local(styled, ABOUT), foreign(other, format))
     assert answer["request"] == {"prompt": "a fox", "style": "anime"}
     assert answer["note"] == (
         "Steps 9 left out: one step has none; Seed -1, LoRA detail, LoRA strength 9, VAE, ENSD "
@@ -124,7 +124,7 @@ def test_a_foreign_file(format: str) -> None:
     ],
 )
 def test_a_file_of_which_nothing_comes(given: Any, said: str) -> None:
-    answer = asyncio.run(Answers(styled, ABOUT).read(given))
+    answer = asyncio.run(Answers.local(styled, ABOUT).read(given))
     assert said in answer["note"] and "request" not in answer
     assert "\n" not in answer["note"] and len(answer["note"]) < 250
 
@@ -132,6 +132,6 @@ def test_a_file_of_which_nothing_comes(given: Any, said: str) -> None:
 def test_nothing_in_a_file_of_ours_goes_unchecked() -> None:
     text = "a\nSteps: 1, Seed: x, Style: gone, Style scale: 9, Decoder: 7, Template: no, "
     text += "Condition: sketch, Compare: True, Nonsense: 3, Version: sdxs 9.9"
-    answer = back(Answers(styled, ABOUT), foreign(text, "png"))
+    answer = back(Answers.local(styled, ABOUT), foreign(text, "png"))
     assert answer["request"] == {"prompt": "a", "style": ""}
     assert "Seed x, Style gone" in answer["note"] and "Nonsense" in answer["note"]

@@ -11,12 +11,15 @@ window.sdxsServer = (() => {
   const REFUSED = `${ANYONE} refuses`;
   const AWAY = "The server starts anew; this goes on by itself in a moment.";
 
-  // What `send` gives, and what it fetches before it gives that.
-  function watched(send) {
+  // What `send` gives, and what it fetches before it gives that. Who asks is said in a header, too:
+  // where many servers answer, what one visitor asks is for one of them.
+  function watched(send, visitor = "") {
     const own = window.fetch;
     const seen = {};
-    window.fetch = (url, ...options) => {
-      const fetched = own.call(window, url, ...options);
+    window.fetch = (url, options = {}) => {
+      const headers = new Headers(options.headers);
+      if (visitor) headers.set("X-Session-ID", visitor);
+      const fetched = own.call(window, url, { ...options, headers });
       seen.url = new URL(url, window.location.href);
       fetched.then((response) => (seen.response = response), () => {});
       return fetched;
@@ -33,7 +36,7 @@ window.sdxsServer = (() => {
   async function call(server, name, request) {
     let timer;
     const late = new Promise((done) => (timer = setTimeout(done, PATIENCE_MS)));
-    const [sent, seen] = watched(() => server[name](request));
+    const [sent, seen] = watched(() => server[name](request), request.visitor);
     const answer = await Promise.race([sent.catch(() => undefined), late]);
     clearTimeout(timer);
     return answer ?? instead(seen, request);
