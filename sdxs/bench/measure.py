@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from sdxs.bench.floor import synchronize
 from sdxs.bench.sides import Generate
-from sdxs.model.hardware import cpu_name, granted_cores
+from sdxs.model.granted import granted_cores
+from sdxs.model.hardware import cpu_name
 from sdxs.model.schedule import seeded
 from sdxs.picture import encode, pictures_of
 from sdxs.pipeline import SDXS

@@ -28,8 +28,9 @@ from sdxs.errors import SDXSError
 from sdxs.model.eager import EagerEngine
 from sdxs.model.engine import Networks
 from sdxs.model.folding import fold, fold_decoder, fold_timestep
+from sdxs.model.granted import granted_cores
 from sdxs.model.graph import Spec, build_graph, example_inputs
-from sdxs.model.hardware import choose_dtype, cpu_name, granted_cores, limit_threads
+from sdxs.model.hardware import choose_dtype, cpu_name, limit_threads
 from sdxs.model.text import Words
 
 CPU = torch.device("cpu")

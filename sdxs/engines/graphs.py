@@ -25,11 +25,14 @@ from sdxs.engines.facts import CHANGED, Changed, facts_of, remember, request
 from sdxs.engines.prepared import Key, PreparedEngine
 from sdxs.engines.runtime import Runtime
 from sdxs.errors import SDXSError, one_line
+from sdxs.model.granted import granted_memory
 from sdxs.model.graph import Inputs, Spec
 
 log = logging.getLogger(__name__)
 
-KEPT = 3_000_000_000  # bytes of the weights of compiled graphs; the one in use stays
+SHARE = 1 / 3  # of the memory, for compiled graphs; the one in use stays
+COPIES = 3  # of the weights of a graph on disk, that are in memory once it is compiled
+ROOM = 80  # bytes of a pixel, for what is between noise and picture
 
 
 class GraphEngine(PreparedEngine):
@@ -57,7 +60,8 @@ class GraphEngine(PreparedEngine):
             prompts = prompts_of(opened.places, opened.source.name)
         self._prompts = prompts
         self._builder = Builder()
-        self._sizes: dict[Key, int] = {}
+        self._sizes: dict[Key, int] = {}  # bytes in memory
+        self._most = SHARE * granted_memory()
         self._stored: dict[Spec, Path] = {}
         weakref.finalize(self, _end, self._builder, self._graphs)  # also before the program ends
 
@@ -94,7 +98,7 @@ class GraphEngine(PreparedEngine):
             if not cache.is_marked(folder, mark := f"{key.rows}x{key.size[0]}x{key.size[1]}"):
                 self._check(key, graph, inputs)
                 cache.mark(folder, mark)
-            size = sum(file.stat().st_size for file in folder.iterdir())
+            size = self._memory(key, sum(file.stat().st_size for file in folder.iterdir()))
         except Stopped:
             return
         except Exception as error:  # a library's, of any kind: the eager engine goes on
@@ -103,12 +107,24 @@ class GraphEngine(PreparedEngine):
             return
         with self._lock:
             self._graphs[key], self._sizes[key] = graph, size
-            while len(self._graphs) > 1 and sum(self._sizes[each] for each in self._graphs) > KEPT:
+            while (
+                len(self._graphs) > 1
+                and sum(self._sizes[each] for each in self._graphs) > self._most
+            ):
                 self._forget_oldest()
         log.info("painting by %s: %s", self._runtime.name, key)
         if not self._remembered:
             remember(self._opened)
             self._remembered = True
+
+    def _taken(self) -> int:
+        return sum(self._sizes[key] for key in self._graphs)
+
+    def _memory(self, key: Key, stored: int) -> int:
+        """Bytes that a graph takes when it is compiled, about; stored: on disk. Measured with
+        OpenVINO on the embedded model, of which a graph takes 70 to 120 MB."""
+        height, width = key.size
+        return COPIES * stored + ROOM * key.rows * height * width * self._factor**2
 
     def _facts(self, spec: Spec) -> dict[str, Any]:
         """All that a graph depends on. Raises OSError."""

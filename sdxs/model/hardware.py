@@ -1,18 +1,16 @@
 """Which device, which numbers and how many threads a model uses; chosen once, in `load`."""
 
 import logging
-import math
 import os
 import platform
 import warnings
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from sdxs.errors import InputError, one_line, option
+from sdxs.model.granted import granted_cores
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 DEVICES = ("cuda", "mps", "cpu")
@@ -103,50 +101,6 @@ def limit_threads() -> None:
     picture. Fewer stay, which a program may have chosen itself."""
     if torch.get_num_threads() > threads():
         torch.set_num_threads(threads())
-
-
-def granted_cores(
-    groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
-) -> int:
-    """How many cores this process may really use: its affinity, and its share by cgroup quota.
-
-    groups: where cgroups are mounted. own: names this process's, by a path below that, which a
-    container that sees nothing but itself does not have.
-    """
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return min([cores, *_quotas(groups, own)])
-
-
-def _quotas(groups: Path, own: Path) -> Iterator[int]:
-    """The cores that each of the cgroups grants which this process is in."""
-    folders = {groups, groups / "cpu"}  # of version 2, of version 1
-    try:
-        lines = own.read_text(encoding="utf-8").splitlines()
-    except OSError:  # not Linux
-        lines = []
-    for line in lines:
-        kinds, _, path = line.partition(":")[2].partition(":")
-        if not kinds or "cpu" in kinds.split(","):
-            below = Path(path.lstrip("/"))
-            mounts = (groups / "cpu", groups / kinds)
-            folders |= {mount / part for mount in mounts for part in (below, *below.parents)}
-    for folder in folders:
-        with suppress(OSError, ValueError, ZeroDivisionError):  # no quota: none, "max" or -1
-            quota, period = _quota(folder)
-            if quota > 0:
-                yield max(1, math.ceil(quota / period))
-
-
-def _quota(folder: Path) -> tuple[float, float]:
-    """Microseconds that a cgroup may compute, and of how many. Raises OSError, ValueError."""
-    try:
-        text = (folder / "cpu.max").read_text(encoding="ascii")
-    except OSError:
-        files = (folder / f"cpu.cfs_{what}_us" for what in ("quota", "period"))
-        text = " ".join(file.read_text(encoding="ascii") for file in files)
-    quota, period = text.split()
-    return float(quota), float(period)
 
 
 def cpu_name() -> str:

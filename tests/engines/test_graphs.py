@@ -149,12 +149,31 @@ def test_every_file_that_is_read_counts(
 
 
 def test_compiled_graphs_are_bounded(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graphs, "KEPT", 1)
+    monkeypatch.setattr(graphs, "granted_memory", lambda: 3)
     ours = model(opened, monkeypatch, waits=True)
     for size in (64, 96, 64):
         ours("tree", size=size)
         assert len(ours._engine._graphs) == 1  # type: ignore[attr-defined]
     assert len(Script.loaded) == 4
+
+
+def test_as_many_stay_as_there_is_memory_for(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = model(opened, monkeypatch, waits=True)
+    engine: Any = ours._engine
+    ours("tree", size=64)
+    key = next(key for key in engine._graphs if key.spec.decoder)
+    size = engine._sizes[key]
+    stored = engine._memory(key._replace(size=(0, 0)), 1)
+    assert stored == graphs.COPIES and size > graphs.ROOM * 64 * 64
+    assert engine._memory(key, 0) == graphs.ROOM * 64 * 64
+    assert engine._memory(key._replace(rows=8), 0) == 8 * graphs.ROOM * 64 * 64
+    engine._most = 2.5 * size
+    for side in (96, 64, 96, 128):
+        ours("tree", size=side)
+    assert [kept.size for kept in engine._graphs][-1] == (16, 16)
+    assert sum(engine._sizes[kept] for kept in engine._graphs) <= engine._most
 
 
 def test_threads(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from tests.load.program import Wrong
 from tests.programs import ROOT, free_port
 
 STANDIN, MODEL = "tests.load.painters:app", "sdxs.serve:app"
-STARTS = 120  # seconds, for all replicas to be there
+STARTS = 300  # seconds, for all replicas to be there
 ENDS = 60
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
 

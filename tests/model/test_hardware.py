@@ -4,6 +4,7 @@ import logging
 import re
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ import torch
 
 from sdxs import InputError
 from sdxs.model import hardware
-from sdxs.model.hardware import choose_device, granted_cores, limit_threads, threads
+from sdxs.model.granted import granted_cores, granted_memory
+from sdxs.model.hardware import choose_device, limit_threads, threads
 
 CPU = torch.device("cpu")
 V1 = {"cpu.cfs_quota_us": "300000", "cpu.cfs_period_us": "100000"}
@@ -57,6 +59,25 @@ def test_granted_cores(own: str, files: dict[str, str], cores: int, tmp_path: Pa
     written(tmp_path, {"own": own} | {f"groups/{name}": text for name, text in files.items()})
     assert granted_cores(tmp_path / "groups", tmp_path / "own") == cores
     assert own or granted_cores(tmp_path / "groups", tmp_path / "none") == cores
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "granted"),
+    [
+        ("", {"memory.max": "max"}, 10**10),
+        ("", {"memory.max": "2000"}, 2000),
+        ("0::/a.slice/page.service", {"a.slice/memory.max": "3000"}, 3000),
+        ("", {"memory/memory.limit_in_bytes": "9223372036854771712"}, 10**10),
+        ("5:memory:/docker/b", {"memory/docker/b/memory.limit_in_bytes": "4000"}, 4000),
+        ("5:cpu:/docker/b", {"cpu/docker/b/memory.limit_in_bytes": "4000"}, 10**10),
+    ],
+)
+def test_granted_memory(
+    own: str, files: dict[str, str], granted: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=10**10))
+    written(tmp_path, {"own": own} | {f"groups/{name}": text for name, text in files.items()})
+    assert granted_memory(tmp_path / "groups", tmp_path / "own") == granted
 
 
 def test_an_affinity_below_the_quota(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

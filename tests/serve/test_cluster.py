@@ -8,10 +8,12 @@ from typing import Any
 import httpx
 import pytest
 from gradio_client import Client
+from playwright.sync_api import sync_playwright
 
 from sdxs.picture import encode
 from sdxs.service.told import BROKEN
 from tests.bare import bare
+from tests.browser.conftest import WATCH, chromium, wait_for
 from tests.browser.standin import Standin
 from tests.load.cluster import Cluster, cluster
 
@@ -118,3 +120,16 @@ def test_painters_that_are_killed_cost_nobody_a_picture(ray):
         made = [one.result() for one in asked]
     right = [encode(Standin.draw(f"killed {number}", 1)) for number in range(48)]
     assert [bare(file) for file in made] == right
+
+
+@pytest.mark.browser
+def test_who_types_in_a_browser_sees_their_last_word(ray):
+    with sync_playwright() as playwright:
+        browser = chromium(playwright)
+        for number in range(2):
+            page = browser.new_context().new_page()
+            page.add_init_script(WATCH)
+            page.goto(ray.url)
+            page.get_by_label("Prompt").press_sequentially(f"a red house {number}", delay=30)
+            wait_for(page, Standin.draw(f"a red house {number}", 0))
+        browser.close()
