@@ -8,6 +8,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Sequence
+from urllib.parse import urlsplit
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -69,6 +70,7 @@ class Edge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
+        scope = _below_root(scope)
         who, start, status = address(scope), time.perf_counter(), 0
         kind = kind_of(scope, self._also)[0]  # before a router changes the scope
         logs.visitor.set(logs.hashed(who))
@@ -101,6 +103,15 @@ class Edge:
                     "visitor": logs.visitor.get(),
                 }},
             )  # fmt: skip
+
+
+def _below_root(scope: Scope) -> Scope:
+    """As ASGI has it, a path begins with the root path: which may be a whole address here, and
+    which a proxy may have taken away."""
+    root, path = urlsplit(scope.get("root_path", "")).path.rstrip("/"), scope["path"]
+    if path != root and not path.startswith(f"{root}/"):
+        path = root + path
+    return {**scope, "root_path": root, "path": path}
 
 
 def _wrong(scope: Scope) -> str:
