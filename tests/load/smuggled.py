@@ -42,7 +42,6 @@ SMUGGLED = (  # each hides INSIDE, which must not be answered
     _raw("a length with an underscore", b"Content-Length: 0_0\r\n", INSIDE),
     _raw("a huge length", b"Content-Length: 18446744073709551616\r\n", INSIDE),
     _raw("a length with a space", b"Content-Length : 0\r\n", INSIDE),
-    _raw("a name with an underscore", b"Content_Length: 0\r\n", INSIDE),
     _te("with a space", b"Transfer-Encoding : chunked"),
     _te("of another kind", b"Transfer-Encoding: xchunked"),
     _te("after a vertical tab", b"Transfer-Encoding:\x0bchunked"),
@@ -59,7 +58,6 @@ SMUGGLED = (  # each hides INSIDE, which must not be answered
     _te("after a bare CR", b"X: a\rTransfer-Encoding: chunked"),
     _te("after a NUL", b"X: a\0\r\nTransfer-Encoding: chunked"),
     _te("without a space", b"Transfer-Encoding:chunked"),
-    _te("in a line that begins with a space", b"X: a\r\n Transfer-Encoding: chunked"),
     _te("by a connection's word", b"Connection: Transfer-Encoding\r\nTransfer-Encoding: chunked"),
     _raw("a connection's length", b"Connection: Content-Length\r\nContent-Length: " + SIZE
          + b"\r\n", INSIDE),
@@ -75,8 +73,6 @@ SMUGGLED = (  # each hides INSIDE, which must not be answered
     _raw("CL.0 of a HEAD", b"Content-Length: " + SIZE + b"\r\n", INSIDE,
          b"HEAD / HTTP/1.1\r\n"),
     _raw("0.CL", b"Content-Length:\r\n " + SIZE + b"\r\n", INSIDE),
-    _raw("0.CL with an expectation", b"Expect: 100-continue\r\nContent-Length: " + SIZE + b"\r\n",
-         INSIDE),
     _raw("an expectation where no body is read", b"Expect: 100-continue\r\nContent-Length: " + SIZE
          + b"\r\n", INSIDE, b"POST /nothing HTTP/1.1\r\n"),
     _raw("an odd expectation", b"Expect: y 100-continue\r\nContent-Length: " + SIZE + b"\r\n",
@@ -99,20 +95,26 @@ SMUGGLED = (  # each hides INSIDE, which must not be answered
     _raw("a chunk's extension", CHUNKED, b"0;a=\n" + INSIDE + b"\r\n"),
     _raw("an extension over two lines", CHUNKED, b"5;\n%x\r\n%s\r\n0\r\n\r\n" % (
         len(INSIDE), INSIDE)),
-    _raw("an extension's bare CR", CHUNKED, b"2;a\rx\r\nab\r\n" + ENDED),
     _raw("a chunk that is too long", CHUNKED, b"2\r\nabXX" + ENDED),
-    _raw("a trailer", CHUNKED, b"0\r\nContent-Length: " + SIZE + b"\r\n\r\n" + INSIDE),
     _raw("a websocket that is none", b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
          b"Sec-WebSocket-Version: 777\r\nSec-WebSocket-Key: YWJjZGVmZ2hpamtsbW5vcA==\r\n", INSIDE,
          b"GET /config HTTP/1.1\r\n"),
-    _raw("another protocol", b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
-         b"HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n", INSIDE, b"GET /config HTTP/1.1\r\n"),
     _raw("HTTP/1.0 chunked", CHUNKED, ENDED, b"POST / HTTP/1.0\r\n"),
     _raw("no such version", b"", INSIDE, b"GET / HTTP/3.9\r\n"),
     _raw("a space in the path", b"", INSIDE, b"GET /a b HTTP/1.1\r\n"),
     _raw("a line in the path", b"", INSIDE, b"GET /a\rGET HTTP/1.1\r\n"),
     _raw("two hosts", b"Host: a\r\n", INSIDE, b"GET / HTTP/1.1\r\n"),
     Sent("no host", b"GET / HTTP/1.1\r\n\r\n" + INSIDE),
+)  # fmt: skip
+TO_TWO = (  # a server alone may well answer INSIDE, as the next request: a proxy decides
+    _raw("a name with an underscore", b"Content_Length: 0\r\n", INSIDE),
+    _te("in a line that begins with a space", b"X: a\r\n Transfer-Encoding: chunked"),
+    _raw("0.CL with an expectation", b"Expect: 100-continue\r\nContent-Length: " + SIZE + b"\r\n",
+         INSIDE),
+    _raw("an extension's bare CR", CHUNKED, b"2;a\rx\r\nab\r\n" + ENDED),
+    _raw("a trailer", CHUNKED, b"0\r\nContent-Length: " + SIZE + b"\r\n\r\n" + INSIDE),
+    _raw("another protocol", b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+         b"HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n", INSIDE, b"GET /config HTTP/1.1\r\n"),
 )  # fmt: skip
 MALFORMED = (  # refused, or left, but never more than one answer
     Sent("another protocol", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"a" * 200),

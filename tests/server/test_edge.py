@@ -56,7 +56,11 @@ def test_what_breaks_is_told_without_its_inside(page: Page, monkeypatch: Any) ->
 
 def test_bare_requests(page: Page) -> None:
     """What no library would send."""
-    for raw in (b"GET / HTTP/1.1\r\n\r\n", b"GET  /\r\n\r\n", b"\x16\x03\x01\r\n\r\n"):
+    origin = b"Origin: http://a\r\n\r\n"
+    for raw in (
+        b"GET / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"GET / HTTP/1.0\r\n" + origin, b"GET  /\r\n\r\n", b"\x16\x03\x01\r\n\r\n",
+    ):  # fmt: skip
         with socket.create_connection(("127.0.0.1", page.server_port), timeout=10) as plug:
             plug.sendall(raw)
             assert plug.recv(1000).startswith(b"HTTP/1.1 400 ")
