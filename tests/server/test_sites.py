@@ -115,6 +115,9 @@ def test_a_public_page_is_for_every_site_without_credentials(page: Page) -> None
     """Of whoever is logged in with a proxy before it, that is."""
     asked: dict[str, Any] = {"Host": "pictures.example", "Origin": EVIL}
     assert painted(page, **asked)[:2] == (200, EVIL)
+    wants = {"Access-Control-Request-Headers": "authorization, x-stainless-os"}  # as OpenAI's does
+    status, told, _ = ask(page, "OPTIONS", "/v1/models", **asked, **PREFLIGHT, **wants)
+    assert "authorization, x-stainless-os" in told["access-control-allow-headers"]
     for method, more in ("OPTIONS", PREFLIGHT), ("GET", {}):
         status, told, _ = ask(page, method, "/v1/models", **asked, **more)
         assert (status, told["access-control-allow-origin"]) == (200, EVIL)
