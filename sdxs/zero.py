@@ -10,6 +10,7 @@ import argparse
 import functools
 import importlib
 import os
+import re
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -22,13 +23,22 @@ USUAL = {  # nothing can be tried before there is a GPU, and graphs would end wi
     "dtype": "bfloat16",
     "engine": "eager",
 }
+LATER = 60  # seconds
+WAIT = re.compile(r"again in (?:(\d+) days?, )?(\d+):(\d\d):(\d\d)")
 BROKEN = "ZeroGPU worker error"  # the title of what is said of a fork that failed
 
 Painter = TypeVar("Painter", bound=Callable[..., Any])
 
 
 class NoGPU(SDXSError):
-    """No GPU could be had: the visitor's quota is spent, or none was free in time."""
+    """No GPU could be had: the visitor's quota is spent, or none was free in time. retry_after:
+    whole seconds, 1 or more, as Hugging Face says it ("Try again in 0:25:31") or else `LATER`."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        said = WAIT.search(message)
+        days, hours, minutes, seconds = map(int, said.groups("0")) if said else (0, 0, 0, 0)
+        self.retry_after = ((24 * days + hours) * 60 + minutes) * 60 + seconds or LATER
 
 
 def is_lent() -> bool:

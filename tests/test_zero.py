@@ -18,6 +18,7 @@ from sdxs.model.ending import Home
 from sdxs.model.remedies import Setup
 from sdxs.page import apps
 from sdxs.server.start import parser
+from sdxs.service.told import told
 
 
 class Refusal(Exception):
@@ -95,6 +96,23 @@ def test_a_refusal_is_told_to_the_visitor(spaces: Spaces) -> None:
     spaces.refuses = RuntimeError("of the package's own")
     with pytest.raises(RuntimeError, match="own"):
         borrow("a house", seed=0)
+
+
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        ("You have exceeded your quota (5s requested vs. 0s left). Try again in 0:25:31. ", 1531),
+        ("You have exceeded your quota. Try again in 1 day, 2:00:01. ", 93_601),
+        ("You have exceeded your quota. Try again in 2 days, 0:00:00. ", 172_800),
+        ("You have exceeded your ZeroGPU runs limit.", zero.LATER),
+        ("No GPU was available after 60s. Retry later", zero.LATER),
+    ],
+)
+def test_a_program_is_told_when_to_come_again(message: str, seconds: int) -> None:
+    """A page is not: its visitor orders the picture again."""
+    said = told(zero.NoGPU(message))
+    assert (said.status, said.after, said.again) == (429, seconds, False)
+    assert said.note.startswith(message[:20])
 
 
 @pytest.mark.parametrize(("said", "lent"), [("true", True), ("1", True), ("", False), ("0", False)])

@@ -10,7 +10,6 @@ import gradio as gr
 
 from sdxs.server.calls import Function, Interface
 
-MOST_UNHEARD = 2000  # sessions of which Gradio keeps what there is to hear
 TYPED: dict[Any, str] = {  # the rest is text, see `calls.KINDS`
     gr.Slider: "a number",
     gr.Number: "a number",
@@ -43,9 +42,8 @@ def interface(page: gr.Blocks) -> Interface:
 
 
 def forget(page: gr.Blocks) -> None:
-    """Names of what was asked and never listened to: Gradio keeps those of all sessions, and what
-    there is to hear of the last `MOST_UNHEARD`."""
+    """Names of what was heard, or can be heard no longer: Gradio keeps those of all sessions, and
+    what there is to hear of the last 2,000."""
     names, heard = page._queue.pending_event_ids_session, page._queue.pending_messages_per_session
-    if len(names) > 2 * MOST_UNHEARD:
-        for name in [name for name in names if name not in heard]:
-            del names[name]
+    for name in [name for name, events in names.items() if not events or name not in heard]:
+        del names[name]

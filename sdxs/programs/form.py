@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from sdxs import arguments
 from sdxs.config import VERSION
@@ -64,9 +65,21 @@ def form(title: str, worded: Callable[[Told, str], Any]) -> FastAPI:
     async def without(request: Request, error: HTTPException) -> JSONResponse:
         asked = f"{request.method} {one_line(request.url.path, 60)}"
         missing = wrong(f"{asked}: {error.detail}", status=error.status_code)
-        return answer(missing, **(error.headers or {}))
+        headers = dict(error.headers or {})
+        if "Allow" in headers:  # what the first of the routes there says
+            headers["Allow"] = ", ".join(sorted(_methods(app, request)))
+        return answer(missing, **headers)
 
     return app
+
+
+def _methods(app: FastAPI, request: Request) -> set[str]:
+    """Those of all routes at the place that is asked for."""
+    there = [
+        route for route in app.routes
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+    ]  # fmt: skip
+    return {method for route in there for method in route.methods or ()}
 
 
 def problems(body: type[BaseModel]) -> dict[int | str, dict[str, Any]]:

@@ -25,6 +25,7 @@ from sdxs.server.guard import LARGEST_BODY, Guard, Open
 from sdxs.server.leaving import Leaving, Visits
 from sdxs.server.limits import Limiter, Limits
 from sdxs.server.metrics import Metrics
+from sdxs.server.sites import Sites
 from sdxs.service.bounds import LONGEST_PROMPT, Bounds
 from sdxs.service.heard import Hearer
 
@@ -68,7 +69,7 @@ def add_options(options: argparse.ArgumentParser) -> None:
 @dataclass
 class Front(Hearer):
     """What stands in front of one page. limits: None for none. pixels: None for the page's own on a
-    public page, and for any else."""
+    public page, and for any else. sites: that may use a page that is not public."""
 
     public: bool = False
     limits: Limits | None = None
@@ -76,6 +77,7 @@ class Front(Hearer):
     frames: Sequence[str] = ()
     shows_metrics: bool = True
     log_prompts: bool = False
+    sites: Sites = field(default_factory=Sites)
     state: health.State = field(default_factory=health.State)
     waiting: Callable[[], int] = lambda: 0
     drain: Drain = field(default_factory=Drain)
@@ -95,6 +97,7 @@ class Front(Hearer):
             options.frames,
             options.metrics or not public,
             options.log_prompts,
+            Sites.of(options.host, options.root_path),
         )
 
     def bounds(self, size: tuple[int, int]) -> Bounds:
@@ -128,7 +131,8 @@ class Front(Hearer):
         async def edged(app: Starlette) -> AsyncIterator[None]:
             """Gradio puts its own middleware around that of others."""
             inside = app.middleware_stack or app.build_middleware_stack()
-            app.middleware_stack = Edge(inside, self.frames, also, self.metrics.answered)
+            sites = None if self.public else self.sites
+            app.middleware_stack = Edge(inside, self.frames, also, self.metrics.answered, sites)
             async with lifespan(app) if lifespan else nullcontext():
                 yield
 

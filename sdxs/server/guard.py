@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs
 
-from starlette._utils import get_route_path
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -67,7 +66,7 @@ class Open:
 
 def kind_of(scope: Scope, also: Sequence[str] = ()) -> tuple[str, str]:
     """Of a request: its kind in `ROUTES`, "also" or "other"; and what of its path is a name."""
-    path = get_route_path(scope)  # as the router does: decoded once
+    path = scope["path"].removeprefix(scope.get("root_path", ""))  # decoded once, by the server
     for kind, (methods, pattern) in _PATTERNS.items():
         if (found := pattern.fullmatch(path)) and scope["method"] in methods:
             return kind, found.groupdict().get("name") or ""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sdxs.errors import SDXSError, sentence
 from sdxs.service.turns import Crowded, NotNow, Stale, Stuck
+from sdxs.zero import NoGPU
 
 log = logging.getLogger(__name__)
 
@@ -16,8 +17,8 @@ BROKEN = "Something went wrong while making this picture; the next one may well 
 
 @dataclass(frozen=True)
 class Told:
-    """note: one line. status: HTTP's. again: the same request may well succeed a little later, in
-    `after` seconds, which HTTP says as Retry-After."""
+    """note: one line. status: HTTP's. after: in so many seconds the same request may well succeed,
+    which HTTP says as Retry-After; 0 for who knows. again: a page then asks by itself."""
 
     note: str
     status: int
@@ -30,6 +31,8 @@ def told(error: Exception) -> Told:
     if isinstance(error, NotNow):
         status = 429 if isinstance(error, Crowded) else 503
         return Told(str(error), status, again=True, after=error.retry_after)
+    if isinstance(error, NoGPU):
+        return Told(sentence(error), 429, after=error.retry_after)
     if isinstance(error, Stale):
         return Told(str(error), 409)
     if isinstance(error, Stuck):

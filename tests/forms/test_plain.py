@@ -139,7 +139,9 @@ def test_errors_that_are_no_mistake_of_a_request(address):
     assert broken.status_code == 500 and "secret" not in broken.text
     lost = requests.get(f"{address}/nothing")
     assert (lost.status_code, lost.json()) == (404, {"error": "GET /api/nothing: Not Found."})
-    assert requests.put(f"{address}/picture").status_code == 405
+    mistaken = requests.put(f"{address}/picture")
+    assert (mistaken.status_code, mistaken.headers["Allow"]) == (405, "GET, POST")
+    assert requests.post(f"{address}/options").headers["Allow"] == "GET"
 
 
 def test_what_may_be_asked_for(page, address):

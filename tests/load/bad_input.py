@@ -31,7 +31,8 @@ from sdxs.service.about import About
 from tests.browser.standin import Follower
 from tests.load.described import described, descriptions
 from tests.load.mutated import payloads, routes, valid_calls
-from tests.load.published import MALFORMED, SMUGGLED, Sent, vulnerabilities
+from tests.load.published import Sent, vulnerabilities
+from tests.load.smuggled import ANSWERED, MALFORMED, SMUGGLED
 from tests.programs import free_port, running
 
 LONGEST = 2.0  # seconds
@@ -43,7 +44,6 @@ DESCRIPTIONS = (
     "/controlnet/openapi.json",
 )  # fmt: skip
 SECRETS = b"Traceback", b"site-packages", b'File "/', b"root:x:0:"
-ALIVE = b"alive"  # what is smuggled asks for it
 
 
 class Attack:
@@ -88,7 +88,7 @@ class Attack:
                 pass
         self.sent += 1
         self.statuses["malformed", int(said[9:12] or 0)] += 1
-        if said.endswith(ALIVE) or said.count(b"HTTP/1.1 ") > 1 or said[9:10] == b"5":
+        if ANSWERED in said or said.count(b"HTTP/1.1 ") > 1 or said[9:10] == b"5":
             self.wrong.append(f"{sent.named}: {said[:300]!r}")
 
     def _asked(self, sent: Sent) -> tuple[int, bytes]:

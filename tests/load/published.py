@@ -1,8 +1,7 @@
-"""Replays of Gradio's published vulnerabilities, and of malformed HTTP, as bytes on the wire.
+"""Replays of Gradio's published vulnerabilities, as bytes on the wire.
 
-Nothing here is new: each names its advisory, or the form that a proxy and a server may read in two
-ways. What is of a kind that the pages have nothing of (a login, shared tunnels, its build) is left
-out.
+Nothing here is new: each names its advisory. What is of a kind that the pages have nothing of (a
+login, shared tunnels, its build) is left out.
 """
 
 import json
@@ -14,7 +13,6 @@ FILE = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
 URL = {"path": "http://127.0.0.1:9/x.png", "url": "http://127.0.0.1:9/x.png"} | {
     "meta": {"_type": "gradio.FileData"}
 }
-INSIDE = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"  # as the body of another request
 
 
 class Sent(NamedTuple):
@@ -104,51 +102,3 @@ def vulnerabilities(function: str, others: list[object]) -> tuple[Sent, ...]:
         get("CVE-2025-62727 ranges", "/", "Range: bytes=" + ",".join(["0-"] * 1000)),
         get("deep link", "/?deep_link=../../etc/passwd"),
     )
-
-
-def _raw(named: str, head: bytes, rest: bytes = b"") -> Sent:
-    return Sent(named, b"POST /gradio_api/reset HTTP/1.1\r\n" + HOST + TYPE + head + b"\r\n" + rest)
-
-
-CHUNKED = b"Transfer-Encoding: chunked\r\n"
-SIZE = str(len(INSIDE)).encode()
-SMUGGLED = (  # each hides INSIDE, which must not be answered
-    _raw("TE and CL", CHUNKED + b"Content-Length: " + SIZE + b"\r\n", b"0\r\n\r\n" + INSIDE),
-    _raw("CL and TE", b"Content-Length: 4\r\n" + CHUNKED, b"0\r\n\r\n" + INSIDE),
-    _raw("two lengths", b"Content-Length: 0\r\nContent-Length: " + SIZE + b"\r\n", INSIDE),
-    _raw("a list of lengths", b"Content-Length: 0, " + SIZE + b"\r\n", INSIDE),
-    _raw("a signed length", b"Content-Length: +0\r\n", INSIDE),
-    _raw("a negative length", b"Content-Length: -1\r\n", INSIDE),
-    _raw("a length with a space", b"Content-Length : 0\r\n", INSIDE),
-    _raw("TE with a space", b"Transfer-Encoding : chunked\r\n", b"0\r\n\r\n" + INSIDE),
-    _raw("TE of another kind", b"Transfer-Encoding: xchunked\r\n", b"0\r\n\r\n" + INSIDE),
-    _raw("TE twice", CHUNKED + b"Transfer-Encoding: identity\r\n", b"0\r\n\r\n" + INSIDE),
-    _raw("TE after a tab", b"Transfer-Encoding:\x0bchunked\r\n", b"0\r\n\r\n" + INSIDE),
-    _raw("a folded header", b"X: a\r\n Content-Length: 0\r\n" + CHUNKED, b"zz\r\n" + INSIDE),
-    _raw("a bare CR", b"X: a\rContent-Length: 0\r\n" + CHUNKED, b"zz\r\n" + INSIDE),
-    _raw("a NUL", b"X: a\0b\r\nContent-Length: 0\r\n", INSIDE),
-    _raw("a chunk in hexadecimal", CHUNKED, b"0x0\r\n\r\n" + INSIDE),
-    _raw("a signed chunk", CHUNKED, b"+0\r\n\r\n" + INSIDE),
-    _raw("a huge chunk", CHUNKED, b"f" * 40 + b"\r\n" + INSIDE),
-    _raw("a chunk's bare LF", CHUNKED, b"2\nab\n0\n\n" + INSIDE),
-    _raw("a chunk's extension", CHUNKED, b"0;a=\n" + INSIDE + b"\r\n"),
-    Sent("HTTP/1.0 chunked", b"POST / HTTP/1.0\r\n" + CHUNKED + b"\r\n0\r\n\r\n" + INSIDE),
-    Sent("no such version", b"GET / HTTP/3.9\r\n" + HOST + b"\r\n" + INSIDE),
-    Sent("a space in the path", b"GET /a b HTTP/1.1\r\n" + HOST + b"\r\n" + INSIDE),
-    Sent("two hosts", b"GET / HTTP/1.1\r\n" + HOST + b"Host: a\r\n\r\n" + INSIDE),
-    Sent("no host", b"GET / HTTP/1.1\r\n\r\n" + INSIDE),
-)
-MALFORMED = (  # refused, or left, but never more than one answer
-    Sent("another protocol", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"a" * 200),
-    Sent("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-    Sent("a long line", b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n"),
-    Sent("many headers", b"GET / HTTP/1.1\r\n" + HOST + b"X: y\r\n" * 20_000 + b"\r\n"),
-    Sent("no method", b" / HTTP/1.1\r\n" + HOST + b"\r\n"),
-    Sent("an address", b"GET http://example.com/config HTTP/1.1\r\n" + HOST + b"\r\n"),
-    Sent("a star", b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n"),
-    Sent("a tunnel", b"CONNECT example.com:443 HTTP/1.1\r\n" + HOST + b"\r\n"),
-    Sent("a socket", b"GET / HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
-         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: YWJjZGVmZ2hpamtsbW5vcA==\r\n\r\n"),
-    Sent("a body of a GET", b"GET /config HTTP/1.1\r\n" + HOST + b"Content-Length: 2\r\n\r\nab"),
-    Sent("an expectation", b"POST / HTTP/1.1\r\n" + HOST + b"Expect: 200\r\n\r\n"),
-)  # fmt: skip
