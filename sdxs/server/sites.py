@@ -65,4 +65,7 @@ def _is_address(name: str) -> bool:
 
 def _name(address: str) -> str:
     """The host's name in an address, "" where there is none."""
-    return (urlsplit(address).hostname or "").rstrip(".")
+    try:
+        return (urlsplit(address).hostname or "").rstrip(".")
+    except ValueError:  # nearly an address, of IPv6
+        return ""

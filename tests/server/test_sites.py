@@ -99,6 +99,8 @@ def refused(listens: str, root_path: str, **headers: str) -> str:
         ("0.0.0.0", "", "box.lan:7860", "http://box.lan:7860", ""),
         ("0.0.0.0", "", "192.168.1.5:7860", EVIL, FOREIGN),
         ("0.0.0.0", "", "192.168.1.5:7860", "http://localhost", FOREIGN),
+        ("127.0.0.1", "", "localhost", "http://[", FOREIGN),
+        ("127.0.0.1", "", "[", "", ELSEWHERE),
     ],
 )
 def test_where_it_is(listens: str, root_path: str, host: str, origin: str, why: str) -> None:
