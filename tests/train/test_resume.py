@@ -50,13 +50,20 @@ def refused(why: str, command: ModuleType, run: Path, **options: Any) -> None:
         train(command, run, **options)
 
 
-@pytest.fixture
-def resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Resumes:
-    """Run a stage to its end, and another time with a break: both leave the same weights."""
+@pytest.fixture(params=[False, pytest.param(True, marks=pytest.mark.slow)], ids=["once", "always"])
+def resumes(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Resumes:
+    """Run a stage to its end, and another time with a break: both leave the same weights. In a
+    short run only the first time that a command is asked for."""
+    seen: set[ModuleType] = set()
 
     def both(name: str, command: ModuleType, at: int = 2, **options: Any) -> Path:
         whole, broken = tmp_path / name, tmp_path / f"{name}-broken"
         train(command, whole, **options)
+        if command in seen and not request.param:
+            return whole
+        seen.add(command)
         chance = loop.chance
 
         def breaks(seed: int, step: int) -> torch.Generator:
