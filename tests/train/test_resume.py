@@ -50,20 +50,13 @@ def refused(why: str, command: ModuleType, run: Path, **options: Any) -> None:
         train(command, run, **options)
 
 
-@pytest.fixture(params=[False, pytest.param(True, marks=pytest.mark.slow)], ids=["once", "always"])
-def resumes(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Resumes:
-    """Run a stage to its end, and another time with a break: both leave the same weights. In a
-    short run only the first time that a command is asked for."""
-    seen: set[ModuleType] = set()
+@pytest.fixture
+def resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Resumes:
+    """Run a stage to its end, and another time with a break: both leave the same weights."""
 
     def both(name: str, command: ModuleType, at: int = 2, **options: Any) -> Path:
         whole, broken = tmp_path / name, tmp_path / f"{name}-broken"
         train(command, whole, **options)
-        if command in seen and not request.param:
-            return whole
-        seen.add(command)
         chance = loop.chance
 
         def breaks(seed: int, step: int) -> torch.Generator:
@@ -122,7 +115,24 @@ def test_stages_of_pictures_resume(resumes: Resumes) -> None:
     assert {"plain_attribute_accuracy", "anime_artist", "woodcut_iou"} <= stage.read(styled).keys()
 
 
-def test_stages_of_latents_resume(
+def test_what_makes_a_one_step_model_resumes(given: Path, resumes: Resumes, tmp_path: Path) -> None:
+    vae, other = {"autoencoder": given / "v"}, tmp_path / "o"
+    few, words = {"pictures": 8, **vae, **FEW}, {"text": given / "x", "preset": "toy"}
+    large = resumes("t", teacher, layout="sd", **words, **vae, **SOME)
+    tiny = resumes("b", blocks, teacher=large, **few)
+    paints = {"teacher": tiny, "count": 192}
+    made = resumes("p", pairs, steps=2, **paints)
+    refused("holds pairs with steps=2, not 5", pairs, made, steps=5, **paints)
+    model = {"teacher": tiny, "pairs": made}
+    first = resumes("w", warmup, **model, **FEW)
+    resumes("d", distill, begin=first, **model, **TURNS)
+    refused("nothing to learn by", distill, other, begin=first, **TURNS)
+    full = resumes("f", control, control="sketch", teacher=large, **few)
+    resumes("s", control_blocks, control=full, tiny=tiny, teacher=large, **few)
+
+
+@pytest.mark.slow
+def test_every_stage_of_latents_resumes(
     given: Path, resumes: Resumes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decoder, "compared", lambda *_: {})
