@@ -1,6 +1,7 @@
 # make run [PAGE=sketch] [PORT=7861] [CHECKPOINT=storybook] [HOST=0.0.0.0] [STYLES=anime]
 #          [CONTROLS=sketch] [DEVICE=cpu] [DTYPE=float32]      set up and serve a page
 # make test                                                    set up, check and test
+# make test-slow                                               the tests that take minutes
 # PYTHON=python3.12 chooses the Python for .venv; nothing is installed again while nothing changed.
 
 PYTHON ?= python3
@@ -8,13 +9,16 @@ VENV := .venv
 PY := $(VENV)/bin/python
 INSTALL := $(PY) -m pip install --disable-pip-version-check -c constraints.txt
 
-# The longest files first.
-SHARED := -n 2 --dist loadfile --no-loadscope-reorder --durations 30 --durations-min 3
+# The longest files first. Four at a time on two cores, since tests wait for pages and programs; those
+# that take minutes compute.
+SHARED := --dist loadfile --no-loadscope-reorder --durations 30 --durations-min 3
+LONGEST := $(addprefix tests/,train engines test_embedded.py test_install.py)
+OTHERS := $(filter-out $(LONGEST) tests/browser,$(patsubst %/__init__.py,%,$(wildcard tests/*/__init__.py tests/test_*.py)))
 
 option = $(if $($(1)),$(2) '$($(1))')
 own_host = $(if $(filter command,$(origin HOST)),--host '$(HOST)') # some shells set it unasked
 
-.PHONY: run test lint format bench
+.PHONY: run test test-slow lint format bench
 
 run: $(VENV)/.run-ready
 	@$(PY) app$(if $(PAGE),_$(PAGE)).py $(call option,PORT,--port) $(call option,CHECKPOINT,--checkpoint) \
@@ -22,8 +26,11 @@ run: $(VENV)/.run-ready
 	  $(call option,DEVICE,--device) $(call option,DTYPE,--dtype) $(own_host)
 
 test: lint
-	$(PY) -m pytest $(SHARED) tests/train tests --ignore tests/browser
-	$(PY) -m pytest $(SHARED) tests/browser
+	$(PY) -m pytest -n 4 $(SHARED) $(LONGEST) $(OTHERS)
+	$(PY) -m pytest -n 4 $(SHARED) tests/browser
+
+test-slow: $(VENV)/.test-ready
+	$(PY) -m pytest -n 2 $(SHARED) -m slow $(LONGEST) $(OTHERS)
 
 lint: $(VENV)/.test-ready
 	$(PY) -m ruff check .

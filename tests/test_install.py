@@ -8,7 +8,9 @@ import sys
 import sysconfig
 import urllib.request
 from pathlib import Path
+from typing import Any
 
+import gaussians
 import pytest
 from PIL import Image, ImageChops
 from programs import ROOT, Done, free_port
@@ -83,13 +85,23 @@ def test_the_examples_run(programs: Path, tmp_path: Path) -> None:
         assert high - low > 100, file
 
 
-def test_the_notebook_runs_top_to_bottom(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("updates", [20, pytest.param(1000, marks=pytest.mark.slow)])
+def test_the_notebook_runs_top_to_bottom(updates: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MPLBACKEND", "agg")
-    names: dict[str, object] = {}
+    train = gaussians.train
+
+    def trained(method: str, seed: int, steps: int) -> gaussians.Network:
+        assert steps == 1000
+        return train(method, seed, updates)
+
+    monkeypatch.setattr(gaussians, "train", trained)
+    names: dict[str, Any] = {}
     for cell in json.loads((ROOT / "examples/gaussians.ipynb").read_text("utf-8"))["cells"]:
         if cell["cell_type"] == "code":
             exec("".join(cell["source"]), names)
-    assert names["found"]["matching"]["modes"] == names["found"]["segmented"]["modes"] == 8
+    modes = {method: found["modes"] for method, found in names["found"].items()}
+    assert modes.keys() == set(gaussians.METHODS)
+    assert updates < 1000 or modes["matching"] == modes["segmented"] == 8
 
 
 @pytest.mark.embedded

@@ -1,6 +1,7 @@
 """The bench runs, counts, and ends in one JSON line."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,18 @@ def test_a_style_and_a_control_are_measured_beside_the_plain_picture(
     assert worn == 2 * asked
 
 
-def test_a_program_of_its_own(tiny_checkpoint: Path) -> None:
+def test_a_program_measures_itself(
+    tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = time.time()
+    process.main(str(tiny_checkpoint), "eager", "cpu", "float32")
+    said = json.loads(capsys.readouterr().out)
+    assert start < said["painted"] < time.time()
+    assert 100 < said["memory"]["own_mb"] < said["memory"]["peak_mb"] < 20_000
+
+
+@pytest.mark.slow
+def test_programs_of_their_own(tiny_checkpoint: Path) -> None:
     found = process.measure(tiny_checkpoint, "eager", "cpu", "float32")
     assert list(found) == list(process.TITLES)
     for program in found.values():

@@ -1,4 +1,4 @@
-"""2,000 malformed checkpoints, styles and controls: one line each, quickly, and nothing is run."""
+"""Malformed checkpoints, styles and controls: one line each, quickly, and nothing is run."""
 
 import random
 import shutil
@@ -29,7 +29,9 @@ from sdxs.checkpoint.networks import load_control
 from sdxs.checkpoint.parts import load_parts
 from sdxs.checkpoint.weights import fill, weights_in
 
-COUNT = 500
+EACH = 3  # times that a mutation is seen in a short run
+COUNT = 500  # mutations of a long run
+short_and_long = pytest.mark.parametrize("count", [0, pytest.param(COUNT, marks=pytest.mark.slow)])
 Kinds = list[tuple[list[Mutation], list[str], Callable[[Path], Any]]]
 
 
@@ -77,17 +79,18 @@ def bounded(size: int, problems: list[str], name: str) -> Iterator[None]:
         problems.append(f"{name}: {grown / 1e6:.0f} MB for {size / 1e6:.0f}")
 
 
-def survive(kinds: Kinds, sound: dict[str, Path], tmp_path: Path, numbers: range) -> None:
-    """Each number a mutation of one of the kinds: mutations, what they spoil, who reads it."""
+def survive(kinds: Kinds, sound: dict[str, Path], tmp_path: Path, count: int) -> None:
+    """Kinds are mutations, what they spoil, who reads it. A count of 0: `EACH` of every mutation;
+    or so many at random."""
     canary = tmp_path / "canary"
     for _, names, read in kinds:
         for name in names:
             read(sound[name])  # it would load, and all is warm
     problems: list[str] = []
     every = [(mutation, *rest) for mutations, *rest in kinds for mutation in mutations]
-    for number in numbers:
+    for number in range(count or EACH * len(every)):
         rng = random.Random(number)
-        mutation, names, read = rng.choice(every)
+        mutation, names, read = rng.choice(every) if count else every[number % len(every)]
         folder = tmp_path / "it"
         shutil.copytree(sound[rng.choice(names)], folder)
         mutation(rng, folder, canary)
@@ -107,7 +110,8 @@ def survive(kinds: Kinds, sound: dict[str, Path], tmp_path: Path, numbers: range
     assert not canary.exists()
 
 
-def test_five_hundred_folders(sound: dict[str, Path], tmp_path: Path) -> None:
+@short_and_long
+def test_folders(count: int, sound: dict[str, Path], tmp_path: Path) -> None:
     parts, _, _ = load_parts(sound["sd15"], torch.float32)
     networks = {"unet": parts.unet, **parts.text_encoders}
     controlled = partial(load_control, dtype=torch.float32, unet=parts.unet, factor=8)
@@ -116,11 +120,12 @@ def test_five_hundred_folders(sound: dict[str, Path], tmp_path: Path) -> None:
         (STYLE_MUTATIONS, ["style"], lambda folder: read_style(folder, networks)),
         (CONTROL_MUTATIONS, ["control"], controlled),
     ]
-    survive(kinds, sound, tmp_path, range(COUNT))
+    survive(kinds, sound, tmp_path, count)
 
 
-def test_a_thousand_files(sound: dict[str, Path], tmp_path: Path) -> None:
-    """Single files and shards."""
+@short_and_long
+def test_files(count: int, sound: dict[str, Path], tmp_path: Path) -> None:
+    """Single files and shards; twice as many."""
     unet = load_parts(sound["sd15"], torch.float32)[0].unet
 
     def single(folder: Path) -> Any:
@@ -139,10 +144,11 @@ def test_a_thousand_files(sound: dict[str, Path], tmp_path: Path) -> None:
         (3 * SHARD_MUTATIONS, ["shards"], shards),  # they take the least time
         (CONTROL_FILE_MUTATIONS, ["control-file"], controlled),
     ]
-    survive(kinds, sound, tmp_path, range(2 * COUNT))
+    survive(kinds, sound, tmp_path, 2 * count)
 
 
-def test_five_hundred_loras_of_all_programs(sound: dict[str, Path], tmp_path: Path) -> None:
+@short_and_long
+def test_loras_of_all_programs(count: int, sound: dict[str, Path], tmp_path: Path) -> None:
     parts, _, _ = load_parts(sound["sd15"], torch.float32)
     read = partial(read_style, networks={"unet": parts.unet, **parts.text_encoders})
     loras = loras_of(sound["sd15"])
@@ -157,7 +163,7 @@ def test_five_hundred_loras_of_all_programs(sound: dict[str, Path], tmp_path: Pa
         (LORA_MUTATIONS, list(folders), read),
         (PARTS_MUTATIONS, ["parts"], read),
     ]
-    survive(kinds, {**folders, "parts": tmp_path / "parts"}, tmp_path, range(COUNT))
+    survive(kinds, {**folders, "parts": tmp_path / "parts"}, tmp_path, count)
 
 
 def test_large_files_are_not_read_in_vain(sound: dict[str, Path], tmp_path: Path) -> None:

@@ -118,11 +118,14 @@ def test_with_styles_and_controls(
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_whole_model(
     runtime: type[Runtime],
+    request: pytest.FixtureRequest,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Through a process of its own, and found again."""
+    """Through a process of its own, the first runtime of them, and found again."""
+    if runtime is not OpenVINO:
+        request.getfixturevalue("stored_here")
     monkeypatch.setenv("SDXS_CACHE", str(tmp_path / "cache"))
     folder = build_checkpoint(tmp_path / "sdxl", kind="sdxl")
     options: Any = {"device": "cpu", "dtype": "float32", "safety": False}
@@ -162,7 +165,15 @@ def test_what_openvino_compiles_is_stored(fault: str, tmp_path: Path) -> None:
 @pytest.mark.skipif(find_spec("openvino") is None, reason="no openvino here")
 @pytest.mark.embedded
 @pytest.mark.usefixtures("stored_here")
-@pytest.mark.parametrize("led", [{}, {"style": "anime"}, {"control": "sketch"}], ids=str)
+@pytest.mark.parametrize(
+    "led",
+    [
+        {},
+        pytest.param({"style": "anime"}, marks=pytest.mark.slow),
+        pytest.param({"control": "sketch"}, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
 def test_sixteen_bits_are_near_float32_diffusers(led: dict[str, Any]) -> None:
     """At least 35 dB over 32 pictures."""
     prompts = [CHECKPOINTS[EMBEDDED].examples[i % 6] for i in range(32)]

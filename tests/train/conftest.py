@@ -1,5 +1,7 @@
 """What several tests of the stages begin with."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,14 @@ from sdxs.train import text
 from sdxs.train.autoencoder import build
 from sdxs.train.parts.models import PRESETS, build_scheduler, build_text_encoder, build_unet
 from sdxs.train.parts.solver import Model
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unsynced() -> Iterator[None]:
+    """No test waits for the disk: what a power cut would leave is not tested."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture(scope="session")

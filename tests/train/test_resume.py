@@ -115,7 +115,24 @@ def test_stages_of_pictures_resume(resumes: Resumes) -> None:
     assert {"plain_attribute_accuracy", "anime_artist", "woodcut_iou"} <= stage.read(styled).keys()
 
 
-def test_stages_of_latents_resume(
+def test_what_makes_a_one_step_model_resumes(given: Path, resumes: Resumes, tmp_path: Path) -> None:
+    vae, other = {"autoencoder": given / "v"}, tmp_path / "o"
+    few, words = {"pictures": 8, **vae, **FEW}, {"text": given / "x", "preset": "toy"}
+    large = resumes("t", teacher, layout="sd", **words, **vae, **SOME)
+    tiny = resumes("b", blocks, teacher=large, **few)
+    paints = {"teacher": tiny, "count": 192}
+    made = resumes("p", pairs, steps=2, **paints)
+    refused("holds pairs with steps=2, not 5", pairs, made, steps=5, **paints)
+    model = {"teacher": tiny, "pairs": made}
+    first = resumes("w", warmup, **model, **FEW)
+    resumes("d", distill, begin=first, **model, **TURNS)
+    refused("nothing to learn by", distill, other, begin=first, **TURNS)
+    full = resumes("f", control, control="sketch", teacher=large, **few)
+    resumes("s", control_blocks, control=full, tiny=tiny, teacher=large, **few)
+
+
+@pytest.mark.slow
+def test_every_stage_of_latents_resumes(
     given: Path, resumes: Resumes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decoder, "compared", lambda *_: {})
