@@ -36,7 +36,8 @@ class Sites:
         """Why a request is not answered, "" for one that is."""
         headers = {name: value.decode("latin-1").strip() for name, value in scope["headers"]}
         host = _name("//" + headers.get(b"host", ""))
-        if self.local and host != self.host and not (is_here(host) or _is_address(host)):
+        known = host and (host == self.host or is_here(host) or _is_address(host))
+        if self.local and not known:
             return ELSEWHERE
         origin = headers.get(b"origin", "")
         if not origin.startswith(("http:", "https:", "null")):  # none, or an installed program's

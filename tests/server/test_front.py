@@ -21,7 +21,9 @@ from sdxs.service.bounds import Bounds
 
 
 def front(*arguments: str, public: bool = True) -> Front:
-    return Front.of(parser().parse_args(arguments), public)
+    options = parser().parse_args(arguments)
+    options.public = public
+    return Front.of(options)
 
 
 @pytest.fixture(autouse=True)

@@ -34,7 +34,7 @@ NAMED = (  # names that lead to this machine, by what resolves them
 def own() -> Iterator[Page]:
     """A page as `sdxs-page` starts it."""
     page = text_page(generate)
-    front = Front.of(parser().parse_args(["--host", "127.0.0.1", "--root-path", ""]), False)
+    front = Front.of(parser().parse_args(["--host", "127.0.0.1", "--root-path", ""]))
     with served(page, front=front):
         yield page
 
