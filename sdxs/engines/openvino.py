@@ -94,9 +94,13 @@ class OpenVINO:
             "INFERENCE_NUM_THREADS": threads(),
         }
         # what it compiles is stored, too: half the time, and weights that are mapped, not copied
-        stored = {"CACHE_DIR": str(folder / COMPILED)}
+        kept = folder / COMPILED
+        stored, before = {"CACHE_DIR": str(kept)}, _files(kept)
         try:
             compiled = self._core.compile_model(model, "CPU", hints | stored)
+            if _files(kept) > before:  # it was stored just now, and this one has copies
+                del compiled
+                compiled = self._core.compile_model(model, "CPU", hints | stored)
         except RuntimeError:  # a disk that is full, a folder that is only read
             compiled = self._core.compile_model(model, "CPU", hints)
         return OpenVINOGraph(compiled)
@@ -114,6 +118,10 @@ class OpenVINOGraph:
         with self._lock:
             self._request.infer(dict(inputs), share_inputs=True)
             return [np.array(self._request.get_output_tensor(i).data) for i in range(self._outputs)]
+
+
+def _files(folder: Path) -> int:
+    return sum(1 for _ in folder.glob("*"))
 
 
 def library() -> Any:

@@ -5,6 +5,7 @@ import math
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -139,6 +140,24 @@ def test_a_whole_model(
         assert all(abs(np.asarray(p) - w).max() <= 1 for p, w in zip(pictures, wanted, strict=True))
         monkeypatch.setattr("sdxs.engines.builder.Builder.run", None)
     assert sum(f"painting by {runtime.name}" in message for message in caplog.messages) == 4
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="no openvino here")
+def test_what_was_compiled_just_now_is_read_again_for_its_weights_are_mapped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime, shapes, times = OpenVINO(CPU, F32), {"input": (2, 5)}, []
+    runtime.save(nn.Embedding(9, 3), {"input": torch.ones(1, 1, dtype=torch.int64)}, tmp_path)
+    core = runtime._core
+    counted = SimpleNamespace(
+        read_model=core.read_model,
+        compile_model=lambda *told: times.append(told) or core.compile_model(*told),
+    )
+    monkeypatch.setattr(runtime, "_core", counted)
+    runtime.compile(tmp_path, shapes)
+    assert len(times) == 2
+    runtime.compile(tmp_path, shapes)
+    assert len(times) == 3
 
 
 @pytest.mark.skipif(find_spec("openvino") is None, reason="no openvino here")

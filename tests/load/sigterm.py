@@ -102,10 +102,13 @@ async def once(program: Program, url: str, found: Found) -> None:
     await asyncio.sleep(LOADED)
     program.send_signal(signal.SIGTERM)
     signalled = time.monotonic()
-    end = asyncio.create_task(asyncio.to_thread(program.wait, 60))
-    await asyncio.gather(asyncio.to_thread(refusing, url, signalled, found), *load)
-    found.statuses.add(await end)
-    found.ending.append(time.monotonic() - signalled)
+
+    def ending() -> None:
+        found.statuses.add(program.wait(60))
+        found.ending.append(time.monotonic() - signalled)
+
+    watched = asyncio.to_thread(refusing, url, signalled, found), asyncio.to_thread(ending)
+    await asyncio.gather(*watched, *load)
 
 
 def refusing(url: str, since: float, found: Found) -> None:
