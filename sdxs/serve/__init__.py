@@ -21,6 +21,15 @@ from sdxs.server.start import parser, settle
 from sdxs.service.turns import MOST_WAITING
 
 CONNECTIONS = 10_000  # of a page's replica; every tab has one that stays open
+# no thread of Ray's own between a request and its answer: nothing of ours blocks an event loop
+DIRECT: dict[str, Any] = {
+    "runtime_env": {
+        "env_vars": {
+            "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+            "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
+        }
+    }
+}
 STICKY = "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter"
 
 
@@ -50,7 +59,7 @@ def deployed(args: Mapping[str, Any], painters: type[Painters] = Painters) -> Ap
         max_queued_requests=MOST_WAITING,
         health_check_period_s=1,
         graceful_shutdown_timeout_s=5,
-        ray_actor_options={"num_cpus": options.cpus, "num_gpus": options.gpus},
+        ray_actor_options={"num_cpus": options.cpus, "num_gpus": options.gpus, **DIRECT},
         **options.replicas,
     )(painters)
     router: Any = STICKY
@@ -59,7 +68,7 @@ def deployed(args: Mapping[str, Any], painters: type[Painters] = Painters) -> Ap
         max_ongoing_requests=CONNECTIONS,
         health_check_period_s=1,
         graceful_shutdown_timeout_s=5,
-        ray_actor_options={"num_cpus": 0},
+        ray_actor_options={"num_cpus": 0, **DIRECT},
         request_router_config=RequestRouterConfig(request_router_class=router),
         logging_config={"enable_access_log": False},
     )(Pages)

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from sdxs.page.apps import APPS, TOGETHER
+from sdxs.page.apps import APPS
 from sdxs.proxies import direct
 from sdxs.serve.replicas import Replicas
 from sdxs.server import logs
@@ -39,7 +39,7 @@ class Pages:
 
         about, welcome, style = await painters.facts.remote()
         canvas = APPS[page].controls is not None
-        turns, marker = Replicas(painters, TOGETHER), marks.marker(options)
+        turns, marker = Replicas(painters), marks.marker(options)
         answers, tools = Answers(turns, about, marker, canvas), not options.public
         made = ui.sketch(answers, tools) if canvas else ui.text(answers, welcome, style, tools)
         self._app = made.mounted(Front.of(options), options.root_path)

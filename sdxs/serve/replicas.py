@@ -48,18 +48,14 @@ class _Visit:
 
 
 class Replicas:
-    """In the place of `Turns`, for a page whose pictures are painted by `painters`.
-
-    together: pictures that a replica paints at once; of those who are patient no more than so many
-    are under way.
-    """
+    """In the place of `Turns`, for a page whose pictures are painted by `painters`, each of which
+    has turns of its own."""
 
     broken = False  # Ray starts anew what breaks
 
-    def __init__(self, painters: DeploymentHandle[Any], together: int) -> None:
+    def __init__(self, painters: DeploymentHandle[Any]) -> None:
         self._painters = painters
         self._visits: list[_Visit] = []  # in the order in which they came
-        self._patience = asyncio.Semaphore(together)
         self._ended: deque[float] = deque([time.monotonic()], maxlen=32)
         self._loop = asyncio.get_running_loop()
         self._closed = False
@@ -82,8 +78,8 @@ class Replicas:
         full = size + sum(visit.size for visit in self._visits) > MOST_BYTES
         if full or len(here) >= MOST_WAITING:
             raise Crowded(CROWDED, self._pause())
-        asking = self._patiently(item) if patient else self._painted(item)
-        visit = _Visit(name, patient, size, asyncio.ensure_future(asking))
+        asking = asyncio.ensure_future(self._painted(item, patient))
+        visit = _Visit(name, patient, size, asking)
         self._visits.append(visit)
         try:
             outcome = await visit.painting
@@ -124,14 +120,10 @@ class Replicas:
 
         self._loop.call_soon_threadsafe(told)
 
-    async def _patiently(self, order: Order) -> Any:
-        async with self._patience:
-            return await self._painted(order)
-
-    async def _painted(self, order: Order) -> Any:
+    async def _painted(self, order: Order, patient: bool) -> Any:
         """Of a replica. Who leaves or is dropped is not painted, unless it has begun."""
         for _ in range(TRIES):
-            response = self._painters.paint.remote(order)
+            response = self._painters.paint.remote(order, patient)
             try:
                 return await response
             except asyncio.CancelledError:

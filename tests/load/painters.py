@@ -11,10 +11,12 @@ from typing import Any
 
 from ray.serve import Application
 
+from sdxs.page.apps import TOGETHER
 from sdxs.serve import deployed
 from sdxs.serve.painters import Painters
 from sdxs.service.about import About
 from sdxs.service.painting import Painter
+from sdxs.service.turns import Turns
 from tests.browser.standin import Standin
 
 SECONDS = float(os.environ.get("STANDIN_SECONDS", "0.05"))
@@ -35,7 +37,7 @@ class Slow(Standin):
 
 class Standins(Painters):
     def __init__(self, page: str, options: argparse.Namespace) -> None:
-        self._begin(Painter(Slow(SECONDS), ABOUT))
+        self._begin(Turns(Painter(Slow(SECONDS), ABOUT), TOGETHER), ABOUT)
 
 
 def app(args: Mapping[str, Any]) -> Application:

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import os
 import threading
 from typing import Any
 
@@ -12,27 +11,35 @@ from PIL import Image
 
 from sdxs import serve
 from sdxs.errors import InputError
-from sdxs.serve import app, painters
+from sdxs.serve import app
+from sdxs.serve.painters import Painters
 from sdxs.service.about import About
-from sdxs.service.painting import Made, Order, Painter
-from sdxs.service.turns import Stuck
+from sdxs.service.painting import Made, Order, Painter, kind
+from sdxs.service.turns import Stuck, Turns
 from tests.browser.standin import Standin
 
+ABOUT = About(checkpoint="standin", size=(128, 128))
 
-class Own(painters.Painters):
-    def __init__(self, generate: Any) -> None:
-        self._begin(Painter(generate, About(checkpoint="standin", size=(128, 128))), "ink")
+
+class Own(Painters):
+    def __init__(self, generate: Any, patience: float = 60) -> None:
+        turns = Turns[Order, Any](Painter(generate, ABOUT), 8, patience=patience)
+        turns._known.add(kind(order("a").given, ABOUT))
+        self._begin(turns, ABOUT, style="ink")
 
 
 def order(prompt: str, seed: int = 1) -> Order:
     return Order({"prompt": prompt, "seed": seed}, "jpeg")
 
 
-def painted(own: Any, *orders: Order) -> list[Any]:
-    return asyncio.run(own.painted(list(orders)))
+def painted(own: Painters, *orders: Order) -> list[Any]:
+    async def visits() -> list[Any]:
+        return await asyncio.gather(*(own.paint(each, False) for each in orders))
+
+    return asyncio.run(visits())
 
 
-def test_what_comes_together_is_painted_together():
+def test_what_waits_is_painted_together():
     standin = Standin(0)
     made = painted(Own(standin), *(order("a", seed) for seed in range(8)))
     assert all(isinstance(one, Made) for one in made)
@@ -50,20 +57,15 @@ def test_what_fails_is_its_own_affair():
     assert isinstance(good, Made) and isinstance(bad, InputError)
 
 
-def test_what_takes_too_long_is_told_and_ends_the_replica(monkeypatch):
-    monkeypatch.setattr(painters, "FIRST_PATIENCE", 0.05)
-    monkeypatch.setattr(painters, "LAST_WORDS", 0)
-    left, hang = threading.Event(), threading.Event()
-    monkeypatch.setattr(os, "_exit", lambda status: left.set())
-
-    async def visit() -> Any:
-        (stuck,) = await Own(lambda prompt, **_: hang.wait(30)).painted([order("a")])
-        await asyncio.sleep(0.01)
-        return stuck
-
-    stuck = asyncio.run(visit())
+def test_what_takes_too_long_is_told_and_twice_ends_the_replica():
+    hang = threading.Event()
+    own = Own(lambda prompt, **_: hang.wait(30), patience=0.05)
+    own.check_health()
+    stuck = [painted(own, order("a"))[0] for _ in range(2)]
     hang.set()
-    assert isinstance(stuck, Stuck) and left.is_set()
+    assert all(isinstance(one, Stuck) for one in stuck)
+    with pytest.raises(RuntimeError, match="too long"):
+        own.check_health()
 
 
 def test_facts():

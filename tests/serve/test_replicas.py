@@ -33,10 +33,12 @@ class Handle:
     def __init__(self) -> None:
         self.paint = self
         self.asked: list[Any] = []
+        self.patience: list[bool] = []
         self.responses: list[Response] = []
 
-    def remote(self, order: Any) -> Response:
+    def remote(self, order: Any, patient: bool) -> Response:
         self.asked.append(order)
+        self.patience.append(patient)
         self.responses.append(Response(asyncio.get_running_loop().create_future()))
         return self.responses[-1]
 
@@ -47,10 +49,10 @@ class Handle:
             self.responses[number].outcome.set_result(outcome)
 
 
-def visits(then: Callable[[Replicas, Handle], Awaitable[Any]], together: int = 8) -> Any:
+def visits(then: Callable[[Replicas, Handle], Awaitable[Any]]) -> Any:
     async def run() -> Any:
         handle = Handle()
-        found = await then(Replicas(handle, together), handle)  # type: ignore[arg-type]
+        found = await then(Replicas(handle), handle)  # type: ignore[arg-type]
         return found, handle
 
     return asyncio.run(run())
@@ -158,19 +160,15 @@ def test_there_is_an_end_to_who_may_wait(monkeypatch):
     visits(then)
 
 
-def test_of_the_patient_a_batch_is_under_way_and_the_others_are_not_held_up():
+def test_who_is_patient_comes_after_the_others():
     async def then(own: Replicas, handle: Handle) -> Any:
-        patient = await took(*(own.take(number, patient=True) for number in range(3)))
-        others = await took(own.take("a"), own.take("b", name="b"))
-        assert handle.asked == [0, 1, "a", "b"] and own.before("b") == 1
-        for number in range(4):
-            handle.answer(number, None)
-        await took()
-        handle.answer(4, None)
-        await asyncio.gather(*patient, *others)
-        return handle.asked[4]
+        tasks = await took(own.take("a", name="a", patient=True), own.take("b", name="b"))
+        assert (own.before("a"), own.before("b")) == (1, 0)
+        handle.answer(0, None)
+        handle.answer(1, None)
+        await asyncio.gather(*tasks)
 
-    assert visits(then, together=2)[0] == 2
+    assert visits(then)[1].patience == [True, False]
 
 
 def test_at_the_end_everybody_is_told():
