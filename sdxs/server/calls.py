@@ -22,6 +22,9 @@ KINDS: dict[str, tuple[type, ...]] = {  # of a value, beside null
     "true or false": (bool,),
 }
 
+PAGES = "pages"  # whose session all pages' calls are: Gradio makes a state for each, which takes
+# longer than a call, and pages have none
+
 
 class Refused(Exception):
     """A request that is not carried out: an HTTP status, one line."""
@@ -94,7 +97,7 @@ def _served(given: dict[str, Any], name: str, interface: Interface) -> dict[str,
     _text(given, "session_hash")
     if "data" not in given:
         raise Refused(422, "data is missing.")
-    return given
+    return {**given, "session_hash": PAGES}
 
 
 def _joined(given: dict[str, Any], name: str, interface: Interface) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from sdxs.service import marks
 from sdxs.temporary import ended_by_signals, own_folder
 
 PORT = 7860
+KEPT_OPEN = 75  # seconds of a connection without a request; a proxy that keeps some gives up sooner
 CHECKPOINT_HELP = (  # of `python -m sdxs`, too
     "a name under weights/ (storybook), a folder, a .safetensors file, or a Hugging Face id; "
     "default: SDXS_CHECKPOINT, else the best one already on this machine"
@@ -190,6 +191,7 @@ def serve(page: Any, host: str, port: int, root_path: str, front: Front, folder:
                 server_name=server_name, server_port=port, root_path=root_path, quiet=True,
                 prevent_thread_lock=True, front=front,
             )  # fmt: skip
+        page.server.config.timeout_keep_alive = KEPT_OPEN
         logs.adopt()
         print(f"The page is at {page.local_url}  (Ctrl+C ends it)", flush=True)
         front.drain.wait(page.end, page.owes)

@@ -11,6 +11,7 @@ import pytest
 from gradio.utils import get_upload_folder
 
 from sdxs.page.ui import Page
+from sdxs.server.calls import PAGES
 from sdxs.server.front import PUBLIC_BODY
 from server.asking import CALL, JSON, VALUES, ask, note
 
@@ -168,6 +169,14 @@ def test_only_functions_for_the_page_are_served(page: Page) -> None:
         page, "/gradio_api/component_server/", b"a=b", **{"Content-Type": "text/plain"}
     )
     assert status == 415 and "application/json" in said
+
+
+def test_pages_share_a_session_since_making_one_takes_longer_than_a_call(page: Page) -> None:
+    stage = next(number for number, one in page.blocks.items() if one.elem_id == "sdxs-stage")
+    for visitor in ("one visitor", "another"):
+        asked = {"component_id": stage, "fn_name": "place", "session_hash": visitor, "data": {}}
+        assert ask(page, "POST", "/gradio_api/component_server/", asked)[0] == 200
+    assert {"one visitor", "another", PAGES} & {*page.app.state_holder.session_data} == {PAGES}
 
 
 def test_what_was_heard_or_nobody_listens_to_is_forgotten(page: Page) -> None:

@@ -5,6 +5,7 @@ import re
 import socket
 import sys
 import urllib.request
+from types import SimpleNamespace
 
 import pytest
 from loras import lora_of_unet
@@ -12,6 +13,7 @@ from programs import Done, free_port, run, running
 
 from sdxs.page import __main__ as pages
 from sdxs.server import start
+from sdxs.server.front import Front
 from sdxs.server.start import check_address, parser
 
 SKETCH, ANIME = "app_sketch.py", "app_anime.py"
@@ -165,3 +167,17 @@ def test_the_app_serves_its_page(tiny_checkpoint, tiny_control, tmp_path, progra
         assert re.search(rf"http://127\.0\.0\.1:{port}/", said), log.read_text()
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
             assert answer.status == 200
+
+
+def test_a_connection_is_kept_for_longer_than_by_proxies(tmp_path):
+    """Which would otherwise send a request in the moment in which it is closed: nginx keeps them
+    for 60 s."""
+    config = SimpleNamespace()
+    page = SimpleNamespace(
+        launch=lambda **_: None, end=lambda: None, owes=lambda: False, close=lambda **_: None,
+        server=SimpleNamespace(config=config), local_url="",
+    )  # fmt: skip
+    front = Front()
+    front.drain.begun = True
+    start.serve(page, "127.0.0.1", 1, "", front, tmp_path / "own")
+    assert config.timeout_keep_alive > 60
