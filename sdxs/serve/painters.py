@@ -4,6 +4,7 @@ Knows nothing of pages, or of who asks.
 """
 
 import argparse
+import gc
 from typing import Any
 
 from PIL import Image
@@ -38,6 +39,7 @@ class Painters:
         style: str = "",
     ) -> None:
         self._turns, self._facts = turns, (about, welcome, style)
+        gc.freeze()  # as `sdxs.server.start.serve` does
 
     def facts(self) -> tuple[About, Image.Image | None, str]:
         """What is said of the model, the page's first picture, its first style."""

@@ -7,6 +7,7 @@ models or of what is on the page.
 import argparse
 import atexit
 import errno
+import gc
 import os
 import shutil
 import socket
@@ -192,6 +193,8 @@ def serve(page: Any, host: str, port: int, root_path: str, front: Front, folder:
                 prevent_thread_lock=True, front=front,
             )  # fmt: skip
         page.server.config.timeout_keep_alive = KEPT_OPEN
+        gc.collect()
+        gc.freeze()  # what is there stays, and to look through all of it again and again takes long
         logs.adopt()
         print(f"The page is at {page.local_url}  (Ctrl+C ends it)", flush=True)
         front.drain.wait(page.end, page.owes)
