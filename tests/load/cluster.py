@@ -22,6 +22,11 @@ STANDIN, MODEL = "tests.load.painters:app", "sdxs.serve:app"
 STARTS = 300  # seconds, for all replicas to be there
 ENDS = 60
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
+# on a machine that is busy with something else
+PATIENT = {
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
+}
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ def cluster(path: str = STANDIN, seconds: float = 0.05, **args: Any) -> Iterator
         file, log = Path(folder, "serve.yaml"), Path(folder, "log")
         file.write_text(yaml.safe_dump(config), encoding="utf-8")
         serve = [Path(sys.executable).with_name("serve"), "run", "--app-dir", ROOT, file]
-        env = os.environ | QUIET | {"RAY_TMPDIR": folder, "STANDIN_SECONDS": str(seconds)}
+        env = os.environ | QUIET | PATIENT | {"RAY_TMPDIR": folder, "STANDIN_SECONDS": str(seconds)}
         with log.open("w", encoding="utf-8") as said:
             program = subprocess.Popen(
                 list(map(str, serve)), cwd=ROOT, env=env, stdout=said, stderr=said

@@ -17,6 +17,8 @@ from tests.browser.conftest import WATCH, chromium, wait_for
 from tests.browser.standin import Standin
 from tests.load.cluster import Cluster, cluster
 
+pytestmark = pytest.mark.slow  # two pages and two painters, each a process, and Ray's own
+
 SECONDS = 0.1  # that a picture takes
 
 
