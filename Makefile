@@ -29,8 +29,9 @@ test: lint
 	$(PY) -m pytest -n 4 $(SHARED) $(LONGEST) $(OTHERS)
 	$(PY) -m pytest -n 4 $(SHARED) tests/browser
 
+# But for full sizes with random weights, which take several GB: pytest -m slow tests/bench/test_architectures.py
 test-slow: $(VENV)/.test-ready
-	$(PY) -m pytest -n 2 $(SHARED) -m slow $(LONGEST) $(OTHERS)
+	$(PY) -m pytest -n 2 $(SHARED) -m slow $(LONGEST) $(OTHERS) --ignore tests/bench/test_architectures.py
 
 lint: $(VENV)/.test-ready
 	$(PY) -m ruff check .
