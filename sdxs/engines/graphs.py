@@ -121,8 +121,8 @@ class GraphEngine(PreparedEngine):
         return sum(self._sizes[key] for key in self._graphs)
 
     def _memory(self, key: Key, stored: int) -> int:
-        """Bytes that a graph takes when it is compiled, about; stored: on disk. Measured with
-        OpenVINO on the embedded model, of which a graph takes 70 to 120 MB."""
+        """Bytes that a graph takes when it is compiled, about, as OpenVINO has it. stored: on
+        disk."""
         height, width = key.size
         return COPIES * stored + ROOM * key.rows * height * width * self._factor**2
 

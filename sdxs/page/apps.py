@@ -53,12 +53,24 @@ APPS = {  # the name of the page -> what is particular about it
 
 @dataclass(frozen=True)
 class Opened:
-    """A page's model. load: gives another one like it. style: the page's first, "" for none."""
+    """A page's model. load: gives another one like it. style: the page's first, "" for none.
+    canvas: the page has one."""
 
     model: Any
     about: About
     style: str
+    canvas: bool
     load: Callable[[], Any]
+
+    @property
+    def condition(self) -> Any:
+        """What makes of a drawing what is to be followed; None without a canvas."""
+        return self.model.condition if self.canvas else None
+
+    def another(self) -> tuple[Any, Any]:
+        """The model loaded anew, and its condition."""
+        other = replace(self, model=self.load())
+        return other.model, other.condition
 
     def welcome(self) -> Image.Image | None:
         """The picture that the page begins with, see `welcome_picture`."""
@@ -84,7 +96,8 @@ def opened(name: str, options: argparse.Namespace) -> Opened:
     about = About.of(model, page="" if name == "text" else name)
     if (app.styles and not about.styles) or (app.controls and not about.conditions):
         raise StartError(f"{model.checkpoint} has {app.lacks}")
-    return Opened(model, about, about.styles[0] if app.styles else "", load)
+    style = about.styles[0] if app.styles else ""
+    return Opened(model, about, style, app.controls is not None, load)
 
 
 def make_page(name: str, options: argparse.Namespace) -> "Page":
@@ -94,7 +107,6 @@ def make_page(name: str, options: argparse.Namespace) -> "Page":
     with direct():  # Gradio makes a client of the network, which it never uses, when it is imported
         from sdxs.page.ui import sketch_page, text_page
 
-    app = APPS[name]
     marker = marks.marker(options)  # before a model is loaded for nothing
     own = opened(name, options)
     about, welcome, paint = own.about, None, own.model
@@ -106,10 +118,7 @@ def make_page(name: str, options: argparse.Namespace) -> "Page":
         "about": about, "together": TOGETHER, "marker": marker, "tools": not options.public,
     }  # fmt: skip
     if not lent:
-        shared["rebuilt"] = lambda: (
-            (other := own.load()),
-            other.condition if app.controls else None,
-        )
-    if app.controls:
-        return sketch_page(paint, own.model.condition, **shared)
+        shared["rebuilt"] = own.another
+    if own.canvas:
+        return sketch_page(paint, own.condition, **shared)
     return text_page(paint, welcome=welcome, style=own.style, **shared)

@@ -41,6 +41,7 @@ LOOKS = (
     "room.css", "hands.css",
 )  # fmt: skip
 
+OFF = "run_history", "enable_monitoring", "mcp_server", "pwa", "ssr_mode"  # of Gradio's own
 THREADS = 2 * MOST_WAITING  # of Gradio's queue: with fewer it would hold some back
 SESSIONS = 100  # of which Gradio keeps what pages have none of
 
@@ -62,16 +63,16 @@ class Page(gr.Blocks):
 
     def launch(self, *arguments: Any, front: Front | None = None, **options: Any) -> Any:
         ours = self._served(front or self.front, options.get("root_path") or "")
-        ours |= {"debug": False, "max_threads": THREADS, "state_session_capacity": SESSIONS}
-        off = ("run_history", "enable_monitoring", "mcp_server", "pwa", "share", "ssr_mode")
-        return super().launch(*arguments, **(dict.fromkeys(off, False) | ours | options))
+        ours |= {"max_threads": THREADS, "state_session_capacity": SESSIONS}
+        ours |= {"debug": False, "share": False}
+        return super().launch(*arguments, **(ours | options))
 
     def mounted(self, front: Front, root_path: str = "") -> FastAPI:
         """The page as an ASGI application, for a server that is not Gradio's own."""
         self.state_session_capacity, self.max_threads = SESSIONS, THREADS
+        self._queue.max_thread_count = THREADS  # as `launch` has it
         app: Any = FastAPI(openapi_url=None)
-        off = ("run_history", "enable_monitoring", "mcp_server", "pwa", "ssr_mode")
-        ours = dict.fromkeys(off, False) | self._served(front, root_path)
+        ours = self._served(front, root_path)
         mounted: FastAPI = gr.mount_gradio_app(
             app, self, "", root_path=root_path or None, show_error=False, **ours
         )
@@ -84,6 +85,7 @@ class Page(gr.Blocks):
         front.waiting = answers.waiting
         front.state.alive = lambda: not answers.broken
         return {
+            **dict.fromkeys(OFF, False),
             "theme": gr.themes.Base(**theme.BASE).set(**theme.SET),
             "head": "".join(map(widgets.script, self._scripts)),
             "css_paths": [FILES / name for name in LOOKS],

@@ -1,7 +1,7 @@
 """A page on many processors or machines, by Ray Serve: `serve run sdxs.serve:app page=sketch`.
 
 Replicas of `Pages` answer browsers and programs, and have replicas of `Painters` paint. Which
-replica does what, how many there are, and what is painted together, is Ray's to say.
+replica does what, and how many there are, is Ray's to say; what waits at one is painted together.
 """
 
 import argparse

@@ -44,6 +44,7 @@ class Pages:
         answers, tools = Answers(turns, about, marker, canvas), not options.public
         made = ui.sketch(answers, tools) if canvas else ui.text(answers, welcome, style, tools)
         self._app = made.mounted(Front.of(options), options.root_path)
+        gc.collect()
         gc.freeze()  # as `sdxs.server.start.serve` does
 
     def __serve_build_asgi_app__(self) -> FastAPI:

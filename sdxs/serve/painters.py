@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from sdxs.page.apps import APPS, TOGETHER, opened
+from sdxs.page.apps import TOGETHER, opened
 from sdxs.service import marks
 from sdxs.service.about import About
 from sdxs.service.painting import Order, Painter, kind
@@ -22,12 +22,10 @@ class Painters:
     def __init__(self, page: str, options: argparse.Namespace) -> None:
         marker = marks.marker(options)
         own = opened(page, options)
-        canvas = APPS[page].controls
-        painter = Painter(own.model, own.about, own.model.condition if canvas else None, marker)
+        painter = Painter(own.model, own.about, own.condition, marker)
 
         def renew() -> None:
-            other = own.load()
-            painter.generate, painter.condition = other, other.condition if canvas else None
+            painter.generate, painter.condition = own.another()
 
         self._begin(Turns(painter, TOGETHER, renew=renew), own.about, own.welcome(), own.style)
 
@@ -39,6 +37,7 @@ class Painters:
         style: str = "",
     ) -> None:
         self._turns, self._facts = turns, (about, welcome, style)
+        gc.collect()
         gc.freeze()  # as `sdxs.server.start.serve` does
 
     def facts(self) -> tuple[About, Image.Image | None, str]:

@@ -78,6 +78,8 @@ class Replicas:
         full = size + sum(visit.size for visit in self._visits) > MOST_BYTES
         if full or len(here) >= MOST_WAITING:
             raise Crowded(CROWDED, self._pause())
+        if not self._visits:  # nobody was answered while nobody asked
+            self._ended = deque([time.monotonic()], maxlen=32)
         asking = asyncio.ensure_future(self._painted(item, patient))
         visit = _Visit(name, patient, size, asking)
         self._visits.append(visit)

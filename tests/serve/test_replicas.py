@@ -160,6 +160,20 @@ def test_there_is_an_end_to_who_may_wait(monkeypatch):
     visits(then)
 
 
+def test_idle_time_is_not_what_a_picture_takes(monkeypatch):
+    async def then(own: Replicas, handle: Handle) -> Any:
+        own._ended[0] -= 3600
+        monkeypatch.setattr(replicas, "MOST_WAITING", 1)
+        tasks = await took(own.take("a"))
+        with pytest.raises(Crowded) as crowded:
+            await own.take("b")
+        handle.answer(0, None)
+        await asyncio.gather(*tasks)
+        return crowded.value.retry_after
+
+    assert visits(then)[0] == 1
+
+
 def test_who_is_patient_comes_after_the_others():
     async def then(own: Replicas, handle: Handle) -> Any:
         tasks = await took(own.take("a", name="a", patient=True), own.take("b", name="b"))
