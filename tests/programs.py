@@ -55,9 +55,11 @@ def running(*command: object, env: Mapping[str, str], log: Any) -> Iterator[str]
 
 @contextmanager
 def served(page: Any, **options: Any) -> Iterator[str]:
-    """The address of a page, while it is served from this process."""
+    """The address of a page, while it is served from this process, by default at a port of its
+    own: which Gradio finds, another program may find at the same time."""
     quiet = {"quiet": True, "prevent_thread_lock": True}
-    page.launch(server_name="127.0.0.1", server_port=None, **quiet, **options)
+    options = {"server_port": int(free_port()), **quiet, **options}
+    page.launch(server_name="127.0.0.1", **options)
     try:
         yield page.local_url
     finally:

@@ -20,6 +20,7 @@ from sdxs.metadata.marker import Marker
 from sdxs.page import endpoints, theme, widgets
 from sdxs.page.answers import Answers
 from sdxs.page.exports import Exports
+from sdxs.page.listening import in_its_time
 from sdxs.page.opened import interface
 from sdxs.page.widgets import FILES, Field
 from sdxs.programs.mounts import programs
@@ -65,7 +66,8 @@ class Page(gr.Blocks):
         ours = self._served(front or self.front, options.get("root_path") or "")
         ours |= {"max_threads": THREADS, "state_session_capacity": SESSIONS}
         ours |= {"debug": False, "share": False}
-        return super().launch(*arguments, **(ours | options))
+        with in_its_time():
+            return super().launch(*arguments, **(ours | options))
 
     def mounted(self, front: Front, root_path: str = "") -> FastAPI:
         """The page as an ASGI application, for a server that is not Gradio's own."""

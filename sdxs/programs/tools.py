@@ -5,8 +5,8 @@ of other forms. Needs the extra `mcp`.
 """
 
 import base64
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from starlette.routing import Route
@@ -64,7 +64,15 @@ def tools(maker: Maker, path: str) -> tuple[Route, Lifespan]:
             types.TextContent(type="text", text=" ".join(filter(None, [f"Seed: {seed}.", said]))),
         ]
 
-    manager = StreamableHTTPSessionManager(server, json_response=True, stateless=True)
+    manager: Any = None
+
+    @asynccontextmanager
+    async def lasting(_: Any) -> AsyncIterator[None]:
+        """One manager for each start of the server: it can be run but once."""
+        nonlocal manager
+        manager = StreamableHTTPSessionManager(server, json_response=True, stateless=True)
+        async with manager.run():
+            yield
 
     class App:
         """What a `Route` hands its requests to: a function would be given one, not three."""
@@ -72,4 +80,4 @@ def tools(maker: Maker, path: str) -> tuple[Route, Lifespan]:
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
             await manager.handle_request(scope, receive, send)
 
-    return Route(path, App()), lambda _: manager.run()
+    return Route(path, App()), lasting

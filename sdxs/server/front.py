@@ -131,8 +131,10 @@ class Front(Hearer):
         async def edged(app: Starlette) -> AsyncIterator[None]:
             """Gradio puts its own middleware around that of others."""
             inside = app.middleware_stack or app.build_middleware_stack()
-            sites = None if self.public else self.sites
-            app.middleware_stack = Edge(inside, self.frames, also, self.metrics.answered, sites)
+            if not isinstance(inside, Edge):  # of a start before, for another port
+                sites = None if self.public else self.sites
+                inside = Edge(inside, self.frames, also, self.metrics.answered, sites)
+            app.middleware_stack = inside
             async with lifespan(app) if lifespan else nullcontext():
                 yield
 

@@ -1,6 +1,7 @@
 """The proxies' lines in docs/deploy.md, by the proxies themselves, before a page below a path."""
 
 import http.client
+import io
 import json
 import re
 import select
@@ -10,7 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 import pytest
@@ -107,6 +108,16 @@ def test_nothing_is_smuggled_through_it(found: Found) -> None:
         assert not spoilt(found.address, downgraded(PATH.encode()))
 
 
+class Answers(io.BufferedReader):
+    """On one connection: what was read beyond an answer is the next one's."""
+
+    def makefile(self, _: str) -> Self:
+        return self
+
+    def close(self) -> None:
+        pass
+
+
 def test_requests_in_a_row_are_answered_in_order(found: Found) -> None:
     """Two on one connection, the second before the first is answered; and one by its address."""
     asked = b"".join(
@@ -121,8 +132,9 @@ def test_requests_in_a_row_are_answered_in_order(found: Found) -> None:
     )
     with socket.create_connection(place.decode().split(":"), timeout=60) as plug:
         plug.sendall(asked + whole)
+        answers: Any = Answers(plug.makefile("rb", buffering=0))
         for seed in (3, 4, None):
-            answer = http.client.HTTPResponse(plug, method="GET")
+            answer = http.client.HTTPResponse(answers, method="GET")
             answer.begin()
             assert answer.headers["X-Seed"] == (None if seed is None else str(seed))
             body = answer.read()
