@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from sdxs.train.parts.block_removal import FEATURES, feature_loss, removed
+from sdxs.train.parts.denoiser import Denoiser, leave
 from sdxs.train.parts.denoising import diffused
 from sdxs.train.parts.features import Tap
 from sdxs.train.parts.latents import EMPTY, LatentOptions
@@ -19,7 +20,7 @@ from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.models import PRESETS, build_unet
 from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
-from sdxs.train.run.machine import placed, predict
+from sdxs.train.run.machine import placed
 from sdxs.train.run.options import option
 
 
@@ -38,19 +39,19 @@ def train(options: Options) -> None:
         )
     model = Model.load(options.teacher)
     vae, data = options.encoded(model.resolution)
-    student = build_unet(PRESETS[made["preset"]], model.resolution)
-    removed(model.unet, student)
-    student = placed(student)
-    ours, theirs = Tap(student, list(FEATURES)), Tap(model.unet, list(FEATURES.values()))
-    learner = Learner("student", student, options.lr, 0.999)
+    unet = build_unet(PRESETS[made["preset"]], model.resolution)
+    removed(model.unet, unet)
+    student = Denoiser(placed(unet), model.schedule)
+    ours, theirs = Tap(unet, list(FEATURES)), Tap(model.unet, list(FEATURES.values()))
+    learner = Learner("student", unet, options.lr, 0.999)
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
         x0, texts, _ = data.batch(options.batch, generator, empty=EMPTY)
-        x, _, t = diffused(x0, generator)
-        context = model.embed(texts)  # (B, L, D)
+        x, _, t = diffused(model.schedule, x0, generator)
+        words = model.embed(texts)
         with torch.no_grad():
-            wanted = predict(model.unet, x, t, context)
-        output = F.mse_loss(predict(student, x, t, context), wanted)  # eq. 6
+            wanted = model.predict(x, t, words)
+        output = F.mse_loss(student.predict(x, t, words), wanted)  # eq. 6
         features = feature_loss(ours, theirs)
         loss = output + options.weight * features
         learner.update(loss, loop.trapezoid(index, options.steps))
@@ -59,8 +60,7 @@ def train(options: Options) -> None:
     facts = {**model.facts, "encoder": loop.fingerprint(vae.encoder), "preset": made["preset"]}
     with stage.trained(options, learner.parts, step, facts, flat=loop.FLAT, spent=data.seconds):
         learner.settle()
-        student.save_pretrained(options.run / "unet")
-        stage.hand_on(options.teacher, options.run)
+        leave(student, options.teacher, options.run)
 
 
 main = stage.main(Options, train, __name__)

@@ -12,7 +12,7 @@ import torch
 from sdxs.conditions import CONTROLS
 from sdxs.train.parts.control_images import control_images, depth_network
 from sdxs.train.parts.controlled import Controlled, control_input, full_control, read_control
-from sdxs.train.parts.denoising import v_loss
+from sdxs.train.parts.denoising import denoising_loss
 from sdxs.train.parts.latents import LatentOptions
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.solver import Model
@@ -48,7 +48,7 @@ def train(options: Options) -> None:
         rows = data.rows(options.batch, generator)
         x0, texts, _ = data.at(rows, generator, empty=UNSAID)
         controlled = Controlled(model.unet, network, control_input(drawn.images[rows]))
-        loss = v_loss(controlled, x0, model.embed(texts), generator)
+        loss = denoising_loss(model.with_unet(controlled), x0, model.embed(texts), generator)
         norm = learner.update(loss, loop.trapezoid(index, options.steps, warmup=100))
         return {"loss": loss.item(), "norm": norm}
 

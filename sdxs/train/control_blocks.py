@@ -25,7 +25,7 @@ from sdxs.train.parts.latents import EMPTY, LatentOptions
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
-from sdxs.train.run.machine import placed, predict
+from sdxs.train.run.machine import placed
 from sdxs.train.run.options import option
 from sdxs.train.run.stages import MULTI_STEP
 
@@ -62,11 +62,12 @@ def train(options: Options) -> None:
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
         rows = data.rows(options.batch, generator)
         x0, texts, _ = data.at(rows, generator, empty=EMPTY)
-        x, _, t = diffused(x0, generator)
-        context, images = large.embed(texts), control_input(drawn.images[rows])
+        x, _, t = diffused(large.schedule, x0, generator)
+        words, images = large.embed(texts), control_input(drawn.images[rows])
         with torch.no_grad():
-            wanted = predict(Controlled(large.unet, full, images), x, t, context)
-        output = F.mse_loss(predict(Controlled(small.unet, slim, images), x, t, context), wanted)
+            wanted = large.with_unet(Controlled(large.unet, full, images)).predict(x, t, words)
+        steered = small.with_unet(Controlled(small.unet, slim, images))
+        output = F.mse_loss(steered.predict(x, t, words), wanted)
         inner = feature_loss(ours, theirs, names)
         loss = output + options.weight * inner
         learner.update(loss, loop.trapezoid(index, options.steps, warmup=50))

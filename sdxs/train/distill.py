@@ -18,6 +18,7 @@ from torch import Tensor
 
 from sdxs.train.parts.autoencoders import read_autoencoder
 from sdxs.train.parts.best import Best, guarded
+from sdxs.train.parts.denoiser import leave, read_denoiser
 from sdxs.train.parts.distillation import (
     Distillation,
     DistillationOptions,
@@ -31,7 +32,7 @@ from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.pairs import Pairs
 from sdxs.train.parts.segmented import HOLD, Scores
 from sdxs.train.parts.shown import open_reader
-from sdxs.train.parts.solver import Model, one_step, read_unet
+from sdxs.train.parts.solver import Model
 from sdxs.train.parts.supervision import Supervision, SupervisionOptions
 from sdxs.train.run import loop, stage
 from sdxs.train.run.options import option, positive
@@ -85,15 +86,14 @@ def guarding(
 ) -> Callable[[int], None]:
     """What shows the guard, now and then, what the running mean of the weights paints."""
     reader = open_reader(guard)
-    side = model.unet.config["sample_size"]
 
     def paint(texts: list[str], noise: Tensor) -> Tensor:
-        return one_step(best.network, noise, model.embed(texts))
+        return model.with_unet(best.network).one_step(noise, model.embed(texts))
 
     def look(done: int) -> None:
         if done % LOOK == 0 or done == options.steps:
             with learner.averaged():
-                best.look(done, guarded(paint, reader, options.held_out, side))
+                best.look(done, guarded(paint, reader, options.held_out, model.latent_shape[1]))
 
     return look
 
@@ -103,18 +103,18 @@ def train(options: Options) -> None:
     options.check()
     batch, encoder = options.batch, options.encoder
     model = Model.load(options.teacher or options.begin)
-    student = read_unet(options.begin)
-    facts: dict[str, Any] = {"begins_with": loop.fingerprint(student), **model.facts}
+    student = read_denoiser(options.begin)
+    facts: dict[str, Any] = {"begins_with": loop.fingerprint(student.unet), **model.facts}
     scores = data = online = supervision = None
     terms, beside = [], []
     if options.teacher and options.pairs:
-        data, online = Pairs(options.pairs), read_unet(options.teacher)
+        data, online = Pairs(options.pairs), read_denoiser(options.teacher)
         guidance = data.guidance if options.guidance is None else options.guidance
         scores = Scores(model, online, guidance, options.online_lr)
         terms = [] if options.unmatched else [matching(encoder_of(encoder, model.unet))]
         seen_by = encoder and loop.fingerprint(load_encoder(encoder))
         facts |= {**data.facts, "guidance": guidance, "encoder": seen_by}
-    learner = Learner("student", student, options.lr, 0.999, optimizer="student_optimizer",
+    learner = Learner("student", student.unet, options.lr, 0.999, optimizer="student_optimizer",
                       betas=(0.9 if scores else 0.0, 0.99))  # fmt: skip
     parts: dict[str, loop.Stateful] = {}
     paired = batch // 2 if data else 0
@@ -126,7 +126,7 @@ def train(options: Options) -> None:
         beside.append(on_renders(supervision.pull))
         parts, facts = supervision.parts, facts | supervision.facts
     if options.keep:
-        before = copy.deepcopy(student).eval().requires_grad_(False)
+        before = student.with_unet(copy.deepcopy(student.unet).eval().requires_grad_(False))
         beside.append(keeping(lambda batch: before, options.keep))
     distillation = Distillation(
         options,
@@ -140,7 +140,7 @@ def train(options: Options) -> None:
         fixed=options.fixed,
         watch=watch,
     )
-    best, look = Best(student, options.run), None
+    best, look = Best(student.unet, options.run), None
     if options.guard:
         look = guarding(options.guard, options, model, learner, best)
         parts["best"] = best
@@ -158,8 +158,7 @@ def train(options: Options) -> None:
             found["best"] = best.step
         if supervision:
             supervision.leave(options.run)
-        student.save_pretrained(options.run / "unet")
-        stage.hand_on(options.teacher or options.begin, options.run)
+        leave(student, options.teacher or options.begin, options.run)
 
 
 main = stage.main(Options, train, __name__)

@@ -16,12 +16,11 @@ from tqdm import tqdm
 from sdxs.storybook.world.artists import ARTISTS
 from sdxs.storybook.world.folders import draw
 from sdxs.train.parts.autoencoders import encoded, read_autoencoder
-from sdxs.train.parts.denoising import v_loss
+from sdxs.train.parts.denoising import denoising_loss
 from sdxs.train.parts.folder import fingerprint, read_folder
 from sdxs.train.parts.latents import EMPTY
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.lora import RANK, lora, save_style
-from sdxs.train.parts.models import ALPHAS
 from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import placed
@@ -68,25 +67,25 @@ def train(options: Options) -> None:
     model, vae = Model.load(options.teacher), read_autoencoder(options.autoencoder)
     facts: dict[str, object] = {**model.facts, "autoencoder": loop.fingerprint(vae)}
     drawn, captions = read_folder(pictures_of(options, model), model.resolution, VIEWS)
-    window = model.tokenizer.model_max_length
-    long = [text for text in captions[::VIEWS] if len(model.tokenizer(text).input_ids) > window]
+    long = [text for text in captions[::VIEWS] if model.text.readers.cut_off(text)]
     if long:
         tqdm.write(
-            f"{len(long)} captions have more than {window} tokens and are cut there, as "
-            f'"{long[0][:60]}"'
+            f"{len(long)} captions have more than {model.text.readers.length} tokens and are cut "
+            f'there, as "{long[0][:60]}"'
         )
     latents = encoded(placed(vae), drawn)
     torch.manual_seed(options.seed)
-    lora(model.unet, options.rank)
-    unet = placed(model.unet)
+    unet = model.unet
+    lora(unet, options.rank)
+    placed(unet)
     learner = Learner("unet", unet, options.lr, 0.99)
-    last = math.ceil(options.below * len(ALPHAS))
+    last = math.ceil(options.below * len(model.schedule))
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
         rows = torch.randint(len(latents), (options.batch,), generator=generator)
         left = (torch.rand(options.batch, generator=generator) < EMPTY).tolist()
         texts = ["" if out else captions[row] for row, out in zip(rows.tolist(), left, strict=True)]
-        loss = v_loss(unet, latents[rows], model.embed(texts), generator, last)
+        loss = denoising_loss(model, latents[rows], model.embed(texts), generator, last)
         norm = learner.update(loss, loop.trapezoid(index, options.steps, warmup=50))
         return {"loss": loss.item(), "norm": norm}
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import UNet2DConditionModel
 from torch.nn import functional as F
 
 from sdxs.conditions import CONDITIONS
@@ -26,6 +25,7 @@ from sdxs.storybook.world.artists import ARTISTS
 from sdxs.train.parts.autoencoders import read_autoencoder
 from sdxs.train.parts.control_images import control_images
 from sdxs.train.parts.controlled import Controlled, control_input, read_control
+from sdxs.train.parts.denoiser import Denoiser, read_denoiser
 from sdxs.train.parts.distillation import (
     Batch,
     Distillation,
@@ -41,7 +41,7 @@ from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.lora import RANK, begin_with, fingerprint, learnt_below, lora, save_style
 from sdxs.train.parts.pairs import Pairs
 from sdxs.train.parts.segmented import KAPPA, Scores
-from sdxs.train.parts.solver import Model, one_step, read_unet
+from sdxs.train.parts.solver import Model
 from sdxs.train.parts.supervision import Supervision, SupervisionOptions
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import placed
@@ -89,7 +89,7 @@ class Styled:
     """A multi-step model that wears a style, the same without, and pairs."""
 
     offline: Model
-    online: UNet2DConditionModel
+    online: Denoiser
     data: Pairs
 
 
@@ -108,7 +108,7 @@ def in_style(
         )
     plain = Model.load(teacher)
     below = learnt_below(style, plain.unet)
-    return Styled(plain.wearing(worn, below), read_unet(teacher), data)
+    return Styled(plain.wearing(worn, below), read_denoiser(teacher), data)
 
 
 def under_control(
@@ -142,7 +142,8 @@ def under_control(
         if batch.renders is None or torch.rand((), generator=generator) < 0.5:
             return batch
         seen = control_input(images.images[batch.renders.index])
-        return dataclasses.replace(batch, student=Controlled(batch.student, network, seen))
+        led = batch.student.with_unet(Controlled(batch.student.unet, network, seen))
+        return dataclasses.replace(batch, student=led)
 
     facts = {"control": made["control"], "controlled_by": loop.fingerprint(network)}
     return beneath, facts, shown.seconds + images.seconds
@@ -156,7 +157,8 @@ def train(options: Options) -> None:
     """
     options.check()
     batch, spent, given = options.batch, 0.0, None
-    unet, first = read_unet(options.student), options.begin
+    plain, first = read_denoiser(options.student), options.begin
+    unet = plain.unet
     student = loop.fingerprint(unet)
     facts: dict[str, Any] = {}
     if options.teacher and options.style and options.pairs:
@@ -165,7 +167,7 @@ def train(options: Options) -> None:
             plain_mse=options.plain_mse,
         )  # fmt: skip
         facts |= {"style": fingerprint(options.style / "style"), **given.data.facts}
-        if all(unet.config[name] == given.online.config[name] for name in SHAPE):
+        if all(unet.config[name] == given.online.unet.config[name] for name in SHAPE):
             first = first or options.style
     model = given.offline if given else Model.load(options.student)
     facts |= {"student": student, **model.facts}
@@ -174,7 +176,7 @@ def train(options: Options) -> None:
     lora(unet, options.rank)
     if first:
         begin_with(unet, first / "style")
-    unet = placed(unet)
+    placed(unet)
     learner = Learner("unet", unet, options.lr, 0.995, weight_decay=0.0, fused=None)
     scores = data = supervision = None
     terms, beside, parts = [], [], {}
@@ -192,7 +194,7 @@ def train(options: Options) -> None:
         beside, parts = [on_renders(supervision.pull)], supervision.parts
         facts |= supervision.facts
         spent += supervision.renders.seconds
-    draw = drawn(unet, model, data, paired, batch - paired, supervision)
+    draw = drawn(plain, model, data, paired, batch - paired, supervision)
     if options.control:
         draw, more, took = under_control(draw, options, student, model)
         facts, spent = facts | more, spent + took
@@ -202,7 +204,7 @@ def train(options: Options) -> None:
         learner,
         terms,
         draw=draw,
-        draw_online=drawn(unet, model, data, 0, batch),
+        draw_online=drawn(plain, model, data, 0, batch),
         beside=beside,
         counted_from=options.online_first if scores else 0,
         below=model.below,
@@ -210,7 +212,7 @@ def train(options: Options) -> None:
 
     def by_squares(index: int, generator: torch.Generator) -> dict[str, float]:
         given = draw(generator)
-        loss = F.mse_loss(one_step(unet, given.noise, given.context), given.target)
+        loss = F.mse_loss(plain.one_step(given.noise, given.words), given.target)
         learner.update(loss, loop.trapezoid(index, options.steps, warmup=50))
         return {"mse": loss.item()}
 

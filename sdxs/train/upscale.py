@@ -33,7 +33,7 @@ from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.losses import coarse_l1, hinge, proportion, reconstruction_loss, unmasked
 from sdxs.train.parts.models import LATENT_CHANNELS
 from sdxs.train.parts.renders import draw_pictures, to_bytes, to_unit
-from sdxs.train.parts.solver import Model, one_step
+from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast, placed
 from sdxs.train.run.options import TrainingOptions, option, positive
@@ -131,7 +131,7 @@ def painted(
         for i in tqdm(range(0, count, CHUNK), desc="paintings", dynamic_ncols=True, mininterval=2):
             texts = [caption.text for caption in captions[i : i + CHUNK]]
             noise = torch.randn(len(texts), LATENT_CHANNELS, side, side, generator=generator)
-            z = one_step(model.unet, noise.to(DEVICE), model.embed(texts))
+            z = model.one_step(noise.to(DEVICE), model.embed(texts))
             with fast():
                 shown = vae.decoder(z)
             latents.append(z.cpu().contiguous().half())

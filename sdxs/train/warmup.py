@@ -9,11 +9,12 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
+from sdxs.train.parts.denoiser import leave, read_denoiser
 from sdxs.train.parts.features import encoder_of, load_encoder
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.losses import feature_matching
 from sdxs.train.parts.pairs import Pairs
-from sdxs.train.parts.solver import Model, one_step, read_unet
+from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast
 from sdxs.train.run.options import TrainingOptions, option
@@ -36,27 +37,27 @@ class Options(TrainingOptions, steps=8000, batch=32, lr=3e-4, seed=4):
 def train(options: Options) -> None:
     """Leave a one-step model in `run`. Raises TrainingError."""
     model, data, encoder = Model.load(options.teacher), Pairs(options.pairs), options.encoder
-    student = read_unet(options.begin or options.teacher)
+    student = read_denoiser(options.begin or options.teacher)
     facts = {
-        "begins_with": loop.fingerprint(student),
+        "begins_with": loop.fingerprint(student.unet),
         **model.facts,
         **data.facts,
         "encoder": encoder and stage.read(encoder)["kind"],
         "encoder_weights": encoder and loop.fingerprint(load_encoder(encoder)),
     }
     encode = encoder_of(encoder, model.unet)
-    learner = Learner("student", student, options.lr, 0.998)
+    learner = Learner("student", student.unet, options.lr, 0.998)
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
         noise, target, texts = data.batch(options.batch, generator)
         noise, target = noise.to(DEVICE), target.to(DEVICE)
-        context = model.embed(texts)  # (B, L, D)
-        ours = one_step(student, noise, context)
+        words = model.embed(texts)
+        ours = student.one_step(noise, words)
         losses = {"mse": F.mse_loss(ours, target)}
         loss = options.mse * losses["mse"]
         if options.matching:
             with fast():
-                losses["matching"] = feature_matching(encode, ours, target, context)
+                losses["matching"] = feature_matching(encode, ours, target, words)
             loss = loss + options.matching * losses["matching"]
         learner.update(loss, loop.trapezoid(index, options.steps, warmup=50))
         mean = ours.detach().mean((0, 2, 3)).abs().max()
@@ -64,8 +65,7 @@ def train(options: Options) -> None:
 
     with stage.trained(options, learner.parts, step, facts, flat=loop.FLAT):
         learner.settle()
-        student.save_pretrained(options.run / "unet")
-        stage.hand_on(options.teacher, options.run)
+        leave(student, options.teacher, options.run)
 
 
 main = stage.main(Options, train, __name__)

@@ -35,16 +35,18 @@ class Controlled(nn.Module):
         self.unet, self.control, self.images = unet, control, images
 
     def forward(
-        self, x: Tensor, t: Tensor, context: Tensor, return_dict: bool = False
-    ) -> tuple[Tensor]:
-        count = len(self.images)
+        self, x: Tensor, t: Tensor, states: Tensor,
+        added_cond_kwargs: dict[str, Tensor] | None = None, return_dict: bool = False,
+    ) -> tuple[Tensor]:  # fmt: skip
+        count, added = len(self.images), added_cond_kwargs
         down, middle = self.control(
-            x[:count], t[:count] if t.ndim else t, encoder_hidden_states=context[:count],
+            x[:count], t[:count] if t.ndim else t, encoder_hidden_states=states[:count],
             controlnet_cond=self.images, return_dict=False,
+            added_cond_kwargs=added and {name: part[:count] for name, part in added.items()},
         )  # fmt: skip
         rows = (0, 0, 0, 0, 0, 0, 0, len(x) - count)  # without text, at the end
         return self.unet(
-            x, t, context, return_dict=return_dict,
+            x, t, states, added_cond_kwargs=added, return_dict=return_dict,
             down_block_additional_residuals=[F.pad(part, rows) for part in down],
             mid_block_additional_residual=None if middle is None else F.pad(middle, rows),
         )[:1]  # fmt: skip

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sdxs.model.text import Words
 from sdxs.train.parts.features import Encode
 from sdxs.train.parts.latents import LABELS
 
@@ -33,14 +34,14 @@ def ssim(a: Tensor, b: Tensor, window: int = 3) -> Tensor:
     return (luminance * structure).mean()
 
 
-def feature_matching(encode: Encode, ours: Tensor, target: Tensor, context: Tensor) -> Tensor:
+def feature_matching(encode: Encode, ours: Tensor, target: Tensor, words: Words) -> Tensor:
     """Eq. 10 with the sign mended: mean over layers of 1 - SSIM of frozen features.
 
-    ours, target: latents (B, 4, h, w). context: embeddings (B, L, D).
+    ours, target: latents (B, 4, h, w), of B prompts.
     """
     with torch.no_grad():
-        wanted = encode(target, context)
-    got = encode(ours, context)
+        wanted = encode(target, words)
+    got = encode(ours, words)
     parts = [1 - ssim(a.float(), b.float()) for a, b in zip(got, wanted, strict=True)]
     return torch.stack(parts).mean()
 

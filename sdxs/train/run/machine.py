@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -30,10 +29,3 @@ def fast() -> Iterator[None]:
     """How the stages run a network: short attention, products in bfloat16."""
     with short_attention(), torch.autocast(DEVICE.type, torch.bfloat16):
         yield
-
-
-def predict(unet: nn.Module, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
-    """v (B, 4, h, w) float32, from x (B, 4, h, w), t (B,) and embeddings (B, L, D)."""
-    with fast():
-        v: Tensor = unet(x.to(memory_format=torch.channels_last), t, context, return_dict=False)[0]
-    return v.float()

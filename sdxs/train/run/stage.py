@@ -7,7 +7,6 @@ machine, how long it took, what it measured. Knows nothing of networks.
 import argparse
 import importlib
 import json
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,7 +25,6 @@ from sdxs.train.run.stages import EXPORT, STAGES
 RESULT, SCORE = "result.json", "score.json"  # of a stage; of a model that was scored
 INDEX = "model_index.json"  # of a checkpoint
 Asked = TypeVar("Asked", bound=CommandOptions)
-BESIDE = ("text_encoder", "tokenizer", "scheduler")  # what a model's U-Net needs
 
 
 def needs(help: str, *made_by: str, default: str = "") -> Any:
@@ -113,12 +111,6 @@ def finish(run: Path, name: str, seconds: float, **facts: Any) -> None:
     with loop.replacing(run / RESULT) as part:
         part.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(result))
-
-
-def hand_on(model: Path, run: Path) -> None:
-    """Give a run what its model's U-Net needs beside it, so that the folder is whole by itself."""
-    for part in BESIDE:
-        shutil.copytree(model / part, run / part, dirs_exist_ok=True)
 
 
 def hardware() -> dict[str, str]:
