@@ -35,7 +35,7 @@ def train(options: Options) -> None:
     """Leave a ControlNet for the model of `teacher` in `run`. Raises TrainingError."""
     control, seed = options.control, options.seed
     model, sees_depth = Model.load(options.teacher), depth_network(control, options.depth)
-    vae, data = options.encoded(model.resolution)
+    vae, data = options.decoder(), options.data(model.resolution)
     drawn = control_images(options.run, control, data.latents, vae, seed, sees_depth)
     torch.manual_seed(seed)
     network = full_control(model.unet)
@@ -46,7 +46,7 @@ def train(options: Options) -> None:
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
         rows = data.rows(options.batch, generator)
-        x0, texts, _ = data.at(rows, generator, empty=UNSAID)
+        x0, texts = data.at(rows, generator, empty=UNSAID)[:2]
         controlled = Controlled(model.unet, network, control_input(drawn.images[rows]))
         loss = denoising_loss(model.with_unet(controlled), x0, model.embed(texts), generator)
         norm = learner.update(loss, loop.trapezoid(index, options.steps, warmup=100))
@@ -56,7 +56,7 @@ def train(options: Options) -> None:
         "begins_with": loop.fingerprint(network),
         "steers": model.facts["teacher"],
         "text": model.facts["text"],
-        "autoencoder": loop.fingerprint(vae),
+        "autoencoder": loop.fingerprint(vae.network),
         "drawn_by": drawn.by,
     }
     spent = data.seconds + drawn.seconds

@@ -50,7 +50,7 @@ def train(options: Options) -> None:
     kind = kind_of(options.control, large.unet)
     sees_depth = depth_network(kind, options.depth, options.control)
     full = placed(read_control(options.control)).eval().requires_grad_(False)
-    vae, data = options.encoded(large.resolution)
+    vae, data = options.decoder(), options.data(large.resolution)
     drawn = control_images(options.run, kind, data.latents, vae, options.seed, sees_depth)
     torch.manual_seed(options.seed)
     slim = placed(slim_control(small.unet, full).train())
@@ -61,7 +61,7 @@ def train(options: Options) -> None:
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
         rows = data.rows(options.batch, generator)
-        x0, texts, _ = data.at(rows, generator, empty=EMPTY)
+        x0, texts = data.at(rows, generator, empty=EMPTY)[:2]
         x, _, t = diffused(large.schedule, x0, generator)
         words, images = large.embed(texts), control_input(drawn.images[rows])
         with torch.no_grad():
@@ -77,7 +77,7 @@ def train(options: Options) -> None:
         "full": loop.fingerprint(full),
         **large.facts,
         "steers": loop.fingerprint(small.unet),
-        "autoencoder": loop.fingerprint(vae),
+        "autoencoder": loop.fingerprint(vae.network),
         "control": kind,
         "drawn_by": drawn.by,
     }

@@ -25,7 +25,13 @@ from torch import Tensor, nn
 from sdxs.storybook.judges.accuracy import of_renders
 from sdxs.storybook.judges.evaluator import Evaluator
 from sdxs.storybook.world.scenes import sample_scenes
-from sdxs.train.parts.autoencoders import encoded, fidelity, read_autoencoder, with_decoder
+from sdxs.train.parts.autoencoders import (
+    Autoencoder,
+    encoded,
+    fidelity,
+    read_autoencoder,
+    with_decoder,
+)
 from sdxs.train.parts.latents import encode_scenes
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.losses import coarse_l1, hinge, proportion, unmasked
@@ -124,7 +130,7 @@ def train(options: Options) -> None:
     if options.artists:
         scenes = sample_scenes(options.pictures, seed)
         drawn = draw_pictures(scenes, resolution, "other artists", random.Random(seed))
-        known = torch.cat((known, encoded(larger, drawn).half()))
+        known = torch.cat((known, encoded(Autoencoder(larger), drawn).half()))
     torch.manual_seed(seed)
     tiny, judge = placed(build(larger, options.width)), placed(Discriminator())
     decoder = tiny.decoder.train()

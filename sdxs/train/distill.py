@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sdxs.train.parts.autoencoders import read_autoencoder
 from sdxs.train.parts.best import Best, guarded
-from sdxs.train.parts.denoiser import leave, read_denoiser
+from sdxs.train.parts.denoiser import leave
 from sdxs.train.parts.distillation import (
     Distillation,
     DistillationOptions,
@@ -45,6 +45,9 @@ class Options(DistillationOptions, SupervisionOptions, steps=5000, lr=1e-4, seed
     teacher: Path | None = stage.takes(
         "offline model, and what the online one begins with: for scores, with its pairs",
         *MULTI_STEP,
+    )
+    online: Path | None = stage.takes(
+        "what the online model begins with, if not with that", *MULTI_STEP
     )
     pairs: Path | None = stage.takes("its noises and pictures", "pairs")
     begin: Path = stage.needs("the one-step U-Net to begin with", *ONE_STEP)
@@ -103,16 +106,17 @@ def train(options: Options) -> None:
     options.check()
     batch, encoder = options.batch, options.encoder
     model = Model.load(options.teacher or options.begin)
-    student = read_denoiser(options.begin)
+    student = model.fit(options.begin)
     facts: dict[str, Any] = {"begins_with": loop.fingerprint(student.unet), **model.facts}
     scores = data = online = supervision = None
     terms, beside = [], []
     if options.teacher and options.pairs:
-        data, online = Pairs(options.pairs), read_denoiser(options.teacher)
+        data, online = Pairs(options.pairs), model.fit(options.online or options.teacher)
         guidance = data.guidance if options.guidance is None else options.guidance
         scores = Scores(model, online, guidance, options.online_lr)
         terms = [] if options.unmatched else [matching(encoder_of(encoder, model.unet))]
         seen_by = encoder and loop.fingerprint(load_encoder(encoder))
+        facts |= {"online": loop.fingerprint(online.unet)} if options.online else {}
         facts |= {**data.facts, "guidance": guidance, "encoder": seen_by}
     learner = Learner("student", student.unet, options.lr, 0.999, optimizer="student_optimizer",
                       betas=(0.9 if scores else 0.0, 0.99))  # fmt: skip

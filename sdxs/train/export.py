@@ -67,10 +67,13 @@ def export(options: Options) -> None:
     if out.exists() and not (out / "model_index.json").is_file():
         raise loop.TrainingError(f"{out} is there and no checkpoint: choose another --out")
     out.parent.mkdir(parents=True, exist_ok=True)
-    pipeline = assembled(Model.load(model), model, read_autoencoder(options.decoder))
+    parts = Model.load(model)
+    pipeline = assembled(parts, model, read_autoencoder(options.decoder))
     part = out.with_name(out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     pipeline.to(device="cpu", dtype=torch.float16).save_pretrained(part)
+    one_step = {"steps": 1, "timestep": parts.schedule.last, "guidance": 1.0}
+    (part / stage.EXPORTED).write_text(json.dumps(one_step, indent=2) + "\n")
     if options.large is not None:
         read_autoencoder(options.large).half().save_pretrained(part / "vae_large")
     if options.world:

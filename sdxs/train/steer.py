@@ -23,10 +23,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sdxs.train.parts.autoencoders import read_autoencoder
+from sdxs.train.parts.autoencoders import Autoencoder
 from sdxs.train.parts.control_images import control_images, depth_network
 from sdxs.train.parts.controlled import Controlled, control_input, kind_of, read_control
-from sdxs.train.parts.denoiser import Denoiser, read_denoiser
+from sdxs.train.parts.denoiser import Denoiser
 from sdxs.train.parts.distillation import (
     Batch,
     Distillation,
@@ -149,14 +149,14 @@ def train(options: Options) -> None:
             )
     sees_depth = depth_network(kind, options.depth, *made_with)
     options.check(options.warmup)
-    vae, network = read_autoencoder(options.autoencoder), placed(read_control(options.begin))
-    student = read_denoiser(options.student)
+    vae, network = Autoencoder.load(options.autoencoder), placed(read_control(options.begin))
+    student = model.fit(options.student)
     unet = student.unet.eval().requires_grad_(False)
     facts: dict[str, Any] = {
         "begins_with": loop.fingerprint(network),
         "student": loop.fingerprint(unet),
         **model.facts,
-        "autoencoder": loop.fingerprint(vae),
+        "autoencoder": loop.fingerprint(vae.network),
         "control": kind,
         "drawn_by": loop.fingerprint(sees_depth.network) if sees_depth else "",
     }
@@ -164,7 +164,7 @@ def train(options: Options) -> None:
     scores = online = full = supervision = None
     terms, beside, parts, spent = [], [], {}, 0.0
     if options.teacher and options.full and options.pairs:
-        data, online = Pairs(options.pairs), read_denoiser(options.teacher)
+        data, online = Pairs(options.pairs), model.fit(options.teacher)
         images = control_images(options.run, kind, data.latents, vae, options.seed, sees_depth)
         full = placed(read_control(options.full)).eval().requires_grad_(False)
         scores = Scores(model, online, data.guidance, options.online_lr)
@@ -173,7 +173,7 @@ def train(options: Options) -> None:
         facts |= {"full": loop.fingerprint(full), **data.facts}
         spent += images.seconds
     if options.supervised:
-        supervision = Supervision(options, vae, model, online=online)
+        supervision = Supervision(options, vae.network, model, online=online)
         shown, folder = supervision.renders, options.run / "renders"
         images = control_images(
             folder, kind, shown.latents, vae, options.seed, sees_depth, shown.scenes

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sdxs.train.parts.denoiser import leave, read_denoiser
+from sdxs.train.parts.denoiser import leave
 from sdxs.train.parts.latents import LatentOptions
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.schedule import Schedule
@@ -42,15 +42,15 @@ def train(options: Options) -> None:
     """Leave a model of few steps in `run`. Raises TrainingError."""
     batch = options.batch
     model = Model.load(options.teacher)
-    vae, data = options.encoded(model.resolution)
-    student, slow = (read_denoiser(options.teacher) for _ in range(2))
+    data = options.data(model.resolution)
+    student, slow = (model.fit(options.teacher) for _ in range(2))
     slow.unet.requires_grad_(False)
     learner = Learner("student", student.unet, options.lr, 0.999)
     schedule = model.schedule
     stride = len(schedule) // POINTS
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
-        x0, texts, _ = data.batch(batch, generator)
+        x0, texts = data.batch(batch, generator)[:2]
         noise = torch.randn(x0.shape, generator=generator)
         point = torch.randint(POINTS, (batch,), generator=generator).to(DEVICE)
         t, to = stride * (point + 1) - 1, (stride * point - 1).clamp(min=0)
@@ -69,7 +69,7 @@ def train(options: Options) -> None:
                 late.lerp_(early, 1 - SLOW)
         return {"loss": loss.item()}
 
-    facts = {**model.facts, "encoder": loop.fingerprint(vae.encoder)}
+    facts = {**model.facts, **data.facts}
     parts = {**learner.parts, "slow": slow.unet}
     with stage.trained(options, parts, step, facts, flat=loop.FLAT, spent=data.seconds):
         learner.settle()

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from sdxs.storybook.world.artists import ARTISTS
 from sdxs.storybook.world.folders import draw
-from sdxs.train.parts.autoencoders import encoded, read_autoencoder
+from sdxs.train.parts.autoencoders import Autoencoder, encoded
 from sdxs.train.parts.denoising import denoising_loss
 from sdxs.train.parts.folder import fingerprint, read_folder
 from sdxs.train.parts.latents import EMPTY
@@ -64,8 +64,8 @@ def pictures_of(options: Options, model: Model) -> Path:
 
 def train(options: Options) -> None:
     """Leave a style in `run`, in its folder `style`. Raises TrainingError, InputError."""
-    model, vae = Model.load(options.teacher), read_autoencoder(options.autoencoder)
-    facts: dict[str, object] = {**model.facts, "autoencoder": loop.fingerprint(vae)}
+    model, vae = Model.load(options.teacher), Autoencoder.load(options.autoencoder)
+    facts: dict[str, object] = {**model.facts, "autoencoder": loop.fingerprint(vae.network)}
     drawn, captions = read_folder(pictures_of(options, model), model.resolution, VIEWS)
     long = [text for text in captions[::VIEWS] if model.text.readers.cut_off(text)]
     if long:
@@ -73,7 +73,7 @@ def train(options: Options) -> None:
             f"{len(long)} captions have more than {model.text.readers.length} tokens and are cut "
             f'there, as "{long[0][:60]}"'
         )
-    latents = encoded(placed(vae), drawn)
+    latents = encoded(vae.placed(), drawn)
     torch.manual_seed(options.seed)
     unet = model.unet
     lora(unet, options.rank)

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from sdxs.conditions import CONDITIONS
 from sdxs.storybook.world.artists import ARTISTS
-from sdxs.train.parts.autoencoders import read_autoencoder
+from sdxs.train.parts.autoencoders import Autoencoder, read_autoencoder
 from sdxs.train.parts.control_images import control_images
 from sdxs.train.parts.controlled import Controlled, control_input, read_control
 from sdxs.train.parts.denoiser import Denoiser, read_denoiser
@@ -108,7 +108,7 @@ def in_style(
         )
     plain = Model.load(teacher)
     below = learnt_below(style, plain.unet)
-    return Styled(plain.wearing(worn, below), read_denoiser(teacher), data)
+    return Styled(plain.wearing(worn, below), plain.fit(teacher), data)
 
 
 def under_control(
@@ -132,7 +132,7 @@ def under_control(
         options.run / "plain", vae, options.pictures, options.seed, model.resolution
     )
     images = control_images(
-        options.run / "plain", made["control"], shown.latents, vae, options.seed,
+        options.run / "plain", made["control"], shown.latents, Autoencoder(vae), options.seed,
         scenes=shown.scenes,
     )  # fmt: skip
     network = placed(read_control(options.control)).requires_grad_(False)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sdxs.model.text import Words
-from sdxs.train.parts.denoiser import leave, read_denoiser
+from sdxs.train.parts.denoiser import leave
 from sdxs.train.parts.features import encoder_of, of_unet
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.lora import lora, merged
@@ -70,7 +70,7 @@ class Options(TrainingOptions, steps=400, batch=32, lr=1e-4, seed=11):
 def train(options: Options) -> None:
     """Leave a one-step model in `run`. Raises TrainingError."""
     model, data = Model.load(options.teacher), Pairs(options.pairs)
-    student = read_denoiser(options.begin)
+    student = model.fit(options.begin)
     facts = {"begins_with": loop.fingerprint(student.unet), **model.facts, **data.facts}
     torch.manual_seed(options.seed)
     lora(student.unet, options.rank, TARGETS, "texture")

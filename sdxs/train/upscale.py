@@ -25,7 +25,13 @@ from sdxs.storybook.judges.distribution import sharpness
 from sdxs.storybook.judges.painters import by_renderer
 from sdxs.storybook.world.captions import described
 from sdxs.storybook.world.scenes import HELD_OUT_SEED, Scene, sample_scenes
-from sdxs.train.parts.autoencoders import encoded, fidelity, read_autoencoder, with_decoder
+from sdxs.train.parts.autoencoders import (
+    Autoencoder,
+    encoded,
+    fidelity,
+    read_autoencoder,
+    with_decoder,
+)
 from sdxs.train.parts.cache import cached
 from sdxs.train.parts.channel_pruning import prune
 from sdxs.train.parts.latents import CHUNK
@@ -109,9 +115,8 @@ def rendered(
         )
 
     def make() -> dict[str, Tensor]:
-        return {
-            "latents": encoded(vae, drawn(resolution)).half(), "pictures": drawn(2 * resolution)
-        }  # fmt: skip
+        latents = encoded(Autoencoder(vae), drawn(resolution)).half()
+        return {"latents": latents, "pictures": drawn(2 * resolution)}
 
     about = {"count": len(scenes), "seed": seed, "resolution": resolution}
     return cached(folder, name, {**about, "encoder": loop.fingerprint(vae.encoder)}, make)

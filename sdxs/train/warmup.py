@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from sdxs.train.parts.denoiser import leave, read_denoiser
+from sdxs.train.parts.denoiser import leave
 from sdxs.train.parts.features import encoder_of, load_encoder
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.losses import feature_matching
@@ -25,7 +25,10 @@ class Options(TrainingOptions, steps=8000, batch=32, lr=3e-4, seed=4):
     teacher: Path = stage.needs("the multi-step model", *MULTI_STEP)
     pairs: Path = stage.needs("its noises and pictures", "pairs")
     begin: Path | None = stage.takes(
-        "a one-step or straightened U-Net to begin with instead", *ONE_STEP, "straighten"
+        "the U-Net to begin with instead: one-step, straightened, or with blocks removed",
+        *ONE_STEP,
+        "straighten",
+        "blocks",
     )
     encoder: Path | None = stage.takes(
         "features of a CNN or ViT instead of the multi-step U-Net's own", "encoders"
@@ -37,7 +40,7 @@ class Options(TrainingOptions, steps=8000, batch=32, lr=3e-4, seed=4):
 def train(options: Options) -> None:
     """Leave a one-step model in `run`. Raises TrainingError."""
     model, data, encoder = Model.load(options.teacher), Pairs(options.pairs), options.encoder
-    student = read_denoiser(options.begin or options.teacher)
+    student = model.fit(options.begin or options.teacher)
     facts = {
         "begins_with": loop.fingerprint(student.unet),
         **model.facts,

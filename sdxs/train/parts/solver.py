@@ -14,11 +14,12 @@ from sdxs.checkpoint.parts import check_fit, load_denoising
 from sdxs.model.schedule import draw_noise, seeded
 from sdxs.model.text import Words
 from sdxs.storybook.judges.painters import Painter
-from sdxs.train.parts.denoiser import Denoiser
+from sdxs.train.parts.denoiser import Denoiser, read_denoiser
 from sdxs.train.parts.lora import merge_style
 from sdxs.train.parts.schedule import Schedule
 from sdxs.train.parts.text_encoders import TextEncoders
 from sdxs.train.run import loop
+from sdxs.train.run.loop import TrainingError
 from sdxs.train.run.machine import DEVICE, placed
 
 
@@ -50,6 +51,26 @@ class Model(Denoiser):
             timestep_spacing="trailing", use_karras_sigmas=False,
         )  # fmt: skip
         return cls(placed(unet), Schedule.of(config), read, solver, zeros)
+
+    def fit(self, folder: Path) -> Denoiser:
+        """The U-Net of another folder, ready to learn (`read_denoiser`), if it paints the same
+        latents of the same prompts. Raises TrainingError."""
+        other = read_denoiser(folder)
+        mine, theirs = self.unet.config, other.unet.config
+        for name, what in (
+            ("cross_attention_dim", "reads text so wide"),
+            ("projection_class_embeddings_input_dim", "reads so many numbers of the whole prompt"),
+            ("in_channels", "has so many latent channels"),
+            ("sample_size", "paints so many latents along a side"),
+        ):
+            if mine[name] != theirs[name]:
+                raise TrainingError(
+                    f"{folder} {what}: {theirs[name]}, the multi-step model {mine[name]}: they are "
+                    "not of one kind"
+                )
+        if not torch.equal(self.schedule.alphas, other.schedule.alphas):
+            raise TrainingError(f"{folder} was trained on other noise than the multi-step model")
+        return other
 
     @property
     def facts(self) -> dict[str, str]:

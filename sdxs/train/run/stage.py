@@ -16,14 +16,15 @@ from typing import Any, TypeVar
 
 import torch
 
+from sdxs.checkpoint.find import resolve
 from sdxs.errors import SDXSError
 from sdxs.model.hardware import cpu_name, limit_threads
 from sdxs.train.run import loop
 from sdxs.train.run.options import CommandOptions, TrainingOptions, option
-from sdxs.train.run.stages import EXPORT, STAGES
+from sdxs.train.run.stages import CHECKPOINT, EXPORT, taken
 
 RESULT, SCORE = "result.json", "score.json"  # of a stage; of a model that was scored
-INDEX = "model_index.json"  # of a checkpoint
+INDEX, EXPORTED = "model_index.json", "training.json"  # of a checkpoint; of one that we trained
 Asked = TypeVar("Asked", bound=CommandOptions)
 
 
@@ -46,22 +47,29 @@ def takes(help: str, *made_by: str, many: bool = False) -> Any:
 def finished_by(*names: str) -> Callable[[str], Path]:
     """An argparse type: the folder of a stage that is finished, any of `names`.
 
-    A checkpoint does where it holds what one of them leaves.
+    A checkpoint does where it holds what one of them leaves: a name, a folder in diffusers' layout,
+    or a Hub id, which is fetched. Of those that `sdxs.train.export` left it is known that they
+    paint in one step; of others whoever names them knows.
     """
 
     def folder(text: str) -> Path:
+        place = Path(text)
+        if not place.exists() and place.parts[:1] != ("runs",) and taken(CHECKPOINT, names):
+            try:
+                place = resolve(text).folder
+            except SDXSError as error:
+                raise argparse.ArgumentTypeError(str(error)) from None
         try:
-            found = read(Path(text)).get("stage")
+            found = read(place).get("stage")
         except (OSError, ValueError):
             found = None
-        shipped = found == EXPORT and any(STAGES[name].shipped for name in names)
-        if found not in names and not shipped:
+        if not taken(found, names):
             raise argparse.ArgumentTypeError(
                 f"{text} is not what {' or '.join(names)} leaves behind"
                 + (f" but {found}" if found else "")
                 + f": run python -m sdxs.train.{names[0]} to its end first"
             )
-        return Path(text)
+        return place
 
     return folder
 
@@ -69,7 +77,7 @@ def finished_by(*names: str) -> Callable[[str], Path]:
 def read(run: Path) -> dict[str, Any]:
     """A finished stage's result; of a checkpoint, that it is one. Raises OSError for neither."""
     if (run / INDEX).is_file():
-        return {"stage": EXPORT}
+        return {"stage": EXPORT if (run / EXPORTED).is_file() else CHECKPOINT}
     return json.loads((run / RESULT).read_text(encoding="utf-8"))
 
 

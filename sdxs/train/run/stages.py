@@ -4,7 +4,7 @@
 `recipe` the gates. Knows nothing of networks, nor of how any stage works.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 GUIDANCE = 3.0  # of pairs and scores; 2 and 5 paint less of what captions state
@@ -138,7 +138,16 @@ def leaving(*kinds: str) -> tuple[str, ...]:
 
 MULTI_STEP, ONE_STEP = leaving(MULTI), leaving(ONE)
 MODELS = leaving(MULTI, FEW, ONE)
-EXPORT = "export"
+EXPORT, CHECKPOINT = "export", "checkpoint"
+
+
+def taken(found: str | None, names: Sequence[str]) -> bool:
+    """Whether what left a folder, one of these stages, `export`, or who knows what a checkpoint,
+    is any of `names`, or holds what one of them leaves."""
+    rows = [STAGES[name] for name in names]
+    held = any(row.shipped for row in rows)
+    multi = any(row.leaves in (MULTI, FEW) for row in rows)
+    return found in names or (found == EXPORT and held) or (found == CHECKPOINT and (held or multi))
 
 
 def sampling(made_by: str, steps: int | None = None) -> tuple[int, float]:
@@ -146,6 +155,6 @@ def sampling(made_by: str, steps: int | None = None) -> tuple[int, float]:
 
     steps: of a model of many, each of two evaluations; None for the usual.
     """
-    row = STAGES[made_by]
-    usual, guidance = SAMPLED[ONE if made_by == EXPORT else row.leaves]
+    row = STAGES["average" if made_by in (EXPORT, CHECKPOINT) else made_by]
+    usual, guidance = SAMPLED[row.leaves]
     return (steps if steps and row.leaves == MULTI else usual), guidance
