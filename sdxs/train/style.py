@@ -34,7 +34,10 @@ DRAWN = 30  # pictures by an artist of the storybook's
 
 class Options(TrainingOptions, steps=1000, batch=16, lr=2e-3, seed=22):
     pictures: Path | None = option(
-        None, "pictures and captions: metadata.jsonl, or NAME.txt beside NAME.png", metavar="FOLDER"
+        None,
+        "pictures and captions: metadata.jsonl, or NAME.txt beside NAME.png",
+        metavar="FOLDER",
+        type=Path,
     )
     artist: str | None = option(
         None, "or thirty that an artist of the storybook's draws", choices=ARTISTS, recorded="given"

@@ -1,21 +1,25 @@
 """Many steps, one, and a step along a path: against diffusers and in closed form."""
 
 import copy
+import dataclasses
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
-from diffusers import AutoencoderTiny, DDIMScheduler
+from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
+from tiny import build_multistep
 
 from sdxs.bench.architectures import assembled
 from sdxs.storybook.world.tokenizer import build_tokenizer
 from sdxs.train.parts import denoiser
-from sdxs.train.parts.denoiser import Denoiser
+from sdxs.train.parts.autoencoders import Autoencoder, read_autoencoder
+from sdxs.train.parts.denoiser import Denoiser, leave
 from sdxs.train.parts.lora import lora, save_style
 from sdxs.train.parts.models import build_scheduler
 from sdxs.train.parts.schedule import Schedule
 from sdxs.train.parts.solver import Model
+from sdxs.train.run.loop import TrainingError
 from sdxs.train.straighten import ddim
 
 
@@ -95,3 +99,38 @@ def test_the_exact_velocity_leads_along_the_path() -> None:
     x = a[t] * x0 + s[t] * noise
     ours = ddim(schedule, x, schedule.target(x0, noise, t), t, to)
     torch.testing.assert_close(ours, a[to] * x0 + s[to] * noise, rtol=1e-4, atol=1e-4)
+
+
+def test_noise_taken_for_velocity_is_told(
+    model: Model, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.check_prediction(tiny_checkpoint)
+    monkeypatch.setattr(Denoiser, "predict", lambda _, x, t, words: x + 0.1 * torch.randn_like(x))
+    with pytest.raises(TrainingError, match=r"predicts noise, and its scheduler states .*v_pred"):
+        Model.load(tiny_checkpoint)
+    noisy = Schedule.of({**model.schedule.config, "prediction_type": "epsilon"})
+    dataclasses.replace(model, schedule=noisy).check_prediction(tiny_checkpoint)
+
+
+def test_models_that_do_not_belong_together_are_told(model: Model, tmp_path: Path) -> None:
+    leave(model, tmp_path, tmp_path)
+    assert model.fit(tmp_path).unet.training is False
+    for settings, why in (
+        ({"cross_attention_dim": 64}, "reads text so wide: 64, the multi-step model 32"),
+        ({"sample_size": 16}, "so many latents along a side: 16"),
+    ):
+        other = UNet2DConditionModel.from_config({**model.unet.config, **settings})
+        other.save_pretrained(tmp_path / "unet")
+        with pytest.raises(TrainingError, match=why):
+            model.fit(tmp_path)
+
+
+def test_another_kind_of_autoencoder_is_told(tmp_path: Path) -> None:
+    folder = build_multistep(tmp_path / "sd", "sd15")
+    with pytest.raises(TrainingError, match="holds an AutoencoderKL, and an AutoencoderTiny is"):
+        read_autoencoder(folder)
+    vae, theirs = Autoencoder.load(folder), AutoencoderKL.from_pretrained(folder / "vae")
+    picture = torch.rand(1, 3, 64, 64) * 2 - 1
+    latents = theirs.encode(picture).latent_dist.mean * 0.18215
+    torch.testing.assert_close(vae.encode(picture), latents)
+    torch.testing.assert_close(vae.decode(latents), theirs.decode(latents / 0.18215).sample)

@@ -90,7 +90,10 @@ def test_a_checkpoint_stands_in_for_the_stages_it_came_of(
     assert stages.sampling(stage.read(tiny_checkpoint)["stage"]) == (1, 1.0)
     monkeypatch.setenv("SDXS_WEIGHTS", str(tmp_path))
     assert stage.finished_by("texture")("exported") == exported  # by its name
-    for asked, why in (("runs/teacher", "teacher to its end first"), ("./teacher", "no file or")):
+    for asked, why in (
+        ("runs/teacher", "to its end first"),
+        ("./teacher", "nor is it a checkpoint: there is no file or"),
+    ):
         with pytest.raises(argparse.ArgumentTypeError, match=why):
             multi_step(asked)
     with pytest.raises(argparse.ArgumentTypeError, match=r"pairs leaves behind: run"):

@@ -22,6 +22,8 @@ from sdxs.train.run import loop
 from sdxs.train.run.loop import TrainingError
 from sdxs.train.run.machine import DEVICE, placed
 
+NOISE = 0.9  # correlation with pure noise from which on a U-Net predicts it
+
 
 @dataclass(frozen=True)
 class Model(Denoiser):
@@ -50,7 +52,24 @@ class Model(Denoiser):
             config, algorithm_type="dpmsolver++", solver_order=2,
             timestep_spacing="trailing", use_karras_sigmas=False,
         )  # fmt: skip
-        return cls(placed(unet), Schedule.of(config), read, solver, zeros)
+        model = cls(placed(unet), Schedule.of(config), read, solver, zeros)
+        model.check_prediction(folder)
+        return model
+
+    @torch.no_grad()
+    def check_prediction(self, folder: Path) -> None:
+        """Raises TrainingError for a U-Net that predicts noise where the scheduler states another
+        thing: of noise alone it says that it is noise."""
+        if self.schedule.prediction == "epsilon":
+            return
+        noise = draw_noise(seeded([0]), self.latent_shape).to(DEVICE)
+        t = torch.tensor(self.schedule.last, device=DEVICE)
+        said = self.predict(noise, t, self.embed([""]))
+        if torch.corrcoef(torch.stack((noise.flatten(), said.flatten())))[0, 1] > NOISE:
+            raise TrainingError(
+                f"{folder}: its U-Net predicts noise, and its scheduler states the prediction_type "
+                f"{self.schedule.prediction}: set epsilon in scheduler/scheduler_config.json"
+            )
 
     def fit(self, folder: Path) -> Denoiser:
         """The U-Net of another folder, ready to learn (`read_denoiser`), if it paints the same

@@ -58,7 +58,10 @@ def finished_by(*names: str) -> Callable[[str], Path]:
             try:
                 place = resolve(text).folder
             except SDXSError as error:
-                raise argparse.ArgumentTypeError(str(error)) from None
+                raise argparse.ArgumentTypeError(
+                    f"{text} is not what {' or '.join(names)} leaves behind, nor is it a "
+                    f"checkpoint: {error}"
+                ) from None
         try:
             found = read(place).get("stage")
         except (OSError, ValueError):
