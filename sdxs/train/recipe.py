@@ -111,7 +111,7 @@ def show(every: list[Part]) -> None:
         print(f"\n[{number}/{len(every)}] {part.name}\n$ {part}")
         for gate in part.gates:
             print(f"gate: {gate.what}, {gate.asked}")
-    print(f"\n{len(every)} stages, all in order; nothing was run")
+    print("\nall in order; nothing was run")
 
 
 def setting(text: str) -> tuple[str, str, str]:
@@ -127,7 +127,7 @@ def setting(text: str) -> tuple[str, str, str]:
 
 def command_line(recipe: Recipe | None = None) -> argparse.ArgumentParser:
     """What can be asked, of a recipe what it lets one choose, too."""
-    ours = parser("recipe", __doc__)
+    ours = parser("recipe", recipe.title if recipe else __doc__)
     add = ours.add_argument
     add(
         "recipe", metavar="FILE", help="a TOML file, or the name of one in recipes/, before options"
@@ -184,6 +184,7 @@ def main(arguments: list[str] | None = None) -> None:
     root = options.run or folder(recipe, choice)
     rehearse(recipe, lambda at: parts(recipe, choice, at), root)
     every = parts(recipe, choice, root)
+    print(f"{recipe.title}: {len(every)} stages, in {root}")
     if options.check:
         show(every)
     else:

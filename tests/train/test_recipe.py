@@ -1,6 +1,7 @@
 """The recipe as one command, at toy size: a checkpoint comes of it, and gates are minded."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -209,6 +210,21 @@ def test_what_is_too_large_does_not_ship(root: Path, tmp_path: Path, monkeypatch
 def test_gates(asked: dict[str, float], value: float, passed: bool) -> None:
     gate = Gate("x", "x", **asked)
     assert gate.passed(value) == passed and ("passed" in gate.told(value)) == passed
+
+
+def test_a_gate_compares_with_another_number() -> None:
+    numbers = {"own": 0.6, "other/own": 0.9, "none": 0.0}
+    assert Gate("x", "own", least=1).value(numbers.__getitem__) == 0.6
+    assert Gate("x", "own", below="other/own").value(numbers.__getitem__) == pytest.approx(30)
+    assert Gate("x", "own", by="other/own").value(numbers.__getitem__) == pytest.approx(2 / 3)
+    assert math.isnan(Gate("x", "own", by="none", least=0).value(numbers.__getitem__))
+
+
+def test_a_gate_on_what_no_stage_says_is_named(tmp_path: Path) -> None:
+    part = Part("text", "text", tmp_path, [], gates=(Gate("x", "rigth", least=0),))
+    stage.finish(tmp_path, "text", 1, right=0.5)
+    with pytest.raises(loop.TrainingError, match=r"text: a gate asks for rigth, .* mean right"):
+        list(recipe.reached(part, [part]))
 
 
 def test_a_stage_says_what_must_run_first(root: Path, tmp_path: Path, ran) -> None:

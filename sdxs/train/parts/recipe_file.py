@@ -143,6 +143,7 @@ def _entries(
     if isinstance(table, dict) and "stages" in table:
         _check(file, place, table, GROUP, {"stages"})
         when, each = (*when, *_conditions(table)), table.get("each", {})
+        _check(file, f"{place}, each", each, dict.fromkeys(each, list), ())
         for values in itertools.product(*each.values()):
             said = {**words, **dict(zip(each, values, strict=True))}
             for number, inner in enumerate(table["stages"], 1):

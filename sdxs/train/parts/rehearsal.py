@@ -14,6 +14,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from sdxs.train.parts.commands import Part
+from sdxs.train.parts.distillation import DistillationOptions
 from sdxs.train.parts.recipe_file import Recipe, near
 from sdxs.train.run import stage
 from sdxs.train.run.loop import TrainingError
@@ -57,9 +58,11 @@ def listen(command: str, arguments: Sequence[str]) -> None:
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            options.read(list(arguments))
+            asked = options.read(list(arguments))
     except SystemExit:
         raise TrainingError(said.getvalue().strip().rpartition("error: ")[2]) from None
+    if isinstance(asked, DistillationOptions):
+        asked.check(getattr(asked, "warmup", 0))
 
 
 def leave(part: Part, run: Path) -> None:
