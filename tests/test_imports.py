@@ -43,7 +43,7 @@ WINGS = {  # wing (a package, or a module beside them) -> what it may import bes
     "storybook.judges": {*GROUND, "checkpoint", "model", "pipeline", "storybook.world"},
     "storybook.command": {"errors", "pipeline"},
     "storybook": {*GROUND, "pipeline", "storybook.world", "storybook.judges", "storybook.command"},
-    "train.run": {*GROUND, "model"},
+    "train.run": {*GROUND, "checkpoint", "model"},
     "train.parts": {*GROUND, "checkpoint", "model",
                     "storybook.world", "storybook.judges", "train.run"},
     "train": {*GROUND, "checkpoint.open", "model", "pipeline",

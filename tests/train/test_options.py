@@ -3,7 +3,6 @@
 import argparse
 import importlib
 import json
-import math
 from dataclasses import MISSING, FrozenInstanceError, fields
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from sdxs.train.parts.supervision import SupervisionOptions
 from sdxs.train.run import loop, stage, stages
 from sdxs.train.run.options import TrainingOptions, option, positive
-from sdxs.train.run.stages import STAGES, Gate
+from sdxs.train.run.stages import STAGES
 
 TRAINING = [name for name in STAGES if name not in ("pairs", "average", "style_average", "export")]
 
@@ -107,12 +106,3 @@ def test_the_table_says_who_leaves_what() -> None:
     assert shipped == {"text", "autoencoder", "decoder", *stages.ONE_STEP}
     with pytest.raises(argparse.ArgumentTypeError, match="nowhere is not what pairs leaves"):
         stage.finished_by("pairs")("nowhere")
-
-
-def test_a_gate_compares_with_what_is_there() -> None:
-    numbers = {"own": 0.6, "other/own": 0.9, "none": 0.0}
-    assert Gate("x", "own", least=1).value(numbers.get) == 0.6
-    assert Gate("x", "own", below="other/own").value(numbers.get) == pytest.approx(30)
-    assert Gate("x", "own", by="other/own").value(numbers.get) == pytest.approx(2 / 3)
-    assert Gate("x", "own", by="gone/own").value(numbers.get) is None
-    assert math.isnan(Gate("x", "own", by="none", least=0).value(numbers.get) or 0)

@@ -92,7 +92,7 @@ def test_a_checkpoint_stands_in_for_the_stages_it_came_of(
     assert stage.finished_by("texture")("exported") == exported  # by its name
     for asked, why in (
         ("runs/teacher", "to its end first"),
-        ("./teacher", "nor is it a checkpoint: there is no file or"),
+        ("./teacher", "checkpoint: there is no file or"),
     ):
         with pytest.raises(argparse.ArgumentTypeError, match=why):
             multi_step(asked)
