@@ -25,7 +25,7 @@ from sdxs.train.run.machine import DEVICE
 from sdxs.train.run.options import StageOptions, option, positive
 from sdxs.train.run.stages import GUIDANCE, MODELS
 
-LOG = "metrics{}.jsonl"  # a rank has its own: not every file system lets two write to one
+LOG = "seconds{}.jsonl"  # of each chunk; a rank's own: not every file system lets two write to one
 
 
 class Options(StageOptions, seed=3):
@@ -35,7 +35,9 @@ class Options(StageOptions, seed=3):
     style: Path | None = stage.takes(
         "a style for it to wear, at the timesteps that the style has learnt", "style"
     )
-    prompts: str | None = option(None, f"to paint, if not the storybook's: {HELP}")
+    prompts: str | None = option(
+        None, f"to paint, if not the storybook's: {HELP}", recorded="never"
+    )
     count: int = option(20480, "pairs, rounded up to whole chunks", type=positive, recorded="never")
     steps: int = option(10, "steps of the solver")
     guidance: float = option(
@@ -103,7 +105,7 @@ def train(options: Options) -> None:
         with loop.replacing(path) as part:
             save_file(data, part, {"prompts": json.dumps(texts)})
         with open(run / LOG.format(f"-{rank}" if rank else ""), "a") as log:
-            spent = {"step": chunk, "seconds": round(time.monotonic() - began, 2)}
+            spent = {"chunk": chunk, "seconds": round(time.monotonic() - began, 2)}
             print(json.dumps(spent), file=log)
     if rank == 0:
         stage.finish(run, "pairs", spent_on(run, chunks), **settings, count=len(chunks) * CHUNK)
@@ -124,7 +126,7 @@ def spent_on(run: Path, chunks: range) -> float:
         while not chunk_file(run, chunk).exists():
             time.sleep(0.5)
     rows = [row for file in run.glob(LOG.format("*")) for row in file.read_text().splitlines()]
-    logged = {told["step"]: told["seconds"] for told in map(json.loads, rows)}
+    logged = {told["chunk"]: told["seconds"] for told in map(json.loads, rows)}
     return sum(logged[chunk] if chunk in logged else told_in(run, chunk) for chunk in chunks)
 
 

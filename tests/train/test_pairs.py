@@ -165,8 +165,16 @@ def test_a_rank_makes_its_share_and_the_first_ends_it(
     monkeypatch.setattr(pairs.time, "sleep", sleep)
     make(run, teacher)
     assert waited == [False] and stage.read(run)["count"] == 4 * CHUNK
-    logs = sorted(file.name for file in run.glob("metrics*"))
-    assert logs == ["metrics-1.jsonl", "metrics.jsonl"]
+    logs = sorted(file.name for file in run.glob("seconds*"))
+    assert logs == ["seconds-1.jsonl", "seconds.jsonl"]
+
+    def stops(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pairs, "save_file", stops)
+    with pytest.raises(KeyboardInterrupt):
+        make(run, teacher, count=5 * CHUNK)
+    assert not (run / stage.RESULT).exists()  # of pairs that are being made again
 
 
 def test_a_folder_says_its_prompts_and_where_fresh_ones_come_from(

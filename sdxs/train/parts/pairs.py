@@ -71,10 +71,10 @@ def _by_grammar(seed: int, number: int) -> list[str]:
 class Pairs:
     """The pairs in a folder, of which no more are in memory than are asked for.
 
-    follow: None for pairs that are all there; else so many chunks are waited for, and `look` finds
-    more. prompts: where fresh ones come from, as `open_prompts` has
-    it; None for where those of the pairs came from. guidance: the one that the pictures were
-    painted with. seen: how many chunks from which step on. Raises TrainingError.
+    prompts: where fresh ones come from, as `open_prompts` has it; None for where those of the pairs
+    came from. follow: None for pairs that are all there; else so many chunks are waited for, and
+    `look` finds more. guidance: the one that the pictures were painted with. seen: how many chunks
+    from which step on. Raises TrainingError.
     """
 
     def __init__(self, run: Path, prompts: str | None = None, follow: int | None = None) -> None:
