@@ -29,7 +29,8 @@ from sdxs.train.parts.distillation import (
 )
 from sdxs.train.parts.features import encoder_of, load_encoder
 from sdxs.train.parts.learner import Learner
-from sdxs.train.parts.pairs import Pairs
+from sdxs.train.parts.pairs import FOLLOW, Pairs, begun
+from sdxs.train.parts.prompts import FRESH
 from sdxs.train.parts.segmented import HOLD, Scores
 from sdxs.train.parts.shown import open_reader
 from sdxs.train.parts.solver import Model
@@ -49,7 +50,9 @@ class Options(DistillationOptions, SupervisionOptions, steps=5000, lr=1e-4, seed
     online: Path | None = stage.takes(
         "what the online model begins with, if not with that", *MULTI_STEP
     )
-    pairs: Path | None = stage.takes("its noises and pictures", "pairs")
+    pairs: Path | None = option(None, "its noises and pictures", type=begun, metavar="FOLDER")
+    follow: int | None = option(None, FOLLOW, type=positive, recorded="never")
+    prompts: str | None = option(None, FRESH, recorded="never")
     begin: Path = stage.needs("the one-step U-Net to begin with", *ONE_STEP)
     guard: Path | None = stage.takes("a second reader, to choose the best weights by", "reader")
     encoder: Path | None = stage.takes(
@@ -111,7 +114,8 @@ def train(options: Options) -> None:
     scores = data = online = supervision = None
     terms, beside = [], []
     if options.teacher and options.pairs:
-        data, online = Pairs(options.pairs), model.fit(options.online or options.teacher)
+        data = Pairs(options.pairs, options.prompts, options.follow)
+        online = model.fit(options.online or options.teacher)
         guidance = data.guidance if options.guidance is None else options.guidance
         scores = Scores(model, online, guidance, options.online_lr)
         terms = [] if options.unmatched else [matching(encoder_of(encoder, model.unet))]
@@ -120,7 +124,7 @@ def train(options: Options) -> None:
         facts |= {**data.facts, "guidance": guidance, "encoder": seen_by}
     learner = Learner("student", student.unet, options.lr, 0.999, optimizer="student_optimizer",
                       betas=(0.9 if scores else 0.0, 0.99))  # fmt: skip
-    parts: dict[str, loop.Stateful] = {}
+    parts: dict[str, loop.Stateful] = {} if data is None else data.parts
     paired = batch // 2 if data else 0
     draw = drawn(student, model, data, paired, batch - paired)
     if options.autoencoder and options.supervised:
@@ -128,7 +132,7 @@ def train(options: Options) -> None:
         supervision = Supervision(options, vae, model, online=online)
         draw = drawn(student, model, data, paired, batch - paired, supervision)
         beside.append(on_renders(supervision.pull))
-        parts, facts = supervision.parts, facts | supervision.facts
+        parts, facts = parts | supervision.parts, facts | supervision.facts
     if options.keep:
         before = student.with_unet(copy.deepcopy(student.unet).eval().requires_grad_(False))
         beside.append(keeping(lambda batch: before, options.keep))
@@ -150,6 +154,8 @@ def train(options: Options) -> None:
         parts["best"] = best
 
     def step(index: int, generator: torch.Generator) -> Mapping[str, float]:
+        if data is not None:
+            data.look(index)
         logged = distillation.step(index, generator)
         if look:
             look(index + 1)

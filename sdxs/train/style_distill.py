@@ -40,6 +40,7 @@ from sdxs.train.parts.latents import encode_scenes
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.lora import RANK, begin_with, fingerprint, learnt_below, lora, save_style
 from sdxs.train.parts.pairs import Pairs
+from sdxs.train.parts.prompts import FRESH
 from sdxs.train.parts.segmented import KAPPA, Scores
 from sdxs.train.parts.solver import Model
 from sdxs.train.parts.supervision import Supervision, SupervisionOptions
@@ -57,6 +58,7 @@ class Options(DistillationOptions, SupervisionOptions, steps=400, lr=1e-3, seed=
     style: Path | None = stage.takes("its style", "style")
     student: Path = stage.needs("the one-step model", *ONE_STEP, default="average")
     pairs: Path | None = stage.takes("noises and pictures, in the style or plain ones", "pairs")
+    prompts: str | None = option(None, FRESH, recorded="never")
     begin: Path | None = stage.takes("a one-step style to go on from", "style_distill")
     artist: str | None = option(
         None, "who redraws the renders for the adversary", choices=ARTISTS, recorded="given"
@@ -94,10 +96,16 @@ class Styled:
 
 
 def in_style(
-    teacher: Path, style: Path, pairs: Path, *, uncarried: bool, plain_mse: bool
+    teacher: Path,
+    style: Path,
+    pairs: Path,
+    prompts: str | None,
+    *,
+    uncarried: bool,
+    plain_mse: bool,
 ) -> Styled:
     """Read and compare them. Raises TrainingError."""
-    data, worn = Pairs(pairs), style / "style"
+    data, worn = Pairs(pairs, prompts), style / "style"
     dressed = data.settings.get("style", "")
     if uncarried and (dressed or plain_mse):
         raise loop.TrainingError(f"--uncarried takes plain pairs{', no --plain-mse' * plain_mse}")
@@ -163,8 +171,8 @@ def train(options: Options) -> None:
     facts: dict[str, Any] = {}
     if options.teacher and options.style and options.pairs:
         given = in_style(
-            options.teacher, options.style, options.pairs, uncarried=options.uncarried,
-            plain_mse=options.plain_mse,
+            options.teacher, options.style, options.pairs, options.prompts,
+            uncarried=options.uncarried, plain_mse=options.plain_mse,
         )  # fmt: skip
         facts |= {"style": fingerprint(options.style / "style"), **given.data.facts}
         if all(unet.config[name] == given.online.unet.config[name] for name in SHAPE):

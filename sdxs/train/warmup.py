@@ -13,17 +13,20 @@ from sdxs.train.parts.denoiser import leave
 from sdxs.train.parts.features import encoder_of, load_encoder
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.losses import feature_matching
-from sdxs.train.parts.pairs import Pairs
+from sdxs.train.parts.pairs import FOLLOW, Pairs, begun
 from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast
-from sdxs.train.run.options import TrainingOptions, option
+from sdxs.train.run.options import TrainingOptions, option, positive
 from sdxs.train.run.stages import MULTI_STEP, ONE_STEP
 
 
 class Options(TrainingOptions, steps=8000, batch=32, lr=3e-4, seed=4):
     teacher: Path = stage.needs("the multi-step model", *MULTI_STEP)
-    pairs: Path = stage.needs("its noises and pictures", "pairs")
+    pairs: Path = option(
+        Path("runs", "pairs"), "its noises and pictures", type=begun, metavar="FOLDER"
+    )
+    follow: int | None = option(None, FOLLOW, type=positive, recorded="never")
     begin: Path | None = stage.takes(
         "the U-Net to begin with instead: one-step, straightened, or with blocks removed",
         *ONE_STEP,
@@ -39,7 +42,8 @@ class Options(TrainingOptions, steps=8000, batch=32, lr=3e-4, seed=4):
 
 def train(options: Options) -> None:
     """Leave a one-step model in `run`. Raises TrainingError."""
-    model, data, encoder = Model.load(options.teacher), Pairs(options.pairs), options.encoder
+    model, encoder = Model.load(options.teacher), options.encoder
+    data = Pairs(options.pairs, follow=options.follow)
     student = model.fit(options.begin or options.teacher)
     facts = {
         "begins_with": loop.fingerprint(student.unet),
@@ -52,6 +56,7 @@ def train(options: Options) -> None:
     learner = Learner("student", student.unet, options.lr, 0.998)
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
+        data.look(index)
         noise, target, texts = data.batch(options.batch, generator)
         noise, target = noise.to(DEVICE), target.to(DEVICE)
         words = model.embed(texts)
@@ -66,7 +71,7 @@ def train(options: Options) -> None:
         mean = ours.detach().mean((0, 2, 3)).abs().max()
         return {name: value.item() for name, value in (losses | {"mean": mean}).items()}
 
-    with stage.trained(options, learner.parts, step, facts, flat=loop.FLAT):
+    with stage.trained(options, {**learner.parts, **data.parts}, step, facts, flat=loop.FLAT):
         learner.settle()
         leave(student, options.teacher, options.run)
 

@@ -50,6 +50,7 @@ def test_what_is_recorded_is_what_was_asked(name: str, tmp_path: Path) -> None:
     asked: dict[str, Any] = {"control": "sketch"} if name == "control" else {}
     settings = kind(**asked, **dict.fromkeys(folders(kind), tmp_path)).settings()
     unsaid = {"steps", "seed", "artist", "artists", "shown", "held_out", *folders(kind)}
+    unsaid |= {"follow", "prompts"}  # what they give are facts
     unsaid |= {"width"} if name == "autoencoder" else set()
     if issubclass(kind, SupervisionOptions):  # where renders have a part, they are facts
         unsaid |= {"adversary", "reward", "keep", "unmatched", "pictures", "often"}

@@ -146,7 +146,7 @@ def test_every_stage_of_latents_resumes(
     flat = resumes("l", straighten, teacher=tiny, **few)
     paints = {"count": 192, "steps": 2}
     made = resumes("p", pairs, teacher=flat, guidance=1.0, **paints)
-    assert Pairs(made).guidance == 3 and len(Pairs(made).prompts) == 192
+    assert Pairs(made).guidance == 3 and len(Pairs(made)) == 192
     refused("holds pairs with steps=2, not 5", pairs, made, teacher=flat, guidance=1.0,
             **{**paints, "steps": 5})  # fmt: skip
     resumes("a", decoder, pairs=made, width=8, held_out=2, **some)
