@@ -10,17 +10,17 @@ import torch
 from torch.nn import functional as F
 
 from sdxs.train.parts.features import encoder_of, load_encoder
-from sdxs.train.parts.learner import Learner
+from sdxs.train.parts.learner import Learner, MicroBatch
 from sdxs.train.parts.losses import feature_matching
 from sdxs.train.parts.pairs import Pairs
 from sdxs.train.parts.solver import Model, one_step, read_unet
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast
-from sdxs.train.run.options import TrainingOptions, option
+from sdxs.train.run.options import ScaledOptions, option
 from sdxs.train.run.stages import MULTI_STEP, ONE_STEP
 
 
-class Options(TrainingOptions, steps=8000, batch=32, lr=3e-4, seed=4):
+class Options(ScaledOptions, steps=8000, batch=32, lr=3e-4, seed=4):
     teacher: Path = stage.needs("the multi-step model", *MULTI_STEP)
     pairs: Path = stage.needs("its noises and pictures", "pairs")
     begin: Path | None = stage.takes(
@@ -45,10 +45,10 @@ def train(options: Options) -> None:
         "encoder_weights": encoder and loop.fingerprint(load_encoder(encoder)),
     }
     encode = encoder_of(encoder, model.unet)
-    learner = Learner("student", student, options.lr, 0.998)
+    learner = Learner("student", student, options.lr, 0.998, scale=options.scale)
 
-    def step(index: int, generator: torch.Generator) -> dict[str, float]:
-        noise, target, texts = data.batch(options.batch, generator)
+    def one(generator: torch.Generator) -> MicroBatch:
+        noise, target, texts = data.batch(options.at_once, generator)
         noise, target = noise.to(DEVICE), target.to(DEVICE)
         context = model.embed(texts)  # (B, L, D)
         ours = one_step(student, noise, context)
@@ -58,11 +58,15 @@ def train(options: Options) -> None:
             with fast():
                 losses["matching"] = feature_matching(encode, ours, target, context)
             loss = loss + options.matching * losses["matching"]
-        learner.update(loss, loop.trapezoid(index, options.steps, warmup=50))
         mean = ours.detach().mean((0, 2, 3)).abs().max()
-        return {name: value.item() for name, value in (losses | {"mean": mean}).items()}
+        logged = {name: value.item() for name, value in (losses | {"mean": mean}).items()}
+        return MicroBatch(loss, logged)
 
-    with stage.trained(options, learner.parts, step, facts, flat=loop.FLAT):
+    def step(index: int, generator: torch.Generator) -> dict[str, float]:
+        return learner.learn(generator, loop.trapezoid(index, options.steps, warmup=50), one)
+
+    frozen = {"multi-step U-Net": model.unet, "text encoder": model.text}
+    with stage.trained(options, learner.parts, step, facts, flat=loop.FLAT, frozen=frozen):
         learner.settle()
         student.save_pretrained(options.run / "unet")
         stage.hand_on(options.teacher, options.run)

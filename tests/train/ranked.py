@@ -41,7 +41,7 @@ class Launched:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["sdxs.train.parts.learner", "accelerate"])
+        context.set_forkserver_preload(["tests.train.jobs", "accelerate"])
         self.ranks = [
             context.Process(target=_rank, args=(number, world, port, folder, do, arguments))
             for number in range(world)

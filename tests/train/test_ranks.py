@@ -13,131 +13,13 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from sdxs.errors import SDXSError
-from sdxs.train.parts.cache import cached
-from sdxs.train.parts.learner import Learner, MicroBatch
-from sdxs.train.run import loop, ranks
-from sdxs.train.run.options import Scale
+from sdxs.train.run import loop, ranks, stage
+from tests.train import jobs
 from tests.train.ranked import Launched
-
-ROWS = 12  # of the data, which are one batch
-
-
-class Toy:
-    """A regression in float64, whose batch is all its data or drawn anew."""
-
-    def __init__(self, micro_batches: int) -> None:
-        torch.manual_seed(0)
-        self.network = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1)).double()
-        self.idle = nn.Parameter(torch.ones(2).double())  # what no loss reaches
-        self.network.register_parameter("idle", self.idle)
-        data = torch.Generator().manual_seed(5)
-        self.x = torch.randn(ROWS, 3, generator=data, dtype=torch.float64)
-        self.y = torch.randn(ROWS, 1, generator=data, dtype=torch.float64)
-        self.learner = Learner(
-            "network", self.network, 0.05, 0.9, scale=Scale(micro_batches), fused=None
-        )
-        self.rows = iter(range(ranks.rank(), micro_batches, ranks.world()))
-        self.seen: list[list[int]] = []
-
-    def parts_of_the_batch(self, generator: torch.Generator) -> MicroBatch:
-        """Micro-batches that are the data in turn: together the plain full batch."""
-        some = ROWS // self.learner.micro_batches
-        place = next(self.rows) * some
-        x, y = self.x[place : place + some], self.y[place : place + some]
-        loss = (self.network(x) - y).square().mean()
-        return MicroBatch(loss, {"loss": loss.item()})
-
-    def drawn(self, generator: torch.Generator) -> MicroBatch:
-        """Micro-batches at random."""
-        index = torch.randint(ROWS, (3,), generator=generator)
-        self.seen.append(index.tolist())
-        x = self.x[index] + torch.randn(3, 3, generator=generator, dtype=torch.float64)
-        loss = (self.network(x) - self.y[index]).square().mean()
-        return MicroBatch(loss, {"loss": loss.item()})
-
-    def step(self, index: int, generator: torch.Generator) -> dict[str, float]:
-        return self.learner.learn(generator, 1.0, self.drawn)
-
-    def run(self, folder: Path, steps: int, **settings: Any) -> None:
-        loop.run(
-            folder, self.learner.parts, self.step, steps=steps, seed=1, settings=settings,
-            title="toy", save_seconds=0,
-        )  # fmt: skip
-
-
-def full_batch(folder: Path, micro_batches: int) -> None:
-    toy = Toy(micro_batches)
-    told = toy.learner.learn(loop.chance(1, 0), 0.0, toy.parts_of_the_batch)
-    gradients = {name: part.grad for name, part in toy.network.named_parameters()}
-    torch.save({**gradients, "loss": told["loss"]}, folder / f"{ranks.rank()}.pt")
-
-
-def several_steps(folder: Path, micro_batches: int) -> None:
-    toy = Toy(micro_batches)
-    toy.run(folder, 6)
-    kept = {"weights": toy.network.state_dict(), "seen": toy.seen}
-    torch.save(kept, folder / f"rank-{ranks.rank()}.pt")
-
-
-def long_run(folder: Path, steps: int) -> None:
-    toy = Toy(2)
-    step = toy.step
-
-    def slow(index: int, generator: torch.Generator) -> dict[str, float]:
-        time.sleep(0.01)
-        return step(index, generator)
-
-    toy.step = slow  # type: ignore[method-assign]
-    toy.run(folder, steps)
-
-
-def unlike_settings(folder: Path) -> None:
-    Toy(2).run(folder, 2, lr=0.1 * (1 + ranks.rank()))
-
-
-def unlike_beginnings(folder: Path) -> None:
-    toy = Toy(2)
-    with torch.no_grad():
-        toy.network[0].weight += ranks.rank()
-    toy.run(folder, 2)
-    torch.save(toy.network.state_dict(), folder / f"{ranks.rank()}.pt")
-
-
-def diverges_in_one(folder: Path) -> None:
-    toy = Toy(2)
-    if ranks.rank() == 1:
-        toy.x += float("inf")
-    toy.run(folder, 5)
-
-
-def fails_in_one(folder: Path, who: int) -> None:
-    toy = Toy(2)
-
-    def step(index: int, generator: torch.Generator) -> dict[str, float]:
-        if index == 2 and ranks.rank() == who:
-            raise loop.TrainingError("this one alone has no more room")
-        return Toy.step(toy, index, generator)
-
-    toy.step = step  # type: ignore[method-assign]
-    toy.run(folder, 5)
-
-
-def cached_by_main(folder: Path) -> None:
-    def make() -> dict[str, torch.Tensor]:
-        assert ranks.is_main()
-        time.sleep(0.2)
-        return {"x": torch.arange(3)}
-
-    data, _ = cached(folder, "data", {"count": 3}, make)
-    assert data["x"].tolist() == [0, 1, 2]
-
-
-def alone(folder: Path) -> None:
-    toy = Toy(1)
-    toy.run(folder, 2)
 
 
 @pytest.fixture
@@ -156,15 +38,15 @@ def launched(tmp_path: Path) -> Iterator[Callable[..., Launched]]:
 
 def test_two_ranks_give_the_gradient_of_the_full_batch(launched, tmp_path: Path) -> None:
     """And so does one that computes it in two micro-batches, or in four."""
-    assert launched("two", full_batch, 2).end() == [0, 0]
-    whole = Toy(1)
+    assert launched("two", jobs.full_batch, 2).end() == [0, 0]
+    whole = jobs.Toy(1)
     loss = (whole.network(whole.x) - whole.y).square().mean()
     loss.backward()
     nn.utils.clip_grad_norm_(whole.network.parameters(), 1.0)
     assert whole.idle.grad is None
     for run in (2, 4):
         (tmp_path / f"one-{run}").mkdir()
-        full_batch(tmp_path / f"one-{run}", run)
+        jobs.full_batch(tmp_path / f"one-{run}", run)
     files = [tmp_path / "two/0.pt", tmp_path / "two/1.pt", *tmp_path.glob("one-*/0.pt")]
     assert len(files) == 4
     for file in files:
@@ -178,10 +60,10 @@ def test_two_ranks_give_the_gradient_of_the_full_batch(launched, tmp_path: Path)
 
 def test_how_many_ranks_there_are_changes_nothing(launched, tmp_path: Path) -> None:
     """Of four micro-batches: chance, weights and what is logged."""
-    two, three = launched("2", several_steps, 4), launched("3", several_steps, 4, world=3)
+    two, three = launched("2", jobs.several_steps, 4), launched("3", jobs.several_steps, 4, world=3)
     assert two.end() == [0, 0] and three.end() == [0, 0, 0]
     one = tmp_path / "1"
-    several_steps(one, 4)
+    jobs.several_steps(one, 4)
     whole = torch.load(one / "rank-0.pt")
     for folder, world in ((two.folder, 2), (three.folder, 3)):
         every = [torch.load(folder / f"rank-{rank}.pt") for rank in range(world)]
@@ -202,10 +84,10 @@ def test_killed_at_any_moment_they_end_in_the_same_weights(
 ) -> None:
     steps, rng = 40, random.Random(moments)
     began = time.monotonic()
-    assert launched("whole", long_run, steps).end() == [0, 0]
+    assert launched("whole", jobs.long_run, steps).end() == [0, 0]
     took = time.monotonic() - began
     for _ in range(moments):
-        run = launched("killed", long_run, steps)
+        run = launched("killed", jobs.long_run, steps)
         before = newest(run.folder)
         deadline = time.monotonic() + 60
         while newest(run.folder) <= before + 2 and time.monotonic() < deadline:
@@ -214,7 +96,7 @@ def test_killed_at_any_moment_they_end_in_the_same_weights(
         run.kill()
         assert run.end() == [-signal.SIGKILL] * 2, "it should not have ended by itself"
     assert 0 < newest(tmp_path / "killed") < steps
-    assert launched("killed", long_run, steps).end() == [0, 0]
+    assert launched("killed", jobs.long_run, steps).end() == [0, 0]
     ours, wanted = (loop.load_state(tmp_path / name) for name in ("killed", "whole"))
     assert ours and wanted and ours["step"] == wanted["step"] == steps
     for name, part in wanted["network"].items():
@@ -226,11 +108,27 @@ def newest(run: Path) -> int:
     return max((int(path.stem[6:]) for path in run.glob("state-*.pt")), default=0)
 
 
+def test_a_stage_on_two_ranks_leaves_what_one_process_does(
+    launched, given: Path, tmp_path: Path
+) -> None:
+    jobs.toy_teacher(tmp_path / "one", given, 2)
+    two = launched("two", jobs.toy_teacher, given)
+    assert two.end() == [0, 0]
+    file = "unet/diffusion_pytorch_model.safetensors"
+    ours, wanted = load_file(two.folder / file), load_file(tmp_path / "one" / file)
+    assert all(torch.equal(ours[name], wanted[name]) for name in ours | wanted)
+    results = [stage.read(run) for run in (two.folder, tmp_path / "one")]
+    assert results[0].pop("ranks") == 2
+    for told in results:
+        del told["hours"], told["at"], told["hardware"]
+    assert results[0] == results[1] and results[0]["micro_batch"] == 2
+
+
 def test_another_number_of_ranks_is_refused(launched, tmp_path: Path) -> None:
-    assert launched("run", several_steps, 4).end() == [0, 0]
+    assert launched("run", jobs.several_steps, 4).end() == [0, 0]
     with pytest.raises(loop.TrainingError, match="was begun with ranks=2, not 1: use that, or"):
-        several_steps(tmp_path / "run", 4)
-    three = launched("run", several_steps, 4, world=3)
+        jobs.several_steps(tmp_path / "run", 4)
+    three = launched("run", jobs.several_steps, 4, world=3)
     assert three.end() == [2, 2, 2]
     assert len(three.told) == 1 and "was begun with ranks=2, not 3" in three.told[0]
 
@@ -238,11 +136,11 @@ def test_another_number_of_ranks_is_refused(launched, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("do", "arguments", "said"),
     [
-        (unlike_settings, (), "rank 1 was given lr=0.2, not 0.1: start all ranks alike"),
-        (diverges_in_one, (), "toy: loss is "),
-        (fails_in_one, (0,), "this one alone has no more room"),
-        (fails_in_one, (1,), "this one alone has no more room"),
-        (alone, (), "this part is trained in one process"),
+        (jobs.unlike_settings, (), "rank 1 was given lr=0.2, not 0.1: start all ranks alike"),
+        (jobs.diverges_in_one, (), "toy: loss is "),
+        (jobs.fails_in_one, (0,), "this one alone has no more room"),
+        (jobs.fails_in_one, (1,), "this one alone has no more room"),
+        (jobs.alone, (), "this part is trained in one process"),
     ],
 )
 def test_what_ends_one_ends_all_and_is_said_once(launched, do, arguments, said: str) -> None:
@@ -254,7 +152,7 @@ def test_what_ends_one_ends_all_and_is_said_once(launched, do, arguments, said: 
 
 @pytest.mark.parametrize("who", [0, 1])
 def test_one_that_is_killed_ends_the_other(launched, who: int) -> None:
-    run = launched("run", long_run, 10_000)
+    run = launched("run", jobs.long_run, 10_000)
     deadline = time.monotonic() + 60
     while not newest(run.folder) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -265,14 +163,14 @@ def test_one_that_is_killed_ends_the_other(launched, who: int) -> None:
 
 
 def test_all_begin_as_the_main_one(launched) -> None:
-    run = launched("run", unlike_beginnings)
+    run = launched("run", jobs.unlike_beginnings)
     assert run.end() == [0, 0]
     first, second = (torch.load(run.folder / f"{rank}.pt") for rank in (0, 1))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_data_are_made_by_the_main_rank_and_read_by_all(launched) -> None:
-    assert launched("run", cached_by_main).end() == [0, 0]
+    assert launched("run", jobs.cached_by_main).end() == [0, 0]
 
 
 def test_one_process_is_the_main_rank_and_waits_for_nobody() -> None:
