@@ -36,7 +36,7 @@ def eight_bit_adam() -> Callable[..., torch.optim.Optimizer]:
         from bitsandbytes.optim import AdamW8bit
     except ImportError:
         raise loop.TrainingError(
-            "--optimizer adamw8bit needs bitsandbytes: pip install bitsandbytes"
+            "--optimizer adamw8bit needs bitsandbytes: pip install 'sdxs[adamw8bit]'"
         ) from None
 
     def made(weights: list[Tensor], *, fused: bool | None = None, **how: Any) -> Any:
