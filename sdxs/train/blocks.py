@@ -16,14 +16,14 @@ from sdxs.train.parts.denoiser import Denoiser, leave
 from sdxs.train.parts.denoising import diffused
 from sdxs.train.parts.features import Tap
 from sdxs.train.parts.latents import EMPTY, LatentOptions
-from sdxs.train.parts.learner import Learner
+from sdxs.train.parts.learner import Learner, MicroBatch
 from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import placed
-from sdxs.train.run.options import option
+from sdxs.train.run.options import ScaledOptions, option
 
 
-class Options(LatentOptions, steps=4000, batch=64, lr=2e-4, pictures=40000, seed=7):
+class Options(LatentOptions, ScaledOptions, steps=4000, batch=64, lr=2e-4, pictures=40000, seed=7):
     teacher: Path = stage.needs("a multi-step model in SD's layout or SDXL's", "teacher")
     weight: float = option(1.0, "lambda_F of eq. 8")
 
@@ -40,22 +40,27 @@ def train(options: Options) -> None:
     student = Denoiser(unet, model.schedule)
     names = made.features
     ours, theirs = Tap(unet, list(names)), Tap(model.unet, list(names.values()))
-    learner = Learner("student", unet, options.lr, 0.999)
+    learner = Learner("student", unet, options.lr, 0.999, scale=options.scale)
 
-    def step(index: int, generator: torch.Generator) -> dict[str, float]:
-        x0, texts = data.batch(options.batch, generator, empty=EMPTY)[:2]
+    def one(generator: torch.Generator) -> MicroBatch:
+        x0, texts = data.batch(options.at_once, generator, empty=EMPTY)[:2]
         x, _, t = diffused(model.schedule, x0, generator)
         words = model.embed(texts)
         with torch.no_grad():
             wanted = model.predict(x, t, words)
         output = F.mse_loss(student.predict(x, t, words), wanted)  # eq. 6
         features = feature_loss(ours, theirs, names)
-        loss = output + options.weight * features
-        learner.update(loss, loop.trapezoid(index, options.steps))
-        return {"output": output.item(), "features": features.item()}
+        logged = {"output": output.item(), "features": features.item()}
+        return MicroBatch(output + options.weight * features, logged)
+
+    def step(index: int, generator: torch.Generator) -> dict[str, float]:
+        return learner.learn(generator, loop.trapezoid(index, options.steps), one)
 
     facts = {**model.facts, **data.facts}
-    with stage.trained(options, learner.parts, step, facts, flat=loop.FLAT, spent=data.seconds):
+    with stage.trained(
+        options, learner.parts, step, facts, flat=loop.FLAT, spent=data.seconds,
+        frozen=model.networks,
+    ):  # fmt: skip
         learner.settle()
         leave(student, options.teacher, options.run)
 

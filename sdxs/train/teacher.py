@@ -26,14 +26,14 @@ from sdxs.train.parts.denoising import denoising_loss
 from sdxs.train.parts.features import Tap
 from sdxs.train.parts.growth import grow
 from sdxs.train.parts.latents import EMPTY, LABELS, encode_scenes
-from sdxs.train.parts.learner import Learner
+from sdxs.train.parts.learner import Learner, MicroBatch
 from sdxs.train.parts.losses import segmentation
 from sdxs.train.parts.models import LAYOUTS, PRESETS, build_scheduler
 from sdxs.train.parts.schedule import Schedule
 from sdxs.train.parts.text_encoders import TextEncoders
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast, placed
-from sdxs.train.run.options import RenderOptions, option
+from sdxs.train.run.options import RenderOptions, ScaledOptions, option
 from sdxs.train.run.stages import MODELS
 
 SEGMENTED = {"sdxs": "up_blocks.0", "sd": "up_blocks.1"}  # layout -> what the head reads
@@ -53,7 +53,7 @@ class Head(nn.Module):
         return self.layers(features)
 
 
-class Options(RenderOptions, steps=16000, batch=64, lr=1e-3, pictures=40000, seed=2):
+class Options(RenderOptions, ScaledOptions, steps=16000, batch=64, lr=1e-3, pictures=40000, seed=2):
     autoencoder: Path = stage.needs("whose latents are painted", "autoencoder")
     text: Path = stage.needs("the text encoder", "text")
     begin: Path | None = stage.takes(
@@ -87,20 +87,26 @@ def train(options: Options) -> None:
     model = Denoiser(unet, schedule)
     tap = Tap(unet, [place])
     head = placed(Head(preset.channels[-1]))
-    learner = Learner("unet", unet, options.lr, 0.999, also=head)
+    learner = Learner("unet", unet, options.lr, 0.999, also=head, scale=options.scale)
 
-    def step(index: int, generator: torch.Generator) -> dict[str, float]:
-        x0, texts, seen = data.batch(options.batch, generator, empty=EMPTY)
+    def one(generator: torch.Generator) -> MicroBatch:
+        x0, texts, seen = data.batch(options.at_once, generator, empty=EMPTY)
         loss = denoising_loss(model, x0, text.embed(texts), generator)
         with fast():
             logits = head(tap.features[place])
         segmented = segmentation(logits.float(), seen.to(DEVICE))
-        total = loss + options.segment * segmented
-        norm = learner.update(total, loop.trapezoid(index, options.steps))
-        return {"loss": loss.item(), "segmentation": segmented.item(), "norm": norm}
+        logged = {"loss": loss.item(), "segmentation": segmented.item()}
+        return MicroBatch(loss + options.segment * segmented, logged)
+
+    def step(index: int, generator: torch.Generator) -> dict[str, float]:
+        logged = learner.learn(generator, loop.trapezoid(index, options.steps), one)
+        return {**logged, "norm": learner.norm}
 
     parts = {**learner.parts, "head": head}
-    with stage.trained(options, parts, step, facts, flat=loop.FLAT, spent=data.seconds):
+    with stage.trained(
+        options, parts, step, facts, flat=loop.FLAT, spent=data.seconds,
+        frozen=text.networks,
+    ):  # fmt: skip
         learner.settle()
         leave(model, options.text, run)
 

@@ -11,17 +11,17 @@ from torch.nn import functional as F
 
 from sdxs.train.parts.denoiser import leave
 from sdxs.train.parts.features import encoder_of, load_encoder
-from sdxs.train.parts.learner import Learner
+from sdxs.train.parts.learner import Learner, MicroBatch
 from sdxs.train.parts.losses import feature_matching
 from sdxs.train.parts.pairs import FOLLOW, Pairs, begun
 from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast
-from sdxs.train.run.options import TrainingOptions, option, positive
+from sdxs.train.run.options import ScaledOptions, option, positive
 from sdxs.train.run.stages import MULTI_STEP, ONE_STEP
 
 
-class Options(TrainingOptions, steps=8000, batch=32, lr=3e-4, seed=4):
+class Options(ScaledOptions, steps=8000, batch=32, lr=3e-4, seed=4):
     teacher: Path = stage.needs("the multi-step model", *MULTI_STEP)
     pairs: Path = option(
         Path("runs", "pairs"), "its noises and pictures", type=begun, metavar="FOLDER"
@@ -53,11 +53,10 @@ def train(options: Options) -> None:
         "encoder_weights": encoder and loop.fingerprint(load_encoder(encoder)),
     }
     encode = encoder_of(encoder, model.unet)
-    learner = Learner("student", student.unet, options.lr, 0.998)
+    learner = Learner("student", student.unet, options.lr, 0.998, scale=options.scale)
 
-    def step(index: int, generator: torch.Generator) -> dict[str, float]:
-        data.look(index)
-        noise, target, texts = data.batch(options.batch, generator)
+    def one(generator: torch.Generator) -> MicroBatch:
+        noise, target, texts = data.batch(options.at_once, generator)
         noise, target = noise.to(DEVICE), target.to(DEVICE)
         words = model.embed(texts)
         ours = student.one_step(noise, words)
@@ -67,11 +66,16 @@ def train(options: Options) -> None:
             with fast():
                 losses["matching"] = feature_matching(encode, ours, target, words)
             loss = loss + options.matching * losses["matching"]
-        learner.update(loss, loop.trapezoid(index, options.steps, warmup=50))
         mean = ours.detach().mean((0, 2, 3)).abs().max()
-        return {name: value.item() for name, value in (losses | {"mean": mean}).items()}
+        logged = {name: value.item() for name, value in (losses | {"mean": mean}).items()}
+        return MicroBatch(loss, logged)
 
-    with stage.trained(options, {**learner.parts, **data.parts}, step, facts, flat=loop.FLAT):
+    def step(index: int, generator: torch.Generator) -> dict[str, float]:
+        data.look(index)
+        return learner.learn(generator, loop.trapezoid(index, options.steps, warmup=50), one)
+
+    parts, frozen = {**learner.parts, **data.parts}, model.networks
+    with stage.trained(options, parts, step, facts, flat=loop.FLAT, frozen=frozen):
         learner.settle()
         leave(student, options.teacher, options.run)
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from sdxs.train.parts.supervision import SupervisionOptions
-from sdxs.train.run import loop, stage, stages
-from sdxs.train.run.options import TrainingOptions, option, positive
+from sdxs.train.run import loop, ranks, stage, stages
+from sdxs.train.run.options import ScaledOptions, TrainingOptions, option, positive
 from sdxs.train.run.stages import STAGES
 
 TRAINING = [name for name in STAGES if name not in ("pairs", "average", "style_average", "export")]
@@ -51,6 +51,7 @@ def test_what_is_recorded_is_what_was_asked(name: str, tmp_path: Path) -> None:
     settings = kind(**asked, **dict.fromkeys(folders(kind), tmp_path)).settings()
     unsaid = {"steps", "seed", "artist", "artists", "shown", "held_out", *folders(kind)}
     unsaid |= {"follow", "prompts"}  # what they give are facts
+    unsaid |= {"save_minutes", "micro_batch", "gradient_checkpointing", "optimizer", "dry_run"}
     unsaid |= {"width"} if name == "autoencoder" else set()
     if issubclass(kind, SupervisionOptions):  # where renders have a part, they are facts
         unsaid |= {"adversary", "reward", "keep", "unmatched", "pictures", "often"}
@@ -78,8 +79,39 @@ def test_a_new_option_is_one_field(tmp_path: Path) -> None:
         Toy.read(["--width", "0"])
 
 
+class Scaled(ScaledOptions, name="scaled", steps=7, batch=12, lr=0.5, seed=3):
+    """One that trains on any number of ranks."""
+
+
+def test_a_batch_is_shared_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is drawn by chance depends on the micro-batches, and is recorded."""
+
+    def asked(world: int, micro_batch: int | None = None, batch: int = 12) -> tuple[Any, ...]:
+        monkeypatch.setattr(ranks, "world", lambda: world)
+        options = Scaled(run=tmp_path, micro_batch=micro_batch, batch=batch)
+        options.check_scale()
+        told = options.settings().get("micro_batch")
+        return options.at_once, options.micro_batches, options.scale.micro_batches, told
+
+    assert asked(1) == (12, 1, 1, None) == asked(1, 12)
+    assert asked(2) == (6, 2, 2, 6) == asked(1, 6) == asked(2, 6)
+    assert asked(3, 2) == (2, 6, 6, 2)
+    for world, micro_batch in ((5, None), (1, 5), (2, 12), (13, None)):
+        with pytest.raises(loop.TrainingError, match="a batch of 12 is no whole number of micro-"):
+            asked(world, micro_batch)
+    assert Scaled(run=tmp_path, optimizer="adamw8bit").settings()["optimizer"] == "adamw8bit"
+
+
+def test_what_one_process_does_is_not_given_to_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    main = stage.main(Toy, lambda _: None, "toy")
+    main([])
+    monkeypatch.setattr(ranks, "world", lambda: 2)
+    with pytest.raises(loop.TrainingError, match=r"toy trains in one process: start python -m "):
+        main([])
+
+
 def test_a_run_records_its_options_and_facts_win(tmp_path: Path) -> None:
-    options = Toy(run=tmp_path, steps=1, save_seconds=0)
+    options = Toy(run=tmp_path, steps=1, save_minutes=0)
     with stage.trained(options, {}, lambda *_: {}, {"width": 8}, spent=3600) as measured:
         assert not (tmp_path / stage.RESULT).exists()
         measured["right"] = 1

@@ -87,7 +87,7 @@ def weights(run: Path, part: str) -> dict[str, torch.Tensor]:
     return load_file(run / part / WEIGHTS)
 
 
-FEW = {"steps": 3, "batch": 2, "lr": 1e-3, "seed": 1, "save_seconds": 0}
+FEW = {"steps": 3, "batch": 2, "lr": 1e-3, "seed": 1, "save_minutes": 0}
 SOME = {"pictures": 8, "resolution": 64, **FEW}
 TURNS = {"online_steps": 2, "online_first": 1, **FEW}
 

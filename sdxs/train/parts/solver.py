@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderTiny, DPMSolverMultistepScheduler
-from torch import Tensor
+from torch import Tensor, nn
 
 from sdxs.checkpoint.parts import check_fit, load_denoising
 from sdxs.model.schedule import draw_noise, seeded
@@ -55,6 +55,11 @@ class Model(Denoiser):
         model = cls(placed(unet), Schedule.of(config), read, solver, zeros)
         model.check_prediction(folder)
         return model
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """All of them, by the names of their folders."""
+        return {"unet": self.unet, **self.text.networks}
 
     @torch.no_grad()
     def check_prediction(self, folder: Path) -> None:

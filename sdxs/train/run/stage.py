@@ -9,23 +9,30 @@ import importlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any, NoReturn, TypeVar
 
 import torch
+from torch import nn
 
 from sdxs.checkpoint.find import resolve
 from sdxs.errors import SDXSError
 from sdxs.model.hardware import cpu_name, limit_threads
-from sdxs.train.run import loop
-from sdxs.train.run.options import CommandOptions, TrainingOptions, option
+from sdxs.train.run import loop, ranks
+from sdxs.train.run.estimate import estimate
+from sdxs.train.run.options import CommandOptions, ScaledOptions, TrainingOptions, option
 from sdxs.train.run.stages import CHECKPOINT, EXPORT, taken
 
 RESULT, SCORE = "result.json", "score.json"  # of a stage; of a model that was scored
 INDEX, EXPORTED = "model_index.json", "training.json"  # of a checkpoint; of one that we trained
 Asked = TypeVar("Asked", bound=CommandOptions)
+
+
+class Ended(Exception):
+    """Ends a stage before its last part: another rank has done that, or the run was a dry one."""
 
 
 def needs(help: str, *made_by: str, default: str = "") -> Any:
@@ -93,21 +100,32 @@ def trained(
     *,
     flat: float = 0.0,
     spent: float = 0.0,
+    frozen: Mapping[str, nn.Module] = MappingProxyType({}),
 ) -> Iterator[dict[str, Any]]:
     """Do a stage's steps (`loop.run`); the body writes what came of them; then the result is left.
 
     facts: recorded beside the options, in the place of those of the same name. spent: seconds that
-    its data took. Yields a dictionary for what the body measures.
+    its data took. frozen: networks beside those of `parts`, for a dry run. Yields a dictionary for
+    what the body measures. Raises Ended in its place after a dry run and, once the main rank is
+    done, in all others.
     """
-    settings = {**options.settings(), **facts}
+    if isinstance(options, ScaledOptions) and options.dry_run:
+        for line in estimate(parts, frozen, step, steps=options.steps, seed=options.seed):
+            if ranks.is_main():
+                print(line, flush=True)
+        raise Ended
+    settings = {**options.settings(), **facts, **ranks.facts()}
     seconds = loop.run(
         options.run, parts, step, steps=options.steps, seed=options.seed, settings=settings,
-        title=options.name, save_seconds=options.save_seconds, flat=flat,
+        title=options.name, save_seconds=60 * options.save_minutes, flat=flat,
     )  # fmt: skip
-    measured: dict[str, Any] = {}
-    yield measured
-    done = {"steps": options.steps, "seed": options.seed}
-    finish(options.run, options.name, spent + seconds, **measured, **settings, **done)
+    with ranks.main_first():
+        if not ranks.is_main():
+            raise Ended
+        measured: dict[str, Any] = {}
+        yield measured
+        done = {"steps": options.steps, "seed": options.seed}
+        finish(options.run, options.name, spent + seconds, **measured, **settings, **done)
 
 
 def finish(run: Path, name: str, seconds: float, **facts: Any) -> None:
@@ -134,10 +152,21 @@ def hardware() -> dict[str, str]:
 
 
 def main(kind: type[Asked], train: Callable[[Asked], None], module: str) -> Callable[..., None]:
-    """A command's `main`: read the options, train. Runs it where `module` is the program."""
+    """A command's `main`: read the options, train. Runs it where `module` is the program.
+
+    It raises TrainingError where several ranks are to do what one does.
+    """
 
     def main(arguments: list[str] | None = None) -> None:
-        train(kind.read(arguments))
+        asked = kind.read(arguments)
+        if isinstance(asked, ScaledOptions):
+            asked.check_scale()
+        elif isinstance(asked, TrainingOptions) and ranks.world() > 1:
+            raise loop.TrainingError(
+                f"{kind.name} trains in one process: start python -m sdxs.train.{kind.name} itself"
+            )
+        with suppress(Ended):
+            train(asked)
 
     if module == "__main__":
         command(main)
@@ -153,10 +182,15 @@ def command(main: Callable[[], None]) -> None:
     """Run a command's `main`: a mistake, or Ctrl-C, ends in one line."""
     limit_threads()
     try:
-        main()
+        with ranks.joined():
+            main()
     except (SDXSError, OSError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from what is saved", file=sys.stderr)
-        sys.exit(130)
+        _end(error, error, 2)
+    except KeyboardInterrupt as stop:
+        _end(stop, "\nstopped; the same command goes on from what is saved", 130)
+
+
+def _end(error: BaseException, words: object, status: int) -> NoReturn:
+    if ranks.first_to_end(error):
+        print(words, file=sys.stderr, flush=True)
+    sys.exit(status)
