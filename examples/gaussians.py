@@ -122,9 +122,10 @@ def train(method: str, seed: int, steps: int, batch: int = 256, lr: float = 1e-3
                 fake, real = SCHEDULE.x0(x, online(x, t), t), denoise(x, t)
             pull = score_direction(ours.detach(), fake, real, t, ALPHAS) / ours.numel()
             if method == "segmented":
-                balance.update({"scores": pull.norm(), "matching": pull_fm.norm()})
+                ratio = balance.seen({"scores": pull.norm(), "matching": pull_fm.norm()})
+                balance.settle()
                 kappa = eased(index, steps, KAPPA)
-                pull = pull + kappa * balance.ratio("scores", "matching") * pull_fm
+                pull = pull + kappa * ratio("scores", "matching") * pull_fm
         learner.update(ours, factor, pull)
     return student
 

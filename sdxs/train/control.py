@@ -14,17 +14,17 @@ from sdxs.train.parts.control_images import control_images, depth_network
 from sdxs.train.parts.controlled import Controlled, control_input, full_control, read_control
 from sdxs.train.parts.denoising import denoising_loss
 from sdxs.train.parts.latents import LatentOptions
-from sdxs.train.parts.learner import Learner
+from sdxs.train.parts.learner import Learner, MicroBatch
 from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import placed
-from sdxs.train.run.options import option
+from sdxs.train.run.options import ScaledOptions, option
 from sdxs.train.run.stages import MULTI_STEP
 
 UNSAID = 0.5  # share of captions left empty
 
 
-class Options(LatentOptions, steps=3000, batch=32, lr=3e-4, pictures=20000, seed=15):
+class Options(LatentOptions, ScaledOptions, steps=3000, batch=32, lr=3e-4, pictures=20000, seed=15):
     control: str = option(help="what it is to follow", choices=CONTROLS)
     teacher: Path = stage.needs("the multi-step model", *MULTI_STEP, default="teacher")
     depth: Path | None = stage.takes("the network that sees depth, for that control", "depth")
@@ -42,15 +42,18 @@ def train(options: Options) -> None:
     if options.begin is not None:
         network.load_state_dict(read_control(options.begin).state_dict())
     network = placed(network.train())
-    learner = Learner("control", network, options.lr, 0.998)
+    learner = Learner("control", network, options.lr, 0.998, scale=options.scale)
 
-    def step(index: int, generator: torch.Generator) -> dict[str, float]:
-        rows = data.rows(options.batch, generator)
+    def one(generator: torch.Generator) -> MicroBatch:
+        rows = data.rows(options.at_once, generator)
         x0, texts = data.at(rows, generator, empty=UNSAID)[:2]
         controlled = Controlled(model.unet, network, control_input(drawn.images[rows]))
         loss = denoising_loss(model.with_unet(controlled), x0, model.embed(texts), generator)
-        norm = learner.update(loss, loop.trapezoid(index, options.steps, warmup=100))
-        return {"loss": loss.item(), "norm": norm}
+        return MicroBatch(loss, {"loss": loss.item()})
+
+    def step(index: int, generator: torch.Generator) -> dict[str, float]:
+        logged = learner.learn(generator, loop.trapezoid(index, options.steps, warmup=100), one)
+        return {**logged, "norm": learner.norm}
 
     facts = {
         "begins_with": loop.fingerprint(network),

@@ -107,7 +107,7 @@ def guarding(
 def train(options: Options) -> None:
     """Leave a one-step model in `run`. Raises TrainingError."""
     options.check()
-    batch, encoder = options.batch, options.encoder
+    batch, encoder = options.at_once, options.encoder
     model = Model.load(options.teacher or options.begin)
     student = model.fit(options.begin)
     facts: dict[str, Any] = {"begins_with": loop.fingerprint(student.unet), **model.facts}
@@ -117,13 +117,13 @@ def train(options: Options) -> None:
         data = Pairs(options.pairs, options.prompts, options.follow)
         online = model.fit(options.online or options.teacher)
         guidance = data.guidance if options.guidance is None else options.guidance
-        scores = Scores(model, online, guidance, options.online_lr)
+        scores = Scores(model, online, guidance, options.online_lr, options.scale)
         terms = [] if options.unmatched else [matching(encoder_of(encoder, model.unet))]
         seen_by = encoder and loop.fingerprint(load_encoder(encoder))
         facts |= {"online": loop.fingerprint(online.unet)} if options.online else {}
         facts |= {**data.facts, "guidance": guidance, "encoder": seen_by}
     learner = Learner("student", student.unet, options.lr, 0.999, optimizer="student_optimizer",
-                      betas=(0.9 if scores else 0.0, 0.99))  # fmt: skip
+                      scale=options.scale, betas=(0.9 if scores else 0.0, 0.99))  # fmt: skip
     parts: dict[str, loop.Stateful] = {} if data is None else data.parts
     paired = batch // 2 if data else 0
     draw = drawn(student, model, data, paired, batch - paired)

@@ -167,7 +167,7 @@ def train(options: Options) -> None:
         data, online = Pairs(options.pairs), model.fit(options.teacher)
         images = control_images(options.run, kind, data.latents, vae, options.seed, sees_depth)
         full = placed(read_control(options.full)).eval().requires_grad_(False)
-        scores = Scores(model, online, data.guidance, options.online_lr)
+        scores = Scores(model, online, data.guidance, options.online_lr, options.scale)
         terms = [matching(encoder_of(None, model.unet))]
         sources.append(from_pairs(data, images.images, options.rho))
         facts |= {"full": loop.fingerprint(full), **data.facts}
@@ -188,7 +188,9 @@ def train(options: Options) -> None:
 
     def draw(generator: torch.Generator) -> Batch:
         counts = (
-            [options.batch] if len(sources) == 1 else [options.batch // 2, -(-options.batch // 2)]
+            [options.at_once]
+            if len(sources) == 1
+            else [options.at_once // 2, -(-options.at_once // 2)]
         )
         rows = [source(count, generator) for source, count in zip(sources, counts, strict=True)]
         noise, target, images = (
@@ -202,7 +204,7 @@ def train(options: Options) -> None:
         on_device = noise.to(DEVICE), words, target.to(DEVICE)
         return Batch(led, *on_device, bind, rows[-1].renders)
 
-    learner = Learner("control", network, options.lr, 0.998)
+    learner = Learner("control", network, options.lr, 0.998, scale=options.scale)
     distillation = Distillation(
         options,
         scores,

@@ -16,12 +16,12 @@ from torch.nn import functional as F
 
 from sdxs.train.parts.denoiser import leave
 from sdxs.train.parts.latents import LatentOptions
-from sdxs.train.parts.learner import Learner
+from sdxs.train.parts.learner import Learner, MicroBatch
 from sdxs.train.parts.schedule import Schedule
 from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE
-from sdxs.train.run.options import option
+from sdxs.train.run.options import ScaledOptions, option
 from sdxs.train.run.stages import GUIDANCE, MULTI_STEP
 
 POINTS = 50  # of a path: those of DDIM with so many steps
@@ -33,23 +33,23 @@ def ddim(schedule: Schedule, x: Tensor, said: Tensor, t: Tensor, to: Tensor) -> 
     return schedule.add_noise(schedule.x0(x, said, t), schedule.noise(x, said, t), to)
 
 
-class Options(LatentOptions, steps=1500, batch=32, lr=1e-4, pictures=40000, seed=10):
+class Options(LatentOptions, ScaledOptions, steps=1500, batch=32, lr=1e-4, pictures=40000, seed=10):
     teacher: Path = stage.needs("the multi-step model", *MULTI_STEP)
     guidance: float = option(GUIDANCE, "that the paths are taken with")
 
 
 def train(options: Options) -> None:
     """Leave a model of few steps in `run`. Raises TrainingError."""
-    batch = options.batch
+    batch = options.at_once
     model = Model.load(options.teacher)
     data = options.data(model.resolution)
     student, slow = (model.fit(options.teacher) for _ in range(2))
     slow.unet.requires_grad_(False)
-    learner = Learner("student", student.unet, options.lr, 0.999)
+    learner = Learner("student", student.unet, options.lr, 0.999, scale=options.scale)
     schedule = model.schedule
     stride = len(schedule) // POINTS
 
-    def step(index: int, generator: torch.Generator) -> dict[str, float]:
+    def one(generator: torch.Generator) -> MicroBatch:
         x0, texts = data.batch(batch, generator)[:2]
         noise = torch.randn(x0.shape, generator=generator)
         point = torch.randint(POINTS, (batch,), generator=generator).to(DEVICE)
@@ -63,11 +63,15 @@ def train(options: Options) -> None:
             end = torch.where(last, schedule.x0(x, said, t), slow.x0(near, to, words))
         ours = student.x0(x, t, words)
         loss = F.smooth_l1_loss(ours, end, beta=0.1)  # Huber's, times a constant
-        learner.update(loss, loop.trapezoid(index, options.steps, warmup=50))
+        return MicroBatch(loss, {"loss": loss.item()})
+
+    def step(index: int, generator: torch.Generator) -> dict[str, float]:
+        factor = loop.trapezoid(index, options.steps, warmup=50)
+        logged = learner.learn(generator, factor, one)
         with torch.no_grad():
             for late, early in zip(slow.unet.parameters(), student.unet.parameters(), strict=True):
                 late.lerp_(early, 1 - SLOW)
-        return {"loss": loss.item()}
+        return logged
 
     facts = {**model.facts, **data.facts}
     parts = {**learner.parts, "slow": slow.unet}

@@ -19,12 +19,12 @@ from sdxs.train.parts.autoencoders import Autoencoder, encoded
 from sdxs.train.parts.denoising import denoising_loss
 from sdxs.train.parts.folder import fingerprint, read_folder
 from sdxs.train.parts.latents import EMPTY
-from sdxs.train.parts.learner import Learner
+from sdxs.train.parts.learner import Learner, MicroBatch
 from sdxs.train.parts.lora import RANK, lora, save_style
 from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import placed
-from sdxs.train.run.options import TrainingOptions, option, positive, share
+from sdxs.train.run.options import ScaledOptions, option, positive, share
 from sdxs.train.run.stages import MULTI_STEP
 
 BELOW = 0.75
@@ -32,7 +32,7 @@ VIEWS = 16  # of each picture
 DRAWN = 30  # pictures by an artist of the storybook's
 
 
-class Options(TrainingOptions, steps=1000, batch=16, lr=2e-3, seed=22):
+class Options(ScaledOptions, steps=1000, batch=16, lr=2e-3, seed=22):
     pictures: Path | None = option(
         None,
         "pictures and captions: metadata.jsonl, or NAME.txt beside NAME.png",
@@ -81,16 +81,19 @@ def train(options: Options) -> None:
     unet = model.unet
     lora(unet, options.rank)
     placed(unet)
-    learner = Learner("unet", unet, options.lr, 0.99)
+    learner = Learner("unet", unet, options.lr, 0.99, scale=options.scale)
     last = math.ceil(options.below * len(model.schedule))
 
-    def step(index: int, generator: torch.Generator) -> dict[str, float]:
-        rows = torch.randint(len(latents), (options.batch,), generator=generator)
-        left = (torch.rand(options.batch, generator=generator) < EMPTY).tolist()
+    def one(generator: torch.Generator) -> MicroBatch:
+        rows = torch.randint(len(latents), (options.at_once,), generator=generator)
+        left = (torch.rand(options.at_once, generator=generator) < EMPTY).tolist()
         texts = ["" if out else captions[row] for row, out in zip(rows.tolist(), left, strict=True)]
         loss = denoising_loss(model, latents[rows], model.embed(texts), generator, last)
-        norm = learner.update(loss, loop.trapezoid(index, options.steps, warmup=50))
-        return {"loss": loss.item(), "norm": norm}
+        return MicroBatch(loss, {"loss": loss.item()})
+
+    def step(index: int, generator: torch.Generator) -> dict[str, float]:
+        logged = learner.learn(generator, loop.trapezoid(index, options.steps, warmup=50), one)
+        return {**logged, "norm": learner.norm}
 
     facts |= {"pictures": len(captions) // VIEWS, "drawn": fingerprint(drawn, captions)}
     with stage.trained(options, learner.parts, step, facts, flat=loop.FLAT):

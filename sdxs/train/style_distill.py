@@ -37,7 +37,7 @@ from sdxs.train.parts.distillation import (
 )
 from sdxs.train.parts.features import encoder_of
 from sdxs.train.parts.latents import encode_scenes
-from sdxs.train.parts.learner import Learner
+from sdxs.train.parts.learner import Learner, MicroBatch
 from sdxs.train.parts.lora import RANK, begin_with, fingerprint, learnt_below, lora, save_style
 from sdxs.train.parts.pairs import Pairs
 from sdxs.train.parts.prompts import FRESH
@@ -164,7 +164,7 @@ def train(options: Options) -> None:
     alike, else as nothing. Raises TrainingError.
     """
     options.check()
-    batch, spent, given = options.batch, 0.0, None
+    batch, spent, given = options.at_once, 0.0, None
     plain, first = read_denoiser(options.student), options.begin
     unet = plain.unet
     student = loop.fingerprint(unet)
@@ -185,12 +185,16 @@ def train(options: Options) -> None:
     if first:
         begin_with(unet, first / "style")
     placed(unet)
-    learner = Learner("unet", unet, options.lr, 0.995, weight_decay=0.0, fused=None)
+    learner = Learner(
+        "unet", unet, options.lr, 0.995, scale=options.scale, weight_decay=0.0, fused=None
+    )
     scores = data = supervision = None
     terms, beside, parts = [], [], {}
     if given:
         data = given.data
-        scores = Scores(given.offline, given.online, data.guidance, options.online_lr)
+        scores = Scores(
+            given.offline, given.online, data.guidance, options.online_lr, options.scale
+        )
         low, high = (UNCARRIED * kappa if options.uncarried else kappa for kappa in KAPPA)
         terms = [matching(encoder_of(None, given.offline.unet), (low, high))]
     paired = 0 if data is None else batch if options.plain_mse else -(-batch // 2)
@@ -219,10 +223,12 @@ def train(options: Options) -> None:
     )
 
     def by_squares(index: int, generator: torch.Generator) -> dict[str, float]:
-        given = draw(generator)
-        loss = F.mse_loss(plain.one_step(given.noise, given.words), given.target)
-        learner.update(loss, loop.trapezoid(index, options.steps, warmup=50))
-        return {"mse": loss.item()}
+        def one(chance: torch.Generator) -> MicroBatch:
+            given = draw(chance)
+            loss = F.mse_loss(plain.one_step(given.noise, given.words), given.target)
+            return MicroBatch(loss, {"mse": loss.item()})
+
+        return learner.learn(generator, loop.trapezoid(index, options.steps, warmup=50), one)
 
     step = by_squares if options.plain_mse else distillation.step
     with stage.trained(options, {**distillation.parts, **parts}, step, facts, spent=spent):

@@ -7,6 +7,8 @@ and it reads the prompt. So few weights can change that what stands where cannot
 the U-Net at the end.
 """
 
+import dataclasses
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,14 +18,14 @@ from torch import Tensor, nn
 from sdxs.model.text import Words
 from sdxs.train.parts.denoiser import leave
 from sdxs.train.parts.features import encoder_of, of_unet
-from sdxs.train.parts.learner import Learner
+from sdxs.train.parts.learner import Learner, MicroBatch
 from sdxs.train.parts.lora import lora, merged
 from sdxs.train.parts.losses import feature_matching, hinge, steepness, unmasked
 from sdxs.train.parts.pairs import Pairs
 from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast
-from sdxs.train.run.options import TrainingOptions, option, positive
+from sdxs.train.run.options import ScaledOptions, option, positive
 from sdxs.train.run.stages import MULTI_STEP, ONE_STEP
 
 LEVELS = (20, 300)  # timesteps at which latents are looked at
@@ -59,12 +61,13 @@ class Heads(nn.Module):
         return out
 
 
-class Options(TrainingOptions, steps=400, batch=32, lr=1e-4, seed=11):
+class Options(ScaledOptions, steps=400, batch=32, lr=1e-4, seed=11):
     teacher: Path = stage.needs("whose features tell the two apart", *MULTI_STEP)
     pairs: Path = stage.needs("its noises and pictures", "pairs")
     begin: Path = stage.needs("the one-step U-Net to begin with", *ONE_STEP, default="distill")
     rank: int = option(4, "of the LoRA", type=positive)
-    gan: float = option(0.02, "weight of the GAN beside eq. 10")
+    gan: float = option(0.02, "weight of the GAN; 0 leaves eq. 10 alone, for the comparison")
+    matching: float = option(1.0, "weight of eq. 10 beside it; 0 is off", recorded="given")
 
 
 def train(options: Options) -> None:
@@ -77,8 +80,10 @@ def train(options: Options) -> None:
     sizes = model.unet.config["block_out_channels"] * len(LEVELS)
     heads = Heads(sizes, model.text.width).to(DEVICE)
     learner = Learner("student", student.unet, options.lr, 0.99, optimizer="student_optimizer",
-                      foreach=False, betas=(0.0, 0.99), weight_decay=0.0, fused=None)  # fmt: skip
+                      foreach=False, scale=options.scale, betas=(0.0, 0.99),
+                      weight_decay=0.0, fused=None)  # fmt: skip
     judge = Learner("heads", heads, 10 * options.lr, optimizer="heads_optimizer", clip=None,
+                    scale=dataclasses.replace(options.scale, checkpointing=False),
                     betas=(0.0, 0.99), fused=None)  # fmt: skip
     encode = encoder_of(None, model.unet)
 
@@ -91,29 +96,44 @@ def train(options: Options) -> None:
                 out += of_unet(model.unet, model.schedule.add_noise(x0, noise, t), t, words)
         return [feature.float() for feature in out]
 
-    def step(index: int, generator: torch.Generator) -> dict[str, float]:
-        factor = loop.trapezoid(index, options.steps, warmup=20)
-        noise, target, texts = data.batch(options.batch, generator)
+    drawn: deque[tuple[Tensor, Tensor, Tensor, Words]] = deque()  # for the judge, then the student
+
+    def judging(generator: torch.Generator) -> MicroBatch:
+        noise, target, texts = data.batch(options.at_once, generator)
         fresh = torch.randn(noise.shape, generator=generator)
         noise, target, fresh = (part.to(DEVICE) for part in (noise, target, fresh))
         words = model.embed(texts)
-        ours = student.one_step(noise, words)
-
+        drawn.append((noise, target, fresh, words))
         with torch.no_grad():
+            ours = student.one_step(noise, words)
             seen, made = (look(x0, fresh, words) for x0 in (target, ours))
         seen = [feature.requires_grad_() for feature in seen]
         reals, fakes = heads(seen, words.said), heads(made, words.said)
         penalty = steepness(reals, seen)
         judged = hinge(reals, fakes)
-        judge.update(judged + PENALTY * penalty, factor)
+        logged = {"judged": judged.item(), "penalty": penalty.item()}
+        return MicroBatch(judged + PENALTY * penalty, logged)
 
+    def passing(_: torch.Generator) -> MicroBatch:
+        noise, target, fresh, words = drawn.popleft()
+        ours = student.one_step(noise, words)
+        loss = torch.zeros((), device=DEVICE)
+        if options.gan:
+            loss = options.gan * unmasked(heads(look(ours, fresh, words), words.said))
+        matching = torch.zeros(())
+        if options.matching:
+            with fast():
+                matching = feature_matching(encode, ours, target, words)
+            loss = loss + options.matching * matching
+        return MicroBatch(loss, {"matching": matching.item()})
+
+    def step(index: int, generator: torch.Generator) -> dict[str, float]:
+        factor = loop.trapezoid(index, options.steps, warmup=20)
+        logged = judge.learn(generator, factor, judging)
         heads.requires_grad_(False)
-        adversarial = unmasked(heads(look(ours, fresh, words), words.said))
-        with fast():
-            matching = feature_matching(encode, ours, target, words)
-        learner.update(options.gan * adversarial + matching, factor)
+        logged |= learner.learn(generator, factor, passing)
         heads.requires_grad_(True)
-        return {"judged": judged.item(), "matching": matching.item(), "penalty": penalty.item()}
+        return logged
 
     parts = {**learner.parts, **judge.parts}
     with stage.trained(options, parts, step, facts, flat=loop.FLAT):

@@ -32,7 +32,7 @@ def test_a_command_line_without_options_gives_the_defaults(
 ) -> None:
     kind = options_of(name)
     monkeypatch.setattr(stage, "read", lambda _: {"stage": "export"})
-    monkeypatch.setattr(stage, "STAGES", dict.fromkeys(STAGES, stages.Row("all", shipped=True)))
+    monkeypatch.setattr(stages, "STAGES", dict.fromkeys(STAGES, stages.Row("all", shipped=True)))
     asked = ["--control", "sketch"] if name == "control" else []
     read = kind.read(asked)
     assert kind.name == name and getattr(read, "run", Path("runs", name)) == Path("runs", name)
@@ -50,7 +50,7 @@ def test_what_is_recorded_is_what_was_asked(name: str, tmp_path: Path) -> None:
     asked: dict[str, Any] = {"control": "sketch"} if name == "control" else {}
     settings = kind(**asked, **dict.fromkeys(folders(kind), tmp_path)).settings()
     unsaid = {"steps", "seed", "artist", "artists", "shown", "held_out", *folders(kind)}
-    unsaid |= {"follow", "prompts"}  # what they give are facts
+    unsaid |= {"follow", "prompts", "painted_alone"}  # what they give are facts
     unsaid |= {"save_minutes", "micro_batch", "gradient_checkpointing", "optimizer", "dry_run"}
     unsaid |= {"width"} if name == "autoencoder" else set()
     if issubclass(kind, SupervisionOptions):  # where renders have a part, they are facts

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from sdxs.model.text import Words
 from sdxs.train.parts.denoiser import Denoiser
 from sdxs.train.parts.features import Encode
-from sdxs.train.parts.learner import Learner
+from sdxs.train.parts.learner import Learner, MicroBatch
 from sdxs.train.parts.losses import feature_matching
 from sdxs.train.parts.pairs import Pairs
 from sdxs.train.parts.segmented import ALPHA, KAPPA, Balance, Bind, Scores, eased, plainly
@@ -24,12 +24,12 @@ from sdxs.train.parts.solver import Model
 from sdxs.train.parts.supervision import Renders, Supervision
 from sdxs.train.run import loop
 from sdxs.train.run.machine import DEVICE, fast, short_attention
-from sdxs.train.run.options import TrainingOptions, option, positive
+from sdxs.train.run.options import ScaledOptions, option, positive
 
 KEPT = 0.1  # share of `keeping`'s weight that is left at last
 
 
-class DistillationOptions(TrainingOptions, batch=32):
+class DistillationOptions(ScaledOptions, batch=32):
     """What every stage of score distillation is asked."""
 
     online_steps: int = option(2, "updates of the online model before each", type=positive)
@@ -206,18 +206,24 @@ class Distillation:
                 logged["online"] = self.follow(index, generator)
             if alone:
                 return logged
-        batch = self.draw(generator)
-        ours = batch.student.one_step(batch.noise, batch.words)
-        x0 = ours.detach()
         done, whole = index - self.counted_from, self.options.steps - self.counted_from
-        pull, told = self.pull(index, x0, batch, generator)
-        if self.scores is not None:
-            told = {**told, "pull": pull.norm().item()}
-        for other in self.beside:
-            more, found = other(x0, batch, generator, done / whole)
-            pull, told = pull + more, {**told, **found}
-        self.learner.update(ours, loop.trapezoid(done, whole, warmup=50), pull)
-        return {**logged, **told, **self.watch(x0)}
+
+        def one(chance: torch.Generator) -> MicroBatch:
+            batch = self.draw(chance)
+            ours = batch.student.one_step(batch.noise, batch.words)
+            x0 = ours.detach()
+            pull, told = self.pull(index, x0, batch, chance)
+            if self.scores is not None:
+                told = {**told, "pull": pull.norm().item()}
+            for other in self.beside:
+                more, found = other(x0, batch, chance, done / whole)
+                pull, told = pull + more, {**told, **found}
+            return MicroBatch(ours, {**told, **self.watch(x0)}, pull)
+
+        factor = loop.trapezoid(done, whole, warmup=50)
+        logged |= self.learner.learn(generator, factor, one)
+        self.balance.settle()
+        return logged
 
     def pull(
         self, index: int, x0: Tensor, batch: Batch, generator: torch.Generator
@@ -237,11 +243,16 @@ class Distillation:
     def follow(self, index: int, generator: torch.Generator) -> float:
         """One turn of the online model; its loss."""
         assert self.scores is not None
-        batch = self.draw_online(generator)
-        with torch.no_grad():
-            x0 = batch.student.one_step(batch.noise, batch.words)
+        scores = self.scores
+
+        def one(chance: torch.Generator) -> MicroBatch:
+            batch = self.draw_online(chance)
+            with torch.no_grad():
+                x0 = batch.student.one_step(batch.noise, batch.words)
+            return scores.following(x0, batch.words, chance, batch.bind)
+
         factor = min(1.0, (index - self.warmup + 1) / 50)
-        return self.scores.follow(x0, batch.words, factor, generator, batch.bind)
+        return scores.learner.learn(generator, factor, one)["online"]
 
     def balanced(
         self, index: int, x0: Tensor, batch: Batch, pulls: Mapping[str, Tensor],
@@ -258,8 +269,8 @@ class Distillation:
         alpha = min(by_now(ALPHA), self.below)
         pull = self.scores.pull(x0, batch.words, alpha, generator, batch.bind) / x0.numel()
         norms = {name: other.norm() for name, other in pulls.items()}
-        self.balance.update({"scores": pull.norm(), **norms})
+        ratio = self.balance.seen({"scores": pull.norm(), **norms})
         for term in self.terms:
-            strength = by_now(term.strength) * self.balance.ratio("scores", term.name)
+            strength = by_now(term.strength) * ratio("scores", term.name)
             pull = pull + strength * pulls[term.name]  # lambda_FM, of feature matching
         return pull

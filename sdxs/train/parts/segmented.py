@@ -16,10 +16,12 @@ from torch.nn import functional as F
 
 from sdxs.model.text import Words
 from sdxs.train.parts.denoiser import Denoiser
-from sdxs.train.parts.learner import Learner
+from sdxs.train.parts.learner import Learner, MicroBatch
 from sdxs.train.parts.losses import score_direction
 from sdxs.train.parts.schedule import Schedule
 from sdxs.train.parts.solver import Model
+from sdxs.train.run import ranks
+from sdxs.train.run.options import ALL_AT_ONCE, Scale
 
 ALPHA = (0.98, 0.70)  # share of the timesteps that belong to the scores: at first, at last
 KAPPA = (2.0, 0.5)  # pull of feature matching, relative to that of the scores: at first, at last
@@ -42,17 +44,31 @@ def eased(step: float, steps: float, ends: tuple[float, float]) -> float:
 
 
 class Balance:
-    """Running means of the gradients' norms; their ratio makes lambda_FM (eq. 11)."""
+    """Running means of the gradients' norms; their ratio makes lambda_FM (eq. 11).
+
+    A micro-batch sees the means of before and itself, so that which rank has which changes nothing.
+    """
 
     def __init__(self) -> None:
         self.norms: dict[str, float] = {}
+        self._seen: list[dict[str, float]] = []
 
-    def update(self, norms: Mapping[str, Tensor]) -> None:
-        for name, norm in norms.items():
-            self.norms[name] = 0.95 * self.norms.get(name, norm.item()) + 0.05 * norm.item()
+    def seen(self, norms: Mapping[str, Tensor]) -> Callable[[str, str], float]:
+        """The ratio of two of the means, this micro-batch among them."""
+        own = {name: norm.item() for name, norm in norms.items()}
+        self._seen.append(own)
+        means = self._with(own)
+        return lambda above, below: means[above] / max(means[below], 1e-12)
 
-    def ratio(self, above: str, below: str) -> float:
-        return self.norms[above] / max(self.norms[below], 1e-12)
+    def settle(self) -> None:
+        """At the end of a step: those of all its micro-batches count."""
+        if found := ranks.means(self._seen):
+            self.norms = self._with(found)
+        self._seen = []
+
+    def _with(self, found: Mapping[str, float]) -> dict[str, float]:
+        mixed = {name: 0.95 * self.norms.get(name, new) + 0.05 * new for name, new in found.items()}
+        return self.norms | mixed
 
     def state_dict(self) -> dict[str, float]:
         return dict(self.norms)
@@ -78,22 +94,23 @@ class Scores:
     and follows the student.
     """
 
-    def __init__(self, offline: Model, online: Denoiser, guidance: float, lr: float) -> None:
+    def __init__(
+        self, offline: Model, online: Denoiser, guidance: float, lr: float,
+        scale: Scale = ALL_AT_ONCE,
+    ) -> None:  # fmt: skip
         self.offline, self.online, self.guidance = offline, online, guidance
-        self.learner = Learner("online", online.unet, lr, optimizer="online_optimizer")
+        self.learner = Learner("online", online.unet, lr, optimizer="online_optimizer", scale=scale)
         self.nothing = offline.nothing
 
-    def follow(
-        self, x0: Tensor, words: Words, factor: float, generator: torch.Generator,
-        bind: Bind = plainly,
-    ) -> float:  # fmt: skip
-        """Keep the online model true to the student's pictures (eq. 1)."""
+    def following(
+        self, x0: Tensor, words: Words, generator: torch.Generator, bind: Bind = plainly
+    ) -> MicroBatch:
+        """What keeps the online model true to the student's pictures (eq. 1)."""
         schedule = self.online.schedule
         x, noise, t = noised(schedule, x0, 0, 1, generator)
         said = self.online.with_unet(bind(self.online.unet)).predict(x, t, words)
         loss = F.mse_loss(said, schedule.target(x0, noise, t))
-        self.learner.update(loss, factor)
-        return loss.item()
+        return MicroBatch(loss, {"online": loss.item()})
 
     @torch.no_grad()
     def pull(
