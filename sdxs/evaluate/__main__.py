@@ -87,14 +87,14 @@ def opened_judges(options: argparse.Namespace, device: Any) -> quality.Judges:
 def laid_out(options: argparse.Namespace, place: dict[str, Any]) -> dict[str, Any]:
     """Pictures for a benchmark's judge, and a line of them."""
     asked: Model = options.model
-    laid = LAYOUTS[options.command][0](options.file, options.samples, options.seed)
+    laid = LAYOUTS[options.command][1](options.file, options.samples, options.seed)
     facts = report.facts(**place)
-    laid.write_texts(options.out)
-    settings = {"name": asked.name, "kind": asked.kind, "seed": options.seed}
+    settings = {**asked.settings(), "seed": options.seed}
     made = paint(
         options.out, laid.tasks, {**settings, "dtype": facts["dtype"]},
         lambda: open_painter(asked, **place), options.batch, asked.title,
     )  # fmt: skip
+    laid.write_texts(options.out)  # once it is known that the folder is theirs
     print(f"{asked.title}: {made['pictures']} pictures in {options.out}; {report.told(facts)}")
     return {"table": options.command, **facts, **made, "samples": options.samples}
 
@@ -119,8 +119,8 @@ def parser() -> argparse.ArgumentParser:
     add("--clip", default=CLIP_VIT_G, metavar="NAME",
         help=f"a Hub id or a folder, or {NO_CLIP} (default: %(default)s)")  # fmt: skip
 
-    for name, (_, samples) in LAYOUTS.items():
-        add = _command(commands, name, f"pictures in the layout of {name}'s judge", False)
+    for name, (title, _, samples) in LAYOUTS.items():
+        add = _command(commands, name, f"pictures in the layout of {title}'s judge", False)
         add("file", type=Path, help="the benchmark's prompts")
         _painting(add, several=False)
         add("--samples", type=count, default=samples, help="of a prompt (default: %(default)s)")

@@ -32,7 +32,8 @@ def efficiency(result: Mapping[str, Any], file: Path) -> None:
             _stacked(axis, rows)
             axis.set_title(f"Milliseconds a picture, {heading}", loc="left", fontsize=11)
         if panels:
-            axes.flat[0].legend(frameon=False, loc="lower right")
+            named = axes.flat[0].get_legend_handles_labels()
+            figure.legend(*named, frameon=False, loc="outside upper right", ncols=len(STAGES))
         figure.supxlabel(f"{result['hardware']}, {result['dtype']}", fontsize=9, color=SUBDUED)
         figure.savefig(file, dpi=150)
         plt.close(figure)
@@ -60,7 +61,7 @@ def quality(result: Mapping[str, Any], file: Path) -> None:
     with plt.rc_context({"text.color": INK, "ytick.color": INK, "xtick.color": SUBDUED}):
         figure, axes = plt.subplots(
             1, len(scores) or 1, figsize=(11, MARGIN + BAR * len(result["rows"])), squeeze=False,
-            layout="constrained", facecolor=PAPER,
+            sharey=True, layout="constrained", facecolor=PAPER,
         )  # fmt: skip
         for axis, score in zip(axes.flat, scores, strict=False):
             rows = [row for row in result["rows"] if row[score] is not None]
@@ -81,7 +82,7 @@ def _dress(axis: Any, texts: Sequence[str], ends: Sequence[float]) -> None:
     """What stands at the bars' ends, and the look."""
     for row, (text, end) in enumerate(zip(texts, ends, strict=True)):
         axis.annotate(text, (end, row), (6, 0), textcoords="offset points", va="center")
-    axis.invert_yaxis()
+    axis.set_ylim(len(ends) - 0.5, -0.5)  # the first one on top
     axis.set_xlim(0, 1.2 * max(ends) or 1)
     axis.xaxis.set_major_formatter("{x:,g}")
     axis.set_facecolor(PAPER)

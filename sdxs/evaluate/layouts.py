@@ -68,7 +68,7 @@ def _some(laid: Laid, file: Path) -> Laid:
     return laid
 
 
-LAYOUTS: dict[str, tuple[Callable[[Path, int, int], Laid], int]] = {  # and pictures of a prompt
-    "geneval": (geneval, 4),
-    "compbench": (compbench, 10),
+LAYOUTS: dict[str, tuple[str, Callable[[Path, int, int], Laid], int]] = {
+    "geneval": ("GenEval", geneval, 4),  # pictures of a prompt
+    "compbench": ("T2I-CompBench", compbench, 10),
 }

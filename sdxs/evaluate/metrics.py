@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from sdxs.checkpoint.hub import repository
 from sdxs.errors import InputError, one_line
 
 EXTRA = "pip install -e '.[evaluate]'"
@@ -93,6 +94,8 @@ class CLIPScore:
         from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
         try:
+            if not Path(name).is_dir():  # so that it is known at once whether the Hub can be had
+                repository(name, name, None, ("config.json", "preprocessor_config.json"))
             self._network = CLIPModel.from_pretrained(name, dtype=torch.float32).eval().to(device)
             self._tokenizer = AutoTokenizer.from_pretrained(name)
             self._images = CLIPImageProcessorPil.from_pretrained(name)

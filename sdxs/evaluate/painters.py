@@ -4,6 +4,7 @@ A kind is how its publisher has a model sampled. Knows nothing of prompts' files
 becomes of the pictures.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from sdxs.checkpoint.files import checkpoint_files
 from sdxs.checkpoint.find import resolve
 from sdxs.checkpoint.hub import repository
 from sdxs.errors import InputError, blaming, did_you_mean
@@ -99,6 +101,17 @@ class Model:
     @property
     def title(self) -> str:
         return f"{self.name} ({self.kind})"
+
+    def settings(self) -> dict[str, str]:
+        """What its pictures depend on: beside name and kind, the files of a checkpoint that is on
+        this machine, by their sizes and times. Raises SDXSError."""
+        told = {"name": self.name, "kind": self.kind}
+        if "/" in self.name and not Path(self.name).expanduser().exists():
+            return told  # the Hub's, with its revision
+        files = checkpoint_files(resolve(self.name).folder)
+        stats = [(name, file.stat()) for name, file in sorted(files.items())]
+        facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+        return {**told, "files": hashlib.sha256(repr(facts).encode()).hexdigest()[:16]}
 
 
 def model(text: str) -> Model:

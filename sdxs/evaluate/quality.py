@@ -6,7 +6,7 @@ paint, nor of how scores are computed.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ def measure(
     for asked in models:
         folder = folder_of(out, asked)
         made = paint(
-            folder, tasks, {**asdict(asked), "seed": seed, "dtype": facts["dtype"]},
+            folder, tasks, {**asked.settings(), "seed": seed, "dtype": facts["dtype"]},
             lambda asked=asked: open_painter(asked, device, dtype),  # type: ignore[misc]
             batch, asked.title,
         )  # fmt: skip
@@ -86,7 +86,11 @@ def table(result: Mapping[str, Any]) -> str:
 def _cells(row: Mapping[str, Any]) -> list[str]:
     width, height = row["size"]
     guided = f", guidance {row['guidance']:g}" if row["guidance"] else ""
-    sampler = f"{row['scheduler']}, {row['steps']} steps{guided}" if row["scheduler"] else "–"
+    sampler = (
+        f"{row['scheduler']}, {row['steps']} step{'s' * (row['steps'] > 1)}{guided}"
+        if row["scheduler"]
+        else "–"
+    )
     size = "–" if row["parameters"] is None else f"{row['parameters'] / 1e6:.0f}"
     return [
         row["title"], f"{width} x {height}", size, sampler, str(row["evaluations"]),

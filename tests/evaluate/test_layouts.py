@@ -40,7 +40,7 @@ def test_geneval(tmp_path: Path) -> None:
     file = tmp_path / "evaluation_metadata.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in METADATA))
     out = tmp_path / "out"
-    read, samples = LAYOUTS["geneval"]
+    _, read, samples = LAYOUTS["geneval"]
     assert samples == 4
     pictures = fill(read(file, samples, 42), out)
     folders = [name for name in sorted(os.listdir(out)) if name.isdigit()]  # as evaluate_images.py
@@ -56,7 +56,7 @@ def test_compbench(tmp_path: Path) -> None:
     file = tmp_path / "color_val.txt"
     file.write_text("a green bench and a blue bowl\tcolour\n\na red/white car_port\n")
     out = tmp_path / "out"
-    read, samples = LAYOUTS["compbench"]
+    _, read, samples = LAYOUTS["compbench"]
     assert samples == 10
     pictures = fill(read(file, 2, 7), out)
     assert pictures["samples/a green bench and a blue bowl_000000.png"] == (0, 7, 0)
@@ -73,8 +73,8 @@ def test_mistakes(tmp_path: Path) -> None:
     file = tmp_path / "file.jsonl"
     file.write_text('{"prompt": "a"}\n')
     with pytest.raises(InputError, match="has a prompt and a tag in each line"):
-        LAYOUTS["geneval"][0](file, 1, 0)
+        LAYOUTS["geneval"][1](file, 1, 0)
     file.write_text("\n")
-    for read, _ in LAYOUTS.values():
+    for _, read, _ in LAYOUTS.values():
         with pytest.raises(InputError, match="holds no prompt"):
             read(file, 1, 0)

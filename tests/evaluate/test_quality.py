@@ -2,6 +2,8 @@
 
 import functools
 import json
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,3 +108,14 @@ def test_pictures_for_a_judge(
         painted = Image.open(out / f"00000/samples/{i:05}.png").convert("RGB")
         assert painted == tiny_model("a red house", seed=5 + i)
     assert json.loads(file.read_text())["samples"] == 4
+
+
+def test_other_weights_paint_other_pictures(
+    tiny_checkpoint: Path, prompts: Path, tmp_path: Path, ran: Callable[..., Any]
+) -> None:
+    checkpoint = shutil.copytree(tiny_checkpoint, tmp_path / "mine")
+    asked = ("--prompts", prompts, "--clip", "none", "--out", tmp_path / "out")
+    assert ran(main, "quality", *HERE, *asked, "--model", checkpoint)[0] == 0
+    os.utime(checkpoint / "unet/diffusion_pytorch_model.safetensors", (1, 1))  # trained on
+    status, _, said = ran(main, "quality", *HERE, *asked, "--model", checkpoint)
+    assert status == 2 and "pictures of other settings: files" in said
