@@ -37,6 +37,7 @@ WINGS = {  # wing (a package, or a module beside them) -> what it may import bes
     "page": {"", *GROUND, "programs", "server", "service"},
     "serve": {*GROUND, "page", "server", "service"},
     "bench": {*GROUND, "checkpoint.open", "engines", "model", "pipeline"},
+    "evaluate": {*GROUND, "bench", "checkpoint", "model", "pipeline"},
     "filmed": {*GROUND, "service"},
     "__main__": {*GROUND, "filmed", "pipeline", "server", "service"},
     "storybook.world": {*GROUND},
