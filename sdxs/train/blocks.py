@@ -25,12 +25,13 @@ from sdxs.train.run.options import ScaledOptions, option
 
 class Options(LatentOptions, ScaledOptions, steps=4000, batch=64, lr=2e-4, pictures=40000, seed=7):
     teacher: Path = stage.needs("a multi-step model in SD's layout or SDXL's", "teacher")
+    text: Path | None = stage.takes("whose text encoders read the prompts instead", "text")
     weight: float = option(1.0, "lambda_F of eq. 8")
 
 
 def train(options: Options) -> None:
     """Leave a tiny multi-step model in `run`. Raises TrainingError if the teacher is tiny."""
-    model = Model.load(options.teacher)
+    model = Model.load(options.teacher, options.text)
     try:
         made = removal(model.unet.config)
     except loop.TrainingError as error:
@@ -62,7 +63,7 @@ def train(options: Options) -> None:
         frozen=model.networks,
     ):  # fmt: skip
         learner.settle()
-        leave(student, options.teacher, options.run)
+        leave(student, options.text or options.teacher, options.run)
 
 
 main = stage.main(Options, train, __name__)

@@ -47,6 +47,7 @@ class Options(DistillationOptions, SupervisionOptions, steps=5000, lr=1e-4, seed
         "offline model, and what the online one begins with: for scores, with its pairs",
         *MULTI_STEP,
     )
+    text: Path | None = stage.takes("whose text encoders read the prompts instead", "text")
     online: Path | None = stage.takes(
         "what the online model begins with, if not with that", *MULTI_STEP
     )
@@ -108,7 +109,7 @@ def train(options: Options) -> None:
     """Leave a one-step model in `run`. Raises TrainingError."""
     options.check()
     batch, encoder = options.at_once, options.encoder
-    model = Model.load(options.teacher or options.begin)
+    model = Model.load(options.teacher or options.begin, options.text)
     student = model.fit(options.begin)
     facts: dict[str, Any] = {"begins_with": loop.fingerprint(student.unet), **model.facts}
     scores = data = online = supervision = None
@@ -168,7 +169,7 @@ def train(options: Options) -> None:
             found["best"] = best.step
         if supervision:
             supervision.leave(options.run)
-        leave(student, options.teacher or options.begin, options.run)
+        leave(student, options.text or options.teacher or options.begin, options.run)
 
 
 main = stage.main(Options, train, __name__)

@@ -17,7 +17,7 @@ from sdxs.pipeline import SDXS
 from sdxs.storybook.world.captions import described
 from sdxs.storybook.world.kin import fillers, near
 from sdxs.storybook.world.words import phrases
-from sdxs.train.parts.autoencoders import read_autoencoder
+from sdxs.train.parts.autoencoders import Autoencoder, read_autoencoder
 from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
 from sdxs.train.run.options import CommandOptions, option
@@ -75,7 +75,7 @@ def export(options: Options) -> None:
     one_step = {"steps": 1, "timestep": parts.schedule.last, "guidance": 1.0}
     (part / stage.EXPORTED).write_text(json.dumps(one_step, indent=2) + "\n")
     if options.large is not None:
-        read_autoencoder(options.large).half().save_pretrained(part / "vae_large")
+        Autoencoder.load(options.large).network.half().save_pretrained(part / "vae_large")
     if options.world:
         known = {WORDS: phrases(), DICTIONARY: {"fillers": fillers(), "near": near()}}
         for name, content in known.items():

@@ -32,6 +32,7 @@ class Options(StageOptions, seed=3):
     teacher: Path = stage.needs(
         "the model: of many steps, of a few, or of one (--steps 1 --guidance 1)", *MODELS
     )
+    text: Path | None = stage.takes("whose text encoders read the prompts instead", "text")
     style: Path | None = stage.takes(
         "a style for it to wear, at the timesteps that the style has learnt", "style"
     )
@@ -50,7 +51,7 @@ def train(options: Options) -> None:
     rank, ranks = launched()
     run, steps = options.run, options.steps
     prompts = open_prompts(options.prompts)
-    model = Model.load(options.teacher)
+    model = Model.load(options.teacher, options.text)
     side, channels = model.unet.config["sample_size"], model.unet.config["in_channels"]
     run.mkdir(parents=True, exist_ok=True)
     settings = {
@@ -70,6 +71,8 @@ def train(options: Options) -> None:
             )
         settings |= {"style": fingerprint(options.style / "style"), "below": below}
         model = model.wearing(options.style / "style", below)
+    if options.text is not None:
+        settings["text"] = model.text.fingerprint
     if prompts.facts:
         settings["prompts"] = prompts.facts
     about = run / ABOUT

@@ -35,13 +35,14 @@ def ddim(schedule: Schedule, x: Tensor, said: Tensor, t: Tensor, to: Tensor) -> 
 
 class Options(LatentOptions, ScaledOptions, steps=1500, batch=32, lr=1e-4, pictures=40000, seed=10):
     teacher: Path = stage.needs("the multi-step model", *MULTI_STEP)
+    text: Path | None = stage.takes("whose text encoders read the prompts instead", "text")
     guidance: float = option(GUIDANCE, "that the paths are taken with")
 
 
 def train(options: Options) -> None:
     """Leave a model of few steps in `run`. Raises TrainingError."""
     batch = options.at_once
-    model = Model.load(options.teacher)
+    model = Model.load(options.teacher, options.text)
     data = options.data(model.resolution)
     student, slow = (model.fit(options.teacher) for _ in range(2))
     slow.unet.requires_grad_(False)
@@ -77,7 +78,7 @@ def train(options: Options) -> None:
     parts = {**learner.parts, "slow": slow.unet}
     with stage.trained(options, parts, step, facts, flat=loop.FLAT, spent=data.seconds):
         learner.settle()
-        leave(student, options.teacher, options.run)
+        leave(student, options.text or options.teacher, options.run)
 
 
 main = stage.main(Options, train, __name__)

@@ -63,6 +63,7 @@ class Heads(nn.Module):
 
 class Options(ScaledOptions, steps=400, batch=32, lr=1e-4, seed=11):
     teacher: Path = stage.needs("whose features tell the two apart", *MULTI_STEP)
+    text: Path | None = stage.takes("whose text encoders read the prompts instead", "text")
     pairs: Path = stage.needs("its noises and pictures", "pairs")
     begin: Path = stage.needs("the one-step U-Net to begin with", *ONE_STEP, default="distill")
     rank: int = option(4, "of the LoRA", type=positive)
@@ -72,7 +73,7 @@ class Options(ScaledOptions, steps=400, batch=32, lr=1e-4, seed=11):
 
 def train(options: Options) -> None:
     """Leave a one-step model in `run`. Raises TrainingError."""
-    model, data = Model.load(options.teacher), Pairs(options.pairs)
+    model, data = Model.load(options.teacher, options.text), Pairs(options.pairs)
     student = model.fit(options.begin)
     facts = {"begins_with": loop.fingerprint(student.unet), **model.facts, **data.facts}
     torch.manual_seed(options.seed)
@@ -139,7 +140,7 @@ def train(options: Options) -> None:
     with stage.trained(options, parts, step, facts, flat=loop.FLAT):
         learner.settle()
         merged(student.unet)
-        leave(student, options.teacher, options.run)
+        leave(student, options.text or options.teacher, options.run)
 
 
 main = stage.main(Options, train, __name__)

@@ -23,6 +23,7 @@ from sdxs.train.run.stages import MULTI_STEP, ONE_STEP
 
 class Options(ScaledOptions, steps=8000, batch=32, lr=3e-4, seed=4):
     teacher: Path = stage.needs("the multi-step model", *MULTI_STEP)
+    text: Path | None = stage.takes("whose text encoders read the prompts instead", "text")
     pairs: Path = option(
         Path("runs", "pairs"), "its noises and pictures", type=begun, metavar="FOLDER"
     )
@@ -42,7 +43,7 @@ class Options(ScaledOptions, steps=8000, batch=32, lr=3e-4, seed=4):
 
 def train(options: Options) -> None:
     """Leave a one-step model in `run`. Raises TrainingError."""
-    model, encoder = Model.load(options.teacher), options.encoder
+    model, encoder = Model.load(options.teacher, options.text), options.encoder
     data = Pairs(options.pairs, follow=options.follow)
     student = model.fit(options.begin or options.teacher)
     facts = {
@@ -77,7 +78,7 @@ def train(options: Options) -> None:
     parts, frozen = {**learner.parts, **data.parts}, model.networks
     with stage.trained(options, parts, step, facts, flat=loop.FLAT, frozen=frozen):
         learner.settle()
-        leave(student, options.teacher, options.run)
+        leave(student, options.text or options.teacher, options.run)
 
 
 main = stage.main(Options, train, __name__)

@@ -17,7 +17,7 @@ def ssim(a: Tensor, b: Tensor, window: int = 3) -> Tensor:
     Wang et al. 2004, eq. 13. The constants are relative to the variance of `b` per channel, since
     features have no fixed range.
     """
-    spread = b.var((0, 2, 3), keepdim=True).detach()  # (1, C, 1, 1)
+    spread = b.var((0, 2, 3), keepdim=True).detach().nan_to_num()  # (1, C, 1, 1); of one number, 0
     c1, c2 = 0.01 * spread + 1e-6, 0.03 * spread + 1e-6
 
     window = min(window, *b.shape[2:])
