@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> None:
         print(efficiency.table(result), end="")
     elif options.command == "quality":
         prompts = read_prompts(options.prompts, options.field, options.count)
-        judges = opened_judges(options, device)
+        judges = opened_judges(options, len(prompts), device)
         painted = {"seed": options.seed, "batch": options.batch}
         result = quality.measure(options.model, prompts, options.out, judges, **place, **painted)
         print(quality.table(result), end="")
@@ -73,11 +73,11 @@ def run(options: argparse.Namespace) -> None:
         draw(result, options.figure)
 
 
-def opened_judges(options: argparse.Namespace, device: Any) -> quality.Judges:
+def opened_judges(options: argparse.Namespace, pictures: int, device: Any) -> quality.Judges:
     """Before anything is painted, so that what is missing shows at once."""
     real = pictures_in(options.real) if options.real else []
-    if real and (options.count or 2) < 2:
-        raise InputError("FID takes two pictures or more: give a larger --count")
+    if real and pictures < 2:
+        raise InputError("FID takes two pictures or more: give more prompts, or no --real")
     fid = FID(real, device, options.inception) if real else None
     clip = None if options.clip == NO_CLIP else CLIPScore(options.clip, device)
     told = {"real": len(real), "clip_model": None if clip is None else options.clip}

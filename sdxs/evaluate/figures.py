@@ -84,7 +84,7 @@ def _dress(axis: Any, texts: Sequence[str], ends: Sequence[float]) -> None:
         axis.annotate(text, (end, row), (6, 0), textcoords="offset points", va="center")
     axis.set_ylim(len(ends) - 0.5, -0.5)  # the first one on top
     axis.set_xlim(0, 1.2 * max(ends) or 1)
-    axis.xaxis.set_major_formatter("{x:,g}")
+    axis.xaxis.set_major_formatter("{x:,.10g}")
     axis.set_facecolor(PAPER)
     axis.spines[:].set_visible(False)
     axis.tick_params(length=0)

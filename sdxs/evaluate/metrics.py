@@ -54,7 +54,7 @@ class FID:
 
             weights = str(inception) if inception else None
             self._metric: Any = FrechetInceptionDistance(
-                2048 if features is None else features, reset_real_features=False, antialias=False,
+                2048 if features is None else features, antialias=False,
                 feature_extractor_weights_path=weights,
             ).to(device)  # fmt: skip
         except ImportError:  # torchmetrics' own where torch-fidelity is missing is one, too

@@ -129,6 +129,18 @@ def test_what_does_not_fit_is_said_and_not_built(
     assert row["ms"] is None and "GB are free" in row["stages"]["unet"]["why"]
 
 
+def test_all_stages_are_compiled_alike(
+    toys: None, monkeypatch: pytest.MonkeyPatch, ran: Callable[..., Any]
+) -> None:
+    compiled: list[str] = []
+    monkeypatch.setattr(efficiency, "check_compiler", lambda *_: None)
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda _, mode: compiled.append(mode))
+    once = ("--repeats", "1", *FEW[2:], "--only", "sdxs-512-paper")
+    status, told, _ = ran(main, "efficiency", *once, "--compile")
+    assert status == 0 and "torch.compile" in told and compiled == 3 * ["default"]
+    assert "eager PyTorch" in ran(main, "efficiency", *once)[1] and len(compiled) == 3
+
+
 def test_mistakes(tmp_path: Path, ran: Callable[..., Any]) -> None:
     for wrong in (("--only", "sdxs-2048"), ("--repeats", "0"), ("--figure", "it.svg")):
         assert ran(main, "efficiency", *wrong)[0] == 2

@@ -86,7 +86,7 @@ def test_what_is_missing_shows_before_anything_is_painted(
     status, told, said = ran(main, *asked, "--clip", tmp_path / "nowhere")
     assert status == 2 and not told and len(said.splitlines()) == 1 and "--clip none" in said
     said = ran(main, *asked, "--clip", "none", "--real", real, "--count", "1")[2]
-    assert "give a larger --count" in said
+    assert "give more prompts" in said
     assert "no checkpoint is called 'x'" in ran(main, *asked, "--clip", "none")[2]
     assert "there is no kind 'y'" in ran(main, *asked, "--model", "x=y")[2]
     assert not (tmp_path / "out").exists()
@@ -107,6 +107,7 @@ def test_pictures_for_a_judge(
     for i in range(4):
         painted = Image.open(out / f"00000/samples/{i:05}.png").convert("RGB")
         assert painted == tiny_model("a red house", seed=5 + i)
+    assert json.loads((out / "00000/metadata.jsonl").read_text()) == row
     assert json.loads(file.read_text())["samples"] == 4
 
 
