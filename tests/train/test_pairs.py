@@ -14,7 +14,7 @@ import torch
 from programs import ROOT
 from safetensors.torch import load_file, save_file
 
-from sdxs.train import pairs, warmup
+from sdxs.train import distill, pairs, warmup
 from sdxs.train.parts import pairs as read
 from sdxs.train.parts.pairs import CHUNK, Pairs, chunk_file
 from sdxs.train.parts.prompts import Grammar
@@ -287,3 +287,26 @@ def test_a_run_that_follows_resumes_exactly(
     assert not all(torch.equal(first[name], third[name]) for name in first)
     state = loop.load_state(tmp_path / "broken")
     assert state is not None and state["pairs"]["seen"] == [[0, 1], [4, 2]]
+
+
+def test_scores_follow_too_and_fresh_prompts_may_be_others(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, hens, cows = being_made(tmp_path / "p"), tmp_path / "hens.txt", tmp_path / "cows.txt"
+    hens.write_text("a hen\n")
+    cows.write_text("a cow\n")
+    asked = {"teacher": teacher, "begin": teacher, "pairs": run, "follow": 1, "steps": 3,
+             "batch": 4, "online_first": 1, "online_steps": 1, "save_seconds": 0}  # fmt: skip
+    heard = []
+    embed = Model.embed
+    monkeypatch.setattr(
+        Model, "embed", lambda self, texts: heard.extend(texts) or embed(self, texts)
+    )
+    distill.train(distill.Options(run=tmp_path / "d", prompts=str(hens), **asked))
+    assert {"a hen"} < {*heard} and len({*heard}) > 2  # those of pairs, too
+    state = loop.load_state(tmp_path / "d")
+    assert state is not None and state["pairs"] == {"seen": [[0, 1]], "chunks": 1}
+    assert state["settings"]["prompts"]["count"] == 1
+    assert stage.read(tmp_path / "d")["pairs"]["follow"] == 1
+    with pytest.raises(loop.TrainingError, match=r"was begun with prompts=\{"):
+        distill.train(distill.Options(run=tmp_path / "d", prompts=str(cows), **asked))
