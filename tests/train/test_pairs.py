@@ -11,11 +11,14 @@ from typing import Any
 import datasets
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from programs import ROOT
 from safetensors.torch import load_file, save_file
 
+from sdxs.storybook.world.tokenizer import build_tokenizer
 from sdxs.train import distill, pairs, warmup
 from sdxs.train.parts import pairs as read
+from sdxs.train.parts.models import PRESETS, build_scheduler, build_text_encoder
 from sdxs.train.parts.pairs import CHUNK, Pairs, chunk_file
 from sdxs.train.parts.prompts import Grammar
 from sdxs.train.parts.solver import Model
@@ -63,13 +66,13 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
-def teacher(model: Model, tmp_path: Path) -> Path:
+def teacher(unet: UNet2DConditionModel, tmp_path: Path) -> Path:
     """A toy multi-step model as a stage leaves it."""
-    folder = tmp_path / "teacher"
-    model.unet.save_pretrained(folder / "unet")
-    model.text.save_pretrained(folder / "text_encoder")
-    model.tokenizer.save_pretrained(folder / "tokenizer")
-    model.solver.save_pretrained(folder / "scheduler")
+    folder, tokenizer = tmp_path / "teacher", build_tokenizer()
+    unet.save_pretrained(folder / "unet")
+    build_text_encoder(PRESETS["toy"], tokenizer).save_pretrained(folder / "text_encoder")
+    tokenizer.save_pretrained(folder / "tokenizer")
+    build_scheduler().save_pretrained(folder / "scheduler")
     (folder / stage.RESULT).write_text('{"stage": "teacher"}')
     return folder
 
