@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ import datasets
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
-from programs import ROOT
+from programs import ROOT, run
 from safetensors.torch import load_file, save_file
 
 from sdxs.storybook.world.tokenizer import build_tokenizer
@@ -26,24 +25,6 @@ from sdxs.train.run import loop, stage
 
 MADE = {"steps": 1, "guidance": 1.0, "within": 1.0, "seed": 3, "teacher": "t"}
 ASKED: dict[str, Any] = {"count": 4 * CHUNK, "steps": 1, "guidance": 1.0}
-DIES = """
-import os, runpy, signal, time
-from pathlib import Path
-from safetensors import torch as files
-
-save, calls = files.save_file, []
-
-def deadly(data, path, told):
-    calls.append(path)
-    save(data, path, told)
-    if os.environ["RANK"] == "1" and len(calls) == 2:
-        while not Path(path).with_name("chunk-00000.safetensors").exists():
-            time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-files.save_file = deadly
-runpy.run_module("sdxs.train.pairs", run_name="__main__", alter_sys=True)
-"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -121,17 +102,12 @@ def test_two_ranks_killed_in_the_middle_and_gone_on_with_give_the_bytes_of_one(
 ) -> None:
     whole = make(tmp_path / "whole", teacher, prompts=prompts)
     broken = tmp_path / "broken"
-    (tmp_path / "dies.py").write_text(DIES)
     asked = ["--run", broken, "--teacher", teacher, "--prompts", prompts]
     asked += [word for name, value in ASKED.items() for word in (f"--{name}", value)]
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    launch = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-
-    def launched(*command: object) -> subprocess.CompletedProcess[str]:
-        words = [*launch, *map(str, command), *map(str, asked)]
-        return subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
-
-    assert launched("--", tmp_path / "dies.py").returncode != 0
+    killed = run(*launch, "--", ROOT / "tests/train/killed.py", *asked, env=env)
+    assert killed.returncode != 0
     there = bytes_of(broken)
     assert chunk_file(broken, 3).with_suffix(".safetensors.part").exists()
     assert {"chunk-00000.safetensors", "chunk-00001.safetensors"} <= there.keys()
@@ -139,7 +115,7 @@ def test_two_ranks_killed_in_the_middle_and_gone_on_with_give_the_bytes_of_one(
     if again == 1:
         make(broken, teacher, prompts=prompts)
     else:
-        done = launched("-m", "--", "sdxs.train.pairs")
+        done = run(*launch, "-m", "--", "sdxs.train.pairs", *asked, env=env)
         assert done.returncode == 0, done.stderr
     assert bytes_of(broken) == bytes_of(whole) and len(bytes_of(whole)) == 4
     assert there.items() <= bytes_of(broken).items()
