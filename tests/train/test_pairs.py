@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +10,14 @@ from typing import Any
 import datasets
 import pytest
 import torch
-from programs import ROOT
+from diffusers import UNet2DConditionModel
+from programs import ROOT, run
 from safetensors.torch import load_file, save_file
 
-from sdxs.train import pairs, warmup
+from sdxs.storybook.world.tokenizer import build_tokenizer
+from sdxs.train import distill, pairs, warmup
 from sdxs.train.parts import pairs as read
+from sdxs.train.parts.models import PRESETS, build_scheduler, build_text_encoder
 from sdxs.train.parts.pairs import CHUNK, Pairs, chunk_file
 from sdxs.train.parts.prompts import Grammar
 from sdxs.train.parts.solver import Model
@@ -23,24 +25,6 @@ from sdxs.train.run import loop, stage
 
 MADE = {"steps": 1, "guidance": 1.0, "within": 1.0, "seed": 3, "teacher": "t"}
 ASKED: dict[str, Any] = {"count": 4 * CHUNK, "steps": 1, "guidance": 1.0}
-DIES = """
-import os, runpy, signal, time
-from pathlib import Path
-from safetensors import torch as files
-
-save, calls = files.save_file, []
-
-def deadly(data, path, told):
-    calls.append(path)
-    save(data, path, told)
-    if os.environ["RANK"] == "1" and len(calls) == 2:
-        while not Path(path).with_name("chunk-00000.safetensors").exists():
-            time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-files.save_file = deadly
-runpy.run_module("sdxs.train.pairs", run_name="__main__", alter_sys=True)
-"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -63,13 +47,13 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
-def teacher(model: Model, tmp_path: Path) -> Path:
+def teacher(unet: UNet2DConditionModel, tmp_path: Path) -> Path:
     """A toy multi-step model as a stage leaves it."""
-    folder = tmp_path / "teacher"
-    model.unet.save_pretrained(folder / "unet")
-    model.text.save_pretrained(folder / "text_encoder")
-    model.tokenizer.save_pretrained(folder / "tokenizer")
-    model.solver.save_pretrained(folder / "scheduler")
+    folder, tokenizer = tmp_path / "teacher", build_tokenizer()
+    unet.save_pretrained(folder / "unet")
+    build_text_encoder(PRESETS["toy"], tokenizer).save_pretrained(folder / "text_encoder")
+    tokenizer.save_pretrained(folder / "tokenizer")
+    build_scheduler().save_pretrained(folder / "scheduler")
     (folder / stage.RESULT).write_text('{"stage": "teacher"}')
     return folder
 
@@ -118,17 +102,12 @@ def test_two_ranks_killed_in_the_middle_and_gone_on_with_give_the_bytes_of_one(
 ) -> None:
     whole = make(tmp_path / "whole", teacher, prompts=prompts)
     broken = tmp_path / "broken"
-    (tmp_path / "dies.py").write_text(DIES)
     asked = ["--run", broken, "--teacher", teacher, "--prompts", prompts]
     asked += [word for name, value in ASKED.items() for word in (f"--{name}", value)]
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    launch = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-
-    def launched(*command: object) -> subprocess.CompletedProcess[str]:
-        words = [*launch, *map(str, command), *map(str, asked)]
-        return subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
-
-    assert launched("--", tmp_path / "dies.py").returncode != 0
+    killed = run(*launch, "--", ROOT / "tests/train/killed.py", *asked, env=env)
+    assert killed.returncode != 0
     there = bytes_of(broken)
     assert chunk_file(broken, 3).with_suffix(".safetensors.part").exists()
     assert {"chunk-00000.safetensors", "chunk-00001.safetensors"} <= there.keys()
@@ -136,7 +115,7 @@ def test_two_ranks_killed_in_the_middle_and_gone_on_with_give_the_bytes_of_one(
     if again == 1:
         make(broken, teacher, prompts=prompts)
     else:
-        done = launched("-m", "--", "sdxs.train.pairs")
+        done = run(*launch, "-m", "--", "sdxs.train.pairs", *asked, env=env)
         assert done.returncode == 0, done.stderr
     assert bytes_of(broken) == bytes_of(whole) and len(bytes_of(whole)) == 4
     assert there.items() <= bytes_of(broken).items()
@@ -287,3 +266,26 @@ def test_a_run_that_follows_resumes_exactly(
     assert not all(torch.equal(first[name], third[name]) for name in first)
     state = loop.load_state(tmp_path / "broken")
     assert state is not None and state["pairs"]["seen"] == [[0, 1], [4, 2]]
+
+
+def test_scores_follow_too_and_fresh_prompts_may_be_others(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, hens, cows = being_made(tmp_path / "p"), tmp_path / "hens.txt", tmp_path / "cows.txt"
+    hens.write_text("a hen\n")
+    cows.write_text("a cow\n")
+    asked = {"teacher": teacher, "begin": teacher, "pairs": run, "follow": 1, "steps": 3,
+             "batch": 4, "online_first": 1, "online_steps": 1, "save_seconds": 0}  # fmt: skip
+    heard = []
+    embed = Model.embed
+    monkeypatch.setattr(
+        Model, "embed", lambda self, texts: heard.extend(texts) or embed(self, texts)
+    )
+    distill.train(distill.Options(run=tmp_path / "d", prompts=str(hens), **asked))
+    assert {"a hen"} < {*heard} and len({*heard}) > 2  # those of pairs, too
+    state = loop.load_state(tmp_path / "d")
+    assert state is not None and state["pairs"] == {"seen": [[0, 1]], "chunks": 1}
+    assert state["settings"]["prompts"]["count"] == 1
+    assert stage.read(tmp_path / "d")["pairs"]["follow"] == 1
+    with pytest.raises(loop.TrainingError, match=r"was begun with prompts=\{"):
+        distill.train(distill.Options(run=tmp_path / "d", prompts=str(cows), **asked))
