@@ -27,21 +27,21 @@ def parts(root: Path, *on: str, **words: str) -> list[Part]:
     return commands.parts(STORYBOOK, Chosen(words, frozenset(on)), root)
 
 
-def follow(folder: Path, *choices: str) -> None:
-    """The recipe with an evaluator that knows nothing: folder/run, and folder/weights/toy of it."""
+def follow(folder: Path, *choices: str, name: str = "storybook") -> None:
+    """A recipe with an evaluator that knows nothing: folder/run, and folder/weights/toy of it."""
     torch.manual_seed(0)
     Evaluator().save(folder / "weights/evaluator")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SDXS_WEIGHTS", str(folder / "weights"))
-        recipe.main(["storybook", "--preset", "toy", "--run", str(folder / "run"), "--out",
-                     str(folder / "weights/toy"), "--straight", *choices])  # fmt: skip
+        recipe.main([name, "--preset", "toy", "--run", str(folder / "run"), "--out",
+                     str(folder / "weights/toy"), *choices])  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The recipe's stages, past gates that a toy cannot pass."""
     folder = tmp_path_factory.mktemp("recipe")
-    follow(folder, "--past-gates")
+    follow(folder, "--straight", "--past-gates")
     return folder
 
 
@@ -67,7 +67,7 @@ def test_it_leads_to_a_checkpoint_that_paints(root: Path, capsys) -> None:
 
 @pytest.mark.slow
 def test_ablations_twice_the_size_controls_and_styles(tmp_path: Path, monkeypatch, capsys) -> None:
-    follow(tmp_path, "--past-gates", "--ablations", "--upscale", "--extras")
+    follow(tmp_path, "--straight", "--past-gates", "--ablations", "--upscale", "--extras")
     said = capsys.readouterr().out
     every = parts(tmp_path / "run", "straight", "upscale", "ablations", "extras", preset="toy")
     for part in every[:-1]:
@@ -76,25 +76,41 @@ def test_ablations_twice_the_size_controls_and_styles(tmp_path: Path, monkeypatc
     run, made = tmp_path / "run", str(tmp_path / "weights/toy")
     model = SDXS.load(made)
     assert model.size == (128, 128) and model("a red ball").size == (128, 128)
+    wears_and_sees(made, run)
+    assert evaluate.main(["--checkpoint", "toy", "--count", "3"]) == 0
+
+
+@pytest.mark.slow
+def test_the_lineage_of_the_embedded_model(tmp_path: Path, monkeypatch, capsys) -> None:
+    follow(tmp_path, "--past-gates", name="embedded")
+    assert "caption accuracy (what ships: 0.949) is" in capsys.readouterr().out
+    monkeypatch.setenv("SDXS_WEIGHTS", str(tmp_path / "weights"))
+    assert SDXS.load(str(tmp_path / "run/before")).size == (64, 64)
+    wears_and_sees(str(tmp_path / "weights/toy"), tmp_path / "run")
+
+
+def wears_and_sees(made: str, run: Path) -> None:
+    """The checkpoint paints with the style and under the control that the recipe left."""
     model = SDXS.load(
         made, styles={"anime": str(run / "mean-anime/style")},
         controls={"sketch": str(run / "larger-sketch/control")},
     )  # fmt: skip
     seen = {"control": "sketch", "control_image": Image.new("RGB", (128, 128))}
     assert model("a red ball", style="anime", **seen).size == (128, 128)
-    assert evaluate.main(["--checkpoint", "toy", "--count", "3"]) == 0
 
 
 def test_finished_stages_are_not_run_again_and_a_failed_gate_ends_it(root: Path, capsys) -> None:
     before = (root / "run/text/result.json").stat().st_mtime_ns
     with pytest.raises(loop.TrainingError, match=r"ends at text: .*--set text\.steps=N"):
-        follow(root)
+        follow(root, "--straight")
     said = capsys.readouterr().out
     assert "finished before" in said and "FAILED: share of attributes read off" in said
     assert "$ python -m sdxs.train.text --run" in said
     assert (root / "run/text/result.json").stat().st_mtime_ns == before
-    with pytest.raises(loop.TrainingError, match="was begun by another command"):
-        follow(root, "--set", "text.steps=3")
+    with pytest.raises(
+        loop.TrainingError, match=r"(?s)was begun by .*--steps 2\nnot by\n.*--steps 3\n"
+    ):
+        follow(root, "--straight", "--set", "text.steps=3")
 
 
 def test_what_is_older_than_what_it_was_made_of_is_not_taken(tmp_path: Path) -> None:

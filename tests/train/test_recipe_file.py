@@ -117,6 +117,14 @@ def test_every_reference_leads_somewhere(file: Path) -> None:
         assert len(every) > 2 and not any("{" in str(part) for part in every)
 
 
+def test_the_form_that_the_documents_show_is_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/training.md").read_text("utf-8")
+    (tmp_path / "mine.toml").write_text(page.split("```toml\n")[1].split("```")[0], "utf-8")
+    found = recipe_file.read(tmp_path / "mine.toml")
+    assert [entry.command for entry in found.stages] == ["warmup"] and found.score
+    assert found.choices and found.switches and found.constants and len(found.presets) == 2
+
+
 def test_nothing_is_run_to_check(small, ran, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     status, said, _ = ran(
