@@ -6,18 +6,18 @@ A server forks them, so that none imports torch.
 import multiprocessing
 import os
 import signal
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from programs import free_port
 
 from sdxs.train.run import stage
 
 
 def _rank(
-    number: int, world: int, port: int, folder: Path, do: Callable[..., None], arguments: Any
+    number: int, world: int, port: str, folder: Path, do: Callable[..., None], arguments: Any
 ) -> None:
     torch.set_num_threads(1)
     os.fsync = lambda _: None  # type: ignore[assignment]
@@ -25,7 +25,7 @@ def _rank(
     os.dup2(errors, 2)
     os.environ |= {
         "RANK": str(number), "LOCAL_RANK": str(number), "WORLD_SIZE": str(world),
-        "LOCAL_WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+        "LOCAL_WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
         "OMP_NUM_THREADS": "1",
     }  # fmt: skip
     stage.command(lambda: do(folder, *arguments))
@@ -37,9 +37,7 @@ class Launched:
     def __init__(self, world: int, folder: Path, do: Callable[..., None], *arguments: Any) -> None:
         folder.mkdir(exist_ok=True)
         self.folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["tests.train.jobs", "accelerate"])
         self.ranks = [

@@ -3,16 +3,22 @@
 Real processes, by gloo.
 """
 
+import json
 import os
 import random
+import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
+from programs import ROOT
 from safetensors.torch import load_file
 from torch import nn
 
@@ -75,6 +81,8 @@ def test_how_many_ranks_there_are_changes_nothing(launched, tmp_path: Path) -> N
                 assert torch.equal(found["weights"][name], every[0]["weights"][name])
         logs = [(run / "metrics.jsonl").read_text().splitlines() for run in (folder, one)]
         assert len(logs[0]) == len(logs[1]) == 2  # the main rank's alone
+        ours, wanted = (json.loads(log[-1])["loss"] for log in logs)
+        assert ours == pytest.approx(wanted, rel=1e-12)
         assert len(list(folder.glob("state-*.pt"))) == 2
 
 
@@ -181,3 +189,32 @@ def test_one_process_is_the_main_rank_and_waits_for_nobody() -> None:
     ranks.agree({"lr": 1})
     with pytest.raises(SDXSError):
         raise ranks.LostRank
+
+
+@pytest.mark.slow
+def test_a_stage_that_torchrun_starts_is_killed_and_goes_on(given: Path, tmp_path: Path) -> None:
+    """It ends in the weights of one process."""
+    stage.finish(shutil.copytree(given / "v", tmp_path / "v"), "autoencoder", 0)
+    asked = ["-m", "sdxs.train.teacher", "--autoencoder", str(tmp_path / "v"), "--text",
+             str(given / "x"), "--preset", "toy", "--layout", "sdxs", "--resolution", "64",
+             "--steps", "8", "--batch", "4", "--pictures", "8", "--save-minutes", "0"]  # fmt: skip
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+    def started(name: str, *words: str) -> subprocess.Popen[bytes]:
+        (tmp_path / name).mkdir(exist_ok=True)
+        return subprocess.Popen([sys.executable, *words], cwd=tmp_path / name, env=env)
+
+    assert started("one", *asked, "--micro-batch", "2").wait(300) == 0
+    agent = started("two", *torchrun, *asked)
+    made = tmp_path / "two/runs/teacher"
+    deadline = time.monotonic() + 120
+    while not newest(made) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    for process in (*psutil.Process(agent.pid).children(recursive=True), agent):
+        process.kill()
+    agent.wait(60)
+    assert 0 < newest(made) < 8 and not (made / "result.json").exists()
+    assert started("two", *torchrun, *asked).wait(300) == 0
+    file = "runs/teacher/unet/diffusion_pytorch_model.safetensors"
+    assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()

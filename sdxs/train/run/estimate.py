@@ -10,6 +10,7 @@ import psutil
 import torch
 from diffusers.training_utils import EMAModel
 from torch import nn
+from tqdm import tqdm
 
 from sdxs.train.run import loop, ranks
 from sdxs.train.run.machine import DEVICE
@@ -28,7 +29,7 @@ def estimate(
 ) -> Iterator[str]:
     """Lines that say so. The steps are from the middle of the run; nothing of them is kept."""
     began = 0.0
-    for number in range(1 + TIMED):
+    for number in tqdm(range(1 + TIMED), "dry run", leave=False, disable=not ranks.is_main()):
         index = min(steps // 2 + number, steps - 1)
         step(index, loop.chance(seed, index))  # what it logs is read off, so it is done
         began = began or time.monotonic()

@@ -6,12 +6,12 @@ for it as long as it takes. One that ends takes the others with it, and the firs
 the same folders. Knows nothing of networks, nor of what is trained.
 """
 
-import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import zip_longest
 from typing import Any, TypeVar
 
 import torch
@@ -144,12 +144,12 @@ def agree(settings: Mapping[str, Any]) -> None:
 
 
 def means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Of every name the mean over those rows of all ranks that have it, in whatever order."""
+    """Of every name the mean over those rows of all ranks that have it, one row a micro-batch."""
     values: dict[str, list[float]] = {}
-    for row in (row for theirs in gathered(list(rows)) for row in theirs):
-        for name, value in row.items():
+    for turn in zip_longest(*gathered(list(rows)), fillvalue={}):  # as `split` shares them out
+        for name, value in (pair for row in turn for pair in row.items()):
             values.setdefault(name, []).append(value)
-    return {name: math.fsum(some) / len(some) for name, some in values.items()}
+    return {name: sum(some[1:], some[0]) / len(some) for name, some in values.items()}
 
 
 def sum_gradients(weights: Sequence[Tensor]) -> None:
