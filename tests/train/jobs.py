@@ -135,6 +135,11 @@ def toy_teacher(run: Path, given: Path, micro_batch: int | None = None) -> None:
             run=run, autoencoder=given / "v", text=given / "x", resolution=64, save_minutes=0,
             micro_batch=micro_batch, **asked,
         ))  # fmt: skip
+        assert ranks.is_main()  # who alone leaves anything
+
+
+def misspelt(folder: Path) -> None:
+    teacher.main(["--steps", "0"])
 
 
 def alone(folder: Path) -> None:

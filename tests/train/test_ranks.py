@@ -158,6 +158,13 @@ def test_what_ends_one_ends_all_and_is_said_once(launched, do, arguments, said: 
     assert newest(run.folder) in (0, 2)
 
 
+def test_a_wrong_option_is_named_once(launched) -> None:
+    run = launched("run", jobs.misspelt)
+    assert run.end() == [2, 2]
+    assert [line for line in run.told if "error:" in line] == [run.told[-1]]
+    assert run.told[-1].endswith("argument --steps: 0 is below 1")
+
+
 @pytest.mark.parametrize("who", [0, 1])
 def test_one_that_is_killed_ends_the_other(launched, who: int) -> None:
     run = launched("run", jobs.long_run, 10_000)

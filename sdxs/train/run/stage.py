@@ -25,6 +25,7 @@ from sdxs.train.run import loop, ranks
 from sdxs.train.run.estimate import estimate
 from sdxs.train.run.options import CommandOptions, ScaledOptions, TrainingOptions, option
 from sdxs.train.run.stages import CHECKPOINT, EXPORT, taken
+from sdxs.train.run.states import replacing
 
 RESULT, SCORE = "result.json", "score.json"  # of a stage; of a model that was scored
 INDEX, EXPORTED = "model_index.json", "training.json"  # of a checkpoint; of one that we trained
@@ -137,7 +138,7 @@ def finish(run: Path, name: str, seconds: float, **facts: Any) -> None:
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         **hardware(),
     }
-    with loop.replacing(run / RESULT) as part:
+    with replacing(run / RESULT) as part:
         part.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(result))
 
