@@ -42,11 +42,13 @@ def alone(page: Page, prompt: str = PROMPT) -> Page:
 
 
 def finger(page: Page) -> Callable[..., None]:
-    """`touch("Start", place, …)`, then "Move" and "End", at {x, y} of the window."""
+    """`touch("Start", place, …)`, then "Move" and "End", at {x, y} of the window; at: when, in
+    seconds of the epoch, whatever it takes to say so."""
     session = page.context.new_cdp_session(page)
 
-    def touch(kind: str, *places: dict[str, float]) -> None:
+    def touch(kind: str, *places: dict[str, float], at: float | None = None) -> None:
         about = {"type": f"touch{kind}", "touchPoints": list(places)}
+        about |= {} if at is None else {"timestamp": at}
         session.send("Input.dispatchTouchEvent", about)
 
     return touch

@@ -1,5 +1,7 @@
 """A tap, a palm, a pen and two fingers on the canvas, and a browser that hides what they drew."""
 
+import time
+
 import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
@@ -101,11 +103,12 @@ def test_a_pinch_draws_nothing(page):
     page.locator(UNDO).click()
     before, touch = page.evaluate(DRAWN), finger(page)
     one, other = place(page, 0.3, 0.3, id=1), place(page, 0.7, 0.7, id=2)
-    touch("Start", one)
-    touch("Move", place(page, 0.32, 0.32, id=1))
-    touch("Start", place(page, 0.32, 0.32, id=1), other)
-    touch("Move", place(page, 0.4, 0.4, id=1), place(page, 0.6, 0.6, id=2))
-    touch("End")
+    now = time.time()
+    touch("Start", one, at=now)
+    touch("Move", place(page, 0.32, 0.32, id=1), at=now + 0.1)
+    touch("Start", place(page, 0.32, 0.32, id=1), other, at=now + 0.2)
+    touch("Move", place(page, 0.4, 0.4, id=1), place(page, 0.6, 0.6, id=2), at=now + 0.3)
+    touch("End", at=now + 0.4)
     assert page.evaluate(DRAWN) == before
     expect(page.locator(UNDO)).to_have_attribute("aria-disabled", "true")
     expect(page.locator("#sdxs-redo")).to_have_attribute("aria-disabled", "false")

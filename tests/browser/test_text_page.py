@@ -2,6 +2,7 @@
 
 import io
 import re
+import time
 from typing import Any
 
 import pytest
@@ -58,13 +59,15 @@ def page(visit, url) -> Page:
 
 
 def test_fast_typing_ends_in_the_whole_prompt(page, standin):
-    before = len(standin.made)
+    before, began = len(standin.made), time.monotonic()
     page.keyboard.type(PROMPT, delay=60)  # the prompt has the focus
+    typed = time.monotonic() - began
     shows(page, PROMPT, 0)
     expect(page.get_by_label("Prompt")).to_have_value(PROMPT)
     page.wait_for_timeout(700)  # nothing comes after
     shows(page, PROMPT, 0)
-    assert len(standin.made) - before <= 12
+    most = typed / standin.seconds + 2  # one after the other, however slow the machine; not 40
+    assert len(standin.made) - before <= most
 
 
 def test_two_visitors_each_see_their_own(visit, url):
