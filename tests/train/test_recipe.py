@@ -80,15 +80,6 @@ def test_ablations_twice_the_size_controls_and_styles(tmp_path: Path, monkeypatc
     assert evaluate.main(["--checkpoint", "toy", "--count", "3"]) == 0
 
 
-@pytest.mark.slow
-def test_the_lineage_of_the_embedded_model(tmp_path: Path, monkeypatch, capsys) -> None:
-    follow(tmp_path, "--past-gates", name="embedded")
-    assert "caption accuracy (what ships: 0.949) is" in capsys.readouterr().out
-    monkeypatch.setenv("SDXS_WEIGHTS", str(tmp_path / "weights"))
-    assert SDXS.load(str(tmp_path / "run/before")).size == (64, 64)
-    wears_and_sees(str(tmp_path / "weights/toy"), tmp_path / "run")
-
-
 def wears_and_sees(made: str, run: Path) -> None:
     """The checkpoint paints with the style and under the control that the recipe left."""
     model = SDXS.load(
