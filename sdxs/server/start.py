@@ -160,6 +160,7 @@ def check_address(host: str, port: int) -> None:
 def prepare_environment(folder: Path) -> None:
     """Settings that Gradio reads from the environment when a page is built."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")  # 3 kB each, for a page we have not
     own = str(folder)  # /tmp/gradio may be someone else's
     place = os.environ.setdefault("GRADIO_TEMP_DIR", own)
     try:

@@ -5,6 +5,7 @@ import re
 import socket
 import sys
 import urllib.request
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,9 +13,11 @@ from loras import lora_of_unet
 from programs import Done, free_port, run, running
 
 from sdxs.page import __main__ as pages
+from sdxs.page.ui import text_page
 from sdxs.server import start
 from sdxs.server.front import Front
 from sdxs.server.start import check_address, parser
+from tests.browser.standin import Standin
 
 SKETCH, ANIME = "app_sketch.py", "app_anime.py"
 
@@ -181,3 +184,12 @@ def test_a_connection_is_kept_for_longer_than_by_proxies(tmp_path):
     front.drain.begun = True
     start.serve(page, "127.0.0.1", 1, "", front, tmp_path / "own")
     assert config.timeout_keep_alive > 60
+
+
+def test_gradio_keeps_few_of_its_events(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It has them for a page of its own that is off, thousands of them, a few kB each."""
+    for name in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_ANALYTICS_MAX_EVENTS", "GRADIO_TEMP_DIR"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    start.prepare_environment(tmp_path)
+    assert text_page(Standin(0))._queue.ANALYTICS_MAX_EVENTS == 100
