@@ -12,7 +12,6 @@ from torch import nn
 from sdxs.train.parts.learner import Learner, MicroBatch
 from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop
-from sdxs.train.run.machine import predict
 from sdxs.train.run.options import Scale
 
 
@@ -23,7 +22,8 @@ def learnt(model: Model, scale: Scale, lr: float = 0.0) -> nn.Module:
     x = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
 
     def one(_: torch.Generator) -> MicroBatch:
-        v = predict(unet, x, torch.tensor([10, 500]), model.embed(["a", "b"]))
+        words = model.embed(["a", "b"])
+        v = model.with_unet(unet).predict(x, torch.tensor([10, 500]), words)
         return MicroBatch(v.square().mean())
 
     learner.learn(torch.Generator(), 1.0, one)
