@@ -20,6 +20,7 @@ from sdxs.storybook.world.sketches import begun, sketch, to_bytes
 from sdxs.train import autoencoder
 from sdxs.train.control_stem import with_larger_stem
 from sdxs.train.parts import controlled
+from sdxs.train.parts.autoencoders import Autoencoder
 from sdxs.train.parts.control_images import control_images, depth_network, extractor
 from sdxs.train.parts.denoiser import Denoiser
 from sdxs.train.parts.models import LAYOUTS, PRESETS, build_scheduler
@@ -169,12 +170,12 @@ def test_a_sketch_is_loose_but_lies_on_the_contours() -> None:
 @pytest.mark.parametrize("control", [name for name in CONTROLS if name != "depth"])
 def test_control_images_are_made_once(control: str, tmp_path: Path, monkeypatch, vae) -> None:
     latents = torch.randn(3, 4, 8, 8)
-    made = control_images(tmp_path, control, latents, vae, 1)
+    made = control_images(tmp_path, control, latents, Autoencoder(vae), 1)
     assert made.images.shape == (3, SIDE, SIDE) and made.images.dtype == torch.uint8
     assert made.by == "" and made.seconds > 0
     extracts = "sdxs.train.parts.control_images.extractor"
     monkeypatch.setattr(extracts, lambda *_: pytest.fail("made again"))
-    again = control_images(tmp_path, control, latents, vae, 1)
+    again = control_images(tmp_path, control, latents, Autoencoder(vae), 1)
     assert torch.equal(made.images, again.images)
     other = autoencoder.build(12)
     for changed in (
@@ -182,7 +183,8 @@ def test_control_images_are_made_once(control: str, tmp_path: Path, monkeypatch,
         ("canny" if control == "sketch" else "sketch", latents, vae, 1),
     ):  # fmt: skip
         with pytest.raises(pytest.fail.Exception):
-            control_images(tmp_path, *changed)
+            kind, shown, by, seed = changed
+            control_images(tmp_path, kind, shown, Autoencoder(by), seed)
 
 
 def test_depth_is_seen_by_the_network_that_was_given(tmp_path: Path, vae) -> None:
@@ -195,7 +197,7 @@ def test_depth_is_seen_by_the_network_that_was_given(tmp_path: Path, vae) -> Non
         DepthNetwork((8, 8)).save_pretrained(folder / "depth")
         stage.finish(folder, "depth", 0, kind="network")
         sees = depth_network("depth", folder)
-        made.append(control_images(tmp_path / "c", "depth", latents, vae, 1, sees))
+        made.append(control_images(tmp_path / "c", "depth", latents, Autoencoder(vae), 1, sees))
     assert made[0].by != made[1].by and not torch.equal(made[0].images, made[1].images)
     (tmp_path / "full").mkdir()
     stage.finish(tmp_path / "full", "control", 0, drawn_by=made[1].by)
