@@ -29,9 +29,11 @@ test: lint
 	$(PY) -m pytest -n 4 $(SHARED) $(LONGEST) $(OTHERS)
 	$(PY) -m pytest -n 4 $(SHARED) tests/browser
 
-# But for full sizes with random weights, which take several GB: pytest -m slow tests/bench/test_architectures.py
+# But for full sizes with random weights, which take several GB, and the whole lineage of what ships:
+# pytest -m slow tests/bench/test_architectures.py tests/train/test_lineage.py
 test-slow: $(VENV)/.test-ready
-	$(PY) -m pytest -n 2 $(SHARED) -m slow $(LONGEST) $(OTHERS) --ignore tests/bench/test_architectures.py
+	$(PY) -m pytest -n 2 $(SHARED) -m slow $(LONGEST) $(OTHERS) \
+	  --ignore tests/bench/test_architectures.py --ignore tests/train/test_lineage.py
 
 lint: $(VENV)/.test-ready
 	$(PY) -m ruff check .

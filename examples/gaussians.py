@@ -21,12 +21,12 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sdxs.model.schedule import velocity, x0_from_velocity
 from sdxs.storybook.judges.distribution import frechet
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.losses import score_direction
-from sdxs.train.parts.models import ALPHAS
+from sdxs.train.parts.models import build_scheduler
 from sdxs.train.parts.plots import plots, png
+from sdxs.train.parts.schedule import Schedule
 from sdxs.train.parts.segmented import ALPHA, KAPPA, LOWEST, Balance, eased, noised
 from sdxs.train.run import loop
 from sdxs.train.run.options import Help, positive
@@ -35,7 +35,8 @@ from sdxs.train.run.stage import command
 MODES, SPREAD = 8, 0.1
 RADIUS = math.sqrt(2 * (1 - SPREAD**2))  # then the whole has unit variance
 METHODS = ("matching", "scores", "segmented")
-STEPS = len(ALPHAS)
+SCHEDULE = Schedule.of(build_scheduler().config)
+ALPHAS, STEPS = SCHEDULE.alphas, len(SCHEDULE)
 NEAR = 3.0  # spreads from a centre within which a point counts as its mode's
 SHARE = 0.5  # of the points that a mode should have, from which on it counts as covered
 
@@ -107,8 +108,8 @@ def train(method: str, seed: int, steps: int, batch: int = 256, lr: float = 1e-3
             for _ in range(2):  # keep the online model true to the one-step model's points
                 with torch.no_grad():
                     x0 = paint(student, torch.randn(batch, 2, generator=generator))
-                x, noise, t = noised(x0, 0, 1, generator)
-                error = online(x, t) - velocity(x0, noise, t, ALPHAS)
+                x, noise, t = noised(SCHEDULE, x0, 0, 1, generator)
+                error = online(x, t) - SCHEDULE.target(x0, noise, t)
                 follower.update(error.square().mean(), factor)
         rows = torch.randint(len(noises), (batch,), generator=generator)
         ours = paint(student, noises[rows])
@@ -116,14 +117,15 @@ def train(method: str, seed: int, steps: int, batch: int = 256, lr: float = 1e-3
         pull = pull_fm
         if method != "matching":
             alpha = eased(index, steps, ALPHA) if method == "segmented" else 1.0
-            x, _, t = noised(ours.detach(), LOWEST, alpha, generator)
+            x, _, t = noised(SCHEDULE, ours.detach(), LOWEST, alpha, generator)
             with torch.no_grad():
-                fake, real = x0_from_velocity(x, online(x, t), t, ALPHAS), denoise(x, t)
+                fake, real = SCHEDULE.x0(x, online(x, t), t), denoise(x, t)
             pull = score_direction(ours.detach(), fake, real, t, ALPHAS) / ours.numel()
             if method == "segmented":
-                balance.update({"scores": pull.norm(), "matching": pull_fm.norm()})
+                ratio = balance.seen({"scores": pull.norm(), "matching": pull_fm.norm()})
+                balance.settle()
                 kappa = eased(index, steps, KAPPA)
-                pull = pull + kappa * balance.ratio("scores", "matching") * pull_fm
+                pull = pull + kappa * ratio("scores", "matching") * pull_fm
         learner.update(ours, factor, pull)
     return student
 
@@ -131,7 +133,7 @@ def train(method: str, seed: int, steps: int, batch: int = 256, lr: float = 1e-3
 def paint(student: Network, noise: Tensor) -> Tensor:
     """The one-step model's points, from noise (B, 2)."""
     last = torch.full((len(noise),), STEPS - 1)
-    return x0_from_velocity(noise, student(noise, last), last, ALPHAS)
+    return SCHEDULE.x0(noise, student(noise, last), last)
 
 
 def measure(cloud: Tensor) -> dict[str, float]:

@@ -48,7 +48,8 @@ def test_all_is_in_the_package_and_the_licence_beside_it(programs: Path, tmp_pat
     where = "import sdxs; print(sdxs.__path__[0])"
     package = Path(run(programs / "python", "-c", where, cwd=tmp_path).stdout.strip())
     assert programs.parent in package.parents
-    for ours, theirs in ((ROOT / "sdxs", package), (ROOT / "weights", package / "weights")):
+    data = [(ROOT / name, package / name) for name in ("weights", "recipes")]
+    for ours, theirs in ((ROOT / "sdxs", package), *data):
         for file in ours.rglob("*"):
             if file.is_file() and file.suffix not in (".pyc", ".webp"):
                 assert (theirs / file.relative_to(ours)).read_bytes() == file.read_bytes(), file

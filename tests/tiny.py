@@ -134,6 +134,42 @@ def build_checkpoint(
     return folder
 
 
+def build_multistep(folder: Path, kind: str, *, seed: int = 0, **scheduled: Any) -> Path:
+    """A random multi-step checkpoint, 64 px, in the layout of Stable Diffusion 1.5 ("sd15": noise
+    is predicted), 2.1 ("sd21": v) or of SDXL ("sdxl"), with an AutoencoderKL; by diffusers."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+
+    from sdxs.bench.architectures import CROSS_DOWN, CROSS_UP, assembled
+
+    four = {"block_out_channels": (16, 16, 32, 32), "cross_attention_dim": 32,
+            "attention_head_dim": 2, "norm_num_groups": 8}  # fmt: skip
+    layouts: dict[str, dict[str, Any]] = {
+        "sd15": four,
+        "sd21": {**four, "cross_attention_dim": 64, "attention_head_dim": [1, 2, 4, 4],
+                 "use_linear_projection": True},
+        "sdxl": {
+            **TINY, **TINY_SDXL, "use_linear_projection": True,
+            "down_block_types": ("DownBlock2D", CROSS_DOWN, CROSS_DOWN),
+            "up_block_types": (CROSS_UP, CROSS_UP, "UpBlock2D"),
+            "transformer_layers_per_block": [1, 2, 3],
+            "addition_embed_type": "text_time",
+        },
+    }  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        networks = tiny_networks(kind)
+        networks["unet"] = UNet2DConditionModel(sample_size=8, **layouts[kind])
+        widths, types = (8,) * 4, (("DownEncoderBlock2D",) * 4, ("UpDecoderBlock2D",) * 4)
+        vae = AutoencoderKL(3, 3, *types, block_out_channels=widths, norm_num_groups=4,
+                            scaling_factor=0.13025 if kind == "sdxl" else 0.18215)  # fmt: skip
+    name = "euler" if kind == "sdxl" else "pndm"
+    predicts = {"prediction_type": "v_prediction" if kind == "sd21" else "epsilon"}
+    few = {} if kind == "sdxl" else {"skip_prk_steps": True, "set_alpha_to_one": False}
+    scheduler = tiny_scheduler(name, timestep_spacing="leading", **{**predicts, **few, **scheduled})
+    assembled(vae=vae, scheduler=scheduler, **networks).save_pretrained(folder)
+    return folder
+
+
 def build_control(folder: Path, seed: int = 0, **settings: Any) -> Path:
     """A random ControlNet for the tiny checkpoint, with the layout of the published sketch one."""
     from diffusers import ControlNetModel

@@ -2,7 +2,8 @@
 
 `write` saves one as its publisher did, through diffusers' own `save_pretrained`. The shapes are
 the papers' (SDXS, arXiv 2403.16627, section 3.1; Segmind Vega, arXiv 2401.02677, for SDXS-1024)
-and those of the models they were distilled from. Imports nothing of ours.
+and those of the models they were distilled from, whose U-Nets `ORIGINALS` has. Imports nothing of
+ours.
 """
 
 from collections.abc import Sequence
@@ -54,6 +55,21 @@ UNETS: dict[str, dict[str, Any]] = {
         "addition_embed_type": "text_time",
         "addition_time_embed_dim": 256,
         "projection_class_embeddings_input_dim": 1280 + 6 * 256,
+    },
+}
+STABLE_DIFFUSION: dict[str, Any] = {
+    "sample_size": 64,
+    "block_out_channels": (320, 640, 1280, 1280),
+    "down_block_types": (*(CROSS_DOWN,) * 3, "DownBlock2D"),
+    "up_block_types": ("UpBlock2D", *(CROSS_UP,) * 3),
+}
+ORIGINALS: dict[str, dict[str, Any]] = {  # the models of many steps, as they were published
+    "sd-1.5": {**STABLE_DIFFUSION, **SD_15},
+    "sd-2.1-base": {**STABLE_DIFFUSION, **SD_21, "attention_head_dim": [5, 10, 20, 20]},
+    "sdxl-base": {
+        **UNETS["sdxs-1024"],
+        "transformer_layers_per_block": [1, 2, 10],
+        "mid_block_type": "UNetMidBlock2DCrossAttn",
     },
 }
 

@@ -27,6 +27,9 @@ class Layout(Protocol):
     def kind(self) -> Any:
         """The name of diffusers' pipeline."""
 
+    def zeros(self) -> bool:
+        """Whether SDXL's guidance leads away from zeros, not from the empty prompt."""
+
     def has(self, name: str) -> bool:
         """Whether there is a network of that name."""
 
@@ -53,6 +56,10 @@ class FolderLayout:
     def kind(self) -> Any:
         return read_json(self.index).get("_class_name")
 
+    def zeros(self) -> bool:
+        there = os.path.isfile(self.index)
+        return bool(not there or read_json(self.index).get("force_zeros_for_empty_prompt", True))
+
     def has(self, name: str) -> bool:
         return os.path.isdir(self._folder / name)
 
@@ -76,6 +83,9 @@ class FileLayout:
 
     def kind(self) -> Any:
         return self._file.pipeline
+
+    def zeros(self) -> bool:
+        return True
 
     def has(self, name: str) -> bool:
         return self._file.has(name)

@@ -6,7 +6,7 @@ nothing of where the files came from, of devices, or of how weights are stored.
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, UNet2DConditionModel
@@ -89,9 +89,20 @@ def load_text_encoder(
     return fill(encoder, part.weights, dtype, today)
 
 
-def load_decoder(part: Part, dtype: torch.dtype, *, sdxl: bool = False) -> Decoder:
-    """The decoder of an AutoencoderTiny or an AutoencoderKL. SDXL's own overflows in float16: with
-    `sdxl`, `force_upcast` makes it float32."""
+class Autoencoder(NamedTuple):
+    """An AutoencoderTiny or an AutoencoderKL, and the scale and shift of its latents: what a U-Net
+    sees is (z - shift) scale. factor: pixels per latent, along a side. channels: of the latents."""
+
+    network: Any
+    scale: float | Tensor
+    shift: float | Tensor
+    factor: int
+    channels: int
+
+
+def load_autoencoder(part: Part, dtype: torch.dtype, *, sdxl: bool = False) -> Autoencoder:
+    """Both its halves. SDXL's own overflows in float16: with `sdxl`, `force_upcast` makes it
+    float32."""
 
     def today(key: str) -> str | None:
         if ".attentions." in key:
@@ -110,7 +121,6 @@ def load_decoder(part: Part, dtype: torch.dtype, *, sdxl: bool = False) -> Decod
     if sdxl and dtype == torch.float16 and facts.get("force_upcast"):
         dtype = torch.float32
     fill(vae, part.weights, dtype, today)
-    vae.encoder = None  # only ever asked to decode
     if cls is AutoencoderTiny:
         factor = facts.upsampling_scaling_factor ** (len(facts.num_decoder_blocks) - 1)
     else:
@@ -118,7 +128,14 @@ def load_decoder(part: Part, dtype: torch.dtype, *, sdxl: bool = False) -> Decod
     shift: float | Tensor = 0.0  # diffusers' pipelines of these kinds shift nothing
     if sdxl and facts.get("latents_mean") and facts.get("latents_std"):
         scale, shift = _statistics(facts, file)
-    return Decoder(vae, scale, shift, dtype, factor, facts.latent_channels)
+    return Autoencoder(vae, scale, shift, factor, facts.latent_channels)
+
+
+def load_decoder(part: Part, dtype: torch.dtype, *, sdxl: bool = False) -> Decoder:
+    """The decoding half of `load_autoencoder`."""
+    vae, scale, shift, factor, channels = load_autoencoder(part, dtype, sdxl=sdxl)
+    vae.encoder = None  # only ever asked to decode
+    return Decoder(vae, scale, shift, vae.dtype, factor, channels)
 
 
 def _statistics(facts: Any, file: Path) -> tuple[Tensor, Tensor]:

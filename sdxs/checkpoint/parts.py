@@ -9,9 +9,10 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from diffusers import UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from sdxs.checkpoint.files import TOKENIZER_FILES
@@ -44,12 +45,7 @@ def load_parts(place: Path, dtype: torch.dtype) -> tuple[Networks, PromptReaders
     kind = _kind(layout)
     sdxl = kind == SDXL
     unet = load_unet(layout.part("unet", UNETS), dtype, sdxl=sdxl)
-    encoders, readers = {}, []
-    for name, cls in PIPELINES[kind].items():
-        part = layout.part(name, {cls.__name__: cls})
-        encoders[name] = load_text_encoder(part, dtype, cls)
-        tokenizer = layout.tokenizer(name.replace("text_encoder", "tokenizer"))
-        readers.append(load_tokenizer(*tokenizer, encoders[name].config))
+    encoders, readers = _text(layout, kind, dtype)
     one_step = one_step_of(*layout.scheduler(SCHEDULERS), unet.config.in_channels)
     decoders = {
         name: load_decoder(layout.part(part, AUTOENCODERS), dtype, sdxl=sdxl)
@@ -58,6 +54,61 @@ def load_parts(place: Path, dtype: torch.dtype) -> tuple[Networks, PromptReaders
     }
     _check_fit(place, unet, encoders, readers, decoders)
     return Networks(unet, encoders, decoders), PromptReaders(readers), one_step
+
+
+class Denoising(NamedTuple):
+    """A U-Net to train, or to learn from. scheduler: its settings. zeros: whether guidance leads
+    away from zeros and not from the empty prompt."""
+
+    unet: UNet2DConditionModel
+    scheduler: dict[str, Any]
+    zeros: bool
+
+
+def load_denoising(place: Path, dtype: torch.dtype = torch.float32) -> Denoising:
+    """Of a checkpoint, or of what a stage of training left, on the CPU; unlike those of
+    `load_parts` it need not do one step. Raises CheckpointError."""
+    layout = layout_of(place)
+    kind = _kind(layout) if os.path.isfile(layout.index) else _kind_of_parts(layout)
+    unet = load_unet(layout.part("unet", UNETS), dtype, sdxl=kind == SDXL)
+    _, config = layout.scheduler(SCHEDULERS)
+    return Denoising(unet, config, kind == SDXL and layout.zeros())
+
+
+def load_text(
+    place: Path, dtype: torch.dtype = torch.float32
+) -> tuple[dict[str, Any], PromptReaders]:
+    """What a U-Net is told prompts by, of a checkpoint or of what a stage of training left: text
+    encoders by the names of their folders, and their readers. Raises CheckpointError."""
+    layout = layout_of(place)
+    encoders, readers = _text(layout, _kind_of_parts(layout), dtype)
+    return encoders, PromptReaders(readers)
+
+
+def check_fit(
+    place: Path, unet: UNet2DConditionModel, encoders: Mapping[str, Any], readers: PromptReaders
+) -> None:
+    """Raises CheckpointError, which blames `place`, for a U-Net and text encoders that were never
+    made for each other."""
+    _check_fit(place, unet, encoders, readers.readers, {})
+
+
+def _kind_of_parts(layout: Layout) -> str:
+    """Of a folder that holds parts and no index."""
+    return SDXL if layout.has("text_encoder_2") else "StableDiffusionPipeline"
+
+
+def _text(
+    layout: Layout, kind: str, dtype: torch.dtype
+) -> tuple[dict[str, Any], list[PromptReader]]:
+    """Text encoders by the names of their folders, and a reader for each."""
+    encoders, readers = {}, []
+    for name, cls in PIPELINES[kind].items():
+        part = layout.part(name, {cls.__name__: cls})
+        encoders[name] = load_text_encoder(part, dtype, cls)
+        tokenizer = layout.tokenizer(name.replace("text_encoder", "tokenizer"))
+        readers.append(load_tokenizer(*tokenizer, encoders[name].config))
+    return encoders, readers
 
 
 def load_tokenizer(folder: Path, pad: str | None, text_config: CLIPTextConfig) -> PromptReader:

@@ -1,11 +1,8 @@
-"""One-step diffusion: the noise of a seed, the maths between x0, noise and prediction, the step.
+"""One-step diffusion: the noise of a seed, and the step.
 
 The scheduler itself is diffusers' own; `OneStep` takes its timestep, input scale, initial sigma
 and update instead of repeating them. Knows nothing of files, networks, prompts or pictures, and
 imports nothing of ours.
-
-Notation of Salimans and Ho, "Progressive Distillation", arXiv 2202.00512, section 2 and
-appendix D, with a = sqrt(alphas_cumprod[t]) and s = sqrt(1 - alphas_cumprod[t]).
 """
 
 import copy
@@ -26,37 +23,6 @@ def draw_noise(generators: Sequence[torch.Generator], shape: tuple[int, int, int
     """Standard normal noise (B, *shape), float32 on the CPU, row i from generators[i]."""
     rows = [torch.randn(shape, generator=each, dtype=torch.float32) for each in generators]
     return torch.stack(rows)
-
-
-def _coefficients(t: Tensor, like: Tensor, alphas: Tensor) -> tuple[Tensor, Tensor]:
-    """a and s of each row, (B, 1, ..., 1) beside `like` (B, ...); t () or (B,)."""
-    alpha = alphas.to(like.device)[t.to(like.device)].to(like.dtype)
-    alpha = alpha.reshape(-1, *[1] * (like.ndim - 1))
-    return alpha.sqrt(), (1 - alpha).sqrt()
-
-
-def add_noise(x0: Tensor, noise: Tensor, t: Tensor, alphas: Tensor) -> Tensor:
-    """x_t = a x0 + s noise, as x0. x0, noise (B, ...); t () or (B,) integer; alphas (T,)."""
-    a, s = _coefficients(t, x0, alphas)
-    return a * x0 + s * noise
-
-
-def velocity(x0: Tensor, noise: Tensor, t: Tensor, alphas: Tensor) -> Tensor:
-    """v = a noise - s x0, the target of v-prediction. Shapes as in `add_noise`."""
-    a, s = _coefficients(t, x0, alphas)
-    return a * noise - s * x0
-
-
-def x0_from_velocity(x_t: Tensor, v: Tensor, t: Tensor, alphas: Tensor) -> Tensor:
-    """x0 = a x_t - s v. Shapes as in `add_noise`."""
-    a, s = _coefficients(t, x_t, alphas)
-    return a * x_t - s * v
-
-
-def noise_from_velocity(x_t: Tensor, v: Tensor, t: Tensor, alphas: Tensor) -> Tensor:
-    """noise = s x_t + a v. Shapes as in `add_noise`."""
-    a, s = _coefficients(t, x_t, alphas)
-    return s * x_t + a * v
 
 
 class LinearStep(NamedTuple):

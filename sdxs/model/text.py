@@ -24,6 +24,30 @@ class Words(NamedTuple):
     states: Tensor
     pooled: Tensor | None = None
 
+    @classmethod
+    def joined(cls, parts: "Sequence[Words]") -> "Words":
+        """The prompts of all parts, in order."""
+        pooled = [part.pooled for part in parts if part.pooled is not None]
+        return cls(
+            torch.cat([part.states for part in parts]), torch.cat(pooled) if pooled else None
+        )
+
+    def rows(self, which: slice | Tensor) -> "Words":
+        """Some of the prompts."""
+        return Words(self.states[which], None if self.pooled is None else self.pooled[which])
+
+    def repeated(self, count: int) -> "Words":
+        """Of one prompt, so many."""
+        states, pooled = self
+        return Words(
+            states.expand(count, -1, -1), None if pooled is None else pooled.expand(count, -1)
+        )
+
+    @property
+    def said(self) -> Tensor:
+        """One vector of each prompt, (B, P): what is pooled, or the last of its states."""
+        return self.states[:, -1] if self.pooled is None else self.pooled
+
 
 def embed(encoders: Sequence[Callable[..., Any]], ids: Sequence[Tensor]) -> Words:
     """What one or two text encoders make of token ids (B, L), one tensor for each."""
@@ -71,14 +95,8 @@ class RememberedWords:
                 self._kept.move_to_end(key)
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
-        parts = [found[key] for key in keys]
-        pooled = [row.pooled for row in parts if row.pooled is not None]
-        return Words(
-            torch.cat([row.states for row in parts]), torch.cat(pooled) if pooled else None
-        )
+        return Words.joined([found[key] for key in keys])
 
 
 def _row(words: Words, place: int) -> Words:
-    states, pooled = words
-    one = slice(place, place + 1)
-    return Words(states[one].clone(), None if pooled is None else pooled[one].clone())
+    return words.rows(torch.tensor([place]))  # a copy, to let go of the others

@@ -7,8 +7,9 @@ renders look, give more of both in the mean than either does (`sdxs.train.parts.
 import time
 from pathlib import Path
 
+from sdxs.train.parts.denoiser import leave, read_denoiser
 from sdxs.train.parts.means import even, mean
-from sdxs.train.parts.solver import read_unet, reader
+from sdxs.train.parts.text_encoders import TextEncoders
 from sdxs.train.run import loop, stage
 from sdxs.train.run.options import CommandOptions, option
 from sdxs.train.run.stages import ONE_STEP
@@ -26,14 +27,13 @@ def average(options: Options) -> None:
     """Leave the mean model in `run`. Raises TrainingError for models that have none."""
     began, models = time.monotonic(), options.models
     shares = even(options.shares, len(models))
-    words = {loop.fingerprint(reader(folder)[0]) for folder in models}
-    if len(words) > 1:
+    if len({TextEncoders.load(folder).fingerprint for folder in models}) > 1:
         raise loop.TrainingError("these models have different text encoders: there is no mean")
-    unets = [read_unet(folder) for folder in models]
+    read = [read_denoiser(folder) for folder in models]
+    unets = [each.unet for each in read]
     facts = {"models": [loop.fingerprint(unet) for unet in unets], "shares": list(shares)}
     unets[0].load_state_dict(mean([unet.state_dict() for unet in unets], shares))
-    unets[0].save_pretrained(options.run / "unet")
-    stage.hand_on(models[0], options.run)
+    leave(read[0], models[0], options.run)
     stage.finish(options.run, Options.name, time.monotonic() - began, **facts)
 
 

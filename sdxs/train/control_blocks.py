@@ -22,17 +22,17 @@ from sdxs.train.parts.controlled import (
 from sdxs.train.parts.denoising import diffused
 from sdxs.train.parts.features import Tap
 from sdxs.train.parts.latents import EMPTY, LatentOptions
-from sdxs.train.parts.learner import Learner
+from sdxs.train.parts.learner import Learner, MicroBatch
 from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
-from sdxs.train.run.machine import placed, predict
-from sdxs.train.run.options import option
+from sdxs.train.run.machine import placed
+from sdxs.train.run.options import ScaledOptions, option
 from sdxs.train.run.stages import MULTI_STEP
 
 UP = {ours: theirs for ours, theirs in FEATURES.items() if ours.startswith("up_blocks")}
 
 
-class Options(LatentOptions, steps=1000, batch=32, lr=3e-4, pictures=10000, seed=16):
+class Options(LatentOptions, ScaledOptions, steps=1000, batch=32, lr=3e-4, pictures=10000, seed=16):
     control: Path = stage.needs("the full-size control", "control")
     teacher: Path = stage.needs(
         "the multi-step model that it was made for", *MULTI_STEP, default="teacher"
@@ -50,33 +50,36 @@ def train(options: Options) -> None:
     kind = kind_of(options.control, large.unet)
     sees_depth = depth_network(kind, options.depth, options.control)
     full = placed(read_control(options.control)).eval().requires_grad_(False)
-    vae, data = options.encoded(large.resolution)
+    vae, data = options.decoder(), options.data(large.resolution)
     drawn = control_images(options.run, kind, data.latents, vae, options.seed, sees_depth)
     torch.manual_seed(options.seed)
     slim = placed(slim_control(small.unet, full).train())
     same = large.unet.config["block_out_channels"] == small.unet.config["block_out_channels"]
     names = {ours: ours if same else theirs for ours, theirs in UP.items()}
     ours, theirs = Tap(small.unet, list(names)), Tap(large.unet, list(names.values()))
-    learner = Learner("control", slim, options.lr, 0.998)
+    learner = Learner("control", slim, options.lr, 0.998, scale=options.scale)
+
+    def one(generator: torch.Generator) -> MicroBatch:
+        rows = data.rows(options.at_once, generator)
+        x0, texts = data.at(rows, generator, empty=EMPTY)[:2]
+        x, _, t = diffused(large.schedule, x0, generator)
+        words, images = large.embed(texts), control_input(drawn.images[rows])
+        with torch.no_grad():
+            wanted = large.with_unet(Controlled(large.unet, full, images)).predict(x, t, words)
+        steered = small.with_unet(Controlled(small.unet, slim, images))
+        output = F.mse_loss(steered.predict(x, t, words), wanted)
+        inner = feature_loss(ours, theirs, names)
+        logged = {"output": output.item(), "features": inner.item()}
+        return MicroBatch(output + options.weight * inner, logged)
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
-        rows = data.rows(options.batch, generator)
-        x0, texts, _ = data.at(rows, generator, empty=EMPTY)
-        x, _, t = diffused(x0, generator)
-        context, images = large.embed(texts), control_input(drawn.images[rows])
-        with torch.no_grad():
-            wanted = predict(Controlled(large.unet, full, images), x, t, context)
-        output = F.mse_loss(predict(Controlled(small.unet, slim, images), x, t, context), wanted)
-        inner = feature_loss(ours, theirs, names)
-        loss = output + options.weight * inner
-        learner.update(loss, loop.trapezoid(index, options.steps, warmup=50))
-        return {"output": output.item(), "features": inner.item()}
+        return learner.learn(generator, loop.trapezoid(index, options.steps, warmup=50), one)
 
     facts = {
         "full": loop.fingerprint(full),
         **large.facts,
         "steers": loop.fingerprint(small.unet),
-        "autoencoder": loop.fingerprint(vae),
+        "autoencoder": loop.fingerprint(vae.network),
         "control": kind,
         "drawn_by": drawn.by,
     }

@@ -13,7 +13,7 @@ from diffusers import ControlNetModel
 from torch.nn import functional as F
 
 from sdxs.model.controls import build_control
-from sdxs.train.parts.autoencoders import read_autoencoder
+from sdxs.train.parts.autoencoders import Autoencoder, read_autoencoder
 from sdxs.train.parts.control_images import control_images, depth_network
 from sdxs.train.parts.controlled import control_input, read_control
 from sdxs.train.parts.latents import LatentOptions, encode_scenes
@@ -54,7 +54,13 @@ def train(options: Options) -> None:
     vae = read_autoencoder(options.autoencoder)
     data = encode_scenes(options.run, vae, options.pictures, options.seed, options.resolution)
     images = control_images(
-        options.run, made["control"], data.latents, vae, options.seed, sees_depth, data.scenes
+        options.run,
+        made["control"],
+        data.latents,
+        Autoencoder(vae),
+        options.seed,
+        sees_depth,
+        data.scenes,
     )
     before = placed(read_control(options.begin)).requires_grad_(False)
     torch.manual_seed(options.seed)

@@ -9,6 +9,10 @@ learns from are encoded renders, half what the multi-step model paints, as in th
 artists takes a painted latent that is a little off for something in between, one that knows only
 the renders takes it for the nearest of them (`--painted-by`): the tiny one can learn from each
 what it is good at.
+
+Of a model of any world (`--painted-alone`) there are no renders: all that it learns from is
+painted, and where the larger one is an AutoencoderKL, a tiny encoder learns beside it to give the
+latents that a picture was painted of.
 """
 
 import copy
@@ -21,11 +25,18 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderTiny
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sdxs.storybook.judges.accuracy import of_renders
 from sdxs.storybook.judges.evaluator import Evaluator
 from sdxs.storybook.world.scenes import sample_scenes
-from sdxs.train.parts.autoencoders import encoded, fidelity, read_autoencoder, with_decoder
+from sdxs.train.parts.autoencoders import (
+    Autoencoder,
+    encoded,
+    fidelity,
+    read_autoencoder,
+    with_decoder,
+)
 from sdxs.train.parts.latents import encode_scenes
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.losses import coarse_l1, hinge, proportion, unmasked
@@ -37,21 +48,34 @@ from sdxs.train.run.machine import DEVICE, fast, placed
 from sdxs.train.run.options import RenderOptions, option, positive
 
 CROP = 8  # latent cells along a side
+HELD_OUT = 32  # painted latents, where they are all that there is
 
 
-def build(larger: AutoencoderTiny, width: int | None) -> AutoencoderTiny:
-    """The larger one's encoder, and a decoder with a block a stage; its own where width is None."""
+def build(larger: Autoencoder, width: int | None) -> AutoencoderTiny:
+    """The larger one's encoder, and a decoder with a block a stage; its own where width is None.
+
+    Of an AutoencoderKL, TAESD's shape at that width, the encoder new, too.
+    """
+    network = larger.network
+    if isinstance(network, AutoencoderTiny):
+        if width is None:
+            return copy.deepcopy(network).requires_grad_(True)
+        return with_decoder(network, (width,) * 4, (2, 2, 1, 1))
     if width is None:
-        return copy.deepcopy(larger).requires_grad_(True)
-    return with_decoder(larger, (width,) * 4, (2, 2, 1, 1))
+        raise loop.TrainingError("--whole takes an AutoencoderTiny: give --width for another one")
+    return AutoencoderTiny(
+        encoder_block_out_channels=(width,) * 4, decoder_block_out_channels=(width,) * 4,
+        latent_channels=network.config["latent_channels"],
+    )  # fmt: skip
 
 
 @torch.no_grad()
-def shown(z: Tensor, painted: int, painter: AutoencoderTiny, larger: AutoencoderTiny) -> Tensor:
+def shown(z: Tensor, painted: int, painter: Autoencoder, larger: Autoencoder) -> Tensor:
     """What latents (B, 4, h, w) show, (B, 3, 8h, 8w): the first `painted` by the painter's decoder,
     the others by the larger one's."""
     with fast():
-        parts = [painter.decoder(z[:painted]), larger.decoder(z[painted:])]
+        parts = [by.decode(some) for by, some in ((painter, z[:painted]), (larger, z[painted:]))
+                 if len(some)]  # fmt: skip
     return torch.cat(parts).float()
 
 
@@ -82,6 +106,16 @@ def compared(
     judge = Evaluator.load()
     ours, theirs = (of_renders(judge, held_out, resolution, vae) for vae in (tiny, larger))
     z = torch.randn(1, 4, resolution // FACTOR, resolution // FACTOR)
+    return {
+        "attribute_accuracy": round(ours, 4),
+        "attribute_accuracy_larger": round(theirs, 4),
+        "faster": faster(Autoencoder(tiny), Autoencoder(larger), z, rounds),
+    }
+
+
+@torch.no_grad()
+def faster(tiny: Autoencoder, larger: Autoencoder, z: Tensor, rounds: int) -> float:
+    """How many times faster the tiny one shows latents."""
     seconds: dict[str, list[float]] = {"tiny": [], "larger": []}
     for _ in range(rounds + 2):  # the first two to warm up; in turns, so that both meet the same
         for name, vae in (("tiny", tiny), ("larger", larger)):
@@ -89,15 +123,23 @@ def compared(
             vae.decode(z)
             seconds[name].append(time.perf_counter() - began)
     medians = {name: statistics.median(times[2:]) for name, times in seconds.items()}
-    return {
-        "attribute_accuracy": round(ours, 4),
-        "attribute_accuracy_larger": round(theirs, 4),
-        "faster": round(medians["larger"] / medians["tiny"], 2),
-    }
+    return round(medians["larger"] / medians["tiny"], 2)
+
+
+@torch.no_grad()
+def likeness(tiny: AutoencoderTiny, larger: Autoencoder, latents: Tensor) -> dict[str, float]:
+    """How near the tiny decoder's pictures of latents (N, 4, h, w) are to the larger one's: PSNR in
+    dB; and how many times faster it is, on the CPU."""
+    ours = Autoencoder(tiny)
+    errors = [(ours.decode(z) - larger.decode(z)).div(2).square().mean() for z in latents.split(4)]
+    psnr = -10 * torch.stack(errors).mean().log10().item()
+    return {"psnr": round(psnr, 2), "faster": faster(ours, larger, latents[:1], 5)}
 
 
 class Options(RenderOptions, steps=6000, batch=16, lr=3e-4, pictures=6000, seed=8):
     autoencoder: Path = stage.needs("the larger one", "autoencoder")
+    painted_alone: bool = option(False, "without renders, as of a model of any world",
+                                 recorded="given")  # fmt: skip
     pairs: Path = stage.needs("latents that were painted", "pairs")
     painted_by: Path | None = stage.takes(
         "whose decoder says what those show (default: the larger one's)", "autoencoder"
@@ -115,12 +157,16 @@ class Options(RenderOptions, steps=6000, batch=16, lr=3e-4, pictures=6000, seed=
 def train(options: Options) -> None:
     """Leave the larger one's encoder and a tiny decoder in `run`. Raises TrainingError."""
     seed, resolution = options.seed, options.resolution
-    larger = placed(read_autoencoder(options.autoencoder))
-    painter = placed(read_autoencoder(options.painted_by)) if options.painted_by else larger
-    data = encode_scenes(options.run, larger, options.pictures, seed, resolution)
-    painted = Pairs(options.pairs)
-    paintings = painted.latents[: len(data.latents)]
-    known = torch.cat((paintings, data.latents))
+    larger = Autoencoder.load(options.autoencoder).placed()
+    painter = Autoencoder.load(options.painted_by).placed() if options.painted_by else larger
+    painted, spent = Pairs(options.pairs), 0.0
+    if options.painted_alone:
+        known = paintings = painted.latents[:-HELD_OUT]
+    else:
+        vae = read_autoencoder(options.autoencoder)
+        data = encode_scenes(options.run, placed(vae), options.pictures, seed, resolution)
+        paintings, spent = painted.latents[: len(data.latents)], data.seconds
+        known = torch.cat((paintings, data.latents))
     if options.artists:
         scenes = sample_scenes(options.pictures, seed)
         drawn = draw_pictures(scenes, resolution, "other artists", random.Random(seed))
@@ -128,11 +174,12 @@ def train(options: Options) -> None:
     torch.manual_seed(seed)
     tiny, judge = placed(build(larger, options.width)), placed(Discriminator())
     decoder = tiny.decoder.train()
+    also = None if isinstance(larger.network, AutoencoderTiny) else tiny.encoder.train()
     last = decoder.layers[-1].weight
     learner, other = (
-        Learner(name, network, options.lr, optimizer=f"{name}_optimizer", clip=None,
+        Learner(name, network, options.lr, also=other, optimizer=f"{name}_optimizer", clip=None,
                 betas=(0.9, 0.9), amsgrad=True, weight_decay=0.0, fused=None)
-        for name, network in (("decoder", decoder), ("judge", judge))
+        for name, network, other in (("decoder", decoder, also), ("judge", judge, None))
     )  # fmt: skip
 
     def batch_of(generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -156,7 +203,12 @@ def train(options: Options) -> None:
         l1 = coarse_l1(ours, target, options.scale)
         adversarial = unmasked([fooled])
         strength = options.gan * proportion(l1, adversarial, last) if options.gan else 0.0
-        learner.update(l1 + strength * adversarial, factor)
+        loss = l1 + strength * adversarial
+        if also is not None:
+            with fast():
+                given = also(target).float()
+            loss = loss + F.mse_loss(given, z)
+        learner.update(loss, factor)
 
         with fast():
             real, fake = judge(target, z).float(), judge(ours.detach(), z).float()
@@ -164,15 +216,20 @@ def train(options: Options) -> None:
         other.update(judged, factor)
         return {"l1": l1.item(), "judged": judged.item(), "strength": strength}
 
-    facts = {"autoencoder": loop.fingerprint(larger), "pairs": painted.settings}
+    facts = {"autoencoder": loop.fingerprint(larger.network), "pairs": painted.settings}
     if options.painted_by is not None:
-        facts["painted_by"] = loop.fingerprint(painter)
+        facts["painted_by"] = loop.fingerprint(painter.network)
     parts = {**learner.parts, **other.parts}
-    with stage.trained(options, parts, step, facts, flat=loop.FLAT, spent=data.seconds) as measured:
+    parts |= {"encoder": also} if also is not None else {}
+    with stage.trained(options, parts, step, facts, flat=loop.FLAT, spent=spent) as measured:
         tiny = tiny.cpu().eval()
-        measured |= fidelity(tiny, resolution, options.artists, min(256, options.held_out))
         tiny.save_pretrained(options.run / "vae")
-        measured |= compared(tiny, larger.cpu(), resolution, options.held_out)
+        if options.painted_alone:
+            larger.network.cpu()
+            measured |= likeness(tiny, larger, painted.latents[-HELD_OUT:].float())
+        else:
+            measured |= fidelity(tiny, resolution, options.artists, min(256, options.held_out))
+            measured |= compared(tiny, larger.network.cpu(), resolution, options.held_out)
 
 
 main = stage.main(Options, train, __name__)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from sdxs.train.parts.autoencoders import read_autoencoder
 from sdxs.train.parts.best import Best, guarded
+from sdxs.train.parts.denoiser import leave
 from sdxs.train.parts.distillation import (
     Distillation,
     DistillationOptions,
@@ -28,10 +29,11 @@ from sdxs.train.parts.distillation import (
 )
 from sdxs.train.parts.features import encoder_of, load_encoder
 from sdxs.train.parts.learner import Learner
-from sdxs.train.parts.pairs import Pairs
+from sdxs.train.parts.pairs import FOLLOW, Pairs, begun
+from sdxs.train.parts.prompts import FRESH
 from sdxs.train.parts.segmented import HOLD, Scores
 from sdxs.train.parts.shown import open_reader
-from sdxs.train.parts.solver import Model, one_step, read_unet
+from sdxs.train.parts.solver import Model
 from sdxs.train.parts.supervision import Supervision, SupervisionOptions
 from sdxs.train.run import loop, stage
 from sdxs.train.run.options import option, positive
@@ -45,7 +47,13 @@ class Options(DistillationOptions, SupervisionOptions, steps=5000, lr=1e-4, seed
         "offline model, and what the online one begins with: for scores, with its pairs",
         *MULTI_STEP,
     )
-    pairs: Path | None = stage.takes("its noises and pictures", "pairs")
+    text: Path | None = stage.takes("whose text encoders read the prompts instead", "text")
+    online: Path | None = stage.takes(
+        "what the online model begins with, if not with that", *MULTI_STEP
+    )
+    pairs: Path | None = option(None, "its noises and pictures", type=begun, metavar="FOLDER")
+    follow: int | None = option(None, FOLLOW, type=positive, recorded="never")
+    prompts: str | None = option(None, FRESH, recorded="never")
     begin: Path = stage.needs("the one-step U-Net to begin with", *ONE_STEP)
     guard: Path | None = stage.takes("a second reader, to choose the best weights by", "reader")
     encoder: Path | None = stage.takes(
@@ -85,15 +93,14 @@ def guarding(
 ) -> Callable[[int], None]:
     """What shows the guard, now and then, what the running mean of the weights paints."""
     reader = open_reader(guard)
-    side = model.unet.config["sample_size"]
 
     def paint(texts: list[str], noise: Tensor) -> Tensor:
-        return one_step(best.network, noise, model.embed(texts))
+        return model.with_unet(best.network).one_step(noise, model.embed(texts))
 
     def look(done: int) -> None:
         if done % LOOK == 0 or done == options.steps:
             with learner.averaged():
-                best.look(done, guarded(paint, reader, options.held_out, side))
+                best.look(done, guarded(paint, reader, options.held_out, model.latent_shape[1]))
 
     return look
 
@@ -101,22 +108,24 @@ def guarding(
 def train(options: Options) -> None:
     """Leave a one-step model in `run`. Raises TrainingError."""
     options.check()
-    batch, encoder = options.batch, options.encoder
-    model = Model.load(options.teacher or options.begin)
-    student = read_unet(options.begin)
-    facts: dict[str, Any] = {"begins_with": loop.fingerprint(student), **model.facts}
+    batch, encoder = options.at_once, options.encoder
+    model = Model.load(options.teacher or options.begin, options.text)
+    student = model.fit(options.begin)
+    facts: dict[str, Any] = {"begins_with": loop.fingerprint(student.unet), **model.facts}
     scores = data = online = supervision = None
     terms, beside = [], []
     if options.teacher and options.pairs:
-        data, online = Pairs(options.pairs), read_unet(options.teacher)
+        data = Pairs(options.pairs, options.prompts, options.follow)
+        online = model.fit(options.online or options.teacher)
         guidance = data.guidance if options.guidance is None else options.guidance
-        scores = Scores(model, online, guidance, options.online_lr)
+        scores = Scores(model, online, guidance, options.online_lr, options.scale)
         terms = [] if options.unmatched else [matching(encoder_of(encoder, model.unet))]
         seen_by = encoder and loop.fingerprint(load_encoder(encoder))
+        facts |= {"online": loop.fingerprint(online.unet)} if options.online else {}
         facts |= {**data.facts, "guidance": guidance, "encoder": seen_by}
-    learner = Learner("student", student, options.lr, 0.999, optimizer="student_optimizer",
-                      betas=(0.9 if scores else 0.0, 0.99))  # fmt: skip
-    parts: dict[str, loop.Stateful] = {}
+    learner = Learner("student", student.unet, options.lr, 0.999, optimizer="student_optimizer",
+                      scale=options.scale, betas=(0.9 if scores else 0.0, 0.99))  # fmt: skip
+    parts: dict[str, loop.Stateful] = {} if data is None else data.parts
     paired = batch // 2 if data else 0
     draw = drawn(student, model, data, paired, batch - paired)
     if options.autoencoder and options.supervised:
@@ -124,9 +133,9 @@ def train(options: Options) -> None:
         supervision = Supervision(options, vae, model, online=online)
         draw = drawn(student, model, data, paired, batch - paired, supervision)
         beside.append(on_renders(supervision.pull))
-        parts, facts = supervision.parts, facts | supervision.facts
+        parts, facts = parts | supervision.parts, facts | supervision.facts
     if options.keep:
-        before = copy.deepcopy(student).eval().requires_grad_(False)
+        before = student.with_unet(copy.deepcopy(student.unet).eval().requires_grad_(False))
         beside.append(keeping(lambda batch: before, options.keep))
     distillation = Distillation(
         options,
@@ -140,12 +149,14 @@ def train(options: Options) -> None:
         fixed=options.fixed,
         watch=watch,
     )
-    best, look = Best(student, options.run), None
+    best, look = Best(student.unet, options.run), None
     if options.guard:
         look = guarding(options.guard, options, model, learner, best)
         parts["best"] = best
 
     def step(index: int, generator: torch.Generator) -> Mapping[str, float]:
+        if data is not None:
+            data.look(index)
         logged = distillation.step(index, generator)
         if look:
             look(index + 1)
@@ -158,8 +169,7 @@ def train(options: Options) -> None:
             found["best"] = best.step
         if supervision:
             supervision.leave(options.run)
-        student.save_pretrained(options.run / "unet")
-        stage.hand_on(options.teacher or options.begin, options.run)
+        leave(student, options.text or options.teacher or options.begin, options.run)
 
 
 main = stage.main(Options, train, __name__)

@@ -6,22 +6,24 @@ The folder is loaded again through `SDXS.load` and paints a picture before the c
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
-from diffusers import DDIMScheduler, StableDiffusionPipeline
+from diffusers import DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
+from transformers import CLIPTokenizer
 
 from sdxs.checkpoint.open import CALIBRATION, DICTIONARY, WORDS
 from sdxs.pipeline import SDXS
 from sdxs.storybook.world.captions import described
 from sdxs.storybook.world.kin import fillers, near
 from sdxs.storybook.world.words import phrases
-from sdxs.train.parts.autoencoders import read_autoencoder
+from sdxs.train.parts.autoencoders import Autoencoder, read_autoencoder
 from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
 from sdxs.train.run.options import CommandOptions, option
 from sdxs.train.run.stages import ONE_STEP
 
-LIMIT = 32 * 10**6  # bytes of the whole folder
+LIMIT = 32 * 10**6  # bytes of the whole folder, where it is to ship with the package
 CALIBRATED_ON, CALIBRATION_SEED = 64, 8  # captions, for 8-bit integers
 
 
@@ -37,6 +39,23 @@ class Options(CommandOptions):
     large: Path | None = stage.takes(
         "an autoencoder to go along, as the larger decoder", "autoencoder"
     )
+    world: str | None = option(
+        "storybook", "whose words go along, for pages", choices=("storybook",),
+        off=("--any-words", "of a model that understands any words, and may be large"),
+    )  # fmt: skip
+
+
+def assembled(parts: Model, folder: Path, vae: Any) -> DiffusionPipeline:
+    """diffusers' own pipeline of a one-step model; folder: where its tokenizers are."""
+    networks: dict[str, Any] = dict(parts.text.networks)
+    for name in parts.text.networks:
+        tokenizer = name.replace("text_encoder", "tokenizer")
+        networks[tokenizer] = CLIPTokenizer.from_pretrained(folder / tokenizer)
+    networks |= {"unet": parts.unet, "vae": vae, "scheduler": parts.schedule.one_step()}
+    if len(parts.text.networks) > 1:
+        return StableDiffusionXLPipeline(**networks)
+    unsafe = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+    return StableDiffusionPipeline(**networks, **unsafe)
 
 
 def export(options: Options) -> None:
@@ -49,27 +68,22 @@ def export(options: Options) -> None:
         raise loop.TrainingError(f"{out} is there and no checkpoint: choose another --out")
     out.parent.mkdir(parents=True, exist_ok=True)
     parts = Model.load(model)
-    pipeline = StableDiffusionPipeline(
-        vae=read_autoencoder(options.decoder),
-        text_encoder=parts.text,
-        tokenizer=parts.tokenizer,
-        unet=parts.unet,
-        scheduler=DDIMScheduler.from_pretrained(model / "scheduler"),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
+    pipeline = assembled(parts, model, read_autoencoder(options.decoder))
     part = out.with_name(out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     pipeline.to(device="cpu", dtype=torch.float16).save_pretrained(part)
+    one_step = {"steps": 1, "timestep": parts.schedule.last, "guidance": 1.0}
+    (part / stage.EXPORTED).write_text(json.dumps(one_step, indent=2) + "\n")
     if options.large is not None:
-        read_autoencoder(options.large).half().save_pretrained(part / "vae_large")
-    for name, content in ((WORDS, phrases()), (DICTIONARY, {"fillers": fillers(), "near": near()})):
-        (part / name).write_text(json.dumps(content, indent=2) + "\n")
-    _, captions = described(CALIBRATED_ON, CALIBRATION_SEED, unseen="any")
-    (part / CALIBRATION).write_text("".join(f"{caption.text}\n" for caption in captions))
+        Autoencoder.load(options.large).network.half().save_pretrained(part / "vae_large")
+    if options.world:
+        known = {WORDS: phrases(), DICTIONARY: {"fillers": fillers(), "near": near()}}
+        for name, content in known.items():
+            (part / name).write_text(json.dumps(content, indent=2) + "\n")
+        _, captions = described(CALIBRATED_ON, CALIBRATION_SEED, unseen="any")
+        (part / CALIBRATION).write_text("".join(f"{caption.text}\n" for caption in captions))
     size = sum(path.stat().st_size for path in part.rglob("*") if path.is_file())
-    if size > LIMIT:
+    if options.world and size > LIMIT:
         raise loop.TrainingError(
             f"{part} weighs {size / 1e6:.1f} MB, over {LIMIT / 1e6:.0f}: choose a smaller preset"
         )

@@ -23,9 +23,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sdxs.train.parts.autoencoders import read_autoencoder
+from sdxs.train.parts.autoencoders import Autoencoder
 from sdxs.train.parts.control_images import control_images, depth_network
 from sdxs.train.parts.controlled import Controlled, control_input, kind_of, read_control
+from sdxs.train.parts.denoiser import Denoiser
 from sdxs.train.parts.distillation import (
     Batch,
     Distillation,
@@ -38,7 +39,7 @@ from sdxs.train.parts.features import encoder_of
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.pairs import Pairs
 from sdxs.train.parts.segmented import Scores, plainly
-from sdxs.train.parts.solver import Model, read_unet
+from sdxs.train.parts.solver import Model
 from sdxs.train.parts.supervision import Renders, Supervision, SupervisionOptions
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, placed
@@ -129,11 +130,10 @@ def from_renders(supervision: Supervision, images: Tensor) -> Source:
     return draw
 
 
-def under(batch: Batch, control: nn.Module) -> Controlled:
+def under(batch: Batch, control: nn.Module) -> Denoiser:
     """The batch's student under another control, of the same images."""
-    student = batch.student
-    assert isinstance(student, Controlled)
-    return Controlled(student.unet, control, student.images)
+    led = batch.student.unet
+    return batch.student.with_unet(Controlled(led.unet, control, led.images))
 
 
 def train(options: Options) -> None:
@@ -149,13 +149,14 @@ def train(options: Options) -> None:
             )
     sees_depth = depth_network(kind, options.depth, *made_with)
     options.check(options.warmup)
-    vae, network = read_autoencoder(options.autoencoder), placed(read_control(options.begin))
-    unet = read_unet(options.student).eval().requires_grad_(False)
+    vae, network = Autoencoder.load(options.autoencoder), placed(read_control(options.begin))
+    student = model.fit(options.student)
+    unet = student.unet.eval().requires_grad_(False)
     facts: dict[str, Any] = {
         "begins_with": loop.fingerprint(network),
         "student": loop.fingerprint(unet),
         **model.facts,
-        "autoencoder": loop.fingerprint(vae),
+        "autoencoder": loop.fingerprint(vae.network),
         "control": kind,
         "drawn_by": loop.fingerprint(sees_depth.network) if sees_depth else "",
     }
@@ -163,16 +164,16 @@ def train(options: Options) -> None:
     scores = online = full = supervision = None
     terms, beside, parts, spent = [], [], {}, 0.0
     if options.teacher and options.full and options.pairs:
-        data, online = Pairs(options.pairs), read_unet(options.teacher)
+        data, online = Pairs(options.pairs), model.fit(options.teacher)
         images = control_images(options.run, kind, data.latents, vae, options.seed, sees_depth)
         full = placed(read_control(options.full)).eval().requires_grad_(False)
-        scores = Scores(model, online, data.guidance, options.online_lr)
+        scores = Scores(model, online, data.guidance, options.online_lr, options.scale)
         terms = [matching(encoder_of(None, model.unet))]
         sources.append(from_pairs(data, images.images, options.rho))
         facts |= {"full": loop.fingerprint(full), **data.facts}
         spent += images.seconds
     if options.supervised:
-        supervision = Supervision(options, vae, model, online=online)
+        supervision = Supervision(options, vae.network, model, online=online)
         shown, folder = supervision.renders, options.run / "renders"
         images = control_images(
             folder, kind, shown.latents, vae, options.seed, sees_depth, shown.scenes
@@ -187,7 +188,9 @@ def train(options: Options) -> None:
 
     def draw(generator: torch.Generator) -> Batch:
         counts = (
-            [options.batch] if len(sources) == 1 else [options.batch // 2, -(-options.batch // 2)]
+            [options.at_once]
+            if len(sources) == 1
+            else [options.at_once // 2, -(-options.at_once // 2)]
         )
         rows = [source(count, generator) for source, count in zip(sources, counts, strict=True)]
         noise, target, images = (
@@ -196,13 +199,12 @@ def train(options: Options) -> None:
         )
         seen = control_input(images)
         bind = functools.partial(Controlled, control=full, images=seen) if full else plainly
-        context = model.embed([text for part in rows for text in part.texts])
-        return Batch(
-            Controlled(unet, network, seen), noise.to(DEVICE), context, target.to(DEVICE), bind,
-            rows[-1].renders,
-        )  # fmt: skip
+        words = model.embed([text for part in rows for text in part.texts])
+        led = student.with_unet(Controlled(unet, network, seen))
+        on_device = noise.to(DEVICE), words, target.to(DEVICE)
+        return Batch(led, *on_device, bind, rows[-1].renders)
 
-    learner = Learner("control", network, options.lr, 0.998)
+    learner = Learner("control", network, options.lr, 0.998, scale=options.scale)
     distillation = Distillation(
         options,
         scores,

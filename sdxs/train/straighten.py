@@ -14,69 +14,71 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sdxs.model.schedule import add_noise, noise_from_velocity, x0_from_velocity
+from sdxs.train.parts.denoiser import leave
 from sdxs.train.parts.latents import LatentOptions
-from sdxs.train.parts.learner import Learner
-from sdxs.train.parts.models import ALPHAS
-from sdxs.train.parts.solver import Model, read_unet
+from sdxs.train.parts.learner import Learner, MicroBatch
+from sdxs.train.parts.schedule import Schedule
+from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
-from sdxs.train.run.machine import DEVICE, predict
-from sdxs.train.run.options import option
+from sdxs.train.run.machine import DEVICE
+from sdxs.train.run.options import ScaledOptions, option
 from sdxs.train.run.stages import GUIDANCE, MULTI_STEP
 
 POINTS = 50  # of a path: those of DDIM with so many steps
 SLOW = 0.95  # decay of the weights that say where the path ends
 
 
-def ddim(x: Tensor, v: Tensor, t: Tensor, to: Tensor) -> Tensor:
+def ddim(schedule: Schedule, x: Tensor, said: Tensor, t: Tensor, to: Tensor) -> Tensor:
     """One step of DDIM (arXiv 2010.02502, eq. 12, eta 0) from timesteps `t` to `to`, each (B,)."""
-    x0, noise = x0_from_velocity(x, v, t, ALPHAS), noise_from_velocity(x, v, t, ALPHAS)
-    return add_noise(x0, noise, to, ALPHAS)
+    return schedule.add_noise(schedule.x0(x, said, t), schedule.noise(x, said, t), to)
 
 
-class Options(LatentOptions, steps=1500, batch=32, lr=1e-4, pictures=40000, seed=10):
+class Options(LatentOptions, ScaledOptions, steps=1500, batch=32, lr=1e-4, pictures=40000, seed=10):
     teacher: Path = stage.needs("the multi-step model", *MULTI_STEP)
+    text: Path | None = stage.takes("whose text encoders read the prompts instead", "text")
     guidance: float = option(GUIDANCE, "that the paths are taken with")
 
 
 def train(options: Options) -> None:
     """Leave a model of few steps in `run`. Raises TrainingError."""
-    batch = options.batch
-    model = Model.load(options.teacher)
-    vae, data = options.encoded(model.resolution)
-    student, slow = (read_unet(options.teacher) for _ in range(2))
-    slow.requires_grad_(False)
-    learner = Learner("student", student, options.lr, 0.999)
-    stride = len(ALPHAS) // POINTS
+    batch = options.at_once
+    model = Model.load(options.teacher, options.text)
+    data = options.data(model.resolution)
+    student, slow = (model.fit(options.teacher) for _ in range(2))
+    slow.unet.requires_grad_(False)
+    learner = Learner("student", student.unet, options.lr, 0.999, scale=options.scale)
+    schedule = model.schedule
+    stride = len(schedule) // POINTS
 
-    def step(index: int, generator: torch.Generator) -> dict[str, float]:
-        x0, texts, _ = data.batch(batch, generator)
+    def one(generator: torch.Generator) -> MicroBatch:
+        x0, texts = data.batch(batch, generator)[:2]
         noise = torch.randn(x0.shape, generator=generator)
         point = torch.randint(POINTS, (batch,), generator=generator).to(DEVICE)
         t, to = stride * (point + 1) - 1, (stride * point - 1).clamp(min=0)
-        x = add_noise(x0.to(DEVICE), noise.to(DEVICE), t, ALPHAS)
-        contexts = model.contexts(texts)  # (2 B, L, D)
-        context = contexts[:batch]
+        x = schedule.add_noise(x0.to(DEVICE), noise.to(DEVICE), t)
+        words = model.embed(texts)
         with torch.no_grad():
-            v = model.guided(x, t, contexts, options.guidance)
-            near = ddim(x, v, t, to)
-            end = x0_from_velocity(near, predict(slow, near, to, context), to, ALPHAS)
+            said = model.guided(x, t, model.both(words), options.guidance)
+            near = ddim(schedule, x, said, t, to)
             last = (point == 0)[:, None, None, None]
-            end = torch.where(last, x0_from_velocity(x, v, t, ALPHAS), end)
-        ours = x0_from_velocity(x, predict(student, x, t, context), t, ALPHAS)
+            end = torch.where(last, schedule.x0(x, said, t), slow.x0(near, to, words))
+        ours = student.x0(x, t, words)
         loss = F.smooth_l1_loss(ours, end, beta=0.1)  # Huber's, times a constant
-        learner.update(loss, loop.trapezoid(index, options.steps, warmup=50))
-        with torch.no_grad():
-            for late, early in zip(slow.parameters(), student.parameters(), strict=True):
-                late.lerp_(early, 1 - SLOW)
-        return {"loss": loss.item()}
+        return MicroBatch(loss, {"loss": loss.item()})
 
-    facts = {**model.facts, "encoder": loop.fingerprint(vae.encoder)}
-    parts = {**learner.parts, "slow": slow}
+    def step(index: int, generator: torch.Generator) -> dict[str, float]:
+        factor = loop.trapezoid(index, options.steps, warmup=50)
+        logged = learner.learn(generator, factor, one)
+        with torch.no_grad():
+            for late, early in zip(slow.unet.parameters(), student.unet.parameters(), strict=True):
+                late.lerp_(early, 1 - SLOW)
+        return logged
+
+    facts = {**model.facts, **data.facts}
+    parts = {**learner.parts, "slow": slow.unet}
     with stage.trained(options, parts, step, facts, flat=loop.FLAT, spent=data.seconds):
         learner.settle()
-        student.save_pretrained(options.run / "unet")
-        stage.hand_on(options.teacher, options.run)
+        leave(student, options.text or options.teacher, options.run)
 
 
 main = stage.main(Options, train, __name__)

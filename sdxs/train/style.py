@@ -15,17 +15,16 @@ from tqdm import tqdm
 
 from sdxs.storybook.world.artists import ARTISTS
 from sdxs.storybook.world.folders import draw
-from sdxs.train.parts.autoencoders import encoded, read_autoencoder
-from sdxs.train.parts.denoising import v_loss
+from sdxs.train.parts.autoencoders import Autoencoder, encoded
+from sdxs.train.parts.denoising import denoising_loss
 from sdxs.train.parts.folder import fingerprint, read_folder
 from sdxs.train.parts.latents import EMPTY
-from sdxs.train.parts.learner import Learner
+from sdxs.train.parts.learner import Learner, MicroBatch
 from sdxs.train.parts.lora import RANK, lora, save_style
-from sdxs.train.parts.models import ALPHAS
 from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import placed
-from sdxs.train.run.options import TrainingOptions, option, positive, share
+from sdxs.train.run.options import ScaledOptions, option, positive, share
 from sdxs.train.run.stages import MULTI_STEP
 
 BELOW = 0.75
@@ -33,9 +32,12 @@ VIEWS = 16  # of each picture
 DRAWN = 30  # pictures by an artist of the storybook's
 
 
-class Options(TrainingOptions, steps=1000, batch=16, lr=2e-3, seed=22):
+class Options(ScaledOptions, steps=1000, batch=16, lr=2e-3, seed=22):
     pictures: Path | None = option(
-        None, "pictures and captions: metadata.jsonl, or NAME.txt beside NAME.png", metavar="FOLDER"
+        None,
+        "pictures and captions: metadata.jsonl, or NAME.txt beside NAME.png",
+        metavar="FOLDER",
+        type=Path,
     )
     artist: str | None = option(
         None, "or thirty that an artist of the storybook's draws", choices=ARTISTS, recorded="given"
@@ -65,30 +67,33 @@ def pictures_of(options: Options, model: Model) -> Path:
 
 def train(options: Options) -> None:
     """Leave a style in `run`, in its folder `style`. Raises TrainingError, InputError."""
-    model, vae = Model.load(options.teacher), read_autoencoder(options.autoencoder)
-    facts: dict[str, object] = {**model.facts, "autoencoder": loop.fingerprint(vae)}
+    model, vae = Model.load(options.teacher), Autoencoder.load(options.autoencoder)
+    facts: dict[str, object] = {**model.facts, "autoencoder": loop.fingerprint(vae.network)}
     drawn, captions = read_folder(pictures_of(options, model), model.resolution, VIEWS)
-    window = model.tokenizer.model_max_length
-    long = [text for text in captions[::VIEWS] if len(model.tokenizer(text).input_ids) > window]
+    long = [text for text in captions[::VIEWS] if model.text.readers.cut_off(text)]
     if long:
         tqdm.write(
-            f"{len(long)} captions have more than {window} tokens and are cut there, as "
-            f'"{long[0][:60]}"'
+            f"{len(long)} captions have more than {model.text.readers.length} tokens and are cut "
+            f'there, as "{long[0][:60]}"'
         )
-    latents = encoded(placed(vae), drawn)
+    latents = encoded(vae.placed(), drawn)
     torch.manual_seed(options.seed)
-    lora(model.unet, options.rank)
-    unet = placed(model.unet)
-    learner = Learner("unet", unet, options.lr, 0.99)
-    last = math.ceil(options.below * len(ALPHAS))
+    unet = model.unet
+    lora(unet, options.rank)
+    placed(unet)
+    learner = Learner("unet", unet, options.lr, 0.99, scale=options.scale)
+    last = math.ceil(options.below * len(model.schedule))
+
+    def one(generator: torch.Generator) -> MicroBatch:
+        rows = torch.randint(len(latents), (options.at_once,), generator=generator)
+        left = (torch.rand(options.at_once, generator=generator) < EMPTY).tolist()
+        texts = ["" if out else captions[row] for row, out in zip(rows.tolist(), left, strict=True)]
+        loss = denoising_loss(model, latents[rows], model.embed(texts), generator, last)
+        return MicroBatch(loss, {"loss": loss.item()})
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
-        rows = torch.randint(len(latents), (options.batch,), generator=generator)
-        left = (torch.rand(options.batch, generator=generator) < EMPTY).tolist()
-        texts = ["" if out else captions[row] for row, out in zip(rows.tolist(), left, strict=True)]
-        loss = v_loss(unet, latents[rows], model.embed(texts), generator, last)
-        norm = learner.update(loss, loop.trapezoid(index, options.steps, warmup=50))
-        return {"loss": loss.item(), "norm": norm}
+        logged = learner.learn(generator, loop.trapezoid(index, options.steps, warmup=50), one)
+        return {**logged, "norm": learner.norm}
 
     facts |= {"pictures": len(captions) // VIEWS, "drawn": fingerprint(drawn, captions)}
     with stage.trained(options, learner.parts, step, facts, flat=loop.FLAT):

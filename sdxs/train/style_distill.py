@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import UNet2DConditionModel
 from torch.nn import functional as F
 
 from sdxs.conditions import CONDITIONS
 from sdxs.storybook.world.artists import ARTISTS
-from sdxs.train.parts.autoencoders import read_autoencoder
+from sdxs.train.parts.autoencoders import Autoencoder, read_autoencoder
 from sdxs.train.parts.control_images import control_images
 from sdxs.train.parts.controlled import Controlled, control_input, read_control
+from sdxs.train.parts.denoiser import Denoiser, read_denoiser
 from sdxs.train.parts.distillation import (
     Batch,
     Distillation,
@@ -37,11 +37,12 @@ from sdxs.train.parts.distillation import (
 )
 from sdxs.train.parts.features import encoder_of
 from sdxs.train.parts.latents import encode_scenes
-from sdxs.train.parts.learner import Learner
+from sdxs.train.parts.learner import Learner, MicroBatch
 from sdxs.train.parts.lora import RANK, begin_with, fingerprint, learnt_below, lora, save_style
 from sdxs.train.parts.pairs import Pairs
+from sdxs.train.parts.prompts import FRESH
 from sdxs.train.parts.segmented import KAPPA, Scores
-from sdxs.train.parts.solver import Model, one_step, read_unet
+from sdxs.train.parts.solver import Model
 from sdxs.train.parts.supervision import Supervision, SupervisionOptions
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import placed
@@ -57,6 +58,7 @@ class Options(DistillationOptions, SupervisionOptions, steps=400, lr=1e-3, seed=
     style: Path | None = stage.takes("its style", "style")
     student: Path = stage.needs("the one-step model", *ONE_STEP, default="average")
     pairs: Path | None = stage.takes("noises and pictures, in the style or plain ones", "pairs")
+    prompts: str | None = option(None, FRESH, recorded="never")
     begin: Path | None = stage.takes("a one-step style to go on from", "style_distill")
     artist: str | None = option(
         None, "who redraws the renders for the adversary", choices=ARTISTS, recorded="given"
@@ -89,15 +91,21 @@ class Styled:
     """A multi-step model that wears a style, the same without, and pairs."""
 
     offline: Model
-    online: UNet2DConditionModel
+    online: Denoiser
     data: Pairs
 
 
 def in_style(
-    teacher: Path, style: Path, pairs: Path, *, uncarried: bool, plain_mse: bool
+    teacher: Path,
+    style: Path,
+    pairs: Path,
+    prompts: str | None,
+    *,
+    uncarried: bool,
+    plain_mse: bool,
 ) -> Styled:
     """Read and compare them. Raises TrainingError."""
-    data, worn = Pairs(pairs), style / "style"
+    data, worn = Pairs(pairs, prompts), style / "style"
     dressed = data.settings.get("style", "")
     if uncarried and (dressed or plain_mse):
         raise loop.TrainingError(f"--uncarried takes plain pairs{', no --plain-mse' * plain_mse}")
@@ -108,7 +116,7 @@ def in_style(
         )
     plain = Model.load(teacher)
     below = learnt_below(style, plain.unet)
-    return Styled(plain.wearing(worn, below), read_unet(teacher), data)
+    return Styled(plain.wearing(worn, below), plain.fit(teacher), data)
 
 
 def under_control(
@@ -132,7 +140,7 @@ def under_control(
         options.run / "plain", vae, options.pictures, options.seed, model.resolution
     )
     images = control_images(
-        options.run / "plain", made["control"], shown.latents, vae, options.seed,
+        options.run / "plain", made["control"], shown.latents, Autoencoder(vae), options.seed,
         scenes=shown.scenes,
     )  # fmt: skip
     network = placed(read_control(options.control)).requires_grad_(False)
@@ -142,7 +150,8 @@ def under_control(
         if batch.renders is None or torch.rand((), generator=generator) < 0.5:
             return batch
         seen = control_input(images.images[batch.renders.index])
-        return dataclasses.replace(batch, student=Controlled(batch.student, network, seen))
+        led = batch.student.with_unet(Controlled(batch.student.unet, network, seen))
+        return dataclasses.replace(batch, student=led)
 
     facts = {"control": made["control"], "controlled_by": loop.fingerprint(network)}
     return beneath, facts, shown.seconds + images.seconds
@@ -155,17 +164,18 @@ def train(options: Options) -> None:
     alike, else as nothing. Raises TrainingError.
     """
     options.check()
-    batch, spent, given = options.batch, 0.0, None
-    unet, first = read_unet(options.student), options.begin
+    batch, spent, given = options.at_once, 0.0, None
+    plain, first = read_denoiser(options.student), options.begin
+    unet = plain.unet
     student = loop.fingerprint(unet)
     facts: dict[str, Any] = {}
     if options.teacher and options.style and options.pairs:
         given = in_style(
-            options.teacher, options.style, options.pairs, uncarried=options.uncarried,
-            plain_mse=options.plain_mse,
+            options.teacher, options.style, options.pairs, options.prompts,
+            uncarried=options.uncarried, plain_mse=options.plain_mse,
         )  # fmt: skip
         facts |= {"style": fingerprint(options.style / "style"), **given.data.facts}
-        if all(unet.config[name] == given.online.config[name] for name in SHAPE):
+        if all(unet.config[name] == given.online.unet.config[name] for name in SHAPE):
             first = first or options.style
     model = given.offline if given else Model.load(options.student)
     facts |= {"student": student, **model.facts}
@@ -174,13 +184,17 @@ def train(options: Options) -> None:
     lora(unet, options.rank)
     if first:
         begin_with(unet, first / "style")
-    unet = placed(unet)
-    learner = Learner("unet", unet, options.lr, 0.995, weight_decay=0.0, fused=None)
+    placed(unet)
+    learner = Learner(
+        "unet", unet, options.lr, 0.995, scale=options.scale, weight_decay=0.0, fused=None
+    )
     scores = data = supervision = None
     terms, beside, parts = [], [], {}
     if given:
         data = given.data
-        scores = Scores(given.offline, given.online, data.guidance, options.online_lr)
+        scores = Scores(
+            given.offline, given.online, data.guidance, options.online_lr, options.scale
+        )
         low, high = (UNCARRIED * kappa if options.uncarried else kappa for kappa in KAPPA)
         terms = [matching(encoder_of(None, given.offline.unet), (low, high))]
     paired = 0 if data is None else batch if options.plain_mse else -(-batch // 2)
@@ -192,7 +206,7 @@ def train(options: Options) -> None:
         beside, parts = [on_renders(supervision.pull)], supervision.parts
         facts |= supervision.facts
         spent += supervision.renders.seconds
-    draw = drawn(unet, model, data, paired, batch - paired, supervision)
+    draw = drawn(plain, model, data, paired, batch - paired, supervision)
     if options.control:
         draw, more, took = under_control(draw, options, student, model)
         facts, spent = facts | more, spent + took
@@ -202,17 +216,19 @@ def train(options: Options) -> None:
         learner,
         terms,
         draw=draw,
-        draw_online=drawn(unet, model, data, 0, batch),
+        draw_online=drawn(plain, model, data, 0, batch),
         beside=beside,
         counted_from=options.online_first if scores else 0,
         below=model.below,
     )
 
     def by_squares(index: int, generator: torch.Generator) -> dict[str, float]:
-        given = draw(generator)
-        loss = F.mse_loss(one_step(unet, given.noise, given.context), given.target)
-        learner.update(loss, loop.trapezoid(index, options.steps, warmup=50))
-        return {"mse": loss.item()}
+        def one(chance: torch.Generator) -> MicroBatch:
+            given = draw(chance)
+            loss = F.mse_loss(plain.one_step(given.noise, given.words), given.target)
+            return MicroBatch(loss, {"mse": loss.item()})
+
+        return learner.learn(generator, loop.trapezoid(index, options.steps, warmup=50), one)
 
     step = by_squares if options.plain_mse else distillation.step
     with stage.trained(options, {**distillation.parts, **parts}, step, facts, spent=spent):

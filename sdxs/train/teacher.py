@@ -21,17 +21,19 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 from sdxs.train.parts.autoencoders import read_autoencoder
-from sdxs.train.parts.denoising import v_loss
+from sdxs.train.parts.denoiser import Denoiser, leave
+from sdxs.train.parts.denoising import denoising_loss
 from sdxs.train.parts.features import Tap
 from sdxs.train.parts.growth import grow
 from sdxs.train.parts.latents import EMPTY, LABELS, encode_scenes
-from sdxs.train.parts.learner import Learner
+from sdxs.train.parts.learner import Learner, MicroBatch
 from sdxs.train.parts.losses import segmentation
-from sdxs.train.parts.models import LAYOUTS, PRESETS, build_scheduler, tokenize
-from sdxs.train.parts.solver import reader
+from sdxs.train.parts.models import LAYOUTS, PRESETS, build_scheduler
+from sdxs.train.parts.schedule import Schedule
+from sdxs.train.parts.text_encoders import TextEncoders
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast, placed
-from sdxs.train.run.options import RenderOptions, option
+from sdxs.train.run.options import RenderOptions, ScaledOptions, option
 from sdxs.train.run.stages import MODELS
 
 SEGMENTED = {"sdxs": "up_blocks.0", "sd": "up_blocks.1"}  # layout -> what the head reads
@@ -51,7 +53,7 @@ class Head(nn.Module):
         return self.layers(features)
 
 
-class Options(RenderOptions, steps=16000, batch=64, lr=1e-3, pictures=40000, seed=2):
+class Options(RenderOptions, ScaledOptions, steps=16000, batch=64, lr=1e-3, pictures=40000, seed=2):
     autoencoder: Path = stage.needs("whose latents are painted", "autoencoder")
     text: Path = stage.needs("the text encoder", "text")
     begin: Path | None = stage.takes(
@@ -73,38 +75,40 @@ def train(options: Options) -> None:
     vae = read_autoencoder(options.autoencoder)
     data = encode_scenes(run, vae, options.pictures, options.seed, options.resolution)
     torch.manual_seed(options.seed)
-    encoder, tokenizer = reader(options.text)
+    text, schedule = TextEncoders.load(options.text), Schedule.of(build_scheduler().config)
     unet = placed(LAYOUTS[options.layout](preset, options.resolution))
     if options.begin is not None:
         begin_with(unet, options.begin)
     facts = {
         "begins_with": loop.fingerprint(unet),
-        "text": loop.fingerprint(encoder),
+        "text": text.fingerprint,
         "encoder": loop.fingerprint(vae.encoder),
     }
+    model = Denoiser(unet, schedule)
     tap = Tap(unet, [place])
     head = placed(Head(preset.channels[-1]))
-    learner = Learner("unet", unet, options.lr, 0.999, also=head)
+    learner = Learner("unet", unet, options.lr, 0.999, also=head, scale=options.scale)
 
-    def step(index: int, generator: torch.Generator) -> dict[str, float]:
-        x0, texts, seen = data.batch(options.batch, generator, empty=EMPTY)
-        with torch.no_grad():
-            context = encoder(tokenize(tokenizer, texts).to(DEVICE)).last_hidden_state  # (B, L, D)
-        loss = v_loss(unet, x0, context, generator)
+    def one(generator: torch.Generator) -> MicroBatch:
+        x0, texts, seen = data.batch(options.at_once, generator, empty=EMPTY)
+        loss = denoising_loss(model, x0, text.embed(texts), generator)
         with fast():
             logits = head(tap.features[place])
         segmented = segmentation(logits.float(), seen.to(DEVICE))
-        total = loss + options.segment * segmented
-        norm = learner.update(total, loop.trapezoid(index, options.steps))
-        return {"loss": loss.item(), "segmentation": segmented.item(), "norm": norm}
+        logged = {"loss": loss.item(), "segmentation": segmented.item()}
+        return MicroBatch(loss + options.segment * segmented, logged)
+
+    def step(index: int, generator: torch.Generator) -> dict[str, float]:
+        logged = learner.learn(generator, loop.trapezoid(index, options.steps), one)
+        return {**logged, "norm": learner.norm}
 
     parts = {**learner.parts, "head": head}
-    with stage.trained(options, parts, step, facts, flat=loop.FLAT, spent=data.seconds):
+    with stage.trained(
+        options, parts, step, facts, flat=loop.FLAT, spent=data.seconds,
+        frozen=text.networks,
+    ):  # fmt: skip
         learner.settle()
-        unet.save_pretrained(run / "unet")
-        encoder.save_pretrained(run / "text_encoder")
-        tokenizer.save_pretrained(run / "tokenizer")
-        build_scheduler().save_pretrained(run / "scheduler")
+        leave(model, options.text, run)
 
 
 def begin_with(unet: UNet2DConditionModel, run: Path) -> None:

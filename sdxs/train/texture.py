@@ -7,23 +7,25 @@ and it reads the prompt. So few weights can change that what stands where cannot
 the U-Net at the end.
 """
 
+import dataclasses
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from sdxs.model.schedule import add_noise
+from sdxs.model.text import Words
+from sdxs.train.parts.denoiser import leave
 from sdxs.train.parts.features import encoder_of, of_unet
-from sdxs.train.parts.learner import Learner
+from sdxs.train.parts.learner import Learner, MicroBatch
 from sdxs.train.parts.lora import lora, merged
 from sdxs.train.parts.losses import feature_matching, hinge, steepness, unmasked
-from sdxs.train.parts.models import ALPHAS
 from sdxs.train.parts.pairs import Pairs
-from sdxs.train.parts.solver import Model, one_step, read_unet
+from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast
-from sdxs.train.run.options import TrainingOptions, option, positive
+from sdxs.train.run.options import ScaledOptions, option, positive
 from sdxs.train.run.stages import MULTI_STEP, ONE_STEP
 
 LEVELS = (20, 300)  # timesteps at which latents are looked at
@@ -47,80 +49,98 @@ class Heads(nn.Module):
         self.plain = nn.ModuleList(nn.Conv2d(width, 1, 1) for _ in channels)
         self.reads = nn.ModuleList(nn.Linear(text, width) for _ in channels)
 
-    def forward(self, features: Sequence[Tensor], words: Tensor) -> list[Tensor]:
-        """features: (B, size, h, w) each. words: (B, D), a caption's last state."""
+    def forward(self, features: Sequence[Tensor], said: Tensor) -> list[Tensor]:
+        """features: (B, size, h, w) each. said: (B, D), of a caption."""
         out = []
         for look, plain, read, feature in zip(
             self.looks, self.plain, self.reads, features, strict=True
         ):
             h = look(feature)
-            match = (h * read(words)[:, :, None, None]).mean(1, keepdim=True)  # projection
+            match = (h * read(said)[:, :, None, None]).mean(1, keepdim=True)  # projection
             out.append(plain(h) + match)
         return out
 
 
-class Options(TrainingOptions, steps=400, batch=32, lr=1e-4, seed=11):
+class Options(ScaledOptions, steps=400, batch=32, lr=1e-4, seed=11):
     teacher: Path = stage.needs("whose features tell the two apart", *MULTI_STEP)
+    text: Path | None = stage.takes("whose text encoders read the prompts instead", "text")
     pairs: Path = stage.needs("its noises and pictures", "pairs")
     begin: Path = stage.needs("the one-step U-Net to begin with", *ONE_STEP, default="distill")
     rank: int = option(4, "of the LoRA", type=positive)
-    gan: float = option(0.02, "weight of the GAN beside eq. 10")
+    gan: float = option(0.02, "weight of the GAN; 0 leaves eq. 10 alone, for the comparison")
+    matching: float = option(1.0, "weight of eq. 10 beside it; 0 is off", recorded="given")
 
 
 def train(options: Options) -> None:
     """Leave a one-step model in `run`. Raises TrainingError."""
-    model, data = Model.load(options.teacher), Pairs(options.pairs)
-    student = read_unet(options.begin)
-    facts = {"begins_with": loop.fingerprint(student), **model.facts, **data.facts}
+    model, data = Model.load(options.teacher, options.text), Pairs(options.pairs)
+    student = model.fit(options.begin)
+    facts = {"begins_with": loop.fingerprint(student.unet), **model.facts, **data.facts}
     torch.manual_seed(options.seed)
-    lora(student, options.rank, TARGETS, "texture")
+    lora(student.unet, options.rank, TARGETS, "texture")
     sizes = model.unet.config["block_out_channels"] * len(LEVELS)
-    heads = Heads(sizes, model.text.config.hidden_size).to(DEVICE)
-    learner = Learner("student", student, options.lr, 0.99, optimizer="student_optimizer",
-                      foreach=False, betas=(0.0, 0.99), weight_decay=0.0, fused=None)  # fmt: skip
+    heads = Heads(sizes, model.text.width).to(DEVICE)
+    learner = Learner("student", student.unet, options.lr, 0.99, optimizer="student_optimizer",
+                      foreach=False, scale=options.scale, betas=(0.0, 0.99),
+                      weight_decay=0.0, fused=None)  # fmt: skip
     judge = Learner("heads", heads, 10 * options.lr, optimizer="heads_optimizer", clip=None,
+                    scale=dataclasses.replace(options.scale, checkpointing=False),
                     betas=(0.0, 0.99), fused=None)  # fmt: skip
     encode = encoder_of(None, model.unet)
 
-    def look(x0: Tensor, noise: Tensor, context: Tensor) -> list[Tensor]:
+    def look(x0: Tensor, noise: Tensor, words: Words) -> list[Tensor]:
         """What the offline U-Net sees in latents, at each of the levels."""
         out = []
         for level in LEVELS:
             t = torch.full((len(x0),), level, device=DEVICE)
             with fast():
-                out += of_unet(model.unet, add_noise(x0, noise, t, ALPHAS), t, context)
+                out += of_unet(model.unet, model.schedule.add_noise(x0, noise, t), t, words)
         return [feature.float() for feature in out]
+
+    drawn: deque[tuple[Tensor, Tensor, Tensor, Words]] = deque()  # for the judge, then the student
+
+    def judging(generator: torch.Generator) -> MicroBatch:
+        noise, target, texts = data.batch(options.at_once, generator)
+        fresh = torch.randn(noise.shape, generator=generator)
+        noise, target, fresh = (part.to(DEVICE) for part in (noise, target, fresh))
+        words = model.embed(texts)
+        drawn.append((noise, target, fresh, words))
+        with torch.no_grad():
+            ours = student.one_step(noise, words)
+            seen, made = (look(x0, fresh, words) for x0 in (target, ours))
+        seen = [feature.requires_grad_() for feature in seen]
+        reals, fakes = heads(seen, words.said), heads(made, words.said)
+        penalty = steepness(reals, seen)
+        judged = hinge(reals, fakes)
+        logged = {"judged": judged.item(), "penalty": penalty.item()}
+        return MicroBatch(judged + PENALTY * penalty, logged)
+
+    def passing(_: torch.Generator) -> MicroBatch:
+        noise, target, fresh, words = drawn.popleft()
+        ours = student.one_step(noise, words)
+        loss = torch.zeros((), device=DEVICE)
+        if options.gan:
+            loss = options.gan * unmasked(heads(look(ours, fresh, words), words.said))
+        matching = torch.zeros(())
+        if options.matching:
+            with fast():
+                matching = feature_matching(encode, ours, target, words)
+            loss = loss + options.matching * matching
+        return MicroBatch(loss, {"matching": matching.item()})
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
         factor = loop.trapezoid(index, options.steps, warmup=20)
-        noise, target, texts = data.batch(options.batch, generator)
-        fresh = torch.randn(noise.shape, generator=generator)
-        noise, target, fresh = (part.to(DEVICE) for part in (noise, target, fresh))
-        context = model.embed(texts)  # (B, L, D)
-        words = context[:, -1]
-        ours = one_step(student, noise, context)
-
-        with torch.no_grad():
-            seen, made = (look(x0, fresh, context) for x0 in (target, ours))
-        seen = [feature.requires_grad_() for feature in seen]
-        reals, fakes = heads(seen, words), heads(made, words)
-        penalty = steepness(reals, seen)
-        judged = hinge(reals, fakes)
-        judge.update(judged + PENALTY * penalty, factor)
-
+        logged = judge.learn(generator, factor, judging)
         heads.requires_grad_(False)
-        adversarial = unmasked(heads(look(ours, fresh, context), words))
-        with fast():
-            matching = feature_matching(encode, ours, target, context)
-        learner.update(options.gan * adversarial + matching, factor)
+        logged |= learner.learn(generator, factor, passing)
         heads.requires_grad_(True)
-        return {"judged": judged.item(), "matching": matching.item(), "penalty": penalty.item()}
+        return logged
 
     parts = {**learner.parts, **judge.parts}
     with stage.trained(options, parts, step, facts, flat=loop.FLAT):
         learner.settle()
-        merged(student).save_pretrained(options.run / "unet")
-        stage.hand_on(options.teacher, options.run)
+        merged(student.unet)
+        leave(student, options.text or options.teacher, options.run)
 
 
 main = stage.main(Options, train, __name__)

@@ -25,7 +25,13 @@ from sdxs.storybook.judges.distribution import sharpness
 from sdxs.storybook.judges.painters import by_renderer
 from sdxs.storybook.world.captions import described
 from sdxs.storybook.world.scenes import HELD_OUT_SEED, Scene, sample_scenes
-from sdxs.train.parts.autoencoders import encoded, fidelity, read_autoencoder, with_decoder
+from sdxs.train.parts.autoencoders import (
+    Autoencoder,
+    encoded,
+    fidelity,
+    read_autoencoder,
+    with_decoder,
+)
 from sdxs.train.parts.cache import cached
 from sdxs.train.parts.channel_pruning import prune
 from sdxs.train.parts.latents import CHUNK
@@ -33,7 +39,7 @@ from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.losses import coarse_l1, hinge, proportion, reconstruction_loss, unmasked
 from sdxs.train.parts.models import LATENT_CHANNELS
 from sdxs.train.parts.renders import draw_pictures, to_bytes, to_unit
-from sdxs.train.parts.solver import Model, one_step
+from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast, placed
 from sdxs.train.run.options import TrainingOptions, option, positive
@@ -109,9 +115,8 @@ def rendered(
         )
 
     def make() -> dict[str, Tensor]:
-        return {
-            "latents": encoded(vae, drawn(resolution)).half(), "pictures": drawn(2 * resolution)
-        }  # fmt: skip
+        latents = encoded(Autoencoder(vae), drawn(resolution)).half()
+        return {"latents": latents, "pictures": drawn(2 * resolution)}
 
     about = {"count": len(scenes), "seed": seed, "resolution": resolution}
     return cached(folder, name, {**about, "encoder": loop.fingerprint(vae.encoder)}, make)
@@ -131,7 +136,7 @@ def painted(
         for i in tqdm(range(0, count, CHUNK), desc="paintings", dynamic_ncols=True, mininterval=2):
             texts = [caption.text for caption in captions[i : i + CHUNK]]
             noise = torch.randn(len(texts), LATENT_CHANNELS, side, side, generator=generator)
-            z = one_step(model.unet, noise.to(DEVICE), model.embed(texts))
+            z = model.one_step(noise.to(DEVICE), model.embed(texts))
             with fast():
                 shown = vae.decoder(z)
             latents.append(z.cpu().contiguous().half())

@@ -9,22 +9,30 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
+from sdxs.train.parts.denoiser import leave
 from sdxs.train.parts.features import encoder_of, load_encoder
-from sdxs.train.parts.learner import Learner
+from sdxs.train.parts.learner import Learner, MicroBatch
 from sdxs.train.parts.losses import feature_matching
-from sdxs.train.parts.pairs import Pairs
-from sdxs.train.parts.solver import Model, one_step, read_unet
+from sdxs.train.parts.pairs import FOLLOW, Pairs, begun
+from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast
-from sdxs.train.run.options import TrainingOptions, option
+from sdxs.train.run.options import ScaledOptions, option, positive
 from sdxs.train.run.stages import MULTI_STEP, ONE_STEP
 
 
-class Options(TrainingOptions, steps=8000, batch=32, lr=3e-4, seed=4):
+class Options(ScaledOptions, steps=8000, batch=32, lr=3e-4, seed=4):
     teacher: Path = stage.needs("the multi-step model", *MULTI_STEP)
-    pairs: Path = stage.needs("its noises and pictures", "pairs")
+    text: Path | None = stage.takes("whose text encoders read the prompts instead", "text")
+    pairs: Path = option(
+        Path("runs", "pairs"), "its noises and pictures", type=begun, metavar="FOLDER"
+    )
+    follow: int | None = option(None, FOLLOW, type=positive, recorded="never")
     begin: Path | None = stage.takes(
-        "a one-step or straightened U-Net to begin with instead", *ONE_STEP, "straighten"
+        "the U-Net to begin with instead: one-step, straightened, or with blocks removed",
+        *ONE_STEP,
+        "straighten",
+        "blocks",
     )
     encoder: Path | None = stage.takes(
         "features of a CNN or ViT instead of the multi-step U-Net's own", "encoders"
@@ -35,37 +43,42 @@ class Options(TrainingOptions, steps=8000, batch=32, lr=3e-4, seed=4):
 
 def train(options: Options) -> None:
     """Leave a one-step model in `run`. Raises TrainingError."""
-    model, data, encoder = Model.load(options.teacher), Pairs(options.pairs), options.encoder
-    student = read_unet(options.begin or options.teacher)
+    model, encoder = Model.load(options.teacher, options.text), options.encoder
+    data = Pairs(options.pairs, follow=options.follow)
+    student = model.fit(options.begin or options.teacher)
     facts = {
-        "begins_with": loop.fingerprint(student),
+        "begins_with": loop.fingerprint(student.unet),
         **model.facts,
         **data.facts,
         "encoder": encoder and stage.read(encoder)["kind"],
         "encoder_weights": encoder and loop.fingerprint(load_encoder(encoder)),
     }
     encode = encoder_of(encoder, model.unet)
-    learner = Learner("student", student, options.lr, 0.998)
+    learner = Learner("student", student.unet, options.lr, 0.998, scale=options.scale)
 
-    def step(index: int, generator: torch.Generator) -> dict[str, float]:
-        noise, target, texts = data.batch(options.batch, generator)
+    def one(generator: torch.Generator) -> MicroBatch:
+        noise, target, texts = data.batch(options.at_once, generator)
         noise, target = noise.to(DEVICE), target.to(DEVICE)
-        context = model.embed(texts)  # (B, L, D)
-        ours = one_step(student, noise, context)
+        words = model.embed(texts)
+        ours = student.one_step(noise, words)
         losses = {"mse": F.mse_loss(ours, target)}
         loss = options.mse * losses["mse"]
         if options.matching:
             with fast():
-                losses["matching"] = feature_matching(encode, ours, target, context)
+                losses["matching"] = feature_matching(encode, ours, target, words)
             loss = loss + options.matching * losses["matching"]
-        learner.update(loss, loop.trapezoid(index, options.steps, warmup=50))
         mean = ours.detach().mean((0, 2, 3)).abs().max()
-        return {name: value.item() for name, value in (losses | {"mean": mean}).items()}
+        logged = {name: value.item() for name, value in (losses | {"mean": mean}).items()}
+        return MicroBatch(loss, logged)
 
-    with stage.trained(options, learner.parts, step, facts, flat=loop.FLAT):
+    def step(index: int, generator: torch.Generator) -> dict[str, float]:
+        data.look(index)
+        return learner.learn(generator, loop.trapezoid(index, options.steps, warmup=50), one)
+
+    parts, frozen = {**learner.parts, **data.parts}, model.networks
+    with stage.trained(options, parts, step, facts, flat=loop.FLAT, frozen=frozen):
         learner.settle()
-        student.save_pretrained(options.run / "unet")
-        stage.hand_on(options.teacher, options.run)
+        leave(student, options.text or options.teacher, options.run)
 
 
 main = stage.main(Options, train, __name__)

@@ -8,11 +8,14 @@ import pytest
 import torch
 from diffusers import AutoencoderTiny, DPMSolverMultistepScheduler, UNet2DConditionModel
 
+from sdxs.model.tokens import PromptReader, PromptReaders
 from sdxs.storybook.world.tokenizer import build_tokenizer
 from sdxs.train import text
 from sdxs.train.autoencoder import build
 from sdxs.train.parts.models import PRESETS, build_scheduler, build_text_encoder, build_unet
+from sdxs.train.parts.schedule import Schedule
 from sdxs.train.parts.solver import Model
+from sdxs.train.parts.text_encoders import TextEncoders
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -54,5 +57,8 @@ def model() -> Model:
     tokenizer = build_tokenizer()
     text_encoder = build_text_encoder(PRESETS["toy"], tokenizer).eval()
     second = {"algorithm_type": "dpmsolver++", "solver_order": 2}
-    solver = DPMSolverMultistepScheduler.from_config(build_scheduler().config, **second)
-    return Model(build_unet(PRESETS["toy"], 64).eval(), text_encoder, tokenizer, solver)
+    config = build_scheduler().config
+    solver = DPMSolverMultistepScheduler.from_config(config, **second)
+    read = PromptReaders([PromptReader.of(tokenizer, tokenizer.model_max_length)])
+    text = TextEncoders({"text_encoder": text_encoder}, read)
+    return Model(build_unet(PRESETS["toy"], 64).eval(), Schedule.of(config), text, solver)

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from sdxs.model.text import Words
 from sdxs.train.parts.adversary import (
     NOISE,
     Adversary,
@@ -43,18 +44,18 @@ def test_the_penalty_in_closed_form() -> None:
 def test_each_picture_is_judged_alone_and_by_its_words() -> None:
     torch.manual_seed(0)
     network = Discriminator(16, width=8)
-    x, words = torch.randn(3, 4, 8, 8), torch.randn(3, 5, 16)
+    x, words = torch.randn(3, 4, 8, 8), Words(torch.randn(3, 5, 16))
     together = network(x, words)
-    alone = torch.cat([network(x[i : i + 1], words[i : i + 1]) for i in range(3)])
+    alone = torch.cat([network(x[i : i + 1], words.rows(slice(i, i + 1))) for i in range(3)])
     assert together.shape == (3,)
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
-    assert not torch.allclose(together, network(x, words.roll(1, 0)), atol=1e-4)
+    assert not torch.allclose(together, network(x, words.rows(torch.tensor([2, 0, 1]))), atol=1e-4)
 
 
 def test_it_learns_to_tell_apart_and_shows_the_way_to_what_is_real() -> None:
     """Real latents have mean 1, painted ones 0: the student's gradient leads upwards."""
     torch.manual_seed(0)
-    adversary, words = Adversary(Discriminator(16), 1e-3), torch.randn(8, 5, 16)
+    adversary, words = Adversary(Discriminator(16), 1e-3), Words(torch.randn(8, 5, 16))
 
     def both(step: int) -> tuple[torch.Tensor, torch.Tensor]:
         draw = generator(step)
@@ -78,7 +79,9 @@ def test_the_students_loss_leaves_the_discriminator_alone() -> None:
     torch.manual_seed(0)
     adversary = Adversary(Discriminator(16), 1e-3)
     x = torch.randn(2, 4, 8, 8, requires_grad=True)
-    adversary.loss(torch.randn(2, 4, 8, 8), x, torch.randn(2, 5, 16), generator(0)).backward()
+    adversary.loss(
+        torch.randn(2, 4, 8, 8), x, Words(torch.randn(2, 5, 16)), generator(0)
+    ).backward()
     assert x.grad is not None
     assert all(weight.grad is None for weight in adversary.network.parameters())
 
@@ -89,7 +92,7 @@ def test_heads_on_a_unet_learn_and_leave_it_alone() -> None:
     before = [weight.clone() for weight in unet.parameters()]
     sizes = unet.config["block_out_channels"]
     network = FeatureDiscriminator(encoder_of(None, unet), sizes, 32, width=8)
-    adversary, words = Adversary(network, 3e-3), torch.randn(4, 5, 32)
+    adversary, words = Adversary(network, 3e-3), Words(torch.randn(4, 5, 32))
     names = {name.partition(".")[0] for name, _ in network.named_parameters()}
     assert names == {"heads", "said", "out"}
     for step in range(12):
@@ -105,7 +108,7 @@ def test_heads_on_a_reader_see_what_it_sees() -> None:
     torch.manual_seed(0)
     reader = Reader(16).eval().requires_grad_(False)
     network = FeatureDiscriminator(reader.features, reader.sizes, 32, width=8)
-    adversary, words = Adversary(network, 3e-3), torch.randn(4, 5, 32)
+    adversary, words = Adversary(network, 3e-3), Words(torch.randn(4, 5, 32))
     assert {id(part) for part in network.parameters()}.isdisjoint(map(id, reader.parameters()))
     for step in range(12):
         draw = generator(step)

@@ -8,9 +8,10 @@ from safetensors.torch import load_file
 
 from sdxs.storybook.world.tokenizer import build_tokenizer
 from sdxs.train import average, style_average
+from sdxs.train.parts.denoiser import read_denoiser
 from sdxs.train.parts.lora import FILE, begin_with, lora, save_style
 from sdxs.train.parts.models import PRESETS, build_scheduler, build_text_encoder, build_unet
-from sdxs.train.parts.solver import read_unet
+from sdxs.train.parts.text_encoders import TextEncoders
 from sdxs.train.run import stage
 from sdxs.train.run.loop import TrainingError
 
@@ -39,8 +40,8 @@ def models(tmp_path: Path) -> list[Path]:
 @pytest.mark.parametrize("shares", [(), (0.5, 0.3, 0.2)])
 def test_it_is_the_mean_of_the_weights(models, tmp_path, shares) -> None:
     average.average(average.Options(run=tmp_path / "m", models=tuple(models), shares=shares))
-    states = [read_unet(folder).state_dict() for folder in models]
-    for name, mean in read_unet(tmp_path / "m").state_dict().items():
+    states = [read_denoiser(folder).unet.state_dict() for folder in models]
+    for name, mean in read_denoiser(tmp_path / "m").unet.state_dict().items():
         given = zip(shares or (1 / 3,) * 3, states, strict=True)
         torch.testing.assert_close(mean, sum(s * state[name] for s, state in given))
     result = stage.read(tmp_path / "m")
@@ -52,7 +53,7 @@ def test_what_has_no_mean_is_refused(models, tmp_path) -> None:
     first, second, third = models
     torch.manual_seed(5)
     build_unet(PRESETS["xs"], 64).save_pretrained(second / "unet")
-    text = average.reader(third)[0]
+    text = TextEncoders.load(third).networks["text_encoder"]
     text.final_layer_norm.weight.data += 1
     text.save_pretrained(third / "text_encoder")
     for given, shares, why in (

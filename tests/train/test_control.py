@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from sdxs.conditions import CONDITIONS, CONTROLS, canny
 from sdxs.model.depth import DepthEstimator, DepthNetwork
+from sdxs.model.text import Words
 from sdxs.storybook.judges.depth import DepthJudge, agreement
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import sample_scenes
@@ -18,10 +20,12 @@ from sdxs.storybook.world.sketches import begun, sketch, to_bytes
 from sdxs.train import autoencoder
 from sdxs.train.control_stem import with_larger_stem
 from sdxs.train.parts import controlled
+from sdxs.train.parts.autoencoders import Autoencoder
 from sdxs.train.parts.control_images import control_images, depth_network, extractor
-from sdxs.train.parts.models import LAYOUTS, PRESETS
+from sdxs.train.parts.denoiser import Denoiser
+from sdxs.train.parts.models import LAYOUTS, PRESETS, build_scheduler
+from sdxs.train.parts.schedule import Schedule
 from sdxs.train.run import loop, stage
-from sdxs.train.run.machine import predict
 from sdxs.train.steer import partly_fresh, shown_in
 
 SIDE = 64
@@ -42,6 +46,10 @@ def inputs(rows: int = 4) -> tuple[torch.Tensor, ...]:
     )
 
 
+def said(unet: torch.nn.Module, x: Tensor, t: Tensor, states: Tensor) -> Tensor:
+    return Denoiser(unet, Schedule.of(build_scheduler().config)).predict(x, t, Words(states))
+
+
 def toy(layout: str = "sdxs") -> torch.nn.Module:
     torch.manual_seed(0)
     return LAYOUTS[layout](PRESETS["toy"], SIDE).eval()
@@ -60,12 +68,12 @@ def test_a_control_begins_as_the_encoder_and_steers_nothing(layout: str) -> None
     full = controlled.full_control(unet)
     x, t, context, pictures = inputs()
     with torch.no_grad():
-        plain = predict(unet, x, t, context)
-        unled = predict(controlled.Controlled(unet, full, pictures), x, t, context)
+        plain = said(unet, x, t, context)
+        unled = said(controlled.Controlled(unet, full, pictures), x, t, context)
         assert torch.equal(unled, plain)
         ours = full(x, t, context, torch.zeros_like(pictures), return_dict=False)[0]
         assert all(part.abs().max() == 0 for part in ours)
-        steered = predict(controlled.Controlled(unet, moved(full), pictures), x, t, context)
+        steered = said(controlled.Controlled(unet, moved(full), pictures), x, t, context)
     assert (steered - plain).abs().max() > 1e-3
     own, theirs = full.state_dict(), unet.state_dict()
     shared = [name for name in own if name.startswith(("conv_in", "down_blocks", "mid_block"))]
@@ -78,9 +86,9 @@ def test_of_guided_rows_those_without_text_are_not_steered(layout: str) -> None:
     steered = controlled.Controlled(unet, moved(controlled.full_control(unet)), inputs()[3])
     x, t, context, _ = inputs()
     with torch.no_grad():
-        once, plain = predict(steered, x, t, context), predict(unet, x, t, context)
-        twice = predict(steered, x.repeat(2, 1, 1, 1), t.repeat(2), context.repeat(2, 1, 1))
-        same = predict(steered, x.repeat(2, 1, 1, 1), t[0], context.repeat(2, 1, 1))[0]
+        once, plain = said(steered, x, t, context), said(unet, x, t, context)
+        twice = said(steered, x.repeat(2, 1, 1, 1), t.repeat(2), context.repeat(2, 1, 1))
+        same = said(steered, x.repeat(2, 1, 1, 1), t[0], context.repeat(2, 1, 1))[0]
     assert (once - plain).abs().max() > 0.05
     assert (twice - torch.cat((once, plain))).abs().max() < 0.02  # products are in bfloat16
     assert (same - once[0]).abs().max() < 0.02
@@ -115,7 +123,7 @@ def test_the_slim_one_keeps_what_is_left(layout: str, tmp_path: Path) -> None:
     assert all(torch.equal(again[name], weight) for name, weight in own.items())
     x, t, context, pictures = inputs()
     with torch.no_grad():
-        assert predict(controlled.Controlled(tiny, slim, pictures), x, t, context).isfinite().all()
+        assert said(controlled.Controlled(tiny, slim, pictures), x, t, context).isfinite().all()
 
 
 def test_a_slim_control_for_the_embedded_model_can_ship() -> None:
@@ -162,12 +170,12 @@ def test_a_sketch_is_loose_but_lies_on_the_contours() -> None:
 @pytest.mark.parametrize("control", [name for name in CONTROLS if name != "depth"])
 def test_control_images_are_made_once(control: str, tmp_path: Path, monkeypatch, vae) -> None:
     latents = torch.randn(3, 4, 8, 8)
-    made = control_images(tmp_path, control, latents, vae, 1)
+    made = control_images(tmp_path, control, latents, Autoencoder(vae), 1)
     assert made.images.shape == (3, SIDE, SIDE) and made.images.dtype == torch.uint8
     assert made.by == "" and made.seconds > 0
     extracts = "sdxs.train.parts.control_images.extractor"
     monkeypatch.setattr(extracts, lambda *_: pytest.fail("made again"))
-    again = control_images(tmp_path, control, latents, vae, 1)
+    again = control_images(tmp_path, control, latents, Autoencoder(vae), 1)
     assert torch.equal(made.images, again.images)
     other = autoencoder.build(12)
     for changed in (
@@ -175,7 +183,8 @@ def test_control_images_are_made_once(control: str, tmp_path: Path, monkeypatch,
         ("canny" if control == "sketch" else "sketch", latents, vae, 1),
     ):  # fmt: skip
         with pytest.raises(pytest.fail.Exception):
-            control_images(tmp_path, *changed)
+            kind, shown, by, seed = changed
+            control_images(tmp_path, kind, shown, Autoencoder(by), seed)
 
 
 def test_depth_is_seen_by_the_network_that_was_given(tmp_path: Path, vae) -> None:
@@ -188,7 +197,7 @@ def test_depth_is_seen_by_the_network_that_was_given(tmp_path: Path, vae) -> Non
         DepthNetwork((8, 8)).save_pretrained(folder / "depth")
         stage.finish(folder, "depth", 0, kind="network")
         sees = depth_network("depth", folder)
-        made.append(control_images(tmp_path / "c", "depth", latents, vae, 1, sees))
+        made.append(control_images(tmp_path / "c", "depth", latents, Autoencoder(vae), 1, sees))
     assert made[0].by != made[1].by and not torch.equal(made[0].images, made[1].images)
     (tmp_path / "full").mkdir()
     stage.finish(tmp_path / "full", "control", 0, drawn_by=made[1].by)

@@ -8,6 +8,7 @@ from skimage.measure import block_reduce
 from sdxs.train.autoencoder import build
 from sdxs.train.decoder import Discriminator, coarse_l1, proportion, shown
 from sdxs.train.decoder import build as build_tiny
+from sdxs.train.parts.autoencoders import Autoencoder
 
 
 def test_the_coarse_loss_agrees_with_scikit_image() -> None:
@@ -30,7 +31,7 @@ def test_the_autoencoder_is_eight_times_smaller(vae):
 
 
 def test_the_tiny_one_keeps_the_encoder_and_has_a_smaller_decoder(vae) -> None:
-    tiny = build_tiny(vae, 8).eval()
+    tiny = build_tiny(Autoencoder(vae), 8).eval()
     x = torch.rand(1, 3, 32, 32) * 2 - 1
     with torch.no_grad():
         z = vae.encode(x).latents
@@ -41,7 +42,7 @@ def test_the_tiny_one_keeps_the_encoder_and_has_a_smaller_decoder(vae) -> None:
 
 
 def test_the_larger_one_may_learn_on_itself(vae) -> None:
-    own = build_tiny(vae.requires_grad_(False), None)
+    own = build_tiny(Autoencoder(vae.requires_grad_(False)), None)
     z = torch.randn(1, 4, 4, 4)
     assert torch.equal(own.decoder(z), vae.decoder(z))
     assert all(weight.requires_grad for weight in own.decoder.parameters())
@@ -54,7 +55,7 @@ def test_what_painted_latents_show_another_decoder_may_say(painted: int, vae) ->
     painter, z = build(12).eval(), torch.randn(3, 4, 4, 4)
     with torch.no_grad():
         theirs, own = painter.decoder(z), vae.decoder(z)
-    found = shown(z, painted, painter, vae)
+    found = shown(z, painted, Autoencoder(painter), Autoencoder(vae))
     wanted = torch.cat((theirs[:painted], own[painted:]))
     torch.testing.assert_close(found, wanted, atol=0.05, rtol=0)  # of bfloat16
     apart = (own - theirs).abs().amax((1, 2, 3))

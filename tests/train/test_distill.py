@@ -5,10 +5,10 @@ import itertools
 import pytest
 import torch
 
-from sdxs.model.schedule import add_noise
 from sdxs.train import distill
 from sdxs.train.parts.losses import score_difference, score_direction
 from sdxs.train.parts.models import build_scheduler
+from sdxs.train.parts.schedule import Schedule
 from sdxs.train.parts.segmented import ALPHA, HOLD, eased
 from sdxs.train.run import loop
 
@@ -31,13 +31,14 @@ def gaussian(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("level", [20, 300, 700, 979])
 def test_the_gradient_is_the_analytic_one_on_gaussians(level: int) -> None:
     """s_phi - s_p in closed form, - C_t^-1 (x - a m) each, for every sample of both."""
-    alphas = build_scheduler().alphas_cumprod.double()
+    schedule = Schedule.of(build_scheduler().config)
+    alphas = schedule.alphas.double()
     (fake_mean, fake_cov), (real_mean, real_cov) = gaussian(1), gaussian(2)
     root = torch.linalg.cholesky(fake_cov)
     generator = torch.Generator().manual_seed(level)
     x0 = fake_mean + torch.randn(64, 3, generator=generator).double() @ root.T
     t = torch.full((64,), level)
-    x = add_noise(x0, torch.randn(64, 3, generator=generator).double(), t, alphas)
+    x = schedule.add_noise(x0, torch.randn(64, 3, generator=generator).double(), t)
     fake, real = denoise(x, t, fake_mean, fake_cov), denoise(x, t, real_mean, real_cov)
 
     a2 = alphas[level]
@@ -54,7 +55,8 @@ def test_the_gradient_is_the_analytic_one_on_gaussians(level: int) -> None:
 
 def test_a_gaussian_moves_to_the_other_one() -> None:
     """Samples that follow the stage's own gradient end where the offline model's lie."""
-    alphas = build_scheduler().alphas_cumprod.double()
+    schedule = Schedule.of(build_scheduler().config)
+    alphas = schedule.alphas.double()
     (mean, covariance) = gaussian(3)
     generator = torch.Generator().manual_seed(0)
     shift = torch.zeros(3).double()
@@ -62,7 +64,7 @@ def test_a_gaussian_moves_to_the_other_one() -> None:
     for _ in range(200):
         x0 = shift + noise
         t = torch.randint(20, 980, (1,), generator=generator).expand(len(x0))
-        x = add_noise(x0, torch.randn(x0.shape, generator=generator).double(), t, alphas)
+        x = schedule.add_noise(x0, torch.randn(x0.shape, generator=generator).double(), t)
         fake, real = denoise(x, t, shift, covariance), denoise(x, t, mean, covariance)
         shift = shift - 0.5 * score_direction(x0, fake, real, t, alphas).mean(0)
     assert (shift - mean).abs().max() < 0.05

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from sdxs.model.text import Words
 from sdxs.train.parts.features import ENCODERS, Tap, encoder_of, load_encoder, of_unet, save_encoder
 from sdxs.train.parts.latents import LABELS
 from sdxs.train.parts.losses import feature_matching
@@ -23,7 +24,7 @@ def test_encoder_features_are_what_the_unet_computes_itself(unet):
         unet(x, t, context)
         for hook in hooks:
             hook.remove()
-        ours = of_unet(unet, x, t, context)
+        ours = of_unet(unet, x, t, Words(context))
     assert len(ours) == 3
     for a, b in zip(ours, seen, strict=True):
         assert torch.equal(a, b)
@@ -50,8 +51,8 @@ def test_encoders_are_kept_and_see_what_differs(kind: str, tmp_path: Path) -> No
 
 def test_the_unet_is_its_own_encoder_when_none_is_given(unet) -> None:
     """Almost without noise, and told the caption."""
-    x, words = torch.randn(2, 4, 8, 8), torch.randn(2, 5, 32)
+    x, words = torch.randn(2, 4, 8, 8), Words(torch.randn(2, 5, 32))
     tap = Tap(unet, ["down_blocks.2.attentions.0"])
     with torch.no_grad():
-        unet(x, torch.tensor([20, 20]), words)
+        unet(x, torch.tensor([20, 20]), words.states)
         assert torch.equal(encoder_of(None, unet)(x, words)[-1], tap.features.popitem()[1])

@@ -1,4 +1,4 @@
-"""What is painted once and read again: latents with what is seen where, and pairs."""
+"""What is painted once and read again: latents with what is seen where."""
 
 import pytest
 import torch
@@ -7,9 +7,9 @@ from torch.nn import functional as F
 from sdxs.storybook.world.artists import ARTISTS, redraw
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import THINGS, sample_scenes
-from sdxs.storybook.world.words import UNSEEN_PAIRS, WORDS
+from sdxs.storybook.world.words import WORDS
 from sdxs.train.autoencoder import build
-from sdxs.train.parts import latents, pairs
+from sdxs.train.parts import latents
 from sdxs.train.run import loop
 
 
@@ -72,12 +72,3 @@ def test_shares_say_what_is_seen_where():
         assert {i for i in range(len(THINGS)) if whole[row, i].sum() > 0} == named
         for slot, thing in enumerate(scene.things):
             assert torch.allclose(whole[row, THINGS.index(thing.kind)], seen[row, slot], atol=1e-6)
-
-
-def test_pairs_are_made_again_bit_for_bit_and_never_of_unseen_colours(tmp_path):
-    assert pairs.prompts_of(3, 7) == pairs.prompts_of(3, 7) != pairs.prompts_of(3, 8)
-    texts = "\n".join(text for chunk in range(40) for text in pairs.prompts_of(3, chunk))
-    for colour, kind in UNSEEN_PAIRS:
-        assert not [w for w in WORDS["things"][kind] if f"{colour} {w}" in texts]
-    with pytest.raises(loop.TrainingError, match=r"run python -m sdxs\.train\.pairs"):
-        pairs.Pairs(tmp_path)

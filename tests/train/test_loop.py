@@ -4,6 +4,7 @@ import io
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from sdxs.train import teacher
-from sdxs.train.run import loop
+from sdxs.train.run import loop, states
 
 
 class Walk:
@@ -56,6 +57,43 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     with pytest.raises(loop.TrainingError, match="model has weights that are not finite at 1"):
         walk.run(tmp_path, 5)
     assert not list(tmp_path.glob("state-*.pt"))
+
+
+def test_of_large_states_one_is_kept(tmp_path, monkeypatch):
+    Walk().run(tmp_path / "small", 5)
+    assert len(list((tmp_path / "small").glob("state-*"))) == 2
+    monkeypatch.setattr(states, "LARGE", 15)  # bytes: the weights have 16
+    Walk().run(tmp_path / "large", 5)
+    assert [path.name for path in (tmp_path / "large").glob("state-*")] == ["state-00000005.pt"]
+
+
+def test_a_state_that_finds_no_room_is_not_begun(tmp_path, monkeypatch):
+    Walk().run(tmp_path, 2)
+    there = {path.name: path.read_bytes() for path in tmp_path.glob("state-*")}
+    monkeypatch.setattr(states.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 0, 15))
+    with pytest.raises(loop.TrainingError, match=r"a state takes .* make room, then"):
+        states.save_state(tmp_path, 3, {"model": {"weight": torch.zeros(4)}})
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("state-*")} == there
+    states.save_state(tmp_path, 3, {"model": [torch.zeros(3)], "means": {"loss": 1.0}})
+
+
+def test_saving_takes_a_twentieth_of_the_time_at_most(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(states.time, "monotonic", lambda: clock[0])
+    pace = states.Pace(180)
+    for now, due in ((179, False), (181, True)):
+        clock[0] = now
+        assert pace.due is due
+    with pace.saving():
+        clock[0] += 40
+    for later, due in ((790, False), (20, True)):
+        clock[0] += later
+        assert pace.due is due
+    always = states.Pace(0)
+    with always.saving():
+        clock[0] += 40
+    clock[0] += 0.001
+    assert always.due
 
 
 def test_resuming_with_other_settings_names_the_setting(tmp_path):
@@ -111,7 +149,7 @@ def train_teacher(
         setattr(module, name, deadly)
     teacher.train(teacher.Options(
         run=run, autoencoder=given / "v", text=given / "x", preset="toy", layout="sdxs",
-        steps=steps, batch=2, pictures=16, resolution=64, save_seconds=0,
+        steps=steps, batch=2, pictures=16, resolution=64, save_minutes=0,
     ))  # fmt: skip
 
 

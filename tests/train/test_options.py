@@ -3,7 +3,6 @@
 import argparse
 import importlib
 import json
-import math
 from dataclasses import MISSING, FrozenInstanceError, fields
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ from typing import Any
 import pytest
 
 from sdxs.train.parts.supervision import SupervisionOptions
-from sdxs.train.run import loop, stage, stages
-from sdxs.train.run.options import TrainingOptions, option, positive
-from sdxs.train.run.stages import STAGES, Gate
+from sdxs.train.run import loop, ranks, stage, stages
+from sdxs.train.run.options import ScaledOptions, TrainingOptions, option, positive
+from sdxs.train.run.stages import STAGES
 
 TRAINING = [name for name in STAGES if name not in ("pairs", "average", "style_average", "export")]
 
@@ -33,7 +32,7 @@ def test_a_command_line_without_options_gives_the_defaults(
 ) -> None:
     kind = options_of(name)
     monkeypatch.setattr(stage, "read", lambda _: {"stage": "export"})
-    monkeypatch.setattr(stage, "STAGES", dict.fromkeys(STAGES, stages.Row("all", shipped=True)))
+    monkeypatch.setattr(stages, "STAGES", dict.fromkeys(STAGES, stages.Row("all", shipped=True)))
     asked = ["--control", "sketch"] if name == "control" else []
     read = kind.read(asked)
     assert kind.name == name and getattr(read, "run", Path("runs", name)) == Path("runs", name)
@@ -51,6 +50,8 @@ def test_what_is_recorded_is_what_was_asked(name: str, tmp_path: Path) -> None:
     asked: dict[str, Any] = {"control": "sketch"} if name == "control" else {}
     settings = kind(**asked, **dict.fromkeys(folders(kind), tmp_path)).settings()
     unsaid = {"steps", "seed", "artist", "artists", "shown", "held_out", *folders(kind)}
+    unsaid |= {"follow", "prompts", "painted_alone"}  # what they give are facts
+    unsaid |= {"save_minutes", "micro_batch", "gradient_checkpointing", "optimizer", "dry_run"}
     unsaid |= {"width"} if name == "autoencoder" else set()
     if issubclass(kind, SupervisionOptions):  # where renders have a part, they are facts
         unsaid |= {"adversary", "reward", "keep", "unmatched", "pictures", "often"}
@@ -78,8 +79,39 @@ def test_a_new_option_is_one_field(tmp_path: Path) -> None:
         Toy.read(["--width", "0"])
 
 
+class Scaled(ScaledOptions, name="scaled", steps=7, batch=12, lr=0.5, seed=3):
+    """One that trains on any number of ranks."""
+
+
+def test_a_batch_is_shared_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is drawn by chance depends on the micro-batches, and is recorded."""
+
+    def asked(world: int, micro_batch: int | None = None, batch: int = 12) -> tuple[Any, ...]:
+        monkeypatch.setattr(ranks, "world", lambda: world)
+        options = Scaled(run=tmp_path, micro_batch=micro_batch, batch=batch)
+        options.check_scale()
+        told = options.settings().get("micro_batch")
+        return options.at_once, options.micro_batches, options.scale.micro_batches, told
+
+    assert asked(1) == (12, 1, 1, None) == asked(1, 12)
+    assert asked(2) == (6, 2, 2, 6) == asked(1, 6) == asked(2, 6)
+    assert asked(3, 2) == (2, 6, 6, 2)
+    for world, micro_batch in ((5, None), (1, 5), (2, 12), (13, None)):
+        with pytest.raises(loop.TrainingError, match="a batch of 12 is no whole number of micro-"):
+            asked(world, micro_batch)
+    assert Scaled(run=tmp_path, optimizer="adamw8bit").settings()["optimizer"] == "adamw8bit"
+
+
+def test_what_one_process_does_is_not_given_to_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    main = stage.main(Toy, lambda _: None, "toy")
+    main([])
+    monkeypatch.setattr(ranks, "world", lambda: 2)
+    with pytest.raises(loop.TrainingError, match=r"toy trains in one process: start python -m "):
+        main([])
+
+
 def test_a_run_records_its_options_and_facts_win(tmp_path: Path) -> None:
-    options = Toy(run=tmp_path, steps=1, save_seconds=0)
+    options = Toy(run=tmp_path, steps=1, save_minutes=0)
     with stage.trained(options, {}, lambda *_: {}, {"width": 8}, spent=3600) as measured:
         assert not (tmp_path / stage.RESULT).exists()
         measured["right"] = 1
@@ -107,12 +139,3 @@ def test_the_table_says_who_leaves_what() -> None:
     assert shipped == {"text", "autoencoder", "decoder", *stages.ONE_STEP}
     with pytest.raises(argparse.ArgumentTypeError, match="nowhere is not what pairs leaves"):
         stage.finished_by("pairs")("nowhere")
-
-
-def test_a_gate_compares_with_what_is_there() -> None:
-    numbers = {"own": 0.6, "other/own": 0.9, "none": 0.0}
-    assert Gate("x", "own", least=1).value(numbers.get) == 0.6
-    assert Gate("x", "own", below="other/own").value(numbers.get) == pytest.approx(30)
-    assert Gate("x", "own", by="other/own").value(numbers.get) == pytest.approx(2 / 3)
-    assert Gate("x", "own", by="gone/own").value(numbers.get) is None
-    assert math.isnan(Gate("x", "own", by="none", least=0).value(numbers.get) or 0)

@@ -1,6 +1,7 @@
 """The recipe as one command, at toy size: a checkpoint comes of it, and gates are minded."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -12,28 +13,35 @@ from sdxs.storybook import evaluate
 from sdxs.storybook.judges.evaluator import Evaluator
 from sdxs.storybook.judges.sheets import MARGIN
 from sdxs.train import evaluator, export, figures, recipe, score
+from sdxs.train.parts import commands, recipe_file
+from sdxs.train.parts.commands import Chosen, Part
+from sdxs.train.parts.gates import Gate
 from sdxs.train.run import loop, stage
-from sdxs.train.run.stages import Gate
 
-PLAIN = {"straight": False, "upscale": False, "ablations": False}
-PLAN = recipe.PLANS["toy"]
+STORYBOOK = recipe_file.read(recipe_file.find("storybook"))
 
 
-def follow(folder: Path, *choices: str) -> None:
-    """The recipe with an evaluator that knows nothing: folder/run, and folder/weights/toy of it."""
+def parts(root: Path, *on: str, **words: str) -> list[Part]:
+    """The storybook recipe's, as it was chosen."""
+    words = commands.unasked(STORYBOOK) | words
+    return commands.parts(STORYBOOK, Chosen(words, frozenset(on)), root)
+
+
+def follow(folder: Path, *choices: str, name: str = "storybook") -> None:
+    """A recipe with an evaluator that knows nothing: folder/run, and folder/weights/toy of it."""
     torch.manual_seed(0)
     Evaluator().save(folder / "weights/evaluator")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SDXS_WEIGHTS", str(folder / "weights"))
-        recipe.main(["storybook", "--preset", "toy", "--run", str(folder / "run"), "--out",
-                     str(folder / "weights/toy"), "--straight", *choices])  # fmt: skip
+        recipe.main([name, "--preset", "toy", "--run", str(folder / "run"), "--out",
+                     str(folder / "weights/toy"), *choices])  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The recipe's stages, past gates that a toy cannot pass."""
     folder = tmp_path_factory.mktemp("recipe")
-    follow(folder, "--past-gates")
+    follow(folder, "--straight", "--past-gates")
     return folder
 
 
@@ -59,70 +67,53 @@ def test_it_leads_to_a_checkpoint_that_paints(root: Path, capsys) -> None:
 
 @pytest.mark.slow
 def test_ablations_twice_the_size_controls_and_styles(tmp_path: Path, monkeypatch, capsys) -> None:
-    follow(tmp_path, "--past-gates", "--ablations", "--upscale", "--extras")
+    follow(tmp_path, "--straight", "--past-gates", "--ablations", "--upscale", "--extras")
     said = capsys.readouterr().out
-    every = {"straight": True, "upscale": True, "ablations": True, "extras": True}
-    for part in recipe.stages(tmp_path / "run", PLAN, layout="sd", **every):
+    every = parts(tmp_path / "run", "straight", "upscale", "ablations", "extras", preset="toy")
+    for part in every[:-1]:
         assert f"$ {part}\n" in said and stage.read(part.run)["hours"] >= 0
     monkeypatch.setenv("SDXS_WEIGHTS", str(tmp_path / "weights"))
     run, made = tmp_path / "run", str(tmp_path / "weights/toy")
     model = SDXS.load(made)
     assert model.size == (128, 128) and model("a red ball").size == (128, 128)
+    wears_and_sees(made, run)
+    assert evaluate.main(["--checkpoint", "toy", "--count", "3"]) == 0
+
+
+def wears_and_sees(made: str, run: Path) -> None:
+    """The checkpoint paints with the style and under the control that the recipe left."""
     model = SDXS.load(
         made, styles={"anime": str(run / "mean-anime/style")},
         controls={"sketch": str(run / "larger-sketch/control")},
     )  # fmt: skip
     seen = {"control": "sketch", "control_image": Image.new("RGB", (128, 128))}
     assert model("a red ball", style="anime", **seen).size == (128, 128)
-    assert evaluate.main(["--checkpoint", "toy", "--count", "3"]) == 0
 
 
 def test_finished_stages_are_not_run_again_and_a_failed_gate_ends_it(root: Path, capsys) -> None:
     before = (root / "run/text/result.json").stat().st_mtime_ns
     with pytest.raises(loop.TrainingError, match=r"ends at text: .*--set text\.steps=N"):
-        follow(root)
+        follow(root, "--straight")
     said = capsys.readouterr().out
     assert "finished before" in said and "FAILED: share of attributes read off" in said
     assert "$ python -m sdxs.train.text --run" in said
     assert (root / "run/text/result.json").stat().st_mtime_ns == before
-    with pytest.raises(loop.TrainingError, match="was begun by another command"):
-        follow(root, "--set", "text.steps=3")
-
-
-@pytest.mark.parametrize("straight", [True, False])
-def test_where_the_warm_up_begins(straight: bool, tmp_path: Path) -> None:
-    every = recipe.stages(tmp_path, {}, layout="sd", straight=straight, upscale=False,
-                          ablations=True)  # fmt: skip
-    matched = [part for part in every if part.command == "warmup"]
-    assert len(matched) == 5
-    for part in matched:
-        assert (f"--begin {tmp_path / 'straighten'}" in " ".join(part.arguments)) == straight
+    with pytest.raises(
+        loop.TrainingError, match=r"(?s)was begun by .*--steps 2\nnot by\n.*--steps 3\n"
+    ):
+        follow(root, "--straight", "--set", "text.steps=3")
 
 
 def test_what_is_older_than_what_it_was_made_of_is_not_taken(tmp_path: Path) -> None:
-    every = recipe.stages(tmp_path, {}, layout="sdxs", **PLAIN)
-    first, second = every[:2]
-    for part in (first, second):
-        assert recipe.begin(part, [])
+    text, autoencoder, teacher = parts(tmp_path, layout="sdxs")[:3]
+    for part in (text, autoencoder, teacher):
+        assert recipe.begin(part)
         stage.finish(part.run, part.command, 1)
-    assert not recipe.begin(second, [first])
-    result = stage.read(first.run) | {"at": "2999-01-01T00:00:00+00:00"}
-    (first.run / stage.RESULT).write_text(json.dumps(result))
-    with pytest.raises(loop.TrainingError, match="is older than"):
-        recipe.begin(second, [first])
-
-
-def test_the_tiny_layout_has_no_blocks_to_remove(tmp_path: Path) -> None:
-    names = {
-        layout: [p.name for p in recipe.stages(tmp_path, {}, layout=layout, **PLAIN)]
-        for layout in ("sd", "sdxs")
-    }
-    assert names["sd"] == [
-        "text", "autoencoder", "teacher", "blocks", "pairs", "decoder", "warmup", "reader",
-        "reader-shown", "reader-robust", "guard", "distill", "texture", "distill-stated",
-        "distill-real", "average",
-    ]  # fmt: skip
-    assert names["sdxs"] == [name for name in names["sd"] if name != "blocks"]
+    result = stage.read(text.run) | {"at": "2999-01-01T00:00:00+00:00"}
+    (text.run / stage.RESULT).write_text(json.dumps(result))
+    assert not recipe.begin(autoencoder)  # which does not take it
+    with pytest.raises(loop.TrainingError, match=f"{teacher.run} is older than {text.run}"):
+        recipe.begin(teacher)
 
 
 def judged(b: float, frechet: float, diversity: float, sharpness: float, things=0.98) -> dict:
@@ -157,10 +148,12 @@ def test_every_gate_says_what_it_should(tmp_path: Path, monkeypatch: pytest.Monk
         "distill": judged(0.7, 5.0, 6.0, 0.02),
         "average": judged(0.85, 3.0, 6.3, 0.02),
     }
-    monkeypatch.setattr(recipe, "scored", lambda root, name, plan: scores[name])
+    monkeypatch.setattr(recipe, "scored", lambda part: scores[part.name])
+    every = {part.name: part for part in parts(tmp_path, "ablations", "upscale")}
+    every |= {part.name: part for part in parts(tmp_path, "ablations")}
     found = {
         name: [(round(value, 6), gate.passed(value)) for gate, value in
-               recipe.gates(name, tmp_path, {})]
+               recipe.reached(every[name], list(every.values()))]
         for name in ("text", "autoencoder", "decoder", "reader", "upscale", *scores)
     }  # fmt: skip
     assert found == {
@@ -191,10 +184,10 @@ def test_nothing_is_scored_twice(root: Path, monkeypatch: pytest.MonkeyPatch) ->
         raise AssertionError("scored again")
 
     monkeypatch.setattr(score, "score", never)
+    every = {part.name: part for part in parts(root / "run", "straight", preset="toy")}
     for name in ("teacher", "blocks", "straighten", "warmup", "distill", "average"):
-        found = recipe.scored(root / "run", name, PLAN)
-        assert ("distribution" in found) == (name != "teacher")
-    assert found["autoencoder"] != recipe.scored(root / "run", "distill", PLAN)["autoencoder"]
+        found = recipe.scored(every[name])
+    assert found["autoencoder"] != recipe.scored(every["distill"])["autoencoder"]
 
 
 def test_a_sheet_shows_every_model(root: Path, tmp_path: Path) -> None:
@@ -224,6 +217,21 @@ def test_what_is_too_large_does_not_ship(root: Path, tmp_path: Path, monkeypatch
 def test_gates(asked: dict[str, float], value: float, passed: bool) -> None:
     gate = Gate("x", "x", **asked)
     assert gate.passed(value) == passed and ("passed" in gate.told(value)) == passed
+
+
+def test_a_gate_compares_with_another_number() -> None:
+    numbers = {"own": 0.6, "other/own": 0.9, "none": 0.0}
+    assert Gate("x", "own", least=1).value(numbers.__getitem__) == 0.6
+    assert Gate("x", "own", below="other/own").value(numbers.__getitem__) == pytest.approx(30)
+    assert Gate("x", "own", by="other/own").value(numbers.__getitem__) == pytest.approx(2 / 3)
+    assert math.isnan(Gate("x", "own", by="none", least=0).value(numbers.__getitem__))
+
+
+def test_a_gate_on_what_no_stage_says_is_named(tmp_path: Path) -> None:
+    part = Part("text", "text", tmp_path, [], gates=(Gate("x", "rigth", least=0),))
+    stage.finish(tmp_path, "text", 1, right=0.5)
+    with pytest.raises(loop.TrainingError, match=r"text: a gate asks for rigth, .* mean right"):
+        list(recipe.reached(part, [part]))
 
 
 def test_a_stage_says_what_must_run_first(root: Path, tmp_path: Path, ran) -> None:

@@ -87,7 +87,7 @@ def weights(run: Path, part: str) -> dict[str, torch.Tensor]:
     return load_file(run / part / WEIGHTS)
 
 
-FEW = {"steps": 3, "batch": 2, "lr": 1e-3, "seed": 1, "save_seconds": 0}
+FEW = {"steps": 3, "batch": 2, "lr": 1e-3, "seed": 1, "save_minutes": 0}
 SOME = {"pictures": 8, "resolution": 64, **FEW}
 TURNS = {"online_steps": 2, "online_first": 1, **FEW}
 
@@ -146,7 +146,7 @@ def test_every_stage_of_latents_resumes(
     flat = resumes("l", straighten, teacher=tiny, **few)
     paints = {"count": 192, "steps": 2}
     made = resumes("p", pairs, teacher=flat, guidance=1.0, **paints)
-    assert Pairs(made).guidance == 3 and len(Pairs(made).prompts) == 192
+    assert Pairs(made).guidance == 3 and len(Pairs(made)) == 192
     refused("holds pairs with steps=2, not 5", pairs, made, teacher=flat, guidance=1.0,
             **{**paints, "steps": 5})  # fmt: skip
     resumes("a", decoder, pairs=made, width=8, held_out=2, **some)

@@ -74,12 +74,30 @@ def test_a_result_is_what_the_next_stage_asks_for(tmp_path: Path) -> None:
         stage.finished_by("pairs")(str(tmp_path))
 
 
-def test_a_checkpoint_stands_in_for_the_stages_it_came_of(tiny_checkpoint: Path) -> None:
+def test_a_checkpoint_stands_in_for_the_stages_it_came_of(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is known to paint in one step is not taken for one of many."""
+    exported = shutil.copytree(tiny_checkpoint, tmp_path / "exported")
+    (exported / stage.EXPORTED).write_text("{}")
     for name in ("text", "autoencoder", "texture"):
-        assert stage.finished_by(name)(str(tiny_checkpoint)) == tiny_checkpoint
+        for folder in (tiny_checkpoint, exported):
+            assert stage.finished_by(name)(str(folder)) == folder
+    multi_step = stage.finished_by(*stages.MULTI_STEP)
+    assert multi_step(str(tiny_checkpoint)) == tiny_checkpoint
     with pytest.raises(argparse.ArgumentTypeError, match="what blocks or teacher leaves behind"):
-        stage.finished_by(*stages.MULTI_STEP)(str(tiny_checkpoint))
+        multi_step(str(exported))
     assert stages.sampling(stage.read(tiny_checkpoint)["stage"]) == (1, 1.0)
+    monkeypatch.setenv("SDXS_WEIGHTS", str(tmp_path))
+    assert stage.finished_by("texture")("exported") == exported  # by its name
+    for asked, why in (
+        ("runs/teacher", "to its end first"),
+        ("./teacher", "checkpoint: there is no file or"),
+    ):
+        with pytest.raises(argparse.ArgumentTypeError, match=why):
+            multi_step(asked)
+    with pytest.raises(argparse.ArgumentTypeError, match=r"pairs leaves behind: run"):
+        stage.finished_by("pairs")("someone/pairs")  # which no checkpoint holds
 
 
 def test_a_half_precision_checkpoint_is_trained_in_float32(
@@ -90,7 +108,7 @@ def test_a_half_precision_checkpoint_is_trained_in_float32(
         kind.from_pretrained(halved / part).half().save_pretrained(halved / part)
     assert CLIPTextModel.from_pretrained(halved / "text_encoder").dtype == torch.float16
     model = Model.load(halved)
-    assert {part.dtype for part in (model.unet, model.text)} == {torch.float32}
+    assert {part.dtype for part in (model.unet, *model.text.networks.values())} == {torch.float32}
 
 
 def test_a_folder_that_is_no_checkpoint_is_left_alone(tmp_path: Path) -> None:

@@ -16,12 +16,12 @@ from sdxs.model.styles import Styled
 from sdxs.storybook import draw
 from sdxs.storybook.world.tokenizer import build_tokenizer
 from sdxs.train import autoencoder, pairs, style, style_distill
-from sdxs.train.parts import denoising, distillation, segmented
+from sdxs.train.parts import distillation, segmented
 from sdxs.train.parts import lora as low_rank
+from sdxs.train.parts.denoiser import Denoiser
 from sdxs.train.parts.models import PRESETS, build_scheduler, build_text_encoder, build_unet
 from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
-from sdxs.train.run.machine import predict
 
 
 def toy(seed: int = 0) -> torch.nn.Module:
@@ -134,13 +134,13 @@ def test_a_style_is_distilled_as_the_paper_says(
     found: dict[str, Any] = {}
 
     class Watched(segmented.Scores):
-        def pull(self, x0: Any, context: Any, alpha: float, *rest: Any) -> Any:
-            found.update(alpha=alpha, pull=super().pull(x0, context, alpha, *rest))
+        def pull(self, x0: Any, words: Any, alpha: float, *rest: Any) -> Any:
+            found.update(alpha=alpha, pull=super().pull(x0, words, alpha, *rest))
             return found["pull"]
 
     class Watching(distillation.Distillation):
         def follow(self, index: int, generator: Any) -> float:
-            models = {"offline": self.scores.offline.unet, "online": self.scores.online}
+            models = {"offline": self.scores.offline.unet, "online": self.scores.online.unet}
             for name, unet in models.items():
                 found.setdefault(name, loop.fingerprint(unet))
             found.setdefault("student", seen(self.learner.parts["unet"]))
@@ -207,11 +207,13 @@ def test_a_style_is_learnt_below_its_timestep(multi_step, vae, tmp_path, monkeyp
     shutil.copy(drawn / "00000.png", drawn / "00002.png")
     seen: list[int] = []
 
-    def watched(unet: Any, x: Any, t: Any, context: Any) -> Any:
-        seen.extend(t.tolist())
-        return predict(unet, x, t, context)
+    predict = Denoiser.predict
 
-    monkeypatch.setattr(denoising, "predict", watched)
+    def watched(denoiser: Denoiser, x: Any, t: Any, words: Any) -> Any:
+        seen.extend(t.tolist() if t.ndim else [])  # what a model is asked when it is read
+        return predict(denoiser, x, t, words)
+
+    monkeypatch.setattr(Denoiser, "predict", watched)
     style.train(style.Options(
         run=tmp_path / "run", teacher=multi_step, autoencoder=tmp_path, pictures=drawn, rank=2,
         below=0.03, steps=3, batch=40,

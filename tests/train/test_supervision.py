@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from sdxs.train.parts import adversary, supervision
 from sdxs.train.parts.autoencoders import read_autoencoder
 from sdxs.train.parts.distillation import KEPT, Batch, keeping, on_renders
 from sdxs.train.parts.reading import Reader, Reading
-from sdxs.train.parts.solver import Model, one_step
+from sdxs.train.parts.solver import Model
 from sdxs.train.parts.supervision import Supervision, SupervisionOptions
 
 
@@ -30,8 +29,8 @@ def renders(given: Path, model: Model, tmp_path: Path) -> Supervision:
 def test_renders_pull_the_last_rows_alone(renders: Supervision, model: Model) -> None:
     generator = torch.Generator().manual_seed(0)
     some = renders.draw(3, generator)
-    x0, context = torch.randn(5, 4, 8, 8), model.embed(["", "", *some.texts])
-    batch = Batch(nn.Identity(), x0, context, x0[:0], renders=some)
+    x0, words = torch.randn(5, 4, 8, 8), model.embed(["", "", *some.texts])
+    batch = Batch(model, x0, words, x0[:0], renders=some)
     gradient, logged = on_renders(renders.pull)(x0, batch, generator, 0.0)
     assert (gradient[:2] == 0).all() and (gradient[2:] != 0).any(dim=(1, 2, 3)).all()
     assert {"discriminator", "fooling", "present", "counts", "open"} <= logged.keys()
@@ -42,7 +41,7 @@ def test_each_weight_is_of_its_own_part(
 ) -> None:
     """The pull of both is the pull of one and of the other."""
     some = renders.draw(3, torch.Generator().manual_seed(0))
-    x0, context = torch.randn(3, 4, 8, 8), model.embed(some.texts)
+    x0, words = torch.randn(3, 4, 8, 8), model.embed(some.texts)
     monkeypatch.setattr(renders.adversary, "follow", lambda *_: {})
     monkeypatch.setattr(Reader, "looked", 0.0)
     for module in (supervision, adversary):
@@ -53,7 +52,7 @@ def test_each_weight_is_of_its_own_part(
         folder = renders.options
         weights = {"adversary": adversary, "reward": reward, "reader": folder.reader}
         monkeypatch.setattr(renders, "options", Options(run=folder.run, pictures=8, **weights))
-        return renders.pull(x0, some, context, torch.Generator().manual_seed(3))[0]
+        return renders.pull(x0, some, words, torch.Generator().manual_seed(3))[0]
 
     one, other, both = pull(1.0, 0.0), pull(0.0, 1.0), pull(2.0, 0.5)
     torch.testing.assert_close(both, 2 * one + 0.5 * other, atol=1e-5, rtol=1e-3)
@@ -120,12 +119,12 @@ def test_a_shift_is_of_a_cell_at_most() -> None:
 def test_keeping_is_the_gradient_of_the_squared_error(
     model: Model, share: float, left: float
 ) -> None:
-    noise, context = torch.randn(2, 4, 8, 8), model.embed(["a", "b"])
+    noise, words = torch.randn(2, 4, 8, 8), model.embed(["a", "b"])
     x0 = torch.randn(2, 4, 8, 8, requires_grad=True)
-    first = one_step(model.unet, noise, context).detach()
+    first = model.one_step(noise, words).detach()
     error = (x0 - first).square().mean()
     (wanted,) = torch.autograd.grad(0.3 * left * error, x0)
-    batch = Batch(model.unet, noise, context, noise[:0])
+    batch = Batch(model, noise, words, noise[:0])
     pull = keeping(lambda batch: batch.student, 0.3)
     gradient, logged = pull(x0.detach(), batch, torch.Generator(), share)
     torch.testing.assert_close(gradient, wanted)

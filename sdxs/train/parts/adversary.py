@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sdxs.model.text import Words
 from sdxs.train.parts.features import Encode
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.losses import relativistic, steepness
@@ -25,7 +26,7 @@ PENALTY = 1.0  # weight of both gradient penalties; with less it runs away from 
 
 
 class Discriminator(nn.Module):
-    """How real latents (B, 4, h, w) look beside embeddings (B, L, D): logits (B,).
+    """How real latents (B, 4, h, w) look beside their prompts: logits (B,).
 
     Five convolutions, two of which halve; before the last two the cells attend to the words.
     """
@@ -44,17 +45,17 @@ class Discriminator(nn.Module):
         self.said = nn.Linear(text_width, wide)
         self.out = nn.Conv2d(wide, 1, 1)
 
-    def forward(self, latents: Tensor, context: Tensor) -> Tensor:
+    def forward(self, latents: Tensor, words: Words) -> Tensor:
         h = F.leaky_relu(self.first(latents), 0.2)
         for layer in self.before:
             h = residual(layer, h)
-        words = self.words(context)
+        states = self.words(words.states)
         cells = h.flatten(2).transpose(1, 2)  # (B, h w, C)
-        heard = F.scaled_dot_product_attention(cells, words, words)
+        heard = F.scaled_dot_product_attention(cells, states, states)
         h = h + heard.transpose(1, 2).reshape(h.shape)
         for layer in self.after:
             h = residual(layer, h)
-        return judged(h, self.said, self.out, context)
+        return judged(h, self.said, self.out, words)
 
 
 def residual(layer: nn.Module, h: Tensor) -> Tensor:
@@ -63,12 +64,12 @@ def residual(layer: nn.Module, h: Tensor) -> Tensor:
     return h + out if out.shape == h.shape else out
 
 
-def judged(h: Tensor, said: nn.Module, out: nn.Module, context: Tensor) -> Tensor:
+def judged(h: Tensor, said: nn.Module, out: nn.Module, words: Words) -> Tensor:
     """Logits (B,) of features (B, C, h, w): how real they are, and how well they fit the words.
 
-    The second by projection of the last embedding (arXiv 1802.05637).
+    The second by projection of what is said (arXiv 1802.05637).
     """
-    fits = (h.mean((2, 3)) * said(context[:, -1])).mean(1)
+    fits = (h.mean((2, 3)) * said(words.said)).mean(1)
     logits: Tensor = out(h).flatten(1).mean(1) + fits
     return logits
 
@@ -76,7 +77,7 @@ def judged(h: Tensor, said: nn.Module, out: nn.Module, context: Tensor) -> Tenso
 class FeatureDiscriminator(nn.Module):
     """The same, by heads on the features of a network that is trained by others, or frozen.
 
-    encode: latents and embeddings to features, of so many channels each. In DMD2 they are the
+    encode: latents and prompts to features, of so many channels each. In DMD2 they are the
     online model's, which the discriminator's loss trains along; here it trains the heads alone, so
     that the scores stay what eq. 1 makes them.
     """
@@ -96,10 +97,10 @@ class FeatureDiscriminator(nn.Module):
         self.said = nn.ModuleList(nn.Linear(text_width, width) for _ in sizes)
         self.out = nn.ModuleList(nn.Conv2d(width, 1, 1) for _ in sizes)
 
-    def forward(self, latents: Tensor, context: Tensor) -> Tensor:
-        features = self.encode(latents, context)
+    def forward(self, latents: Tensor, words: Words) -> Tensor:
+        features = self.encode(latents, words)
         rows = zip(self.heads, self.said, self.out, features, strict=True)
-        logits = [judged(head(feature), said, out, context) for head, said, out, feature in rows]
+        logits = [judged(head(feature), said, out, words) for head, said, out, feature in rows]
         return torch.stack(logits).mean(0)
 
 
@@ -114,26 +115,24 @@ class Adversary:
         )  # fmt: skip
 
     def follow(
-        self, real: Tensor, fake: Tensor, context: Tensor, generator: torch.Generator
+        self, real: Tensor, fake: Tensor, words: Words, generator: torch.Generator
     ) -> dict[str, float]:
         """One update of the discriminator on latents (B, 4, h, w) that share their captions."""
         real, fake = (x.requires_grad_() for x in disguised(real, fake, generator))
         with short_attention():
-            ours, theirs = self.network(real, context), self.network(fake, context)
+            ours, theirs = self.network(real, words), self.network(fake, words)
             loss = relativistic(ours, theirs)
             steep = steepness([ours], [real]) + steepness([theirs], [fake])
         self.learner.update(loss + PENALTY * steep, 1.0)
         return {"discriminator": loss.item(), "steepness": steep.item()}
 
-    def loss(
-        self, real: Tensor, fake: Tensor, context: Tensor, generator: torch.Generator
-    ) -> Tensor:
+    def loss(self, real: Tensor, fake: Tensor, words: Words, generator: torch.Generator) -> Tensor:
         """The student's: that what it painted should look as real as what is."""
         self.network.requires_grad_(False)
         real, fake = disguised(real, fake, generator)
         with torch.no_grad():
-            wanted = self.network(real, context)
-        loss = relativistic(self.network(fake, context), wanted)
+            wanted = self.network(real, words)
+        loss = relativistic(self.network(fake, words), wanted)
         self.network.requires_grad_(True)
         return loss
 

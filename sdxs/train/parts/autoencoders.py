@@ -1,21 +1,76 @@
 """Autoencoders at work in the stages: read, asked for latents, measured."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderTiny
 from torch import Tensor
 
+from sdxs.checkpoint.networks import AUTOENCODERS, load_autoencoder
+from sdxs.checkpoint.weights import part_of
 from sdxs.storybook.world.artists import ARTISTS, Artist, redraw
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import HELD_OUT_SEED, sample_scenes
 from sdxs.train.parts.renders import to_unit
-from sdxs.train.run.machine import fast, placed
+from sdxs.train.run.loop import TrainingError
+from sdxs.train.run.machine import DEVICE, fast, placed
+
+
+@dataclass(frozen=True)
+class Autoencoder:
+    """Pictures (B, 3, 8h, 8w) in [-1, 1] to latents (B, C, h, w) as U-Nets see them, and back.
+
+    network: an AutoencoderTiny or an AutoencoderKL, frozen. scale, shift: of its latents.
+    """
+
+    network: Any
+    scale: float | Tensor = 1.0
+    shift: float | Tensor = 0.0
+
+    @classmethod
+    def load(cls, folder: Path) -> "Autoencoder":
+        """What a stage, or a checkpoint, holds. Raises CheckpointError."""
+        part = part_of(folder / "vae", AUTOENCODERS, "diffusion_pytorch_model")
+        network, scale, shift, *_ = load_autoencoder(part, torch.float32, sdxl=True)
+        return cls(network, scale, shift)
+
+    def placed(self) -> "Autoencoder":
+        """On the device."""
+        return Autoencoder(placed(self.network), *map(placed_number, (self.scale, self.shift)))
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """Of an AutoencoderKL the mean."""
+        if isinstance(self.network, AutoencoderTiny):
+            z = self.network.encoder(pictures)
+        else:
+            z = self.network.encode(pictures).latent_dist.mean
+        return (z - self.shift) * self.scale
+
+    def decode(self, latents: Tensor) -> Tensor:
+        z = latents / self.scale + self.shift
+        if isinstance(self.network, AutoencoderTiny):
+            pictures: Tensor = self.network.decoder(z)
+            return pictures
+        shown: Tensor = self.network.decode(z).sample
+        return shown
+
+
+def placed_number(value: float | Tensor) -> float | Tensor:
+    return value.to(DEVICE) if isinstance(value, Tensor) else value
 
 
 def read_autoencoder(folder: Path) -> AutoencoderTiny:
-    """What a stage, or a checkpoint, holds; frozen."""
-    return AutoencoderTiny.from_pretrained(folder / "vae").eval().requires_grad_(False)
+    """The AutoencoderTiny that a stage, or a checkpoint, holds; frozen, in float32. Raises
+    TrainingError for a folder that holds an AutoencoderKL."""
+    network = Autoencoder.load(folder).network
+    if not isinstance(network, AutoencoderTiny):
+        raise TrainingError(
+            f"{folder} holds an {type(network).__name__}, and an AutoencoderTiny is needed here: "
+            "give the folder of one, such as what sdxs.train.decoder leaves"
+        )
+    return network
 
 
 def with_decoder(
@@ -30,12 +85,12 @@ def with_decoder(
 
 
 @torch.no_grad()
-def encoded(vae: AutoencoderTiny, pictures: Tensor) -> Tensor:
+def encoded(vae: Autoencoder, pictures: Tensor) -> Tensor:
     """uint8 pictures (N, 3, R, R) to latents (N, 4, R / 8, R / 8) float32."""
     parts = []
     for some in pictures.split(32):
         with fast():
-            z = vae.encoder(placed(to_unit(some)))
+            z = vae.encode(placed(to_unit(some)))
         parts.append(z.float().cpu().contiguous())
     return torch.cat(parts)
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderTiny
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -26,6 +25,7 @@ from sdxs.model.depth import DepthEstimator
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import Scene
 from sdxs.storybook.world.sketches import BUSY, begun, sketch, to_bytes
+from sdxs.train.parts.autoencoders import Autoencoder
 from sdxs.train.parts.cache import cached
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast, placed
@@ -88,7 +88,7 @@ def control_images(
     folder: Path,
     control: str,
     latents: Tensor,
-    vae: AutoencoderTiny,
+    vae: Autoencoder,
     seed: int,
     sees_depth: DepthEstimator | None = None,
     scenes: Sequence[Scene] = (),
@@ -103,7 +103,7 @@ def control_images(
         "control": control,
         "count": len(latents),
         "seed": seed,
-        "decoder": loop.fingerprint(vae.decoder),
+        "decoder": loop.fingerprint(vae.network.decoder),
         "latents": hashlib.sha256(latents.contiguous().numpy().tobytes()).hexdigest()[:16],
         "by": by,
     }
@@ -112,12 +112,12 @@ def control_images(
         about["whole"] = BUSY
 
     def make() -> dict[str, Tensor]:
-        extract, decoder, parts = extractor(control, sees_depth), placed(vae.decoder), []
+        extract, shown, parts = extractor(control, sees_depth), vae.placed(), []
         for i in tqdm(range(0, len(latents), CHUNK), desc=control, dynamic_ncols=True,
                       mininterval=2):  # fmt: skip
             z = placed(latents[i : i + CHUNK].float())
             with fast():
-                pictures = to_bytes(decoder(z))
+                pictures = to_bytes(shown.decode(z))
             some = scenes[i : i + CHUNK] if "whole" in about else ()
             seen = render(list(some), pictures.shape[1]).seen.numpy() if some else ()
             for number, picture in enumerate(pictures, start=i):

@@ -19,7 +19,7 @@ from sdxs.model.controls import build_control
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE
 
-COPIED = ("conv_in", "time_embedding", "down_blocks", "mid_block")
+COPIED = ("conv_in", "time_embedding", "add_embedding", "down_blocks", "mid_block")
 EMBEDDING = (16, 32, 64, 96)  # channels of what makes a control image 8 times smaller
 
 
@@ -35,16 +35,18 @@ class Controlled(nn.Module):
         self.unet, self.control, self.images = unet, control, images
 
     def forward(
-        self, x: Tensor, t: Tensor, context: Tensor, return_dict: bool = False
-    ) -> tuple[Tensor]:
-        count = len(self.images)
+        self, x: Tensor, t: Tensor, states: Tensor,
+        added_cond_kwargs: dict[str, Tensor] | None = None, return_dict: bool = False,
+    ) -> tuple[Tensor]:  # fmt: skip
+        count, added = len(self.images), added_cond_kwargs
         down, middle = self.control(
-            x[:count], t[:count] if t.ndim else t, encoder_hidden_states=context[:count],
+            x[:count], t[:count] if t.ndim else t, encoder_hidden_states=states[:count],
             controlnet_cond=self.images, return_dict=False,
+            added_cond_kwargs=added and {name: part[:count] for name, part in added.items()},
         )  # fmt: skip
         rows = (0, 0, 0, 0, 0, 0, 0, len(x) - count)  # without text, at the end
         return self.unet(
-            x, t, context, return_dict=return_dict,
+            x, t, states, added_cond_kwargs=added, return_dict=return_dict,
             down_block_additional_residuals=[F.pad(part, rows) for part in down],
             mid_block_additional_residual=None if middle is None else F.pad(middle, rows),
         )[:1]  # fmt: skip
@@ -55,6 +57,8 @@ def build_for(unet: UNet2DConditionModel, **others: Any) -> ControlNetModel:
     same = (
         "in_channels", "down_block_types", "mid_block_type", "block_out_channels",
         "layers_per_block", "cross_attention_dim", "attention_head_dim", "norm_num_groups",
+        "use_linear_projection", "transformer_layers_per_block", "addition_embed_type",
+        "addition_time_embed_dim", "projection_class_embeddings_input_dim",
     )  # fmt: skip
     config = {name: unet.config[name] for name in same}
     return build_control({**config, "conditioning_embedding_out_channels": EMBEDDING, **others})
@@ -80,7 +84,7 @@ def full_control(unet: UNet2DConditionModel) -> ControlNetModel:
     """A control that begins as the U-Net's own encoder; its residuals are zero as yet."""
     control = build_for(unet)
     for name in COPIED:
-        part = getattr(control, name)
+        part = getattr(control, name, None)
         if part is not None:
             part.load_state_dict(getattr(unet, name).state_dict())
     return control
@@ -88,15 +92,17 @@ def full_control(unet: UNet2DConditionModel) -> ControlNetModel:
 
 def slim_control(unet: UNet2DConditionModel, full: ControlNetModel) -> ControlNetModel:
     """A control for the tiny U-Net with the blocks of the full one that are left."""
-    stages = len(unet.config["block_out_channels"])
-    slim = build_for(unet, down_block_types=("DownBlock2D",) * stages, mid_block_type=None)
+    stages, left = len(unet.config["block_out_channels"]), unet.config["layers_per_block"]
+    bottom = unet.config["mid_block_type"] and "UNetMidBlock2D"
+    slim = build_for(unet, down_block_types=("DownBlock2D",) * stages, mid_block_type=bottom)
     given, layers = full.state_dict(), full.config["layers_per_block"]
     middle = "controlnet_mid_block"  # at the end of a stage that is removed, or of the last one
-    removed = full.config["mid_block_type"] is not None
+    removed = full.config["mid_block_type"] is not None and bottom is None
     kept = {"controlnet_down_blocks.0": "controlnet_down_blocks.0"}
-    for depth in range(stages):  # of each stage its last resnet and what halves it
-        for place in (0, 1):
-            ours, theirs = 2 * depth + 1 + place, (layers + 1) * depth + layers + place
+    for depth in range(stages):  # of each stage its last resnets and what halves it
+        for place in range(left + 1):
+            ours = (left + 1) * depth + 1 + place
+            theirs = (layers + 1) * depth + 1 + layers - left + place
             kept[f"controlnet_down_blocks.{ours}"] = f"controlnet_down_blocks.{theirs}"
     weights = {}
     for key, own in slim.state_dict().items():

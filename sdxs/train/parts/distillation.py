@@ -10,25 +10,26 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from sdxs.model.text import Words
+from sdxs.train.parts.denoiser import Denoiser
 from sdxs.train.parts.features import Encode
-from sdxs.train.parts.learner import Learner
+from sdxs.train.parts.learner import Learner, MicroBatch
 from sdxs.train.parts.losses import feature_matching
-from sdxs.train.parts.models import LATENT_CHANNELS
 from sdxs.train.parts.pairs import Pairs
 from sdxs.train.parts.segmented import ALPHA, KAPPA, Balance, Bind, Scores, eased, plainly
-from sdxs.train.parts.solver import Model, one_step
+from sdxs.train.parts.solver import Model
 from sdxs.train.parts.supervision import Renders, Supervision
 from sdxs.train.run import loop
 from sdxs.train.run.machine import DEVICE, fast, short_attention
-from sdxs.train.run.options import TrainingOptions, option, positive
+from sdxs.train.run.options import ScaledOptions, option, positive
 
 KEPT = 0.1  # share of `keeping`'s weight that is left at last
 
 
-class DistillationOptions(TrainingOptions, batch=32):
+class DistillationOptions(ScaledOptions, batch=32):
     """What every stage of score distillation is asked."""
 
     online_steps: int = option(2, "updates of the online model before each", type=positive)
@@ -53,14 +54,14 @@ class DistillationOptions(TrainingOptions, batch=32):
 class Batch:
     """What a student paints from, on the device.
 
-    student: its U-Net, under this batch's control if it has one. noise: (B, 4, h, w). context:
-    embeddings (B, L, D). target: latents (N, 4, h, w) that the first N rows should give. bind: what
+    student: under this batch's control if it has one. noise: (B, 4, h, w), of B prompts. target:
+    latents (N, 4, h, w) that the first N rows should give. bind: what
     the score models see of the batch beside the words. renders: what its last rows should be like.
     """
 
-    student: nn.Module
+    student: Denoiser
     noise: Tensor
-    context: Tensor
+    words: Words
     target: Tensor
     bind: Bind = plainly
     renders: Renders | None = None
@@ -70,7 +71,7 @@ Draw = Callable[[torch.Generator], Batch]
 
 
 def drawn(
-    student: nn.Module, model: Model, data: Pairs | None, paired: int, fresh: int,
+    student: Denoiser, model: Model, data: Pairs | None, paired: int, fresh: int,
     supervision: Supervision | None = None,
 ) -> Draw:  # fmt: skip
     """Batches of a U-Net that sees nothing but words: rows of pairs, then rows of no pair.
@@ -78,8 +79,7 @@ def drawn(
     The latter are of renders where those supervise. data: may be None where there are no others.
     """
 
-    side = model.unet.config["sample_size"]
-    shape = LATENT_CHANNELS, side, side
+    shape = model.latent_shape
 
     def draw(generator: torch.Generator) -> Batch:
         renders, none = None, torch.empty(0, *shape)
@@ -114,7 +114,9 @@ def matching(encode: Encode, strength: tuple[float, float] = KAPPA) -> Term:
     def pull(x0: Tensor, batch: Batch) -> tuple[Tensor, float]:
         leaf, count = x0.detach().requires_grad_(), len(batch.target)
         with fast():
-            loss = feature_matching(encode, leaf[:count], batch.target, batch.context[:count])
+            loss = feature_matching(
+                encode, leaf[:count], batch.target, batch.words.rows(slice(count))
+            )
         with short_attention():
             (gradient,) = torch.autograd.grad(loss, leaf)
         return gradient, loss.item()
@@ -127,9 +129,9 @@ def matching(encode: Encode, strength: tuple[float, float] = KAPPA) -> Term:
 Pull = Callable[[Tensor, Batch, torch.Generator, float], tuple[Tensor, Mapping[str, float]]]
 
 
-# The same of the rows that are of renders alone: x0, those renders, their embeddings, chance.
+# The same of the rows that are of renders alone: x0, those renders, what is said of them, chance.
 PullOnRenders = Callable[
-    [Tensor, Renders, Tensor, torch.Generator], tuple[Tensor, Mapping[str, float]]
+    [Tensor, Renders, Words, torch.Generator], tuple[Tensor, Mapping[str, float]]
 ]
 
 
@@ -143,13 +145,13 @@ def on_renders(part: PullOnRenders) -> Pull:
         if batch.renders is None:
             return gradient, {}
         rows = slice(len(x0) - len(batch.renders.texts), None)
-        gradient[rows], logged = part(x0[rows], batch.renders, batch.context[rows], generator)
+        gradient[rows], logged = part(x0[rows], batch.renders, batch.words.rows(rows), generator)
         return gradient, logged
 
     return pull
 
 
-def keeping(before: Callable[[Batch], nn.Module], weight: float) -> Pull:
+def keeping(before: Callable[[Batch], Denoiser], weight: float) -> Pull:
     """Squared error from what an earlier student paints of a batch, of which a tenth of the weight
     is left at last."""
 
@@ -157,7 +159,7 @@ def keeping(before: Callable[[Batch], nn.Module], weight: float) -> Pull:
         x0: Tensor, batch: Batch, generator: torch.Generator, share: float
     ) -> tuple[Tensor, Mapping[str, float]]:
         with torch.no_grad():
-            moved = x0 - one_step(before(batch), batch.noise, batch.context)
+            moved = x0 - before(batch).one_step(batch.noise, batch.words)
         strength = eased(share, 1, (weight, KEPT * weight))
         return strength * 2 / moved.numel() * moved, {"moved": moved.square().mean().item()}
 
@@ -204,18 +206,24 @@ class Distillation:
                 logged["online"] = self.follow(index, generator)
             if alone:
                 return logged
-        batch = self.draw(generator)
-        ours = one_step(batch.student, batch.noise, batch.context)
-        x0 = ours.detach()
         done, whole = index - self.counted_from, self.options.steps - self.counted_from
-        pull, told = self.pull(index, x0, batch, generator)
-        if self.scores is not None:
-            told = {**told, "pull": pull.norm().item()}
-        for other in self.beside:
-            more, found = other(x0, batch, generator, done / whole)
-            pull, told = pull + more, {**told, **found}
-        self.learner.update(ours, loop.trapezoid(done, whole, warmup=50), pull)
-        return {**logged, **told, **self.watch(x0)}
+
+        def one(chance: torch.Generator) -> MicroBatch:
+            batch = self.draw(chance)
+            ours = batch.student.one_step(batch.noise, batch.words)
+            x0 = ours.detach()
+            pull, told = self.pull(index, x0, batch, chance)
+            if self.scores is not None:
+                told = {**told, "pull": pull.norm().item()}
+            for other in self.beside:
+                more, found = other(x0, batch, chance, done / whole)
+                pull, told = pull + more, {**told, **found}
+            return MicroBatch(ours, {**told, **self.watch(x0)}, pull)
+
+        factor = loop.trapezoid(done, whole, warmup=50)
+        logged |= self.learner.learn(generator, factor, one)
+        self.balance.settle()
+        return logged
 
     def pull(
         self, index: int, x0: Tensor, batch: Batch, generator: torch.Generator
@@ -235,11 +243,16 @@ class Distillation:
     def follow(self, index: int, generator: torch.Generator) -> float:
         """One turn of the online model; its loss."""
         assert self.scores is not None
-        batch = self.draw_online(generator)
-        with torch.no_grad():
-            x0 = one_step(batch.student, batch.noise, batch.context)
+        scores = self.scores
+
+        def one(chance: torch.Generator) -> MicroBatch:
+            batch = self.draw_online(chance)
+            with torch.no_grad():
+                x0 = batch.student.one_step(batch.noise, batch.words)
+            return scores.following(x0, batch.words, chance, batch.bind)
+
         factor = min(1.0, (index - self.warmup + 1) / 50)
-        return self.scores.follow(x0, batch.context, factor, generator, batch.bind)
+        return scores.learner.learn(generator, factor, one)["online"]
 
     def balanced(
         self, index: int, x0: Tensor, batch: Batch, pulls: Mapping[str, Tensor],
@@ -254,10 +267,10 @@ class Distillation:
             return ends[0] if self.fixed else eased(done, whole, ends)
 
         alpha = min(by_now(ALPHA), self.below)
-        pull = self.scores.pull(x0, batch.context, alpha, generator, batch.bind) / x0.numel()
+        pull = self.scores.pull(x0, batch.words, alpha, generator, batch.bind) / x0.numel()
         norms = {name: other.norm() for name, other in pulls.items()}
-        self.balance.update({"scores": pull.norm(), **norms})
+        ratio = self.balance.seen({"scores": pull.norm(), **norms})
         for term in self.terms:
-            strength = by_now(term.strength) * self.balance.ratio("scores", term.name)
+            strength = by_now(term.strength) * ratio("scores", term.name)
             pull = pull + strength * pulls[term.name]  # lambda_FM, of feature matching
         return pull

@@ -17,11 +17,13 @@ from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from sdxs.model.text import Words
+from sdxs.train.parts.denoiser import added_to
 from sdxs.train.parts.latents import LABELS
 from sdxs.train.parts.models import LATENT_CHANNELS
 from sdxs.train.run.machine import placed
 
-Encode = Callable[[Tensor, Tensor], list[Tensor]]  # latents, embeddings -> feature maps
+Encode = Callable[[Tensor, Words], list[Tensor]]  # latents, what is said of them -> feature maps
 ALMOST_CLEAN = 20  # the timestep at which a U-Net is shown latents without noise
 
 
@@ -37,14 +39,16 @@ class Tap:
         self.features[name] = output[0] if isinstance(output, tuple) else output
 
 
-def of_unet(unet: UNet2DConditionModel, x: Tensor, t: Tensor, context: Tensor) -> list[Tensor]:
+def of_unet(unet: UNet2DConditionModel, x: Tensor, t: Tensor, words: Words) -> list[Tensor]:
     """What each down block of a U-Net makes of latents (B, 4, h, w), before it halves them."""
     embedding = unet.time_embedding(unet.time_proj(t).to(x.dtype))
+    added = unet.get_aug_embed(embedding, words.states, added_to(words, x))
+    embedding = embedding if added is None else embedding + added
     h = unet.conv_in(x)
     features = []
     for block in unet.down_blocks:
         if getattr(block, "has_cross_attention", False):
-            h, residuals = block(h, embedding, encoder_hidden_states=context)
+            h, residuals = block(h, embedding, encoder_hidden_states=words.states)
         else:
             h, residuals = block(h, embedding)
         features.append(residuals[0])
@@ -144,10 +148,10 @@ def encoder_of(encoder: Path | None, unet: UNet2DConditionModel) -> Encode:
     """The features of a trained encoder in a folder, or of the U-Net's own down blocks."""
     if encoder is not None:
         trained = load_encoder(encoder)
-        return lambda x, context: trained.features(x)
+        return lambda x, words: trained.features(x)
 
-    def own(x: Tensor, context: Tensor) -> list[Tensor]:
+    def own(x: Tensor, words: Words) -> list[Tensor]:
         t = torch.full((len(x),), ALMOST_CLEAN, device=x.device)
-        return of_unet(unet, x, t, context)
+        return of_unet(unet, x, t, words)
 
     return own

@@ -1,5 +1,6 @@
 """The data of the latent stages: encoded renders and their captions, made once, then cached."""
 
+import argparse
 import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from torch.nn import functional as F
 from sdxs.storybook.world.artists import ARTISTS, redraw
 from sdxs.storybook.world.captions import as_typed, describe
 from sdxs.storybook.world.scenes import COLOURS, THINGS, Scene, sample_scenes
-from sdxs.train.parts.autoencoders import read_autoencoder
+from sdxs.train.parts.autoencoders import Autoencoder, read_autoencoder
 from sdxs.train.parts.cache import cached
 from sdxs.train.parts.models import FACTOR
+from sdxs.train.parts.pairs import Pairs
 from sdxs.train.parts.renders import rendered
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast, placed
@@ -28,15 +30,35 @@ EMPTY = 0.1  # share of captions left empty where a model is to learn classifier
 
 
 class LatentOptions(TrainingOptions):
-    """What a stage is asked that trains on latents of renders."""
+    """What a stage is asked that trains on latents: of renders, or painted ones."""
 
-    autoencoder: Path = stage.needs("whose latents are painted", "autoencoder")
+    autoencoder: Path | None = stage.takes(
+        "whose latents are painted (default: runs/autoencoder, where one is needed)", "autoencoder"
+    )
+    pairs: Path | None = stage.takes(
+        "learn from what a multi-step model painted of prompts, not from renders", "pairs"
+    )
     pictures: int = option()
 
-    def encoded(self, resolution: int) -> "tuple[AutoencoderTiny, LatentSet]":
-        """The autoencoder, and the renders as it encodes them."""
-        vae = read_autoencoder(self.autoencoder)
-        return vae, encode_scenes(self.run, vae, self.pictures, self.seed, resolution)
+    def data(self, resolution: int) -> "LatentSet | Painted":
+        """Latents to learn from. Raises TrainingError, CheckpointError."""
+        if self.pairs is not None:
+            return Painted(Pairs(self.pairs))
+        vae = read_autoencoder(self._autoencoder)
+        return encode_scenes(self.run, vae, self.pictures, self.seed, resolution)
+
+    def decoder(self) -> Autoencoder:
+        """What shows them. Raises CheckpointError."""
+        return Autoencoder.load(self._autoencoder)
+
+    @property
+    def _autoencoder(self) -> Path:
+        if self.autoencoder is not None:
+            return self.autoencoder
+        try:
+            return stage.finished_by("autoencoder")("runs/autoencoder")
+        except argparse.ArgumentTypeError as error:
+            raise loop.TrainingError(f"--autoencoder: {error}") from None
 
 
 @dataclass
@@ -44,13 +66,19 @@ class LatentSet:
     """Scenes with their latents, (N, 4, h, w) float16. Captions are made anew each time.
 
     seen: (N, 2, h / 2, w / 2) uint8, of each cell the share in which thing i is seen, times 255.
-    seconds: how long it took to make them.
+    seconds: how long it took to make them. encoder: the fingerprint of what encoded them.
     """
 
     scenes: list[Scene]
     latents: Tensor
     seen: Tensor
     seconds: float = 0.0
+    encoder: str = ""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a stage records of them."""
+        return {"encoder": self.encoder}
 
     def __post_init__(self) -> None:
         things = [scene.things for scene in self.scenes]
@@ -75,17 +103,53 @@ class LatentSet:
         self, index: Tensor, generator: torch.Generator, *, empty: float = 0.0
     ) -> tuple[Tensor, list[str], Tensor]:
         """What `batch` gives, of chosen places."""
-        count, rng = len(index), loop.plain(generator)
+        rng = loop.plain(generator)
         texts = [as_typed(describe(self.scenes[i], rng).text, rng) for i in index.tolist()]
-        if empty:
-            left = (torch.rand(count, generator=generator) < empty).tolist()
-            texts = ["" if out else text for out, text in zip(left, texts, strict=True)]
+        texts = left_out(texts, empty, generator)
         seen = self.seen[index].float() / 255
         parts = [
             shares(seen, names[index], count)
             for names, count in ((self.kinds, len(THINGS)), (self.colours, len(COLOURS)))
         ]
         return self.latents[index].float(), texts, torch.cat(parts, 1)
+
+
+@dataclass(frozen=True)
+class Painted:
+    """What a multi-step model painted, as stages learn from it: `LatentSet`'s own ways."""
+
+    pairs: Pairs
+    seconds: float = 0.0  # they were made by a stage of their own
+
+    @property
+    def latents(self) -> Tensor:
+        return self.pairs.latents
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return self.pairs.facts
+
+    def rows(self, count: int, generator: torch.Generator) -> Tensor:
+        return self.pairs.rows(count, generator)
+
+    def batch(
+        self, count: int, generator: torch.Generator, *, empty: float = 0.0
+    ) -> tuple[Tensor, list[str]]:
+        return self.at(self.rows(count, generator), generator, empty=empty)
+
+    def at(
+        self, index: Tensor, generator: torch.Generator, *, empty: float = 0.0
+    ) -> tuple[Tensor, list[str]]:
+        _, latents, texts = self.pairs.at(index)
+        return latents, left_out(texts, empty, generator)
+
+
+def left_out(texts: list[str], share: float, generator: torch.Generator) -> list[str]:
+    """The captions, a share of them empty, so that guidance can be learnt."""
+    if not share:
+        return texts
+    left = (torch.rand(len(texts), generator=generator) < share).tolist()
+    return ["" if out else text for out, text in zip(left, texts, strict=True)]
 
 
 def _two(numbers: Iterable[int]) -> list[int]:
@@ -131,4 +195,4 @@ def encode_scenes(
     about: dict[str, Any] = {"count": count, "seed": seed, "resolution": resolution}
     about["encoder"] = loop.fingerprint(vae.encoder)
     data, seconds = cached(folder, f"latents-{artist}" if artist else "latents", about, make)
-    return LatentSet(scenes, **data, seconds=seconds)
+    return LatentSet(scenes, **data, seconds=seconds, encoder=about["encoder"])

@@ -1,16 +1,48 @@
-"""How the stages learn: AdamW, clipped gradients and, for most, a running mean of the weights."""
+"""How the stages learn: AdamW, clipped gradients and, for most, a running mean of the weights.
+
+An update's gradient is the mean over its micro-batches, whichever ranks compute them.
+"""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
-from sdxs.train.run import loop
+from sdxs.train.run import loop, ranks
 from sdxs.train.run.machine import short_attention
+from sdxs.train.run.options import ALL_AT_ONCE, Scale
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """What came of one. gradient: by the loss, where that is no single number."""
+
+    loss: Tensor
+    logged: Mapping[str, float] = field(default_factory=dict)
+    gradient: Tensor | None = None
+
+
+One = Callable[[torch.Generator], MicroBatch]  # of a micro-batch, from its own chance
+
+
+def eight_bit_adam() -> Callable[..., torch.optim.Optimizer]:
+    """AdamW whose two moments are kept in 8 bits (arXiv 2110.02861). Raises TrainingError."""
+    try:
+        from bitsandbytes.optim import AdamW8bit
+    except ImportError:
+        raise loop.TrainingError(
+            "--optimizer adamw8bit needs bitsandbytes: pip install 'sdxs[adamw8bit]'"
+        ) from None
+
+    def made(weights: list[Tensor], *, fused: bool | None = None, **how: Any) -> Any:
+        return AdamW8bit(weights, **how)
+
+    return made
 
 
 class Learner:
@@ -18,8 +50,10 @@ class Learner:
 
     name, optimizer: what a state calls them. decay: of the running mean of its weights, None for
     none. foreach: how that is taken, which rounds otherwise. also: a module that learns with it and
-    is thrown away. clip: the gradient's norm at most, None for any. adam: what AdamW is told
-    otherwise than here.
+    is thrown away. clip: the gradient's norm at most, None for any. scale: how an update is
+    computed. adam: what AdamW is told otherwise than here.
+
+    norm: of the last update's gradient, before it was clipped.
     """
 
     def __init__(
@@ -33,33 +67,54 @@ class Learner:
         optimizer: str = "optimizer",
         foreach: bool = True,
         clip: float | None = 1.0,
+        scale: Scale = ALL_AT_ONCE,
         **adam: Any,
     ) -> None:
         self.weights = [weight for weight in network.parameters() if weight.requires_grad]
         self.trained = [*self.weights, *(also.parameters() if also is not None else [])]
         self.lr, self.clip = lr, math.inf if clip is None else clip
+        self.micro_batches, self.norm = scale.micro_batches, 0.0
+        if scale.checkpointing:
+            network.enable_gradient_checkpointing()
         how = {"betas": (0.9, 0.99), "weight_decay": 0.01, "fused": True} | adam
-        self.optimizer = torch.optim.AdamW(self.trained, lr=lr, **how)
+        kind = eight_bit_adam() if scale.eight_bit else torch.optim.AdamW
+        self.optimizer = kind(self.trained, lr=lr, **how)
         self.ema = None if decay is None else EMAModel(self.weights, decay=decay, foreach=foreach)
         self.parts: dict[str, loop.Stateful] = {name: network, optimizer: self.optimizer}
         if self.ema is not None:
             self.parts["ema"] = self.ema
 
-    def update(self, loss: Tensor, factor: float, gradient: Tensor | None = None) -> float:
-        """One step down the loss at `factor` times the learning rate; the gradient's norm.
+    def learn(self, generator: torch.Generator, factor: float, one: One) -> dict[str, float]:
+        """One step down the mean loss at `factor` times the learning rate; means of what is logged.
 
-        gradient: by `loss`, where that is no single number.
+        generator: of the loop's step. one: called for each micro-batch that is this rank's. Raises
+        TrainingError where there are fewer of them than ranks.
         """
+        if self.micro_batches < ranks.world():
+            raise loop.TrainingError("this part is trained in one process: start no others")
+        self.optimizer.zero_grad(set_to_none=True)
+        rows = []
+        for chance in loop.split(generator, self.micro_batches):
+            done = one(chance)
+            with short_attention():
+                done.loss.backward(done.gradient, inputs=self.trained)
+            rows.append(done.logged)
+        ranks.sum_gradients(self.trained)
+        if self.micro_batches > 1:
+            gradients = [weight.grad for weight in self.trained if weight.grad is not None]
+            torch._foreach_div_(gradients, self.micro_batches)
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * factor
-        self.optimizer.zero_grad(set_to_none=True)
-        with short_attention():
-            loss.backward(gradient, inputs=self.trained)
-        norm = nn.utils.clip_grad_norm_(self.trained, self.clip)
+        self.norm = nn.utils.clip_grad_norm_(self.trained, self.clip).item()
         self.optimizer.step()
         if self.ema is not None:
             self.ema.step(self.weights)
-        return norm.item()
+        return ranks.means(rows)
+
+    def update(self, loss: Tensor, factor: float, gradient: Tensor | None = None) -> float:
+        """The same of a batch that was computed at once; the gradient's norm."""
+        self.learn(torch.Generator(), factor, lambda _: MicroBatch(loss, {}, gradient))
+        return self.norm
 
     @contextmanager
     def averaged(self) -> Iterator[None]:

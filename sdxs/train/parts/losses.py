@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sdxs.model.text import Words
 from sdxs.train.parts.features import Encode
 from sdxs.train.parts.latents import LABELS
 
@@ -16,7 +17,7 @@ def ssim(a: Tensor, b: Tensor, window: int = 3) -> Tensor:
     Wang et al. 2004, eq. 13. The constants are relative to the variance of `b` per channel, since
     features have no fixed range.
     """
-    spread = b.var((0, 2, 3), keepdim=True).detach()  # (1, C, 1, 1)
+    spread = b.var((0, 2, 3), keepdim=True).detach().nan_to_num()  # (1, C, 1, 1); of one number, 0
     c1, c2 = 0.01 * spread + 1e-6, 0.03 * spread + 1e-6
 
     window = min(window, *b.shape[2:])
@@ -33,14 +34,14 @@ def ssim(a: Tensor, b: Tensor, window: int = 3) -> Tensor:
     return (luminance * structure).mean()
 
 
-def feature_matching(encode: Encode, ours: Tensor, target: Tensor, context: Tensor) -> Tensor:
+def feature_matching(encode: Encode, ours: Tensor, target: Tensor, words: Words) -> Tensor:
     """Eq. 10 with the sign mended: mean over layers of 1 - SSIM of frozen features.
 
-    ours, target: latents (B, 4, h, w). context: embeddings (B, L, D).
+    ours, target: latents (B, 4, h, w), of B prompts.
     """
     with torch.no_grad():
-        wanted = encode(target, context)
-    got = encode(ours, context)
+        wanted = encode(target, words)
+    got = encode(ours, words)
     parts = [1 - ssim(a.float(), b.float()) for a, b in zip(got, wanted, strict=True)]
     return torch.stack(parts).mean()
 

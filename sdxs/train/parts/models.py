@@ -97,9 +97,6 @@ def build_scheduler() -> DDIMScheduler:
     )
 
 
-ALPHAS = build_scheduler().alphas_cumprod  # (T,)
-
-
 def tokenize(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
     """(B, L) token ids, padded to the encoder's window."""
     batch = tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt")

@@ -7,7 +7,6 @@ noise-picture pairs takes their place. Both weights start high and fall. Knows n
 student is, nor of whose turn it is: that is `distillation`.
 """
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping
 
@@ -15,12 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sdxs.model.schedule import add_noise, velocity, x0_from_velocity
-from sdxs.train.parts.learner import Learner
+from sdxs.model.text import Words
+from sdxs.train.parts.denoiser import Denoiser
+from sdxs.train.parts.learner import Learner, MicroBatch
 from sdxs.train.parts.losses import score_direction
-from sdxs.train.parts.models import ALPHAS
+from sdxs.train.parts.schedule import Schedule
 from sdxs.train.parts.solver import Model
-from sdxs.train.run.machine import predict
+from sdxs.train.run import ranks
+from sdxs.train.run.options import ALL_AT_ONCE, Scale
 
 ALPHA = (0.98, 0.70)  # share of the timesteps that belong to the scores: at first, at last
 KAPPA = (2.0, 0.5)  # pull of feature matching, relative to that of the scores: at first, at last
@@ -43,17 +44,31 @@ def eased(step: float, steps: float, ends: tuple[float, float]) -> float:
 
 
 class Balance:
-    """Running means of the gradients' norms; their ratio makes lambda_FM (eq. 11)."""
+    """Running means of the gradients' norms; their ratio makes lambda_FM (eq. 11).
+
+    A micro-batch sees the means of before and itself, so that which rank has which changes nothing.
+    """
 
     def __init__(self) -> None:
         self.norms: dict[str, float] = {}
+        self._seen: list[dict[str, float]] = []
 
-    def update(self, norms: Mapping[str, Tensor]) -> None:
-        for name, norm in norms.items():
-            self.norms[name] = 0.95 * self.norms.get(name, norm.item()) + 0.05 * norm.item()
+    def seen(self, norms: Mapping[str, Tensor]) -> Callable[[str, str], float]:
+        """The ratio of two of the means, this micro-batch among them."""
+        own = {name: norm.item() for name, norm in norms.items()}
+        self._seen.append(own)
+        means = self._with(own)
+        return lambda above, below: means[above] / max(means[below], 1e-12)
 
-    def ratio(self, above: str, below: str) -> float:
-        return self.norms[above] / max(self.norms[below], 1e-12)
+    def settle(self) -> None:
+        """At the end of a step: those of all its micro-batches count."""
+        if found := ranks.means(self._seen):
+            self.norms = self._with(found)
+        self._seen = []
+
+    def _with(self, found: Mapping[str, float]) -> dict[str, float]:
+        mixed = {name: 0.95 * self.norms.get(name, new) + 0.05 * new for name, new in found.items()}
+        return self.norms | mixed
 
     def state_dict(self) -> dict[str, float]:
         return dict(self.norms)
@@ -62,45 +77,51 @@ class Balance:
         self.norms = dict(state_dict)
 
 
-def noised(x0: Tensor, low: float, high: float, generator: torch.Generator) -> list[Tensor]:
+def noised(
+    schedule: Schedule, x0: Tensor, low: float, high: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
     """x_t, its noise and t, t between two shares of T."""
     share = low + (high - low) * torch.rand(len(x0), generator=generator)
-    t = (share * len(ALPHAS)).long().clamp(max=len(ALPHAS) - 1).to(x0.device)
+    t = (share * len(schedule)).long().clamp(max=schedule.last).to(x0.device)
     noise = torch.randn(x0.shape, generator=generator).to(x0.device)
-    return [add_noise(x0, noise, t, ALPHAS), noise, t]
+    return schedule.add_noise(x0, noise, t), noise, t
 
 
 class Scores:
     """The two score models.
 
-    offline: frozen, seen with `guidance`. online: begins as it and follows the student.
+    offline: frozen, seen with `guidance`. online: begins as it, or as another of the same noise,
+    and follows the student.
     """
 
-    def __init__(self, offline: Model, online: nn.Module, guidance: float, lr: float) -> None:
+    def __init__(
+        self, offline: Model, online: Denoiser, guidance: float, lr: float,
+        scale: Scale = ALL_AT_ONCE,
+    ) -> None:  # fmt: skip
         self.offline, self.online, self.guidance = offline, online, guidance
-        self.learner = Learner("online", online, lr, optimizer="online_optimizer")
-        self.nothing = offline.embed([""])  # (1, L, D)
+        self.learner = Learner("online", online.unet, lr, optimizer="online_optimizer", scale=scale)
+        self.nothing = offline.nothing
 
-    def follow(
-        self, x0: Tensor, context: Tensor, factor: float, generator: torch.Generator,
-        bind: Bind = plainly,
-    ) -> float:  # fmt: skip
-        """Keep the online model true to the student's pictures (eq. 1)."""
-        x, noise, t = noised(x0, 0, 1, generator)
-        v = predict(bind(self.online), x, t, context)
-        loss = F.mse_loss(v, velocity(x0, noise, t, ALPHAS))
-        self.learner.update(loss, factor)
-        return loss.item()
+    def following(
+        self, x0: Tensor, words: Words, generator: torch.Generator, bind: Bind = plainly
+    ) -> MicroBatch:
+        """What keeps the online model true to the student's pictures (eq. 1)."""
+        schedule = self.online.schedule
+        x, noise, t = noised(schedule, x0, 0, 1, generator)
+        said = self.online.with_unet(bind(self.online.unet)).predict(x, t, words)
+        loss = F.mse_loss(said, schedule.target(x0, noise, t))
+        return MicroBatch(loss, {"online": loss.item()})
 
     @torch.no_grad()
     def pull(
-        self, x0: Tensor, context: Tensor, alpha: float, generator: torch.Generator,
+        self, x0: Tensor, words: Words, alpha: float, generator: torch.Generator,
         bind: Bind = plainly,
     ) -> Tensor:  # fmt: skip
         """Eq. 12, normalised: where the scores want x0 (B, 4, h, w) not to go."""
-        x, _, t = noised(x0, LOWEST, alpha, generator)
-        fake = x0_from_velocity(x, predict(bind(self.online), x, t, context), t, ALPHAS)
-        both = torch.cat((context, self.nothing.expand(len(x0), -1, -1)))
-        offline = dataclasses.replace(self.offline, unet=bind(self.offline.unet))
-        real = x0_from_velocity(x, offline.guided(x, t, both, self.guidance), t, ALPHAS)
-        return score_direction(x0, fake, real, t, ALPHAS)
+        schedule = self.offline.schedule
+        x, _, t = noised(schedule, x0, LOWEST, alpha, generator)
+        fake = self.online.with_unet(bind(self.online.unet)).x0(x, t, words)
+        both = Words.joined([words, self.nothing.repeated(len(x0))])
+        offline = self.offline.with_unet(bind(self.offline.unet))
+        real = schedule.x0(x, offline.guided(x, t, both, self.guidance), t)
+        return score_direction(x0, fake, real, t, schedule.alphas)

@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderTiny, UNet2DConditionModel
+from diffusers import AutoencoderTiny
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sdxs.errors import one_line
+from sdxs.model.text import Words
 from sdxs.storybook.world.captions import Caption, as_typed, describe
 from sdxs.storybook.world.scenes import THINGS
 from sdxs.train.parts import reward
 from sdxs.train.parts.adversary import Adversary, Discriminator, FeatureDiscriminator, shifted
+from sdxs.train.parts.denoiser import Denoiser
 from sdxs.train.parts.features import encoder_of
 from sdxs.train.parts.latents import encode_scenes
 from sdxs.train.parts.models import LATENT_CHANNELS
@@ -118,7 +120,7 @@ class Supervision:
         vae: AutoencoderTiny,
         model: Model,
         *,
-        online: UNet2DConditionModel | None = None,
+        online: Denoiser | None = None,
         artist: str | None = None,
     ) -> None:
         if not options.reader and (options.reward or options.discriminator == "reader"):
@@ -141,7 +143,7 @@ class Supervision:
         self.readers = [open_reader(folder) for folder in options.reader]
         if options.adversary:
             torch.manual_seed(options.seed)
-            network = self.discriminator(model.text.config.hidden_size, online)
+            network = self.discriminator(model.text.width, online)
             if options.against:
                 go_on(network, options.against / DISCRIMINATOR)
                 self.facts["against"] = loop.fingerprint(network)
@@ -152,14 +154,14 @@ class Supervision:
         if self.readers:
             self.facts["reader"] = [loop.fingerprint(each) for each in self.readers]
 
-    def discriminator(self, width: int, online: UNet2DConditionModel | None) -> nn.Module:
+    def discriminator(self, width: int, online: Denoiser | None) -> nn.Module:
         """As asked for, of embeddings of this width."""
         if self.options.discriminator == "reader":
             reader = self.readers[0]
             return FeatureDiscriminator(reader.features, reader.sizes, width)
         if online is not None and self.options.discriminator == "online":
-            sizes = online.config["block_out_channels"]
-            return FeatureDiscriminator(encoder_of(None, online), sizes, width)
+            sizes = online.unet.config["block_out_channels"]
+            return FeatureDiscriminator(encoder_of(None, online.unet), sizes, width)
         return Discriminator(width)
 
     def leave(self, run: Path) -> None:
@@ -180,12 +182,12 @@ class Supervision:
         return Renders(index, real, captions, texts, self.renders.kinds[index])
 
     def pull(
-        self, x0: Tensor, renders: Renders, context: Tensor, generator: torch.Generator
+        self, x0: Tensor, renders: Renders, words: Words, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, float]]:
         """Update the discriminator on x0 (B, 4, h, w); all losses' gradient on it, their values,
         and the norms of their gradients.
 
-        context: embeddings of the renders' texts (B, L, D).
+        words: the renders' texts.
         """
         leaf = x0.clone().requires_grad_()
         gradient, logged = torch.zeros_like(x0), {}
@@ -198,9 +200,9 @@ class Supervision:
             logged[f"pull_{name}"] = part.norm().item()
 
         if self.options.adversary:
-            logged |= self.adversary.follow(renders.real, x0, context, generator)
+            logged |= self.adversary.follow(renders.real, x0, words, generator)
             with short_attention():
-                fooling = self.adversary.loss(renders.real, leaf, context, generator)
+                fooling = self.adversary.loss(renders.real, leaf, words, generator)
             logged["fooling"] = fooling.item()
             add("adversary", self.options.adversary * fooling)
         if self.options.reward:

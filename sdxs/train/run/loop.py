@@ -1,8 +1,10 @@
-"""The loop that every stage shares: steps, progress, checkpoints, exact resume.
+"""The loop that every stage shares: steps, progress, states, exact resume, on any number of ranks.
 
 A stage hands over what has state and a function that does one step. All chance in a step comes
 from the generator it is given, which depends on (seed, step) alone, so a run that was killed
-and resumed ends in the same weights as one never stopped. Knows nothing of models or losses.
+and resumed ends in the same weights as one never stopped. A batch that is computed in several
+micro-batches has a generator for each (`split`), whatever rank computes it. Knows nothing of models
+or losses.
 """
 
 import hashlib
@@ -12,7 +14,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,8 +23,10 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sdxs.errors import SDXSError
+from sdxs.train.run import ranks
 from sdxs.train.run.machine import DEVICE
+from sdxs.train.run.states import Pace, TrainingError, load_state, save_state
+from sdxs.train.run.states import replacing as replacing
 
 DECAY = 0.35  # share of the steps over which a trapezoid falls to zero
 FLAT = 1 - DECAY  # share before that
@@ -37,14 +41,23 @@ class Stateful(Protocol):
 Step = Callable[[int, torch.Generator], Mapping[str, float]]  # its index; what it logs
 
 
-class TrainingError(SDXSError):
-    """A stage that cannot go on: other settings than its checkpoint's, a diverged loss."""
-
-
 def chance(seed: int, step: int) -> torch.Generator:
     """The generator of one step; a function of (seed, step) alone."""
     digest = hashlib.sha256(f"{seed}/{step}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+def split(generator: torch.Generator, count: int) -> list[torch.Generator]:
+    """This rank's generators of a step's `count` micro-batches: of every world-th, from its own on.
+
+    One micro-batch has the step's. Of several each depends on (seed, step), on what the step drew
+    before and on its own place: draw nothing from `generator` that the other ranks do not.
+    """
+    if count == 1:
+        return [generator]
+    seeds = torch.randint(2**62, (count,), generator=generator).tolist()
+    mine = seeds[ranks.rank() :: ranks.world()]
+    return [torch.Generator().manual_seed(seed) for seed in mine]
 
 
 def plain(generator: torch.Generator) -> random.Random:
@@ -78,47 +91,6 @@ def fingerprint_of(tensors: Mapping[str, Tensor]) -> str:
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """Where to write a file so that it is there whole or not at all."""
-    part = target.with_name(f"{target.name}.part")
-    yield part
-    with open(part, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(part, target)
-
-
-def save_state(folder: Path, step: int, state: Mapping[str, Any]) -> None:
-    """Write one checkpoint; keep the two newest."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / f"state-{step:08d}.pt") as part:
-        torch.save(dict(state), part)
-    for old in sorted(folder.glob("state-*.pt"))[:-2]:
-        old.unlink()
-
-
-def load_state(folder: Path) -> dict[str, Any] | None:
-    """The newest checkpoint that is whole, or None where there is none at all.
-
-    Those that cannot be read are renamed, or a later save would count them among the two it keeps.
-    Raises TrainingError if none can be read.
-    """
-    torn: list[Path] = []
-    for path in sorted(folder.glob("state-*.pt"), reverse=True):
-        try:
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # a torn file fails in many ways; the one before it is whole
-            tqdm.write(f"{path} cannot be read ({type(error).__name__}), trying the one before it")
-            torn.append(path)
-        else:
-            for other in torn:
-                other.rename(other.with_suffix(".torn"))
-            return state
-    if torn:
-        raise TrainingError(f"no checkpoint in {folder} can be read: remove it to begin again")
-    return None
-
-
-@contextmanager
 def board(folder: Path) -> Iterator[Callable[[str, float, int], Any]]:
     """TensorBoard's `add_scalar` for a run, or nothing where TensorBoard is not installed."""
     try:
@@ -146,15 +118,21 @@ def run(
 
     `settings` must be those of the checkpoint, or `TrainingError` names the one that is not.
     `flat` is the share of the steps in which nothing depends on how many there are; within it,
-    a run may be resumed with other `steps` and ends as if it had been begun with them.
+    a run may be resumed with other `steps` and ends as if it had been begun with them. All ranks
+    begin with the main one's weights; it alone writes.
     """
-    settings = json.loads(json.dumps({**settings, "seed": seed, "steps": steps}))
-    state = load_state(folder)
+    about = {**settings, **ranks.facts(), "seed": seed, "steps": steps}
+    settings = json.loads(json.dumps(about))
+    with ranks.main_first():
+        state = load_state(folder)
     first, spent = 0, 0.0
     means: dict[str, float] = {}
     if state is not None:
-        for name in settings.keys() | state["settings"].keys():
-            was, now = state["settings"].get(name), settings.get(name)
+        before: dict[str, Any] = {"ranks": 1, **state["settings"]}
+        asked: dict[str, Any] = {"ranks": 1, **settings}
+        for name in before.keys() | asked.keys():
+            was: Any = before.get(name)
+            now: Any = asked.get(name)
             if name == "steps" and state["step"] <= flat * min(was, now):
                 continue
             if was != now:
@@ -166,6 +144,10 @@ def run(
             if isinstance(part, EMAModel):  # it stays where its state was read to
                 part.to(DEVICE)
         first, spent, means = state["step"], state["seconds"], state.get("means", {})
+    ranks.agree({**settings, "the step to go on from": first})
+    for part in parts.values():
+        if isinstance(part, nn.Module):
+            ranks.share_weights([*part.parameters(), *part.buffers()])
 
     def save(done: int) -> None:
         for name, part in parts.items():
@@ -175,10 +157,11 @@ def run(
         seconds = spent + time.monotonic() - began
         states = {name: part.state_dict() for name, part in parts.items()}
         told = {"step": done, "seconds": seconds, "means": means, "settings": settings}
-        save_state(folder, done, {**states, **told})
+        with pace.saving():
+            save_state(folder, done, {**states, **told})
 
     folder.mkdir(parents=True, exist_ok=True)
-    began = saved = time.monotonic()
+    began, pace, main = time.monotonic(), Pace(save_seconds), ranks.is_main()
     bar = tqdm(
         range(first, steps),
         initial=first,
@@ -186,8 +169,10 @@ def run(
         desc=title,
         dynamic_ncols=True,
         mininterval=5.0 if not os.isatty(2) else 0.2,
+        disable=not main,
     )
-    with open(folder / "metrics.jsonl", "a") as log, board(folder) as show:
+    shown = board(folder) if main else nullcontext(lambda *_: None)
+    with open(folder / "metrics.jsonl" if main else os.devnull, "a") as log, shown as show:
         for index in bar:
             for name, value in step(index, chance(seed, index)).items():
                 if not math.isfinite(value):
@@ -198,9 +183,8 @@ def run(
                 print(json.dumps({"step": index, **means}), file=log, flush=True)
                 for name, value in means.items():
                     show(name, value, index)
-            if time.monotonic() - saved > save_seconds and index + 1 < steps:
+            if main and pace.due and index + 1 < steps:
                 save(index + 1)
-                saved = time.monotonic()
-    if first < steps:
+    if main and first < steps:
         save(steps)
     return spent + time.monotonic() - began

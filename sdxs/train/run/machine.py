@@ -1,17 +1,27 @@
 """Where the stages compute, and how: on CUDA if it is there, in bfloat16 where that is safe.
 
+Of several ranks on a machine each has a card of its own (LOCAL_RANK, as launchers set it).
+
 Chance is always drawn on the CPU and then moved, so that it does not depend on the machine.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+def _device() -> torch.device:
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    local = os.environ.get("LOCAL_RANK")
+    return torch.device("cuda", int(local) % torch.cuda.device_count() if local else None)
+
+
+DEVICE = _device()
 
 
 def placed(part: Any) -> Any:
@@ -30,10 +40,3 @@ def fast() -> Iterator[None]:
     """How the stages run a network: short attention, products in bfloat16."""
     with short_attention(), torch.autocast(DEVICE.type, torch.bfloat16):
         yield
-
-
-def predict(unet: nn.Module, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
-    """v (B, 4, h, w) float32, from x (B, 4, h, w), t (B,) and embeddings (B, L, D)."""
-    with fast():
-        v: Tensor = unet(x.to(memory_format=torch.channels_last), t, context, return_dict=False)[0]
-    return v.float()

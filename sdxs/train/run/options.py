@@ -9,7 +9,10 @@ import inspect
 import sys
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, dataclass_transform
+from typing import Any, ClassVar, Literal, NoReturn, Self, dataclass_transform
+
+from sdxs.train.run import ranks
+from sdxs.train.run.states import TrainingError
 
 FACTOR = 8  # pixels of a picture along the side of a latent's cell
 
@@ -23,9 +26,18 @@ class Help(argparse.HelpFormatter):
         return words if silent else f"{words} (default: %(default)s)".strip()
 
 
+class Parser(argparse.ArgumentParser):
+    """Of several ranks one says what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        if ranks.first_to_end():
+            super().error(message)
+        self.exit(2)
+
+
 def parser(name: str, doc: str | None) -> argparse.ArgumentParser:
     """Of the command `python -m sdxs.train.name`."""
-    return argparse.ArgumentParser(
+    return Parser(
         prog=f"python -m sdxs.train.{name}",
         description=(doc or "").splitlines()[0],
         formatter_class=Help,
@@ -139,7 +151,10 @@ class StageOptions(CommandOptions):
 
     run: Path = option(help="where its state and its result go", metavar="FOLDER")
     seed: int = option()
-    save_seconds: float = 180.0  # between two states; no option of the command line
+    save_minutes: float = option(
+        3.0, "minutes between two states, more where saving takes long; 0 saves at every step",
+        recorded="never",
+    )  # fmt: skip
 
     def settings(self) -> dict[str, Any]:
         """What a state and a result record, beside steps and seed."""
@@ -158,6 +173,78 @@ class TrainingOptions(StageOptions):
     steps: int = option()
     batch: int = option()
     lr: float = option()
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How an update is computed: in so many micro-batches over all ranks; whether activations are
+    computed again for the gradient; whether the optimizer keeps 8 bits."""
+
+    micro_batches: int = 1
+    checkpointing: bool = False
+    eight_bit: bool = False
+
+
+ALL_AT_ONCE = Scale()
+
+
+class ScaledOptions(TrainingOptions):
+    """What a stage is asked that trains on one card or many.
+
+    What `batch` is in all is computed in `micro_batches` of `at_once` examples, which the ranks
+    share out. Chance is theirs: that they are several changes what is drawn, how many ranks there
+    are does not.
+    """
+
+    micro_batch: int | None = option(
+        None, "examples computed at a time (default: all, with several ranks a rank's share)",
+        type=positive, recorded="never",
+    )  # fmt: skip
+    gradient_checkpointing: bool = option(
+        False, "compute activations again for the gradient: less memory, more time",
+        recorded="never",
+    )  # fmt: skip
+    optimizer: str = option(
+        "adamw", "adamw8bit keeps its moments in 8 bits, by bitsandbytes",
+        choices=("adamw", "adamw8bit"), recorded="never",
+    )  # fmt: skip
+    dry_run: bool = option(
+        False, "do three steps, say what the run would take, and keep nothing but the data",
+        recorded="never",
+    )  # fmt: skip
+
+    @property
+    def scale(self) -> Scale:
+        """Raises TrainingError where the batch cannot be shared out."""
+        self.check_scale()
+        return Scale(self.micro_batches, self.gradient_checkpointing, self.optimizer == "adamw8bit")
+
+    @property
+    def at_once(self) -> int:
+        """Examples of a micro-batch."""
+        return self.micro_batch or max(1, self.batch // ranks.world())
+
+    @property
+    def micro_batches(self) -> int:
+        """How many there are in a batch, over all ranks."""
+        return self.batch // self.at_once
+
+    def check_scale(self) -> None:
+        """Raises TrainingError where the batch cannot be shared out."""
+        world, uneven = ranks.world(), self.micro_batch is None and self.batch % ranks.world()
+        if uneven or self.batch % self.at_once or self.micro_batches < world:
+            raise TrainingError(
+                f"a batch of {self.batch} is no whole number of micro-batches of {self.at_once}, "
+                f"one for each of {world} ranks at least: give another --batch or --micro-batch"
+            )
+
+    def settings(self) -> dict[str, Any]:
+        found = super().settings()
+        if self.micro_batches > 1:
+            found["micro_batch"] = self.at_once
+        if self.optimizer != "adamw":
+            found["optimizer"] = self.optimizer
+        return found
 
 
 class RenderOptions(TrainingOptions):

@@ -7,26 +7,33 @@ machine, how long it took, what it measured. Knows nothing of networks.
 import argparse
 import importlib
 import json
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any, NoReturn, TypeVar
 
 import torch
+from torch import nn
 
+from sdxs.checkpoint.find import resolve
 from sdxs.errors import SDXSError
 from sdxs.model.hardware import cpu_name, limit_threads
-from sdxs.train.run import loop
-from sdxs.train.run.options import CommandOptions, TrainingOptions, option
-from sdxs.train.run.stages import EXPORT, STAGES
+from sdxs.train.run import loop, ranks
+from sdxs.train.run.estimate import estimate
+from sdxs.train.run.options import CommandOptions, ScaledOptions, TrainingOptions, option
+from sdxs.train.run.stages import CHECKPOINT, EXPORT, taken
+from sdxs.train.run.states import replacing
 
 RESULT, SCORE = "result.json", "score.json"  # of a stage; of a model that was scored
-INDEX = "model_index.json"  # of a checkpoint
+INDEX, EXPORTED = "model_index.json", "training.json"  # of a checkpoint; of one that we trained
 Asked = TypeVar("Asked", bound=CommandOptions)
-BESIDE = ("text_encoder", "tokenizer", "scheduler")  # what a model's U-Net needs
+
+
+class Ended(Exception):
+    """Ends a stage before its last part: another rank has done that, or the run was a dry one."""
 
 
 def needs(help: str, *made_by: str, default: str = "") -> Any:
@@ -48,22 +55,32 @@ def takes(help: str, *made_by: str, many: bool = False) -> Any:
 def finished_by(*names: str) -> Callable[[str], Path]:
     """An argparse type: the folder of a stage that is finished, any of `names`.
 
-    A checkpoint does where it holds what one of them leaves.
+    A checkpoint does where it holds what one of them leaves: a name, a folder in diffusers' layout,
+    or a Hub id, which is fetched. Of those that `sdxs.train.export` left it is known that they
+    paint in one step; of others whoever names them knows.
     """
 
     def folder(text: str) -> Path:
+        place = Path(text)
+        if not place.exists() and place.parts[:1] != ("runs",) and taken(CHECKPOINT, names):
+            try:
+                place = resolve(text).folder
+            except SDXSError as error:
+                raise argparse.ArgumentTypeError(
+                    f"{text} is not what {' or '.join(names)} leaves behind, nor is it a "
+                    f"checkpoint: {error}"
+                ) from None
         try:
-            found = read(Path(text)).get("stage")
+            found = read(place).get("stage")
         except (OSError, ValueError):
             found = None
-        shipped = found == EXPORT and any(STAGES[name].shipped for name in names)
-        if found not in names and not shipped:
+        if not taken(found, names):
             raise argparse.ArgumentTypeError(
                 f"{text} is not what {' or '.join(names)} leaves behind"
                 + (f" but {found}" if found else "")
                 + f": run python -m sdxs.train.{names[0]} to its end first"
             )
-        return Path(text)
+        return place
 
     return folder
 
@@ -71,7 +88,7 @@ def finished_by(*names: str) -> Callable[[str], Path]:
 def read(run: Path) -> dict[str, Any]:
     """A finished stage's result; of a checkpoint, that it is one. Raises OSError for neither."""
     if (run / INDEX).is_file():
-        return {"stage": EXPORT}
+        return {"stage": EXPORT if (run / EXPORTED).is_file() else CHECKPOINT}
     return json.loads((run / RESULT).read_text(encoding="utf-8"))
 
 
@@ -84,21 +101,32 @@ def trained(
     *,
     flat: float = 0.0,
     spent: float = 0.0,
+    frozen: Mapping[str, nn.Module] = MappingProxyType({}),
 ) -> Iterator[dict[str, Any]]:
     """Do a stage's steps (`loop.run`); the body writes what came of them; then the result is left.
 
     facts: recorded beside the options, in the place of those of the same name. spent: seconds that
-    its data took. Yields a dictionary for what the body measures.
+    its data took. frozen: networks beside those of `parts`, for a dry run. Yields a dictionary for
+    what the body measures. Raises Ended in its place after a dry run and, once the main rank is
+    done, in all others.
     """
-    settings = {**options.settings(), **facts}
+    if isinstance(options, ScaledOptions) and options.dry_run:
+        for line in estimate(parts, frozen, step, steps=options.steps, seed=options.seed):
+            if ranks.is_main():
+                print(line, flush=True)
+        raise Ended
+    settings = {**options.settings(), **facts, **ranks.facts()}
     seconds = loop.run(
         options.run, parts, step, steps=options.steps, seed=options.seed, settings=settings,
-        title=options.name, save_seconds=options.save_seconds, flat=flat,
+        title=options.name, save_seconds=60 * options.save_minutes, flat=flat,
     )  # fmt: skip
-    measured: dict[str, Any] = {}
-    yield measured
-    done = {"steps": options.steps, "seed": options.seed}
-    finish(options.run, options.name, spent + seconds, **measured, **settings, **done)
+    with ranks.main_first():
+        if not ranks.is_main():
+            raise Ended
+        measured: dict[str, Any] = {}
+        yield measured
+        done = {"steps": options.steps, "seed": options.seed}
+        finish(options.run, options.name, spent + seconds, **measured, **settings, **done)
 
 
 def finish(run: Path, name: str, seconds: float, **facts: Any) -> None:
@@ -110,15 +138,9 @@ def finish(run: Path, name: str, seconds: float, **facts: Any) -> None:
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         **hardware(),
     }
-    with loop.replacing(run / RESULT) as part:
+    with replacing(run / RESULT) as part:
         part.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(result))
-
-
-def hand_on(model: Path, run: Path) -> None:
-    """Give a run what its model's U-Net needs beside it, so that the folder is whole by itself."""
-    for part in BESIDE:
-        shutil.copytree(model / part, run / part, dirs_exist_ok=True)
 
 
 def hardware() -> dict[str, str]:
@@ -131,10 +153,21 @@ def hardware() -> dict[str, str]:
 
 
 def main(kind: type[Asked], train: Callable[[Asked], None], module: str) -> Callable[..., None]:
-    """A command's `main`: read the options, train. Runs it where `module` is the program."""
+    """A command's `main`: read the options, train. Runs it where `module` is the program.
+
+    It raises TrainingError where several ranks are to do what one does.
+    """
 
     def main(arguments: list[str] | None = None) -> None:
-        train(kind.read(arguments))
+        asked = kind.read(arguments)
+        if isinstance(asked, ScaledOptions):
+            asked.check_scale()
+        elif isinstance(asked, TrainingOptions) and ranks.world() > 1:
+            raise loop.TrainingError(
+                f"{kind.name} trains in one process: start python -m sdxs.train.{kind.name} itself"
+            )
+        with suppress(Ended):
+            train(asked)
 
     if module == "__main__":
         command(main)
@@ -150,10 +183,15 @@ def command(main: Callable[[], None]) -> None:
     """Run a command's `main`: a mistake, or Ctrl-C, ends in one line."""
     limit_threads()
     try:
-        main()
+        with ranks.joined():
+            main()
     except (SDXSError, OSError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from what is saved", file=sys.stderr)
-        sys.exit(130)
+        _end(error, error, 2)
+    except KeyboardInterrupt as stop:
+        _end(stop, "\nstopped; the same command goes on from what is saved", 130)
+
+
+def _end(error: BaseException, words: object, status: int) -> NoReturn:
+    if ranks.first_to_end(error):
+        print(words, file=sys.stderr, flush=True)
+    sys.exit(status)

@@ -1,0 +1,46 @@
+"""What a U-Net is told prompts by: a frozen text encoder (SD) or two (SDXL), and their readers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sdxs.checkpoint.parts import load_text
+from sdxs.model.text import Words, embed
+from sdxs.model.tokens import PromptReaders
+from sdxs.train.run import loop
+from sdxs.train.run.machine import DEVICE
+
+
+@dataclass(frozen=True)
+class TextEncoders:
+    """Networks by the names of their folders, in float32."""
+
+    networks: Mapping[str, Any]
+    readers: PromptReaders
+
+    @classmethod
+    def load(cls, folder: Path) -> "TextEncoders":
+        """Of a checkpoint, or of what a stage left. Raises CheckpointError."""
+        networks, readers = load_text(folder)
+        return cls({name: each.to(DEVICE) for name, each in networks.items()}, readers)
+
+    @torch.no_grad()
+    def embed(self, texts: list[str]) -> Words:
+        """What the U-Net reads of B prompts, float32."""
+        ids = [row.to(DEVICE) for row in self.readers.ids(texts)]
+        return embed(list(self.networks.values()), ids)
+
+    @property
+    def fingerprint(self) -> str:
+        return " ".join(loop.fingerprint(each) for each in self.networks.values())
+
+    @property
+    def width(self) -> int:
+        """Of what is `said` of a prompt (`Words.said`)."""
+        *_, last = self.networks.values()
+        return int(
+            last.config.projection_dim if len(self.networks) > 1 else last.config.hidden_size
+        )

@@ -1,0 +1,99 @@
+"""Checkpoints of Stable Diffusion's kinds through every stage, by command, to one step."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import DiffusionPipeline
+from PIL import Image
+from tiny import build_checkpoint, build_multistep
+
+from sdxs.pipeline import SDXS
+from sdxs.storybook.world.folders import draw
+from sdxs.train.run import stage
+
+FEW = {"steps": 2, "batch": 2}
+
+
+def ran(command: str, run: Path, **options: Any) -> Path:
+    words = [
+        word
+        for name, value in options.items()
+        for word in (f"--{name.replace('_', '-')}", *([] if value is True else [str(value)]))
+    ]
+    stage.run(command, ["--run", str(run), *words])
+    return run
+
+
+@pytest.mark.parametrize(
+    "kind", ["sd15", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("sd21", "sdxl"))]
+)
+def test_to_one_step(kind: str, tmp_path: Path) -> None:
+    """Teacher, offline and online model apart; what comes of it is diffusers' picture, too."""
+    offline = build_multistep(tmp_path / "offline", kind)
+    teacher = build_multistep(tmp_path / "teacher", kind, seed=1, prediction_type="epsilon")
+    pairs = ran("pairs", tmp_path / "pairs", teacher=teacher, count=64, steps=2, guidance=2)
+    small = ran("blocks", tmp_path / "blocks", teacher=offline, pairs=pairs, **FEW)
+    straight = ran("straighten", tmp_path / "straight", teacher=small, pairs=pairs, **FEW)
+    both = {"teacher": offline, "pairs": pairs}
+    begun = ran("warmup", tmp_path / "warmup", begin=small, **both, **FEW)
+    ran("warmup", tmp_path / "straightened", begin=straight, **both, **FEW)
+    steps = {"steps": 3, "batch": 4, "online_first": 1}
+    done = ran("distill", tmp_path / "distill", begin=begun, online=small, **both, **steps)
+    done = ran("texture", tmp_path / "texture", begin=done, **both, **FEW)
+    tiny = ran("decoder", tmp_path / "decoder", autoencoder=offline, pairs=pairs,
+               painted_alone=True, width=8, gan=0.1, scale=1, **FEW)  # fmt: skip
+    out = tmp_path / "out"
+    words = ["--out", str(out), "--model", str(done), "--decoder", str(tiny), "--any-words"]
+    stage.run("export", words)
+
+    ours = SDXS.load(out, device="cpu", dtype=torch.float32)
+    theirs = DiffusionPipeline.from_pretrained(out, torch_dtype=torch.float32)
+    theirs.set_progress_bar_config(disable=True)
+    noise = torch.randn(1, 4, 8, 8)
+    wanted = theirs(
+        "a red house", latents=noise.clone(), num_inference_steps=1, guidance_scale=1.0,
+        output_type="pt",
+    ).images  # fmt: skip
+    found = ours("a red house", latents=noise, output_type="pt")
+    torch.testing.assert_close((found / 2 + 0.5).clamp(0, 1), wanted, atol=1e-3, rtol=1e-3)
+    assert wanted.std() > 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sd15", "sdxl"])
+def test_to_a_control_and_a_style(kind: str, tmp_path: Path) -> None:
+    """Made with the very stages, opened with the one-step model that they are of."""
+    offline = build_multistep(tmp_path / "offline", kind)
+    tiny = build_checkpoint(tmp_path / "tiny")
+    pairs = ran("pairs", tmp_path / "pairs", teacher=offline, count=64, steps=2, guidance=2)
+    small = ran("blocks", tmp_path / "blocks", teacher=offline, pairs=pairs, **FEW)
+    begun = ran("warmup", tmp_path / "warmup", begin=small, teacher=offline, pairs=pairs, **FEW)
+    given = {"autoencoder": offline, "teacher": offline, "pairs": pairs}
+    full = ran("control", tmp_path / "control", control="canny", **given, **FEW)
+    slim = ran("control_blocks", tmp_path / "slim", control=full, tiny=small, **given, **FEW)
+    steps = {"steps": 4, "batch": 4, "online_first": 1}
+    steered = ran("steer", tmp_path / "steer", begin=slim, full=full, student=begun, warmup=1,
+                  **given, **steps)  # fmt: skip
+
+    drawn = tmp_path / "drawn"
+    draw(drawn, "anime", 2, 1, 64)
+    learnt = {"pictures": drawn, "rank": 2, "autoencoder": offline, "teacher": offline}
+    style = ran("style", tmp_path / "style", **learnt, **FEW)
+    worn = ran("pairs", tmp_path / "worn", teacher=offline, style=style, count=64, steps=2,
+               guidance=2)  # fmt: skip
+    dressed = ran("style_distill", tmp_path / "dressed", teacher=offline, style=style,
+                  student=begun, pairs=worn, rank=2, **steps)  # fmt: skip
+
+    out = tmp_path / "out"
+    words = ["--out", str(out), "--model", str(begun), "--decoder", str(tiny), "--any-words"]
+    stage.run("export", words)
+    model = SDXS.load(
+        out, styles={"worn": dressed / "style"}, controls={"canny": steered / "control"},
+        device="cpu", dtype=torch.float32,
+    )  # fmt: skip
+    edges = Image.new("RGB", (64, 64))
+    plain = model("a red house", output_type="pt")
+    for asked in ({"style": "worn"}, {"control": "canny", "control_image": edges}):
+        assert model("a red house", output_type="pt", **asked).shape == plain.shape
