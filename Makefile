@@ -32,7 +32,7 @@ test: lint
 # But for full sizes with random weights, which take several GB, and the whole lineage of what ships:
 # pytest -m slow tests/bench/test_architectures.py tests/train/test_lineage.py
 test-slow: $(VENV)/.test-ready
-	$(PY) -m pytest -n 2 $(SHARED) -m slow $(LONGEST) $(OTHERS) \
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 $(SHARED) -m slow $(LONGEST) $(OTHERS) \
 	  --ignore tests/bench/test_architectures.py --ignore tests/train/test_lineage.py
 
 lint: $(VENV)/.test-ready

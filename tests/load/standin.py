@@ -18,7 +18,8 @@ def make_page(options: argparse.Namespace) -> object:
     kept: list[bytearray] = []
 
     def leaking(prompt: str, **chosen: object) -> object:
-        kept.append(bytearray(b"x") * options.leak)
+        if options.leak:
+            kept.append(bytearray(b"x") * options.leak)
         del generate.made[:]
         return generate(prompt, **chosen)
 
