@@ -99,4 +99,5 @@ class RememberedWords:
 
 
 def _row(words: Words, place: int) -> Words:
-    return words.rows(torch.tensor([place]))  # a copy, to let go of the others
+    states, pooled = words.rows(slice(place, place + 1))
+    return Words(states.clone(), None if pooled is None else pooled.clone())  # let go of the others

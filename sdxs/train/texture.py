@@ -137,7 +137,8 @@ def train(options: Options) -> None:
         return logged
 
     parts = {**learner.parts, **judge.parts}
-    with stage.trained(options, parts, step, facts, flat=loop.FLAT):
+    frozen = model.networks
+    with stage.trained(options, parts, step, facts, flat=loop.FLAT, frozen=frozen):
         learner.settle()
         merged(student.unet)
         leave(student, options.text or options.teacher, options.run)

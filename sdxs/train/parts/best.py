@@ -6,6 +6,7 @@ the held-out captions name pairs of thing and colour that training never shows.
 """
 
 import json
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from sdxs.storybook.world.captions import Caption, describe
 from sdxs.storybook.world.scenes import HELD_OUT_SEED, sample_scenes
 from sdxs.train.parts.reading import Reading
 from sdxs.train.parts.reward import Wanted
+from sdxs.train.run import ranks
 from sdxs.train.run.machine import DEVICE, fast
 
 BATCH = 50
@@ -85,7 +87,7 @@ class Best:
             self.step, self.worth = step, worth(found)
             state = self.network.state_dict()
             self.weights = {name: weight.detach().cpu().clone() for name, weight in state.items()}
-        with open(self.log, "a") as log:
+        with open(self.log if ranks.is_main() else os.devnull, "a") as log:
             print(json.dumps({"step": step, **found, "best": self.step}), file=log)
 
     def settle(self) -> None:
