@@ -63,7 +63,9 @@ def train(options: Options) -> None:
         "drawn_by": drawn.by,
     }
     spent = data.seconds + drawn.seconds
-    with stage.trained(options, learner.parts, step, facts, flat=loop.FLAT, spent=spent):
+    with stage.trained(
+        options, learner.parts, step, facts, flat=loop.FLAT, spent=spent, frozen=model.networks
+    ):
         learner.settle()
         network.save_pretrained(options.run / "control")
 

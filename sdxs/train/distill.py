@@ -162,7 +162,9 @@ def train(options: Options) -> None:
             look(index + 1)
         return logged
 
-    with stage.trained(options, {**distillation.parts, **parts}, step, facts, flat=HOLD) as found:
+    with stage.trained(
+        options, {**distillation.parts, **parts}, step, facts, flat=HOLD, frozen=model.networks
+    ) as found:
         learner.settle()
         if look:
             best.settle()

@@ -216,7 +216,9 @@ def train(options: Options) -> None:
         warmup=options.warmup if scores else 0,
     )
     parts = {**distillation.parts, **parts}
-    with stage.trained(options, parts, distillation.step, facts, spent=spent):
+    with stage.trained(
+        options, parts, distillation.step, facts, spent=spent, frozen=model.networks
+    ):
         learner.settle()
         if supervision:
             supervision.leave(options.run)

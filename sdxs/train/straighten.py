@@ -76,7 +76,9 @@ def train(options: Options) -> None:
 
     facts = {**model.facts, **data.facts}
     parts = {**learner.parts, "slow": slow.unet}
-    with stage.trained(options, parts, step, facts, flat=loop.FLAT, spent=data.seconds):
+    with stage.trained(
+        options, parts, step, facts, flat=loop.FLAT, spent=data.seconds, frozen=model.networks
+    ):
         learner.settle()
         leave(student, options.text or options.teacher, options.run)
 

@@ -231,7 +231,9 @@ def train(options: Options) -> None:
         return learner.learn(generator, loop.trapezoid(index, options.steps, warmup=50), one)
 
     step = by_squares if options.plain_mse else distillation.step
-    with stage.trained(options, {**distillation.parts, **parts}, step, facts, spent=spent):
+    with stage.trained(
+        options, {**distillation.parts, **parts}, step, facts, spent=spent, frozen=model.networks
+    ):
         learner.settle()
         if supervision:
             supervision.leave(options.run)
