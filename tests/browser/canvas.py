@@ -2,13 +2,15 @@
 
 import base64
 import io
+import time
 from collections.abc import Callable
+from itertools import chain, cycle
 
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 from sdxs.service.painting import ALONE
-from tests.browser.conftest import PROMPT, note, wait_for
+from tests.browser.conftest import PATIENCE_MS, PROMPT, note, wait_for
 from tests.browser.standin import Follower
 
 DRAWN = "() => document.getElementById('sdxs-drawing').toDataURL('image/png')"
@@ -65,16 +67,26 @@ def stylus(page: Page) -> Callable[..., None]:
     return pen
 
 
-def draw(page: Page, *places: tuple[float, float], pause: int = 0, by: str = "mouse") -> int:
+def draw(
+    page: Page,
+    *places: tuple[float, float],
+    pause: int = 0,
+    by: str = "mouse",
+    pictures: int = 0,
+) -> None:
     """A stroke through places of the canvas, in shares of its sides.
 
-    How many pictures were seen before it ended.
+    pictures: how many must be seen before it ends. It goes back and forth until then, and fails
+    where none comes for as long as pages are waited for.
     """
     canvas(page).scroll_into_view_if_needed()
     box = canvas(page).bounding_box()
     touch = finger(page) if by == "touch" else None
     page.evaluate("seen.length = 0")
-    for number, (x, y) in enumerate(places):
+    seen, last = 0, time.monotonic()
+    for number, (x, y) in enumerate(chain(places, cycle(places[::-1] + places))):
+        if number >= len(places) and seen >= pictures:
+            break
         at = box["x"] + x * box["width"], box["y"] + y * box["height"]
         if touch:
             touch("Move" if number else "Start", {"x": at[0], "y": at[1]})
@@ -83,6 +95,8 @@ def draw(page: Page, *places: tuple[float, float], pause: int = 0, by: str = "mo
         if not touch and number == 0:
             page.mouse.down()
         page.wait_for_timeout(pause)
-    during: int = page.evaluate("seen.length")
+        if pictures and (now := page.evaluate("seen.length")) > seen:
+            seen, last = now, time.monotonic()
+        waited = 1000 * (time.monotonic() - last)
+        assert not pictures or waited < PATIENCE_MS, "no picture came during the stroke"
     touch("End") if touch else page.mouse.up()
-    return during
