@@ -43,7 +43,7 @@ LOOK = 250  # steps between two looks of the guard
 
 
 class Options(DistillationOptions, SupervisionOptions, steps=5000, lr=1e-4, seed=6):
-    teacher: Path | None = stage.takes(
+    offline: Path | None = stage.takes(
         "offline model, and what the online one begins with: for scores, with its pairs",
         *MULTI_STEP,
     )
@@ -54,7 +54,7 @@ class Options(DistillationOptions, SupervisionOptions, steps=5000, lr=1e-4, seed
     pairs: Path | None = option(None, "its noises and pictures", type=begun, metavar="FOLDER")
     follow: int | None = option(None, FOLLOW, type=positive, recorded="never")
     prompts: str | None = option(None, FRESH, recorded="never")
-    begin: Path = stage.needs("the one-step U-Net to begin with", *ONE_STEP)
+    student: Path = stage.needs("the one-step U-Net to begin with", *ONE_STEP)
     guard: Path | None = stage.takes("a second reader, to choose the best weights by", "reader")
     encoder: Path | None = stage.takes(
         "features of a CNN or ViT instead of the multi-step U-Net's own", "encoders"
@@ -75,8 +75,8 @@ class Options(DistillationOptions, SupervisionOptions, steps=5000, lr=1e-4, seed
     )
 
     def check(self, warmup: int = 0) -> None:
-        self.check_sources("teacher", "pairs")
-        if self.teacher:
+        self.check_sources("offline", "pairs")
+        if self.offline:
             super().check(warmup)
 
 
@@ -109,14 +109,14 @@ def train(options: Options) -> None:
     """Leave a one-step model in `run`. Raises TrainingError."""
     options.check()
     batch, encoder = options.at_once, options.encoder
-    model = Model.load(options.teacher or options.begin, options.text)
-    student = model.fit(options.begin)
+    model = Model.load(options.offline or options.student, options.text)
+    student = model.fit(options.student)
     facts: dict[str, Any] = {"begins_with": loop.fingerprint(student.unet), **model.facts}
     scores = data = online = supervision = None
     terms, beside = [], []
-    if options.teacher and options.pairs:
+    if options.offline and options.pairs:
         data = Pairs(options.pairs, options.prompts, options.follow)
-        online = model.fit(options.online or options.teacher)
+        online = model.fit(options.online or options.offline)
         guidance = data.guidance if options.guidance is None else options.guidance
         scores = Scores(model, online, guidance, options.online_lr, options.scale)
         terms = [] if options.unmatched else [matching(encoder_of(encoder, model.unet))]
@@ -171,7 +171,7 @@ def train(options: Options) -> None:
             found["best"] = best.step
         if supervision:
             supervision.leave(options.run)
-        leave(student, options.text or options.teacher or options.begin, options.run)
+        leave(student, options.text or options.offline or options.student, options.run)
 
 
 main = stage.main(Options, train, __name__)

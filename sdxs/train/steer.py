@@ -6,7 +6,7 @@ extracted from the pictures of the pairs. Since a pair's noise alone says what i
 a part rho of the noise is drawn anew, or the control would never be needed.
 
 Adversary and reward (`sdxs.train.parts.supervision`) see renders, painted under control images of
-their own: beside the scores half of the batch, without `--teacher` all of it. The reward then also
+their own: beside the scores half of the batch, without `--offline` all of it. The reward then also
 asks for each thing where its control image shows it; `--keep` holds what the control that it began
 with follows.
 """
@@ -50,7 +50,7 @@ LIT = 0.02  # mean light of a control image over a thing from which it is drawn 
 
 
 class Options(DistillationOptions, SupervisionOptions, steps=1200, lr=3e-4, seed=17):
-    teacher: Path | None = stage.takes("the offline model, for scores", *MULTI_STEP)
+    offline: Path | None = stage.takes("the offline model, for scores", *MULTI_STEP)
     full: Path | None = stage.takes("its control", "control", "control_blocks")
     begin: Path = stage.needs(
         "the slim control to begin with", "control_blocks", "control_stem", "steer"
@@ -69,8 +69,8 @@ class Options(DistillationOptions, SupervisionOptions, steps=1200, lr=3e-4, seed
     )  # fmt: skip
 
     def check(self, warmup: int = 0) -> None:
-        self.check_sources("teacher", "full", "pairs")
-        if self.teacher:
+        self.check_sources("offline", "full", "pairs")
+        if self.offline:
             super().check(warmup)
 
 
@@ -138,7 +138,7 @@ def under(batch: Batch, control: nn.Module) -> Denoiser:
 
 def train(options: Options) -> None:
     """Leave a control for the one-step model of `student` in `run`. Raises TrainingError."""
-    model = Model.load(options.teacher or options.student)
+    model = Model.load(options.offline or options.student)
     kind: str = stage.read(options.begin)["control"]
     made_with = [options.begin]
     if options.full:
@@ -163,8 +163,8 @@ def train(options: Options) -> None:
     sources: list[Source] = []
     scores = online = full = supervision = None
     terms, beside, parts, spent = [], [], {}, 0.0
-    if options.teacher and options.full and options.pairs:
-        data, online = Pairs(options.pairs), model.fit(options.teacher)
+    if options.offline and options.full and options.pairs:
+        data, online = Pairs(options.pairs), model.fit(options.offline)
         images = control_images(options.run, kind, data.latents, vae, options.seed, sees_depth)
         full = placed(read_control(options.full)).eval().requires_grad_(False)
         scores = Scores(model, online, data.guidance, options.online_lr, options.scale)

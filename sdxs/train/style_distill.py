@@ -54,7 +54,7 @@ UNCARRIED = 0.25  # what lambda_FM is reduced to where the pairs are not in the 
 
 
 class Options(DistillationOptions, SupervisionOptions, steps=400, lr=1e-3, seed=23):
-    teacher: Path | None = stage.takes("the offline model, for scores", *MULTI_STEP)
+    offline: Path | None = stage.takes("the offline model, for scores", *MULTI_STEP)
     style: Path | None = stage.takes("its style", "style")
     student: Path = stage.needs("the one-step model", *ONE_STEP, default="average")
     pairs: Path | None = stage.takes("noises and pictures, in the style or plain ones", "pairs")
@@ -75,14 +75,14 @@ class Options(DistillationOptions, SupervisionOptions, steps=400, lr=1e-3, seed=
     rank: int = option(RANK, "of every layer's addition", type=positive)
 
     def check(self, warmup: int = 0) -> None:
-        self.check_sources("teacher", "style", "pairs")
+        self.check_sources("offline", "style", "pairs")
         if self.adversary and self.artist is None:
             raise loop.TrainingError("an adversary needs --artist, who redraws what is real to it")
-        if self.control and (self.teacher or not self.supervised):
+        if self.control and (self.offline or not self.supervised):
             raise loop.TrainingError("--control goes with --adversary and --reward alone")
-        if self.plain_mse and (self.supervised or not self.teacher):
+        if self.plain_mse and (self.supervised or not self.offline):
             raise loop.TrainingError("--plain-mse takes pairs in the style and nothing else")
-        if self.teacher and not self.plain_mse:
+        if self.offline and not self.plain_mse:
             super().check(warmup)
 
 
@@ -96,7 +96,7 @@ class Styled:
 
 
 def in_style(
-    teacher: Path,
+    offline: Path,
     style: Path,
     pairs: Path,
     prompts: str | None,
@@ -114,9 +114,9 @@ def in_style(
             f"the pairs in {pairs} are not in the style of {style}: make such, "
             "pairs --style, or say --uncarried if the multi-step model cannot paint in it"
         )
-    plain = Model.load(teacher)
+    plain = Model.load(offline)
     below = learnt_below(style, plain.unet)
-    return Styled(plain.wearing(worn, below), plain.fit(teacher), data)
+    return Styled(plain.wearing(worn, below), plain.fit(offline), data)
 
 
 def under_control(
@@ -169,9 +169,9 @@ def train(options: Options) -> None:
     unet = plain.unet
     student = loop.fingerprint(unet)
     facts: dict[str, Any] = {}
-    if options.teacher and options.style and options.pairs:
+    if options.offline and options.style and options.pairs:
         given = in_style(
-            options.teacher, options.style, options.pairs, options.prompts,
+            options.offline, options.style, options.pairs, options.prompts,
             uncarried=options.uncarried, plain_mse=options.plain_mse,
         )  # fmt: skip
         facts |= {"style": fingerprint(options.style / "style"), **given.data.facts}

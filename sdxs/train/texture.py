@@ -62,10 +62,10 @@ class Heads(nn.Module):
 
 
 class Options(ScaledOptions, steps=400, batch=32, lr=1e-4, seed=11):
-    teacher: Path = stage.needs("whose features tell the two apart", *MULTI_STEP)
+    offline: Path = stage.needs("whose features tell the two apart", *MULTI_STEP)
     text: Path | None = stage.takes("whose text encoders read the prompts instead", "text")
     pairs: Path = stage.needs("its noises and pictures", "pairs")
-    begin: Path = stage.needs("the one-step U-Net to begin with", *ONE_STEP, default="distill")
+    student: Path = stage.needs("the one-step U-Net to begin with", *ONE_STEP, default="distill")
     rank: int = option(4, "of the LoRA", type=positive)
     gan: float = option(0.02, "weight of the GAN; 0 leaves eq. 10 alone, for the comparison")
     matching: float = option(1.0, "weight of eq. 10 beside it; 0 is off", recorded="given")
@@ -73,8 +73,8 @@ class Options(ScaledOptions, steps=400, batch=32, lr=1e-4, seed=11):
 
 def train(options: Options) -> None:
     """Leave a one-step model in `run`. Raises TrainingError."""
-    model, data = Model.load(options.teacher, options.text), Pairs(options.pairs)
-    student = model.fit(options.begin)
+    model, data = Model.load(options.offline, options.text), Pairs(options.pairs)
+    student = model.fit(options.student)
     facts = {"begins_with": loop.fingerprint(student.unet), **model.facts, **data.facts}
     torch.manual_seed(options.seed)
     lora(student.unet, options.rank, TARGETS, "texture")
@@ -141,7 +141,7 @@ def train(options: Options) -> None:
     with stage.trained(options, parts, step, facts, flat=loop.FLAT, frozen=frozen):
         learner.settle()
         merged(student.unet)
-        leave(student, options.text or options.teacher, options.run)
+        leave(student, options.text or options.offline, options.run)
 
 
 main = stage.main(Options, train, __name__)

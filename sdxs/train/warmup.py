@@ -22,13 +22,13 @@ from sdxs.train.run.stages import MULTI_STEP, ONE_STEP
 
 
 class Options(ScaledOptions, steps=8000, batch=32, lr=3e-4, seed=4):
-    teacher: Path = stage.needs("the multi-step model", *MULTI_STEP)
+    offline: Path = stage.needs("the multi-step model, of whose features eq. 10 is", *MULTI_STEP)
     text: Path | None = stage.takes("whose text encoders read the prompts instead", "text")
     pairs: Path = option(
         Path("runs", "pairs"), "its noises and pictures", type=begun, metavar="FOLDER"
     )
     follow: int | None = option(None, FOLLOW, type=positive, recorded="never")
-    begin: Path | None = stage.takes(
+    student: Path | None = stage.takes(
         "the U-Net to begin with instead: one-step, straightened, or with blocks removed",
         *ONE_STEP,
         "straighten",
@@ -43,9 +43,9 @@ class Options(ScaledOptions, steps=8000, batch=32, lr=3e-4, seed=4):
 
 def train(options: Options) -> None:
     """Leave a one-step model in `run`. Raises TrainingError."""
-    model, encoder = Model.load(options.teacher, options.text), options.encoder
+    model, encoder = Model.load(options.offline, options.text), options.encoder
     data = Pairs(options.pairs, follow=options.follow)
-    student = model.fit(options.begin or options.teacher)
+    student = model.fit(options.student or options.offline)
     facts = {
         "begins_with": loop.fingerprint(student.unet),
         **model.facts,
@@ -78,7 +78,7 @@ def train(options: Options) -> None:
     parts, frozen = {**learner.parts, **data.parts}, model.networks
     with stage.trained(options, parts, step, facts, flat=loop.FLAT, frozen=frozen):
         learner.settle()
-        leave(student, options.text or options.teacher, options.run)
+        leave(student, options.text or options.offline, options.run)
 
 
 main = stage.main(Options, train, __name__)

@@ -90,7 +90,7 @@ def test_until_then_nothing_depends_on_how_many_steps_there_are(first: int) -> N
 
 
 def test_too_few_steps_are_refused(tmp_path) -> None:
-    there = {"teacher": tmp_path, "pairs": tmp_path}
+    there = {"offline": tmp_path, "pairs": tmp_path}
     options = distill.Options(run=tmp_path, steps=80, **there)
     with pytest.raises(loop.TrainingError, match="80 steps are not enough: the first 80"):
         distill.train(options)

@@ -248,7 +248,7 @@ def test_a_run_that_follows_resumes_exactly(
         asked = {"steps": 6, "batch": 8, "lr": 1e-2, "seed": 4, "save_minutes": 0, "follow": 1}
         with monkeypatch.context() as patch:
             patch.setattr(loop, "chance", step)
-            warmup.train(warmup.Options(run=tmp_path / name, teacher=teacher, pairs=growing,
+            warmup.train(warmup.Options(run=tmp_path / name, offline=teacher, pairs=growing,
                                         **{**asked, **options}))  # fmt: skip
         return tmp_path / name / "unet/diffusion_pytorch_model.safetensors"
 
@@ -274,7 +274,7 @@ def test_scores_follow_too_and_fresh_prompts_may_be_others(
     run, hens, cows = being_made(tmp_path / "p"), tmp_path / "hens.txt", tmp_path / "cows.txt"
     hens.write_text("a hen\n")
     cows.write_text("a cow\n")
-    asked = {"teacher": teacher, "begin": teacher, "pairs": run, "follow": 1, "steps": 3,
+    asked = {"offline": teacher, "student": teacher, "pairs": run, "follow": 1, "steps": 3,
              "batch": 4, "online_first": 1, "online_steps": 1, "save_minutes": 0}  # fmt: skip
     heard = []
     embed = Model.embed

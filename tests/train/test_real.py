@@ -36,12 +36,12 @@ def test_to_one_step(kind: str, tmp_path: Path) -> None:
     pairs = ran("pairs", tmp_path / "pairs", teacher=teacher, count=64, steps=2, guidance=2)
     small = ran("blocks", tmp_path / "blocks", teacher=offline, pairs=pairs, **FEW)
     straight = ran("straighten", tmp_path / "straight", teacher=small, pairs=pairs, **FEW)
-    both = {"teacher": offline, "pairs": pairs}
-    begun = ran("warmup", tmp_path / "warmup", begin=small, **both, **FEW)
-    ran("warmup", tmp_path / "straightened", begin=straight, **both, **FEW)
+    both = {"offline": offline, "pairs": pairs}
+    begun = ran("warmup", tmp_path / "warmup", student=small, **both, **FEW)
+    ran("warmup", tmp_path / "straightened", student=straight, **both, **FEW)
     steps = {"steps": 3, "batch": 4, "online_first": 1}
-    done = ran("distill", tmp_path / "distill", begin=begun, online=small, **both, **steps)
-    done = ran("texture", tmp_path / "texture", begin=done, **both, **FEW)
+    done = ran("distill", tmp_path / "distill", student=begun, online=small, **both, **steps)
+    done = ran("texture", tmp_path / "texture", student=done, **both, **FEW)
     tiny = ran("decoder", tmp_path / "decoder", autoencoder=offline, pairs=pairs,
                painted_alone=True, width=8, gan=0.1, scale=1, **FEW)  # fmt: skip
     out = tmp_path / "out"
@@ -69,13 +69,21 @@ def test_to_a_control_and_a_style(kind: str, tmp_path: Path) -> None:
     tiny = build_checkpoint(tmp_path / "tiny")
     pairs = ran("pairs", tmp_path / "pairs", teacher=offline, count=64, steps=2, guidance=2)
     small = ran("blocks", tmp_path / "blocks", teacher=offline, pairs=pairs, **FEW)
-    begun = ran("warmup", tmp_path / "warmup", begin=small, teacher=offline, pairs=pairs, **FEW)
-    given = {"autoencoder": offline, "teacher": offline, "pairs": pairs}
-    full = ran("control", tmp_path / "control", control="canny", **given, **FEW)
-    slim = ran("control_blocks", tmp_path / "slim", control=full, tiny=small, **given, **FEW)
+    begun = ran("warmup", tmp_path / "warmup", student=small, offline=offline, pairs=pairs, **FEW)
+    given = {"autoencoder": offline, "pairs": pairs}
+    full = ran("control", tmp_path / "control", control="canny", teacher=offline, **given, **FEW)
+    slim = ran(
+        "control_blocks",
+        tmp_path / "slim",
+        control=full,
+        tiny=small,
+        teacher=offline,
+        **given,
+        **FEW,
+    )
     steps = {"steps": 4, "batch": 4, "online_first": 1}
     steered = ran("steer", tmp_path / "steer", begin=slim, full=full, student=begun, warmup=1,
-                  **given, **steps)  # fmt: skip
+                  offline=offline, **given, **steps)  # fmt: skip
 
     drawn = tmp_path / "drawn"
     draw(drawn, "anime", 2, 1, 64)
@@ -83,7 +91,7 @@ def test_to_a_control_and_a_style(kind: str, tmp_path: Path) -> None:
     style = ran("style", tmp_path / "style", **learnt, **FEW)
     worn = ran("pairs", tmp_path / "worn", teacher=offline, style=style, count=64, steps=2,
                guidance=2)  # fmt: skip
-    dressed = ran("style_distill", tmp_path / "dressed", teacher=offline, style=style,
+    dressed = ran("style_distill", tmp_path / "dressed", offline=offline, style=style,
                   student=begun, pairs=worn, rank=2, **steps)  # fmt: skip
 
     out = tmp_path / "out"

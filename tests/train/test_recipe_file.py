@@ -178,7 +178,7 @@ def test_a_constant_may_be_set_and_a_stage_apart_from_its_command(small, ran) ->
         ("@autoencoder", "@text", "--autoencoder: runs/small-full/text is not what autoencoder"),
         ('name = "autoencoder"', "each = { a = 1 }\nstages = []", "stage 2, each: a is not a list"),
         ('name = "autoencoder"', 'name = "average"\n[[stages]]\nname = "distill"\nadversary = 1\n'
-         'begin = "@average"\n[[stages]]\nname = "autoencoder"',
+         'student = "@average"\n[[stages]]\nname = "autoencoder"',
          "stage distill: adversary and reward need --autoencoder"),
         ("{layout}", "{layouts}", "no constant and no choice: did you mean layout?"),
         ("small-{preset}", "small-{size}", "run: {size} is no constant"),

@@ -123,10 +123,10 @@ def test_what_makes_a_one_step_model_resumes(given: Path, resumes: Resumes, tmp_
     paints = {"teacher": tiny, "count": 192}
     made = resumes("p", pairs, steps=2, **paints)
     refused("holds pairs with steps=2, not 5", pairs, made, steps=5, **paints)
-    model = {"teacher": tiny, "pairs": made}
+    model = {"offline": tiny, "pairs": made}
     first = resumes("w", warmup, **model, **FEW)
-    resumes("d", distill, begin=first, **model, **TURNS)
-    refused("nothing to learn by", distill, other, begin=first, **TURNS)
+    resumes("d", distill, student=first, **model, **TURNS)
+    refused("nothing to learn by", distill, other, student=first, **TURNS)
     full = resumes("f", control, control="sketch", teacher=large, **few)
     resumes("s", control_blocks, control=full, tiny=tiny, teacher=large, **few)
 
@@ -150,9 +150,9 @@ def test_every_stage_of_latents_resumes(
     refused("holds pairs with steps=2, not 5", pairs, made, teacher=flat, guidance=1.0,
             **{**paints, "steps": 5})  # fmt: skip
     resumes("a", decoder, pairs=made, width=8, held_out=2, **some)
-    model = {"teacher": tiny, "pairs": made}
+    model = {"offline": tiny, "pairs": made}
     first = resumes("w", warmup, **model, **FEW)
-    model |= {"begin": first}
+    model |= {"student": first}
     resumes("d", distill, **model, **TURNS)
     read = resumes("e", reader, width=16, robust=0.3, artists=True, held_out=2, **some)
     of_pictures = resumes("es", reader, width=16, shown=True, held_out=2, **some)
@@ -164,7 +164,7 @@ def test_every_stage_of_latents_resumes(
     online = {"adversary": 1.0, "discriminator": "online", "pictures": 8, **vae}
     lead = {"keep": 0.3, "guard": of_pictures, "held_out": 2}
     for name, supervised in (
-        ("z", {"begin": first, **every, **lead, "discriminator": "reader"}),
+        ("z", {"student": first, **every, **lead, "discriminator": "reader"}),
         ("o", {**model, **online}),
         ("unmatched", {**model, "unmatched": True}),
         ("both", {**model, **every, **lead}),
@@ -173,13 +173,13 @@ def test_every_stage_of_latents_resumes(
         before, after = weights(first, "unet"), weights(told, "unet")
         assert not any(torch.equal(before[name], after[name]) for name in before)
     for wrong, why in (
-        ({"teacher": tiny}, "need both"),
+        ({"offline": tiny}, "need both"),
         ({}, "nothing to learn by"),
         ({"adversary": 1.0}, "need --autoencoder"),
         ({"reward": 1.0, "pictures": 8, **vae}, "needs --reader"),
         (online, "needs scores"),
     ):
-        refused(why, distill, other, begin=first, **wrong, **TURNS)
+        refused(why, distill, other, student=first, **wrong, **TURNS)
     twice = resumes("2", upscale, model=first, width=8, pictures=4, paintings=4, held_out=2,
                     artists=True, at=3, **{**vae, **FEW, "steps": 4, "batch": 4})  # fmt: skip
     refused("--width is at most that of", upscale, tmp_path / "l", model=first, width=99,
@@ -196,7 +196,7 @@ def test_every_stage_of_latents_resumes(
     plain = train(pairs, tmp_path / "r", teacher=tiny, **paints)
     assert not torch.equal(Pairs(dressed).latents, Pairs(plain).latents)
     refused("holds pairs with style=", pairs, dressed, teacher=tiny, **paints)
-    wears = {"teacher": tiny, "style": worn, "student": first, "rank": 2, **TURNS}
+    wears = {"offline": tiny, "style": worn, "student": first, "rank": 2, **TURNS}
     styled = resumes("i", style_distill, pairs=dressed, **wears)
     uncarried = resumes("j", style_distill, pairs=made, uncarried=True, **wears)
     assert [stage.read(run)["uncarried"] for run in (styled, uncarried)] == [False, True]
@@ -213,7 +213,7 @@ def test_every_stage_of_latents_resumes(
     slim = resumes("s", control_blocks, control=full, tiny=tiny, **more)
     refused("needs --depth", control, other, control="depth", **more)
     narrow = resumes("n", control, control="sketch", **{**more, "teacher": tiny})
-    turns = {"teacher": tiny, "full": narrow, "student": first, "pairs": made, "begin": slim,
+    turns = {"offline": tiny, "full": narrow, "student": first, "pairs": made, "begin": slim,
              "warmup": 2, **vae, **TURNS, "lr": 0.1}  # fmt: skip
     runs = {rho: {**turns, "rho": rho, "steps": 2} for rho in (0.0, 1.0)}
     steered = [train(steer, tmp_path / f"rho-{rho}", **runs[rho]) for rho in runs]
@@ -225,11 +225,11 @@ def test_every_stage_of_latents_resumes(
     by_hand = {"student": first, "begin": styled, "rank": 2, "artist": "anime", **every, **FEW}
     held = resumes("sa", style_distill, control=alone_steered, **by_hand)
     assert stage.read(held)["control"] == "sketch"
-    again = resumes("2d", distill, begin=told, against=told, **every, **FEW)
+    again = resumes("2d", distill, student=told, against=told, **every, **FEW)
     assert "against" in stage.read(again) and "against" not in stage.read(told)
-    refused("--against goes with --adversary", distill, other, begin=told, against=told,
+    refused("--against goes with --adversary", distill, other, student=told, against=told,
             **{**every, "adversary": 0.0, **FEW})  # fmt: skip
-    refused("no such discriminator", distill, other, begin=told, against=first, **every, **FEW)
+    refused("no such discriminator", distill, other, student=told, against=first, **every, **FEW)
     resumes("sb", style_distill, pairs=dressed, **wears, **every, artist="anime")
     for wrong, why in (
         ({"pairs": made}, "scores need all three"),
@@ -238,7 +238,7 @@ def test_every_stage_of_latents_resumes(
         ({"artist": None}, "needs --artist"),
         ({"plain_mse": True}, "takes pairs in the style and nothing else"),
         ({"student": tiny, "control": alone_steered}, "made for another model"),
-        ({"adversary": 0.0, "reward": 0.0, "teacher": tiny, "style": worn, "pairs": dressed,
+        ({"adversary": 0.0, "reward": 0.0, "offline": tiny, "style": worn, "pairs": dressed,
           "control": alone_steered}, "alone"),
     ):  # fmt: skip
         refused(why, style_distill, other, **{**by_hand, **wrong})

@@ -155,7 +155,7 @@ def test_a_style_is_distilled_as_the_paper_says(
     monkeypatch.setattr(style_distill, "Scores", Watched)
     monkeypatch.setattr(style_distill, "Distillation", Watching)
     style_distill.train(style_distill.Options(
-        run=tmp_path / "run", teacher=multi_step, style=worn, student=multi_step,
+        run=tmp_path / "run", offline=multi_step, style=worn, student=multi_step,
         pairs=tmp_path / "pairs", uncarried=uncarried, steps=2, online_steps=1, online_first=1,
         batch=2, rank=3, online_lr=1e-3,
     ))  # fmt: skip
