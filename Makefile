@@ -1,7 +1,8 @@
 # make run [PAGE=sketch] [PORT=7861] [CHECKPOINT=storybook] [HOST=0.0.0.0] [STYLES=anime]
 #          [CONTROLS=sketch] [DEVICE=cpu] [DTYPE=float32]      set up and serve a page
 # make test                                                    set up, check and test
-# make test-slow                                               the tests that take minutes
+# make test-slow                                               those that take a minute or two each
+# make test-long                                               those that take more, or several GB
 # PYTHON=python3.12 chooses the Python for .venv; nothing is installed again while nothing changed.
 
 PYTHON ?= python3
@@ -18,7 +19,7 @@ OTHERS := $(filter-out $(LONGEST) tests/browser,$(patsubst %/__init__.py,%,$(wil
 option = $(if $($(1)),$(2) '$($(1))')
 own_host = $(if $(filter command,$(origin HOST)),--host '$(HOST)') # some shells set it unasked
 
-.PHONY: run test test-slow lint format bench
+.PHONY: run test test-slow test-long lint format bench
 
 run: $(VENV)/.run-ready
 	@$(PY) app$(if $(PAGE),_$(PAGE)).py $(call option,PORT,--port) $(call option,CHECKPOINT,--checkpoint) \
@@ -29,11 +30,11 @@ test: lint
 	$(PY) -m pytest -n 4 $(SHARED) $(LONGEST) $(OTHERS)
 	$(PY) -m pytest -n 4 $(SHARED) tests/browser
 
-# But for full sizes with random weights, which take several GB, and the whole lineage of what ships:
-# pytest -m slow tests/bench/test_architectures.py tests/train/test_lineage.py
 test-slow: $(VENV)/.test-ready
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 $(SHARED) -m slow $(LONGEST) $(OTHERS) \
-	  --ignore tests/bench/test_architectures.py --ignore tests/train/test_lineage.py
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 $(SHARED) -m 'slow and not long' $(LONGEST) $(OTHERS)
+
+test-long: $(VENV)/.test-ready
+	$(PY) -m pytest --durations 0 -m long $(LONGEST) $(OTHERS)
 
 lint: $(VENV)/.test-ready
 	$(PY) -m ruff check .

@@ -81,7 +81,7 @@ def close_to_theirs(ours: torch.Tensor, pipeline: Any, **asked: Any) -> None:
     assert (ours - wanted).abs().max() <= 1e-4 * wanted.abs().max()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_a_picture_at_full_size(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -96,7 +96,7 @@ def test_a_picture_at_full_size(
         close_to_theirs(large, pipeline)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_style_and_a_control_at_full_size(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -70,7 +70,7 @@ def compiles() -> Iterator[None]:
     torch.compiler.reset()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("compiles")
 def test_compiled(opened: Opened) -> None:
     ours, eager = SDXS(opened, "compile", **PLACE), SDXS(opened, "eager", **PLACE)

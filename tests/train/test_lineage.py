@@ -8,7 +8,7 @@ from sdxs import SDXS
 from tests.train.test_recipe import follow, wears_and_sees
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_lineage_of_the_embedded_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -157,7 +157,7 @@ def newest(run: Path) -> int:
     return max((int(path.stem[6:]) for path in run.glob("state-*.pt")), default=0)
 
 
-@pytest.mark.parametrize("moments", [6, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("moments", [6, pytest.param(20, marks=pytest.mark.long)])
 def test_killed_at_many_moments_it_ends_in_the_same_weights_bit_for_bit(
     moments: int, given: Path, tmp_path: Path
 ) -> None:
