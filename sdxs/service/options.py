@@ -178,10 +178,14 @@ def said(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def common(told: Mapping[str, Any]) -> Hashable:
-    """What keywords must have in common to be those of one call: all names, and the values of which
-    a call has one."""
-    own = _per_picture()
-    return frozenset((name, name in own or value) for name, value in told.items())
+    """What keywords must have in common to be those of one call: all names, the values of which a
+    call has one, and of every scale whether it is 0: a model goes without what that is of, and so
+    paints by another graph, whose 16 bits are rounded elsewhere."""
+    own, scales = _per_picture(), _scales()
+    return frozenset(
+        (name, bool(value) if name in scales else name in own or value)
+        for name, value in told.items()
+    )
 
 
 def columns(told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -196,3 +200,7 @@ def columns(told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _per_picture() -> set[str]:
     return {row.keyword for row in OPTIONS if row.per_picture}
+
+
+def _scales() -> set[str]:
+    return {row.keyword for row in OPTIONS if row.per_picture and isinstance(row.widget, Slider)}

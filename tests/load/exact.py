@@ -30,6 +30,7 @@ from tests.load.swarm import Bursts, captions, swarm
 
 MOST = 1  # level that a value may differ by
 DRAWN = 0.5  # the share of requests with a drawing
+NONE = 0.1  # the share of scales that are 0
 SIDE = 128  # of a drawing, in pixels
 
 
@@ -47,10 +48,10 @@ class Requests:
         asked = {name: chance.choice(values) for name, values in self.choices.items()}
         asked |= {
             "prompt": chance.choice(self.prompts), "seed": chance.randrange(2**31),
-            "style_scale": round(chance.uniform(0, 2), 3), "format": "png",
+            "style_scale": scale(chance), "format": "png",
         }  # fmt: skip
         if chance.random() < DRAWN:
-            asked |= {"drawing": drawing(chance), "strength": round(chance.uniform(0, 2), 3)}
+            asked |= {"drawing": drawing(chance), "strength": scale(chance)}
         return asked
 
     def kinds(self) -> Iterator[dict[str, Any]]:
@@ -87,6 +88,11 @@ class Asker(FastHttpUser):
         answer = self.client.post("/api/picture", json=load.requests[number], name="picture")
         if answer.status_code == 200:
             (load.folder / f"{number}.png").write_bytes(answer.content)
+
+
+def scale(chance: random.Random) -> float:
+    """0 to 2, often 0, where a model goes without what the scale is of."""
+    return 0 if chance.random() < NONE else round(chance.uniform(0, 2), 3)
 
 
 def drawing(chance: random.Random) -> str:

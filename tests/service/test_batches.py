@@ -127,6 +127,8 @@ def test_only_what_one_call_can_tell_apart_is_one_call():
         request("d", 4, style="anime"),
         request("e", 5, **ink),
         request("f", 6),
+        request("g", 7, **ink, style_scale=0),
+        request("h", 8, **ink, style_scale=0.0),
     ]
     found = made(held, *requests)
     worn = {"seed": [2, 5], "style": "ink", "style_scale": [0.5, 1]}
@@ -135,8 +137,9 @@ def test_only_what_one_call_can_tell_apart_is_one_call():
         (["b", "e"], worn),
         ("c", {"seed": 3, "decoder": "large"}),
         ("d", {"seed": 4, "style": "anime", "style_scale": 1}),
+        (["g", "h"], {"seed": [7, 8], "style": "ink", "style_scale": [0, 0]}),
     ]
-    assert shades(found) == [1, 1, 3, 3, 4, 6]
+    assert shades(found) == [1, 1, 3, 3, 4, 6, 6, 7]
 
 
 def test_a_format_is_each_ones_own():
