@@ -1,7 +1,8 @@
 """Stage d: feature-matching warm-up (paper, section 3.2, eq. 10). From many steps to one.
 
-The one-step model starts as the teacher, takes pure noise at the last timestep and learns to
-give the picture that the teacher reaches in many steps from the same noise.
+The one-step model starts as the multi-step model, or as what block removal left of it, takes pure
+noise at the last timestep and learns to give the picture that the multi-step model reaches in many
+steps from the same noise.
 """
 
 from pathlib import Path

@@ -126,7 +126,9 @@ def test_what_makes_a_one_step_model_resumes(given: Path, resumes: Resumes, tmp_
     refused("holds pairs with steps=2, not 5", pairs, made, steps=5, **paints)
     model = {"offline": tiny, "pairs": made}
     first = resumes("w", warmup, **model, **FEW)
-    resumes("d", distill, student=first, **model, **TURNS)
+    told = resumes("d", distill, student=first, **model, **TURNS)
+    last = json.loads((told / "metrics.jsonl").read_text().splitlines()[-1])
+    assert {"alpha", "kappa_matching", "lambda_matching"} < last.keys()
     refused("nothing to learn by", distill, other, student=first, **TURNS)
     neither = {"gan": 0.0, "matching": 0.0}
     refused("nothing to learn by: give --gan", texture, other, student=first, **neither, **model)
