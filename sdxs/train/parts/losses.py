@@ -11,7 +11,7 @@ from sdxs.train.parts.features import Encode
 from sdxs.train.parts.latents import LABELS
 
 C1, C2 = 0.01, 0.03  # SSIM's constants, by the variance of a feature channel
-DISTS = "of features, add likeness of means and of structure, as DISTS does; SSIM multiplies them"
+DISTS = "in eq. 10, add the likenesses of means and of structure, as DISTS; SSIM multiplies them"
 
 
 def ssim(a: Tensor, b: Tensor, window: int = 3, *, dists: bool = False) -> Tensor:
