@@ -1,14 +1,14 @@
 """Stage a: the tiny decoder (paper, section 3.1, eq. 5). From latents to what a larger one paints.
 
-The loss is the paper's: L1 between the two pictures made `scale` times smaller, and a GAN for what
-is finer than that. The discriminator sees picture and latents together; its weight keeps the two
-gradients at the decoder's last layer in a fixed proportion (as in VQGAN, arXiv 2012.09841, eq. 7).
-The larger autoencoder keeps its encoder: the latents stay the same ones. Half of those that it
-learns from are encoded renders, half what the multi-step model paints, as in the paper; with
-`--artists` as many encoded pictures by artists come to them. A decoder that has seen all those
-artists takes a painted latent that is a little off for something in between, one that knows only
-the renders takes it for the nearest of them (`--painted-by`): the tiny one can learn from each
-what it is good at.
+The loss is L1 between the two pictures made `scale` times smaller, 8 as printed, and a GAN for what
+is finer than that; the storybook's recipe departs from it (`scale` 1). The discriminator sees
+picture and latents together; lambda_GAN keeps the two gradients at the decoder's last layer in the
+proportion `gan` (as in VQGAN, arXiv 2012.09841, eq. 7). The larger autoencoder keeps its encoder:
+the latents stay the same ones. Half of those that it learns from are encoded renders, half what the
+multi-step model paints, as all are in the paper; with `--artists` as many encoded pictures by
+artists come to them. A decoder that has seen all those artists takes a painted latent that is a
+little off for something in between, one that knows only the renders takes it for the nearest of
+them (`--painted-by`): the tiny one can learn from each what it is good at.
 
 Of a model of any world (`--painted-alone`) there are no renders: all that it learns from is
 painted, and where the larger one is an AutoencoderKL, a tiny encoder learns beside it to give the

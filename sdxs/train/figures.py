@@ -1,6 +1,7 @@
 """How training went: curves of runs, sheets stage by stage, clouds of points, a table of results.
 
-`python -m sdxs.train.figures curves runs/teacher --output teacher.png`,
+`python -m sdxs.train.figures curves runs/teacher --output teacher.png`, of what is asked for with
+`--only alpha kappa_matching lambda_matching`,
 `python -m sdxs.train.figures sheet "MSE=runs/warmup-mse" "FM=runs/warmup" --output stages.png` and
 `python -m sdxs.train.figures table runs/teacher runs/distill`.
 Curves need matplotlib (`pip install -e '.[train]'`).
@@ -21,6 +22,7 @@ from sdxs.train.parts.pairs import Pairs
 from sdxs.train.parts.plots import plots, png
 from sdxs.train.parts.solver import Model, painter
 from sdxs.train.run import stage
+from sdxs.train.run.loop import TrainingError
 from sdxs.train.run.machine import DEVICE
 from sdxs.train.run.options import parser, positive
 from sdxs.train.run.stages import MODELS, sampling
@@ -46,10 +48,17 @@ def metrics(run: Path) -> dict[str, tuple[list[int], list[float]]]:
     return out
 
 
-def curves(runs: list[Path], output: Path) -> None:
-    """A row of plots for each run, one for each number that it has logged."""
+def curves(runs: list[Path], output: Path, only: list[str]) -> None:
+    """A row of plots for each run, one for each number that it has logged, or for those of `only`.
+
+    Raises TrainingError where a run has not logged one of these.
+    """
     plt = plots()
     found = {run: metrics(run) for run in runs}
+    for run, lines in found.items() if only else ():
+        if unknown := [name for name in only if name not in lines]:
+            raise TrainingError(f"{run} has not logged {unknown[0]}, but {', '.join(lines)}")
+        found[run] = {name: lines[name] for name in only}
     columns = max(len(lines) for lines in found.values())
     figure, axes = plt.subplots(
         len(runs), columns, figsize=(3.2 * columns, 2.3 * len(runs)), squeeze=False,
@@ -141,6 +150,7 @@ def main(arguments: list[str] | None = None) -> None:
     kinds = ours.add_subparsers(dest="kind", required=True)
     plotted = kinds.add_parser("curves", help="what runs have logged")
     plotted.add_argument("runs", type=logged, nargs="+", metavar="FOLDER", help="of a stage")
+    plotted.add_argument("--only", nargs="+", default=[], metavar="NAME", help="of these numbers")
     painted = kinds.add_parser("sheet", help="the same captions by several models, or pairs")
     painted.add_argument("models", type=named, nargs="+", metavar="NAME=FOLDER", help="a row each")
     painted.add_argument(
@@ -156,7 +166,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.kind == "table":
         return print(table(dict(options.runs)))
     if options.kind == "curves":
-        curves(options.runs, options.output)
+        curves(options.runs, options.output, options.only)
     else:
         sheet(dict(options.models), options.autoencoder, options.count, options.output)
     print(options.output)

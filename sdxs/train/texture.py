@@ -4,7 +4,8 @@ Feature matching leaves pictures smooth. A discriminator on frozen features (Pro
 StyleGAN-T, arXiv 2301.09515, and ADD, arXiv 2311.17042) tells the one-step model's latents from the
 multi-step model's; its features are those of the offline U-Net's down blocks, at two noise levels,
 and it reads the prompt. So few weights can change that what stands where cannot. They are added to
-the U-Net at the end.
+the U-Net at the end. Either of the GAN and the eq. 10 beside it may be left out, which says what
+each of the two does.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ from sdxs.train.parts.denoiser import leave
 from sdxs.train.parts.features import encoder_of, of_unet
 from sdxs.train.parts.learner import Learner, MicroBatch
 from sdxs.train.parts.lora import lora, merged
-from sdxs.train.parts.losses import feature_matching, hinge, steepness, unmasked
+from sdxs.train.parts.losses import DISTS, feature_matching, hinge, steepness, unmasked
 from sdxs.train.parts.pairs import Pairs
 from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
@@ -67,12 +68,15 @@ class Options(ScaledOptions, steps=400, batch=32, lr=1e-4, seed=11):
     pairs: Path = stage.needs("its noises and pictures", "pairs")
     student: Path = stage.needs("the one-step U-Net to begin with", *ONE_STEP, default="distill")
     rank: int = option(4, "of the LoRA", type=positive)
-    gan: float = option(0.02, "weight of the GAN; 0 leaves eq. 10 alone, for the comparison")
-    matching: float = option(1.0, "weight of eq. 10 beside it; 0 is off", recorded="given")
+    gan: float = option(0.02, "weight of the GAN; 0 is off")
+    matching: float = option(1.0, "weight of eq. 10 beside it; 0 is off")
+    dists: bool = option(False, DISTS, recorded="given")
 
 
 def train(options: Options) -> None:
     """Leave a one-step model in `run`. Raises TrainingError."""
+    if not (options.gan or options.matching):
+        raise loop.TrainingError("nothing to learn by: give --gan, --matching or both")
     model, data = Model.load(options.offline, options.text), Pairs(options.pairs)
     student = model.fit(options.student)
     facts = {"begins_with": loop.fingerprint(student.unet), **model.facts, **data.facts}
@@ -99,12 +103,16 @@ def train(options: Options) -> None:
 
     drawn: deque[tuple[Tensor, Tensor, Tensor, Words]] = deque()  # for the judge, then the student
 
-    def judging(generator: torch.Generator) -> MicroBatch:
+    def draw(generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Words]:
+        """Noise, latents, the noise that the judge sees them under, and what is said of them."""
         noise, target, texts = data.batch(options.at_once, generator)
         fresh = torch.randn(noise.shape, generator=generator)
         noise, target, fresh = (part.to(DEVICE) for part in (noise, target, fresh))
-        words = model.embed(texts)
-        drawn.append((noise, target, fresh, words))
+        return noise, target, fresh, model.embed(texts)
+
+    def judging(generator: torch.Generator) -> MicroBatch:
+        drawn.append(draw(generator))
+        noise, target, fresh, words = drawn[-1]
         with torch.no_grad():
             ours = student.one_step(noise, words)
             seen, made = (look(x0, fresh, words) for x0 in (target, ours))
@@ -115,28 +123,27 @@ def train(options: Options) -> None:
         logged = {"judged": judged.item(), "penalty": penalty.item()}
         return MicroBatch(judged + PENALTY * penalty, logged)
 
-    def passing(_: torch.Generator) -> MicroBatch:
-        noise, target, fresh, words = drawn.popleft()
+    def passing(generator: torch.Generator) -> MicroBatch:
+        noise, target, fresh, words = drawn.popleft() if options.gan else draw(generator)
         ours = student.one_step(noise, words)
-        loss = torch.zeros((), device=DEVICE)
+        loss, logged = torch.zeros((), device=DEVICE), {}
         if options.gan:
             loss = options.gan * unmasked(heads(look(ours, fresh, words), words.said))
-        matching = torch.zeros(())
         if options.matching:
             with fast():
-                matching = feature_matching(encode, ours, target, words)
-            loss = loss + options.matching * matching
-        return MicroBatch(loss, {"matching": matching.item()})
+                matching = feature_matching(encode, ours, target, words, dists=options.dists)
+            loss, logged["matching"] = loss + options.matching * matching, matching.item()
+        return MicroBatch(loss, logged)
 
     def step(index: int, generator: torch.Generator) -> dict[str, float]:
         factor = loop.trapezoid(index, options.steps, warmup=20)
-        logged = judge.learn(generator, factor, judging)
+        logged = judge.learn(generator, factor, judging) if options.gan else {}
         heads.requires_grad_(False)
         logged |= learner.learn(generator, factor, passing)
         heads.requires_grad_(True)
         return logged
 
-    parts = {**learner.parts, **judge.parts}
+    parts = {**learner.parts, **(judge.parts if options.gan else {})}
     frozen = model.networks
     with stage.trained(options, parts, step, facts, flat=loop.FLAT, frozen=frozen):
         learner.settle()

@@ -1,7 +1,8 @@
 """Stage d: feature-matching warm-up (paper, section 3.2, eq. 10). From many steps to one.
 
-The one-step model starts as the teacher, takes pure noise at the last timestep and learns to
-give the picture that the teacher reaches in many steps from the same noise.
+The one-step model starts as the multi-step model, or as what block removal left of it, takes pure
+noise at the last timestep and learns to give the picture that the multi-step model reaches in many
+steps from the same noise.
 """
 
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 from sdxs.train.parts.denoiser import leave
 from sdxs.train.parts.features import encoder_of, load_encoder
 from sdxs.train.parts.learner import Learner, MicroBatch
-from sdxs.train.parts.losses import feature_matching
+from sdxs.train.parts.losses import DISTS, feature_matching
 from sdxs.train.parts.pairs import FOLLOW, Pairs, begun
 from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
@@ -39,6 +40,7 @@ class Options(ScaledOptions, steps=8000, batch=32, lr=3e-4, seed=4):
     )
     matching: float = option(1.0, "weight of eq. 10; 0 leaves the squared error")
     mse: float = option(0.3, "weight of the squared error beside it")
+    dists: bool = option(False, DISTS, recorded="given")
 
 
 def train(options: Options) -> None:
@@ -65,7 +67,9 @@ def train(options: Options) -> None:
         loss = options.mse * losses["mse"]
         if options.matching:
             with fast():
-                losses["matching"] = feature_matching(encode, ours, target, words)
+                losses["matching"] = feature_matching(
+                    encode, ours, target, words, dists=options.dists
+                )
             loss = loss + options.matching * losses["matching"]
         mean = ours.detach().mean((0, 2, 3)).abs().max()
         logged = {name: value.item() for name, value in (losses | {"mean": mean}).items()}

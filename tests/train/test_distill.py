@@ -1,15 +1,20 @@
 """Score distillation: its gradient against Gaussians in closed form, its schedule, a toy run."""
 
 import itertools
+import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from sdxs.model.text import Words
 from sdxs.train import distill
-from sdxs.train.parts.losses import score_difference, score_direction
+from sdxs.train.parts import losses
+from sdxs.train.parts.distillation import Batch, Distillation, matching
+from sdxs.train.parts.losses import feature_matching, score_difference, score_direction
 from sdxs.train.parts.models import build_scheduler
 from sdxs.train.parts.schedule import Schedule
-from sdxs.train.parts.segmented import ALPHA, HOLD, eased
+from sdxs.train.parts.segmented import ALPHA, HOLD, KAPPA, eased
 from sdxs.train.run import loop
 
 
@@ -87,6 +92,59 @@ def test_until_then_nothing_depends_on_how_many_steps_there_are(first: int) -> N
             lambda done, whole: loop.trapezoid(done, whole, warmup=50),
         ):
             assert curve(index - first, few - first) == curve(index - first, many - first)
+
+
+def itself(x: torch.Tensor, _: Words) -> list[torch.Tensor]:
+    """Latents as their own features."""
+    return [x]
+
+
+@pytest.mark.parametrize("dists", [False, True])
+@pytest.mark.parametrize("paired", [4, 2, 1])
+def test_what_each_part_of_a_batch_weighs(paired: int, dists: bool, tmp_path) -> None:
+    """Of four rows, on each of which scores pull as hard: kappa is of the whole batch's norms."""
+    torch.manual_seed(0)
+    x0, target = torch.randn(4, 4, 8, 8), torch.randn(paired, 4, 8, 8)
+    batch = Batch(None, x0, Words(torch.zeros(4, 1, 1)), target)
+    options = distill.Options(run=tmp_path, steps=101, online_first=1, dists=dists)
+    scores = SimpleNamespace(pull=lambda x0, *_: torch.ones_like(x0))
+    for index, alpha, kappa in ((1, ALPHA[0], KAPPA[0]), (101, ALPHA[1], KAPPA[1])):
+        whole = Distillation(options, scores, None, [matching(itself)], draw=None, draw_online=None)
+        pull, logged = whole.pull(index, x0, batch, torch.Generator())
+        alone = torch.ones_like(x0) / x0.numel()
+        more = pull - alone
+        assert torch.equal(pull[paired:], alone[paired:])  # of no pair: by the scores alone
+        assert more.norm() / alone.norm() == pytest.approx(kappa, rel=1e-4)
+        of_a_row = more[:paired].norm() / math.sqrt(paired) / alone[0].norm()
+        assert of_a_row == pytest.approx(math.sqrt(4 / paired) * kappa, rel=1e-4)
+
+        leaf = x0[:paired].clone().requires_grad_()
+        loss = feature_matching(itself, leaf, target, batch.words, dists=dists)
+        (gradient,) = torch.autograd.grad(loss, leaf)
+        assert logged["matching"] == pytest.approx(loss.item())
+        assert logged["alpha"] == pytest.approx(alpha)
+        assert logged["kappa_matching"] == pytest.approx(kappa)
+        weight = kappa * (alone.norm() / gradient.norm()).item()
+        assert logged["lambda_matching"] == pytest.approx(weight, rel=1e-4)
+        torch.testing.assert_close(more[:paired], weight * gradient, rtol=1e-3, atol=1e-6)
+
+
+def test_matching_is_the_mean_over_the_pairs(monkeypatch, tmp_path) -> None:
+    """Each of n pairs weighs 1 / n, however many rows there are beside them."""
+    for constant in ("C1", "C2"):  # which are of the batch, not of a row
+        monkeypatch.setattr(losses, constant, 0)
+    torch.manual_seed(0)
+    x0, target = torch.randn(5, 4, 8, 8), torch.randn(3, 4, 8, 8)
+    term, options = matching(itself), distill.Options(run=tmp_path)
+
+    def pull(x0: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, float]:
+        return term.pull(x0, Batch(None, x0, Words(torch.zeros(len(x0), 1, 1)), target), options)
+
+    gradient, loss = pull(x0, target)
+    single = [pull(x0[row : row + 1], target[row : row + 1]) for row in range(3)]
+    assert loss == pytest.approx(sum(one for _, one in single) / 3, rel=1e-4)
+    torch.testing.assert_close(gradient[:3], torch.cat([own for own, _ in single]) / 3)
+    assert not gradient[3:].any()
 
 
 def test_too_few_steps_are_refused(tmp_path) -> None:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from matplotlib.axes import Axes
 from PIL import Image
 
 from sdxs.train import figures
@@ -17,6 +18,25 @@ def test_curves_of_a_run_that_was_resumed(tmp_path: Path) -> None:
     assert figures.metrics(tmp_path) == {"loss": ([0, 20], [3.0, 1.0])}
     figures.main(["curves", str(tmp_path), "--output", str(tmp_path / "curves.png")])
     assert Image.open(tmp_path / "curves.png").width > 100
+
+
+def test_curves_of_the_numbers_that_are_asked_for(tmp_path: Path) -> None:
+    """Side by side, in that order; a run that has not logged one is named."""
+    runs = [tmp_path / name for name in ("a", "b")]
+    for run, names in zip(
+        runs, (("loss", "alpha", "kappa"), ("alpha", "kappa", "loss")), strict=True
+    ):
+        run.mkdir()
+        rows = [{"step": step, **dict.fromkeys(names, step / 20)} for step in (0, 20, 40)]
+        (run / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    drawn: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Axes, "set_title", lambda _, title, **__: drawn.append(title))
+        figures.main(["curves", *map(str, runs), "--only", "kappa", "alpha", "--output",
+                      str(tmp_path / "two.png")])  # fmt: skip
+    assert drawn == ["a: kappa", "a: alpha", "b: kappa", "b: alpha"]
+    with pytest.raises(loop.TrainingError, match=r"a has not logged beta, but loss, alpha, kappa"):
+        figures.curves(runs, tmp_path / "none.png", ["alpha", "beta"])
 
 
 def test_without_matplotlib_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,6 @@
-"""The losses against scikit-image, scipy and closed forms."""
+"""The losses against scikit-image, torchmetrics, scipy and closed forms."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,8 +8,10 @@ import torch
 from scipy.ndimage import uniform_filter
 from scipy.stats import entropy
 from skimage import metrics
+from torchmetrics.functional.image.dists import DISTSNetwork
 
 from sdxs.train.autoencoder import roughness
+from sdxs.train.parts import losses
 from sdxs.train.parts.latents import LABELS
 from sdxs.train.parts.losses import (
     hinge,
@@ -19,11 +23,12 @@ from sdxs.train.parts.losses import (
 )
 
 
-def test_ssim_of_a_thing_with_itself_is_one_and_less_with_another():
+@pytest.mark.parametrize("dists", [False, True])
+def test_ssim_of_a_thing_with_itself_is_one_and_less_with_another(dists: bool):
     g = torch.Generator().manual_seed(0)
     a, b = torch.randn(2, 3, 16, 16, generator=g), torch.randn(2, 3, 16, 16, generator=g)
-    assert ssim(a, a).item() == pytest.approx(1, abs=1e-5)
-    assert ssim(a, b) < 0.6
+    assert ssim(a, a, dists=dists).item() == pytest.approx(1, abs=1e-5)
+    assert ssim(a, b, dists=dists) < 0.6
 
 
 def test_ssim_agrees_with_scikit_image():
@@ -42,6 +47,38 @@ def test_ssim_agrees_with_scikit_image():
         use_sample_covariance=False,
     )
     assert ssim(a, b).item() == pytest.approx(theirs, abs=1e-3)
+
+
+def test_of_whole_maps_the_sum_is_dists(monkeypatch: pytest.MonkeyPatch):
+    """As torchmetrics has it, on these features, all weights alike; its constants are absolute."""
+    g = torch.Generator().manual_seed(2)
+    b = 1 + torch.randn(4, 3, 16, 16, generator=g)
+    a = 0.5 * b + torch.randn(b.shape, generator=g)
+    weights = torch.ones(1, 3, 1, 1)
+    network = SimpleNamespace(chns=[3], alpha=weights, beta=weights, forward_once=lambda x: [x])
+    theirs = DISTSNetwork.forward(network, a, b, require_grad=True)  # (4,)
+    monkeypatch.setattr(losses, "C1", 0)
+    monkeypatch.setattr(losses, "C2", 0)
+    assert ssim(a, b, 16, dists=True).item() == pytest.approx(1 - theirs.mean().item(), abs=1e-5)
+
+
+@pytest.mark.parametrize(("dists", "wanted"), [(False, -1), (True, 1)])
+def test_where_means_differ_in_sign_the_product_asks_for_the_opposite_structure(
+    dists: bool, wanted: int
+):
+    """Of a window with a mean of -2 for 2, the derivative by how much of the structure it has."""
+    g = torch.Generator().manual_seed(3)
+    structure = torch.randn(1, 1, 3, 3, generator=g)
+    structure = (structure - structure.mean()) / structure.std(correction=0)
+    share = torch.tensor(0.5, requires_grad=True)
+    apart = ssim(share * structure - 2, structure + 2, dists=dists)
+    (slope,) = torch.autograd.grad(apart, share)
+    (same,) = torch.autograd.grad(ssim(share * structure + 2, structure + 2, dists=dists), share)
+    c1, c2 = 0.01 * 9 / 8 + 1e-6, 0.03 * 9 / 8 + 1e-6  # by the unbiased variance of nine
+    luminance, half = (c1 - 8) / (c1 + 8), 0.5
+    rise = 2 / (1 + half**2 + c2) - 2 * half * (2 * half + c2) / (1 + half**2 + c2) ** 2
+    assert slope.sign() == wanted and same > 0
+    assert slope.item() == pytest.approx(rise / 2 if dists else luminance * rise, rel=1e-4)
 
 
 def test_segmentation_is_the_entropy_at_best():

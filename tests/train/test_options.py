@@ -51,6 +51,7 @@ def test_what_is_recorded_is_what_was_asked(name: str, tmp_path: Path) -> None:
     settings = kind(**asked, **dict.fromkeys(folders(kind), tmp_path)).settings()
     unsaid = {"steps", "seed", "artist", "artists", "shown", "held_out", *folders(kind)}
     unsaid |= {"follow", "prompts", "painted_alone"}  # what they give are facts
+    unsaid |= {"dists"}  # where it is asked for alone
     unsaid |= {"save_minutes", "micro_batch", "gradient_checkpointing", "optimizer", "dry_run"}
     unsaid |= {"width"} if name == "autoencoder" else set()
     if issubclass(kind, SupervisionOptions):  # where renders have a part, they are facts

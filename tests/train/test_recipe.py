@@ -141,8 +141,8 @@ def test_every_gate_says_what_it_should(tmp_path: Path, monkeypatch: pytest.Monk
     for name in ("blocks", "warmup-mse", "warmup", "distill", "average"):
         done(name, name.partition("-")[0])
     scores = {
-        "teacher": judged(0.95, 1.0, 8.0, 0.02),
-        "blocks": judged(0.91, 2.0, 7.0, 0.03),
+        "teacher": judged(0.95, 2.0, 7.0, 0.03),
+        "blocks": judged(0.91, 1.0, 8.0, 0.02),
         "warmup-mse": judged(0.5, 9.0, 4.0, 0.01),
         "warmup": judged(0.6, 8.0, 5.0, 0.015),
         "distill": judged(0.7, 5.0, 6.0, 0.02),
@@ -170,7 +170,7 @@ def test_every_gate_says_what_it_should(tmp_path: Path, monkeypatch: pytest.Monk
         "average": [
             (0.83, False),
             (0.83, True),
-            (6.0, False),
+            (10.0, False),
             (1.5, True),
             (0.9, True),
             (0.98, True),

@@ -79,15 +79,11 @@ def test_storybook_has_the_commands_that_it_always_had(combination: str) -> None
 
 
 def test_what_scores_are_asked() -> None:
-    """How a four-stage model's pictures lie as a whole is asked of the one that is made of it."""
     found = recipe_file.read(recipe_file.find("storybook"))
-    for layout, on, pictures, drawn in (
-        ("sd", (), "0", "decoder"),
-        ("sdxs", ("upscale",), "5000", "autoencoder"),
-    ):
+    for layout, on, drawn in (("sd", (), "decoder"), ("sdxs", ("upscale",), "autoencoder")):
         chosen = Chosen({"preset": "s", "layout": layout}, frozenset(on))
         every = {part.name: part for part in commands.parts(found, chosen, Path("RUN"))}
-        first = ("RUN/teacher", "--autoencoder", "RUN/autoencoder", "--pictures", pictures)
+        first = ("RUN/teacher", "--autoencoder", "RUN/autoencoder", "--pictures", "5000")
         assert every["teacher"].scoring == (*first, "--guarded", "250")
         assert every["average"].scoring[2] == f"RUN/{drawn}" and not every["text"].scoring
         assert every["distill"].scoring[2:5] == ("RUN/autoencoder", "--pictures", "5000")
@@ -174,6 +170,8 @@ def test_a_constant_may_be_set_and_a_stage_apart_from_its_command(small, ran) ->
         ("text = { steps = 2 }", "text = 2", "preset toy: text is not a table"),
         ("text = { steps", "txt = { steps", "no stage is called txt: did you mean text?"),
         ("@text", "@texts", "stage teacher, text: no stage is called texts: did you mean text?"),
+        ("@autoencoder", "@autoencoder if not extra", "when 'extra' is never: did you mean"),
+        ("@autoencoder", "@autoencoder if extras", "no earlier stage of this choice is @auto"),
         ("@autoencoder", "@teacher", "no earlier stage of this choice is @teacher: put it before"),
         ("@autoencoder", "@text", "--autoencoder: runs/small-full/text is not what autoencoder"),
         ('name = "autoencoder"', "each = { a = 1 }\nstages = []", "stage 2, each: a is not a list"),

@@ -1,5 +1,6 @@
 """Every stage, stopped and resumed, ends as one never stopped."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -125,8 +126,12 @@ def test_what_makes_a_one_step_model_resumes(given: Path, resumes: Resumes, tmp_
     refused("holds pairs with steps=2, not 5", pairs, made, steps=5, **paints)
     model = {"offline": tiny, "pairs": made}
     first = resumes("w", warmup, **model, **FEW)
-    resumes("d", distill, student=first, **model, **TURNS)
+    told = resumes("d", distill, student=first, **model, **TURNS)
+    last = json.loads((told / "metrics.jsonl").read_text().splitlines()[-1])
+    assert {"alpha", "kappa_matching", "lambda_matching"} < last.keys()
     refused("nothing to learn by", distill, other, student=first, **TURNS)
+    neither = {"gan": 0.0, "matching": 0.0}
+    refused("nothing to learn by: give --gan", texture, other, student=first, **neither, **model)
     full = resumes("f", control, control="sketch", teacher=large, **few)
     resumes("s", control_blocks, control=full, tiny=tiny, teacher=large, **few)
 
@@ -185,7 +190,17 @@ def test_every_stage_of_latents_resumes(
     refused("--width is at most that of", upscale, tmp_path / "l", model=first, width=99,
             **vae, **FEW)  # fmt: skip
     assert stage.read(twice)["psnr_in_boxes"] > 0 and stage.read(twice)["psnr_anime"] > 0
-    resumes("g", texture, rank=2, **model, **FEW)
+    for name, apart, logged in (
+        ("g", {}, {"judged", "matching"}),
+        ("gm", {"gan": 0.0, "dists": True}, {"matching"}),
+        ("gg", {"matching": 0.0}, {"judged"}),
+    ):
+        textured = resumes(name, texture, rank=2, **apart, **model, **FEW)
+        last = json.loads((textured / "metrics.jsonl").read_text().splitlines()[-1])
+        assert last.keys() & {"judged", "matching"} == logged
+        assert stage.read(textured).keys() >= apart.keys() | {"gan", "matching"}
+        before, after = weights(first, "unet"), weights(textured, "unet")
+        assert any(not torch.equal(before[name], after[name]) for name in before)
     resumes("h", decoder, pairs=made, painted_by=given / "v", artists=True, width=None, held_out=2,
             **some)  # fmt: skip
 

@@ -1,8 +1,9 @@
 """From a recipe and what is chosen of it to commands, in order, each with the folder it leaves.
 
 "@name" is the folder of an earlier stage, "@a or @b" that of the first which this choice has, and
-"@a or nothing" leaves the option out where there is none; "{word}" is a constant or a choice. Knows
-nothing of what commands ask, nor of what became of a stage.
+"@a or nothing" leaves the option out where there is none; "@a if pruned or @b" passes over the
+first unless `pruned` holds, as in `when`; "{word}" is a constant or a choice. Knows nothing of what
+commands ask, nor of what became of a stage.
 """
 
 import shlex
@@ -82,7 +83,7 @@ def parts(recipe: Recipe, chosen: Chosen, root: Path) -> list[Part]:
 
         def told(*tables: Options, place: str = place) -> dict[str, Any]:
             merged = {key: value for table in tables for key, value in table.items()}
-            return _taken(recipe, place, _said(recipe, chosen, place, merged), before)
+            return _taken(recipe, chosen, place, _said(recipe, chosen, place, merged), before)
 
         own = [change.get(name, {}) for change in changes
                for name in dict.fromkeys((entry.command, entry.name))]  # fmt: skip
@@ -129,13 +130,13 @@ def _holds(recipe: Recipe, chosen: Chosen, place: str, condition: str) -> bool:
 
 
 def _taken(
-    recipe: Recipe, place: str, options: Options, before: Mapping[str, Path]
+    recipe: Recipe, chosen: Chosen, place: str, options: Options, before: Mapping[str, Path]
 ) -> dict[str, Any]:
     """Options with folders in the place of references, without those that refer to nothing."""
     out: dict[str, Any] = {}
     for option, value in options.items():
         found = [
-            _folder(recipe, f"{place}, {option}", item, before)
+            _folder(recipe, chosen, f"{place}, {option}", item, before)
             if isinstance(item, str) and item.startswith("@") else item
             for item in _listed(value)
         ]  # fmt: skip
@@ -147,17 +148,21 @@ def _taken(
     return out
 
 
-def _folder(recipe: Recipe, place: str, said: str, before: Mapping[str, Path]) -> Path | None:
+def _folder(
+    recipe: Recipe, chosen: Chosen, place: str, said: str, before: Mapping[str, Path]
+) -> Path | None:
     """Of the first stage named that this choice has; None for nothing."""
     names = [name.strip() for name in said.split(" or ")]
     every = list(dict.fromkeys(entry.name for entry in recipe.stages))
     for name in names:
         if name == NOTHING:
             return None
-        stage = name.removeprefix("@")
-        if stage == name or stage not in every:
+        reference, _, condition = name.partition(" if ")
+        stage = reference.removeprefix("@")
+        if stage == reference or stage not in every:
             raise recipe.wrong(place, f"no stage is called {stage}: {near(stage, every)}")
-        if stage in before:
+        holds = not condition or _holds(recipe, chosen, place, condition)
+        if holds and stage in before:
             return before[stage]
     later = f"no earlier stage of this choice is {' or '.join(names)}"
     raise recipe.wrong(place, f"{later}: put it before, or add the choice that has it")
@@ -171,7 +176,7 @@ def _gates(
     for gate in _said(recipe, chosen, place, list(entry.gates)):
         for key in ("below", "by"):
             if gate.get(key, "").startswith("@"):
-                other = _folder(recipe, place, f"{gate[key]} or {NOTHING}", before)
+                other = _folder(recipe, chosen, place, f"{gate[key]} or {NOTHING}", before)
                 gate[key] = f"{other.name}/{gate['number']}" if other else None
         if None not in gate.values():
             yield Gate(**gate)

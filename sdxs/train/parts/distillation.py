@@ -17,7 +17,7 @@ from sdxs.model.text import Words
 from sdxs.train.parts.denoiser import Denoiser
 from sdxs.train.parts.features import Encode
 from sdxs.train.parts.learner import Learner, MicroBatch
-from sdxs.train.parts.losses import feature_matching
+from sdxs.train.parts.losses import DISTS, feature_matching
 from sdxs.train.parts.pairs import Pairs
 from sdxs.train.parts.segmented import ALPHA, KAPPA, Balance, Bind, Scores, eased, plainly
 from sdxs.train.parts.solver import Model
@@ -37,6 +37,7 @@ class DistillationOptions(ScaledOptions, batch=32):
         80, "updates of the online model alone, before the first with scores", type=positive
     )
     online_lr: float = option(3e-4, "learning rate of the online model")
+    dists: bool = option(False, DISTS, recorded="given")
 
     def check(self, warmup: int = 0) -> None:
         """warmup: steps before the scores. Raises TrainingError where none are left for them."""
@@ -99,24 +100,29 @@ def drawn(
 class Term:
     """A loss beside the scores.
 
-    pull: of the student's pictures x0 (B, 4, h, w) the loss's gradient, and its value, which is
-    logged. strength: the gradient's norm by that of the scores, at first and at last.
+    pull: of the student's pictures x0 (B, 4, h, w) and what the stage is asked the loss's gradient,
+    and its value, which is logged. strength: the gradient's norm by that of the scores, at first
+    and at last.
     """
 
     name: str
-    pull: Callable[[Tensor, Batch], tuple[Tensor, float]]
+    pull: Callable[[Tensor, Batch, DistillationOptions], tuple[Tensor, float]]
     strength: tuple[float, float]
 
 
 def matching(encode: Encode, strength: tuple[float, float] = KAPPA) -> Term:
-    """Feature matching (eq. 10) of the rows that have a target."""
+    """Feature matching (eq. 10), the mean over the rows that have a target.
 
-    def pull(x0: Tensor, batch: Batch) -> tuple[Tensor, float]:
+    strength: kappa, of norms over the whole batch; lambda_FM is what it comes to. Where n of N rows
+    have a target, such a row is pulled sqrt(N / n) kappa times as hard by this as by the scores,
+    any other by the scores alone.
+    """
+
+    def pull(x0: Tensor, batch: Batch, options: DistillationOptions) -> tuple[Tensor, float]:
         leaf, count = x0.detach().requires_grad_(), len(batch.target)
+        words = batch.words.rows(slice(count))
         with fast():
-            loss = feature_matching(
-                encode, leaf[:count], batch.target, batch.words.rows(slice(count))
-            )
+            loss = feature_matching(encode, leaf[:count], batch.target, words, dists=options.dists)
         with short_attention():
             (gradient,) = torch.autograd.grad(loss, leaf)
         return gradient, loss.item()
@@ -233,12 +239,13 @@ class Distillation:
             return torch.zeros_like(x0), {}
         pulls, logged = {}, {}
         for term in self.terms if index >= self.warmup else self.terms[:1]:
-            pulls[term.name], logged[term.name] = term.pull(x0, batch)
+            pulls[term.name], logged[term.name] = term.pull(x0, batch, self.options)
         logged["mse"] = F.mse_loss(x0[: len(batch.target)], batch.target).item()
         if index < self.warmup:
             (pull,) = pulls.values()
             return pull, logged
-        return self.balanced(index, x0, batch, pulls, generator), logged
+        pull, weights = self.balanced(index, x0, batch, pulls, generator)
+        return pull, logged | weights
 
     def follow(self, index: int, generator: torch.Generator) -> float:
         """One turn of the online model; its loss."""
@@ -257,8 +264,11 @@ class Distillation:
     def balanced(
         self, index: int, x0: Tensor, batch: Batch, pulls: Mapping[str, Tensor],
         generator: torch.Generator,
-    ) -> Tensor:  # fmt: skip
-        """Eq. 11: the scores' pull and every term's, each as strong as it should be by now."""
+    ) -> tuple[Tensor, dict[str, float]]:  # fmt: skip
+        """Eq. 11: the scores' pull and every term's, each as strong as it should be by now.
+
+        Beside it alpha, and of each term its strength (kappa) and what that comes to (lambda).
+        """
         assert self.scores is not None
         first = self.warmup + self.options.online_first
         done, whole = index - first, self.options.steps - first
@@ -267,10 +277,13 @@ class Distillation:
             return ends[0] if self.fixed else eased(done, whole, ends)
 
         alpha = min(by_now(ALPHA), self.below)
+        logged = {"alpha": alpha}
         pull = self.scores.pull(x0, batch.words, alpha, generator, batch.bind) / x0.numel()
         norms = {name: other.norm() for name, other in pulls.items()}
         ratio = self.balance.seen({"scores": pull.norm(), **norms})
         for term in self.terms:
-            strength = by_now(term.strength) * ratio("scores", term.name)
-            pull = pull + strength * pulls[term.name]  # lambda_FM, of feature matching
-        return pull
+            kappa = by_now(term.strength)
+            weight = kappa * ratio("scores", term.name)  # lambda_FM, of feature matching
+            pull = pull + weight * pulls[term.name]
+            logged |= {f"kappa_{term.name}": kappa, f"lambda_{term.name}": weight}
+        return pull, logged

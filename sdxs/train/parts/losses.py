@@ -10,15 +10,20 @@ from sdxs.model.text import Words
 from sdxs.train.parts.features import Encode
 from sdxs.train.parts.latents import LABELS
 
+C1, C2 = 0.01, 0.03  # SSIM's constants, by the variance of a feature channel
+DISTS = "in eq. 10, add the likenesses of means and of structure, as DISTS; SSIM multiplies them"
 
-def ssim(a: Tensor, b: Tensor, window: int = 3) -> Tensor:
+
+def ssim(a: Tensor, b: Tensor, window: int = 3, *, dists: bool = False) -> Tensor:
     """Mean structural similarity of feature maps (B, C, h, w) over uniform windows, at most 1.
 
     Wang et al. 2004, eq. 13. The constants are relative to the variance of `b` per channel, since
-    features have no fixed range.
+    features have no fixed range. Where the means of a window differ in sign, the product asks for
+    the opposite structure. dists: half the sum of both factors instead, which asks for the same
+    structure everywhere (DISTS, arXiv 2004.07728, where the window is the whole map).
     """
     spread = b.var((0, 2, 3), keepdim=True).detach().nan_to_num()  # (1, C, 1, 1); of one number, 0
-    c1, c2 = 0.01 * spread + 1e-6, 0.03 * spread + 1e-6
+    c1, c2 = C1 * spread + 1e-6, C2 * spread + 1e-6
 
     window = min(window, *b.shape[2:])
 
@@ -31,18 +36,22 @@ def ssim(a: Tensor, b: Tensor, window: int = 3) -> Tensor:
     covariance = blur(a * b) - mean_a * mean_b
     luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
     structure = (2 * covariance + c2) / (var_a + var_b + c2)
-    return (luminance * structure).mean()
+    both = (luminance + structure) / 2 if dists else luminance * structure
+    return both.mean()
 
 
-def feature_matching(encode: Encode, ours: Tensor, target: Tensor, words: Words) -> Tensor:
+def feature_matching(
+    encode: Encode, ours: Tensor, target: Tensor, words: Words, *, dists: bool = False
+) -> Tensor:
     """Eq. 10 with the sign mended: mean over layers of 1 - SSIM of frozen features.
 
-    ours, target: latents (B, 4, h, w), of B prompts.
+    ours, target: latents (B, 4, h, w), of B prompts. dists: as `ssim` has it.
     """
     with torch.no_grad():
         wanted = encode(target, words)
     got = encode(ours, words)
-    parts = [1 - ssim(a.float(), b.float()) for a, b in zip(got, wanted, strict=True)]
+    pairs = zip(got, wanted, strict=True)
+    parts = [1 - ssim(a.float(), b.float(), dists=dists) for a, b in pairs]
     return torch.stack(parts).mean()
 
 

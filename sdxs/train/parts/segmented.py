@@ -3,8 +3,9 @@
 Below alpha T, the difference of two scores says how the student's pictures lie beside those of the
 multi-step model: the offline one (frozen, guided) and the online one, which is kept true to the
 student's own pictures. Above alpha T, where such scores are inaccurate, feature matching on
-noise-picture pairs takes their place. Both weights start high and fall. Knows nothing of what the
-student is, nor of whose turn it is: that is `distillation`.
+noise-picture pairs takes their place. Alpha, and how hard matching pulls beside the scores, kappa,
+start high and fall; lambda_FM is what makes it so, and may rise. Knows nothing of what the student
+is, nor of whose turn it is: that is `distillation`.
 """
 
 import math
