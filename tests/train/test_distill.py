@@ -1,15 +1,19 @@
 """Score distillation: its gradient against Gaussians in closed form, its schedule, a toy run."""
 
 import itertools
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from sdxs.train import distill
+from sdxs.train.parts.distillation import Distillation, Term
 from sdxs.train.parts.losses import score_difference, score_direction
 from sdxs.train.parts.models import build_scheduler
 from sdxs.train.parts.schedule import Schedule
-from sdxs.train.parts.segmented import ALPHA, HOLD, eased
+from sdxs.train.parts.segmented import ALPHA, HOLD, KAPPA, eased
+from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop
 
 
@@ -91,6 +95,28 @@ def test_until_then_nothing_depends_on_how_many_steps_there_are(first: int) -> N
 
 def test_too_few_steps_are_refused(tmp_path) -> None:
     there = {"offline": tmp_path, "pairs": tmp_path}
-    options = distill.Options(run=tmp_path, steps=80, **there)
-    with pytest.raises(loop.TrainingError, match="80 steps are not enough: the first 80"):
-        distill.train(options)
+    for wrong, why in (
+        ({"steps": 80}, "80 steps are not enough: the first 80"),
+        ({"kappa": (1.0, -1.0)}, "below 0 would lead away from the pairs"),
+        ({"kappa": (1.0, 0.0), "unmatched": True}, "give no --kappa"),
+    ):
+        with pytest.raises(loop.TrainingError, match=why):
+            distill.train(distill.Options(run=tmp_path, **wrong, **there))
+
+
+@pytest.mark.parametrize("asked", [(), (3.0, 0.0)])
+def test_feature_matching_is_as_strong_as_was_asked(
+    asked: tuple[float, ...], given: Path, model: Model, tmp_path: Path
+) -> None:
+    """Of the scores' pull: kappa times it at first; at the last step next to nothing of 0."""
+    options = distill.Options(run=tmp_path, kappa=asked, steps=1000, online_first=1)
+    term = Term("matching", lambda x0, batch: (torch.ones_like(x0), 0.0), options.strength)
+    scores = SimpleNamespace(pull=lambda x0, *_: torch.full_like(x0, x0.numel()))
+    made = Distillation(options, scores, None, [term], None, None)  # type: ignore[arg-type]
+    batch = SimpleNamespace(words=None, bind=None)
+    x0 = torch.zeros(2, 4, 8, 8)
+    for index, share in ((1, 0), (999, 1)):
+        pulls = {"matching": torch.ones_like(x0)}
+        found = made.balanced(index, x0, batch, pulls, torch.Generator())  # type: ignore[arg-type]
+        wanted = 1 + (asked or KAPPA)[share]
+        torch.testing.assert_close(found, torch.full_like(x0, wanted), rtol=1e-4, atol=1e-4)

@@ -40,7 +40,11 @@ def test_to_one_step(kind: str, tmp_path: Path) -> None:
     begun = ran("warmup", tmp_path / "warmup", student=small, **both, **FEW)
     ran("warmup", tmp_path / "straightened", student=straight, **both, **FEW)
     steps = {"steps": 3, "batch": 4, "online_first": 1}
-    done = ran("distill", tmp_path / "distill", student=begun, online=small, **both, **steps)
+    draw(tmp_path / "pictures", "anime", 2, 1, 64)
+    real = {"real": tmp_path / "pictures", "autoencoder": offline, "adversary": 1e-3}
+    done = ran("distill", tmp_path / "distill", student=begun, online=small, **both, **steps,
+               micro_batch=2, discriminator="dmd2", **real)  # fmt: skip
+    done = ran("distill", tmp_path / "real", student=done, **real, **FEW)
     done = ran("texture", tmp_path / "texture", student=done, **both, **FEW)
     tiny = ran("decoder", tmp_path / "decoder", autoencoder=offline, pairs=pairs,
                painted_alone=True, width=8, gan=0.1, scale=1, **FEW)  # fmt: skip
