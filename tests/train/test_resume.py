@@ -175,6 +175,10 @@ def test_every_stage_of_latents_resumes(
         told = resumes(name, distill, **{**supervised, **TURNS, "seed": 6})
         before, after = weights(first, "unet"), weights(told, "unet")
         assert not any(torch.equal(before[name], after[name]) for name in before)
+        if name == "unmatched":
+            zero = {**model, **TURNS, "seed": 6, "kappa": (0.0, 0.0)}
+            same = weights(train(distill, tmp_path / "zero", **zero), "unet")
+            assert all(torch.equal(same[name], after[name]) for name in same)
     for wrong, why in (
         ({"offline": tiny}, "need both"),
         ({}, "nothing to learn by"),
