@@ -3,8 +3,9 @@
 Scores: segmented score distillation (`sdxs.train.parts.segmented`), some updates of the online
 model, then one of the one-step model, half of whose batch are noises of pairs, for feature
 matching, and half are fresh ones. Adversary and reward (`sdxs.train.parts.supervision`): encoded
-renders are the real pictures, a frozen reader says what is missing of the caption; with scores the
-fresh half of the batch is theirs, without them all of it. With a guard, a second reader, the
+renders, or a folder's pictures, are the real ones, a frozen reader says what is missing of a
+render's caption; with scores the fresh half of the batch is theirs, without them all of it, and
+DMD2's discriminator has the same in the online model's updates. With a guard, a second reader, the
 weights that are best on held-out captions are left, not the last ones.
 """
 
@@ -16,16 +17,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sdxs.train.parts.autoencoders import read_autoencoder
+from sdxs.train.parts.autoencoders import Autoencoder
+from sdxs.train.parts.batches import drawn
 from sdxs.train.parts.best import Best, guarded
 from sdxs.train.parts.denoiser import leave
 from sdxs.train.parts.distillation import (
     Distillation,
     DistillationOptions,
-    drawn,
     keeping,
     matching,
-    on_renders,
 )
 from sdxs.train.parts.features import encoder_of, load_encoder
 from sdxs.train.parts.learner import Learner
@@ -76,6 +76,8 @@ class Options(DistillationOptions, SupervisionOptions, steps=5000, lr=1e-4, seed
 
     def check(self, warmup: int = 0) -> None:
         self.check_sources("offline", "pairs")
+        if self.unmatched and self.kappa:
+            raise loop.TrainingError("--unmatched leaves feature matching out: give no --kappa")
         if self.offline:
             super().check(warmup)
 
@@ -117,23 +119,26 @@ def train(options: Options) -> None:
     if options.offline and options.pairs:
         data = Pairs(options.pairs, options.prompts, options.follow)
         online = model.fit(options.online or options.offline)
-        guidance = data.guidance if options.guidance is None else options.guidance
-        scores = Scores(model, online, guidance, options.online_lr, options.scale)
-        terms = [] if options.unmatched else [matching(encoder_of(encoder, model.unet))]
+        encode = encoder_of(encoder, model.unet)
+        terms = [] if options.unmatched else [matching(encode, options.strength)]
         seen_by = encoder and loop.fingerprint(load_encoder(encoder))
         facts |= {"online": loop.fingerprint(online.unet)} if options.online else {}
-        facts |= {**data.facts, "guidance": guidance, "encoder": seen_by}
+        facts |= {**data.facts, "encoder": seen_by}
+    if options.autoencoder and options.supervised:
+        vae = Autoencoder.load(options.autoencoder)
+        supervision = Supervision(options, vae, model, online=online)
+        facts |= supervision.facts
+    if online and data:
+        guidance = data.guidance if options.guidance is None else options.guidance
+        scores = Scores(model, online, guidance, options.online_lr, options.scale,
+                        supervision and supervision.also)  # fmt: skip
+        facts["guidance"] = guidance
     learner = Learner("student", student.unet, options.lr, 0.999, optimizer="student_optimizer",
                       scale=options.scale, betas=(0.9 if scores else 0.0, 0.99))  # fmt: skip
-    parts: dict[str, loop.Stateful] = {} if data is None else data.parts
+    parts = {**(data.parts if data else {}), **(supervision.parts if supervision else {})}
     paired = batch // 2 if data else 0
-    draw = drawn(student, model, data, paired, batch - paired)
-    if options.autoencoder and options.supervised:
-        vae = read_autoencoder(options.autoencoder)
-        supervision = Supervision(options, vae, model, online=online)
-        draw = drawn(student, model, data, paired, batch - paired, supervision)
-        beside.append(on_renders(supervision.pull))
-        parts, facts = parts | supervision.parts, facts | supervision.facts
+    draw = drawn(student, model, data, paired, batch - paired, supervision)
+    alone = drawn(student, model, data, 0, batch)
     if options.keep:
         before = student.with_unet(copy.deepcopy(student.unet).eval().requires_grad_(False))
         beside.append(keeping(lambda batch: before, options.keep))
@@ -143,7 +148,8 @@ def train(options: Options) -> None:
         learner,
         terms,
         draw=draw,
-        draw_online=drawn(student, model, data, 0, batch),
+        draw_online=draw if supervision and supervision.also else alone,
+        supervision=supervision,
         beside=beside,
         counted_from=options.online_first if scores else 0,
         fixed=options.fixed,

@@ -5,10 +5,10 @@ segmented score distillation, where the full control steers both score models. C
 extracted from the pictures of the pairs. Since a pair's noise alone says what its picture shows,
 a part rho of the noise is drawn anew, or the control would never be needed.
 
-Adversary and reward (`sdxs.train.parts.supervision`) see renders, painted under control images of
-their own: beside the scores half of the batch, without `--offline` all of it. The reward then also
-asks for each thing where its control image shows it; `--keep` holds what the control that it began
-with follows.
+Adversary and reward (`sdxs.train.parts.supervision`) see renders, or a folder's pictures, painted
+under control images of their own: beside the scores half of the batch, without `--offline` all of
+it. The reward then also asks for each thing where its control image shows it; `--keep` holds what
+the control that it began with follows.
 """
 
 import copy
@@ -24,20 +24,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sdxs.train.parts.autoencoders import Autoencoder
+from sdxs.train.parts.batches import Batch
 from sdxs.train.parts.control_images import control_images, depth_network
 from sdxs.train.parts.controlled import Controlled, control_input, kind_of, read_control
 from sdxs.train.parts.denoiser import Denoiser
 from sdxs.train.parts.distillation import (
-    Batch,
     Distillation,
     DistillationOptions,
     keeping,
     matching,
-    on_renders,
 )
 from sdxs.train.parts.features import encoder_of
+from sdxs.train.parts.latents import LatentSet
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.pairs import Pairs
+from sdxs.train.parts.real import Real
 from sdxs.train.parts.segmented import Scores, plainly
 from sdxs.train.parts.solver import Model
 from sdxs.train.parts.supervision import Renders, Supervision, SupervisionOptions
@@ -77,13 +78,13 @@ class Options(DistillationOptions, SupervisionOptions, steps=1200, lr=3e-4, seed
 @dataclass(frozen=True)
 class Rows:
     """Part of a batch: noise (B, 4, h, w), targets of the first of them, texts, control images
-    (B, H, W) uint8; the renders that they should be like."""
+    (B, H, W) uint8; the real pictures that they should be like."""
 
     noise: Tensor
     target: Tensor
     texts: list[str]
     images: Tensor
-    renders: Renders | None = None
+    real: Real | None = None
 
 
 Source = Callable[[int, torch.Generator], Rows]
@@ -116,16 +117,16 @@ def shown_in(images: Tensor, seen: Tensor) -> Tensor:
     return seen * (lit > LIT)[..., None, None]
 
 
-def from_renders(supervision: Supervision, images: Tensor) -> Source:
-    """Fresh noise for renders."""
+def from_real(supervision: Supervision, images: Tensor) -> Source:
+    """Fresh noise for real pictures."""
 
     def draw(count: int, generator: torch.Generator) -> Rows:
-        renders = supervision.draw(count, generator)
-        noise = torch.randn(renders.real.shape, generator=generator)
-        shown = images[renders.index]
-        held = shown_in(shown, supervision.renders.seen[renders.index].float() / 255)
-        renders = dataclasses.replace(renders, held=held)
-        return Rows(noise, noise[:0], renders.texts, shown, renders)
+        real = supervision.draw(count, generator)
+        noise = torch.randn(real.real.shape, generator=generator)
+        shown = images[real.index]
+        if isinstance(real, Renders):
+            real = dataclasses.replace(real, held=shown_in(shown, real.seen))
+        return Rows(noise, noise[:0], real.texts, shown, real)
 
     return draw
 
@@ -161,27 +162,27 @@ def train(options: Options) -> None:
         "drawn_by": loop.fingerprint(sees_depth.network) if sees_depth else "",
     }
     sources: list[Source] = []
-    scores = online = full = supervision = None
+    data = scores = online = full = supervision = None
     terms, beside, parts, spent = [], [], {}, 0.0
     if options.offline and options.full and options.pairs:
         data, online = Pairs(options.pairs), model.fit(options.offline)
         images = control_images(options.run, kind, data.latents, vae, options.seed, sees_depth)
         full = placed(read_control(options.full)).eval().requires_grad_(False)
-        scores = Scores(model, online, data.guidance, options.online_lr, options.scale)
-        terms = [matching(encoder_of(None, model.unet))]
+        terms = [matching(encoder_of(None, model.unet), options.strength)]
         sources.append(from_pairs(data, images.images, options.rho))
         facts |= {"full": loop.fingerprint(full), **data.facts}
         spent += images.seconds
     if options.supervised:
-        supervision = Supervision(options, vae.network, model, online=online)
-        shown, folder = supervision.renders, options.run / "renders"
-        images = control_images(
-            folder, kind, shown.latents, vae, options.seed, sees_depth, shown.scenes
-        )
-        sources.append(from_renders(supervision, images.images))
-        beside, parts = [on_renders(supervision.pull)], supervision.parts
-        facts |= supervision.facts
+        supervision = Supervision(options, vae, model, online=online)
+        shown, folder = supervision.data, options.run / ("real" if options.real else "renders")
+        scenes = shown.scenes if isinstance(shown, LatentSet) else ()
+        images = control_images(folder, kind, shown.latents, vae, options.seed, sees_depth, scenes)
+        sources.append(from_real(supervision, images.images))
+        parts, facts = supervision.parts, facts | supervision.facts
         spent += images.seconds + shown.seconds
+    if online and data:
+        scores = Scores(model, online, data.guidance, options.online_lr, options.scale,
+                        supervision and supervision.also)  # fmt: skip
     if options.keep:
         before = copy.deepcopy(network).eval().requires_grad_(False)
         beside.append(keeping(lambda batch: under(batch, before), options.keep))
@@ -202,7 +203,7 @@ def train(options: Options) -> None:
         words = model.embed([text for part in rows for text in part.texts])
         led = student.with_unet(Controlled(unet, network, seen))
         on_device = noise.to(DEVICE), words, target.to(DEVICE)
-        return Batch(led, *on_device, bind, rows[-1].renders)
+        return Batch(led, *on_device, bind, rows[-1].real)
 
     learner = Learner("control", network, options.lr, 0.998, scale=options.scale)
     distillation = Distillation(
@@ -212,6 +213,7 @@ def train(options: Options) -> None:
         terms,
         draw=draw,
         draw_online=draw,
+        supervision=supervision,
         beside=beside,
         warmup=options.warmup if scores else 0,
     )

@@ -8,8 +8,9 @@ stay below the timestep from which on the style was learnt, and it is the model 
 guides them: what words mean cannot be learnt from thirty pictures.
 
 Adversary and reward (`sdxs.train.parts.supervision`) stand beside the scores or for them. To the
-adversary renders are real as an artist of the storybook's redraws them; the reader should have seen
-artists, too (`reader --artists`). With `--control` a style learns to hold on drawings as well.
+adversary renders are real as an artist of the storybook's redraws them, or a folder's pictures in
+the style; the reader should have seen artists, too (`reader --artists`). With `--control` a style
+learns to hold on drawings as well.
 """
 
 import dataclasses
@@ -23,17 +24,14 @@ from torch.nn import functional as F
 from sdxs.conditions import CONDITIONS
 from sdxs.storybook.world.artists import ARTISTS
 from sdxs.train.parts.autoencoders import Autoencoder, read_autoencoder
+from sdxs.train.parts.batches import Batch, Draw, drawn
 from sdxs.train.parts.control_images import control_images
 from sdxs.train.parts.controlled import Controlled, control_input, read_control
 from sdxs.train.parts.denoiser import Denoiser, read_denoiser
 from sdxs.train.parts.distillation import (
-    Batch,
     Distillation,
     DistillationOptions,
-    Draw,
-    drawn,
     matching,
-    on_renders,
 )
 from sdxs.train.parts.features import encoder_of
 from sdxs.train.parts.latents import encode_scenes
@@ -41,7 +39,7 @@ from sdxs.train.parts.learner import Learner, MicroBatch
 from sdxs.train.parts.lora import RANK, begin_with, fingerprint, learnt_below, lora, save_style
 from sdxs.train.parts.pairs import Pairs
 from sdxs.train.parts.prompts import FRESH
-from sdxs.train.parts.segmented import KAPPA, Scores
+from sdxs.train.parts.segmented import Scores
 from sdxs.train.parts.solver import Model
 from sdxs.train.parts.supervision import Supervision, SupervisionOptions
 from sdxs.train.run import loop, stage
@@ -76,8 +74,12 @@ class Options(DistillationOptions, SupervisionOptions, steps=400, lr=1e-3, seed=
 
     def check(self, warmup: int = 0) -> None:
         self.check_sources("offline", "style", "pairs")
-        if self.adversary and self.artist is None:
-            raise loop.TrainingError("an adversary needs --artist, who redraws what is real to it")
+        if self.adversary and self.artist is None and not self.real:
+            raise loop.TrainingError(
+                "an adversary needs --artist, who redraws what is real to it, or --real"
+            )
+        if self.real and (self.artist or self.control):
+            raise loop.TrainingError("--artist and --control are of renders, not of --real")
         if self.control and (self.offline or not self.supervised):
             raise loop.TrainingError("--control goes with --adversary and --reward alone")
         if self.plain_mse and (self.supervised or not self.offline):
@@ -147,9 +149,9 @@ def under_control(
 
     def beneath(generator: torch.Generator) -> Batch:
         batch = draw(generator)
-        if batch.renders is None or torch.rand((), generator=generator) < 0.5:
+        if batch.real is None or torch.rand((), generator=generator) < 0.5:
             return batch
-        seen = control_input(images.images[batch.renders.index])
+        seen = control_input(images.images[batch.real.index])
         led = batch.student.with_unet(Controlled(batch.student.unet, network, seen))
         return dataclasses.replace(batch, student=led)
 
@@ -189,35 +191,36 @@ def train(options: Options) -> None:
         "unet", unet, options.lr, 0.995, scale=options.scale, weight_decay=0.0, fused=None
     )
     scores = data = supervision = None
-    terms, beside, parts = [], [], {}
+    terms, parts = [], {}
     if given:
         data = given.data
-        scores = Scores(
-            given.offline, given.online, data.guidance, options.online_lr, options.scale
-        )
-        low, high = (UNCARRIED * kappa if options.uncarried else kappa for kappa in KAPPA)
-        terms = [matching(encoder_of(None, given.offline.unet), (low, high))]
+        share = UNCARRIED if options.uncarried else 1
+        first_kappa, last_kappa = (share * kappa for kappa in options.strength)
+        terms = [matching(encoder_of(None, given.offline.unet), (first_kappa, last_kappa))]
     paired = 0 if data is None else batch if options.plain_mse else -(-batch // 2)
     if options.autoencoder and options.supervised:
-        vae = read_autoencoder(options.autoencoder)
+        vae = Autoencoder.load(options.autoencoder)
         supervision = Supervision(
             options, vae, model, online=given.online if given else None, artist=options.artist
         )
-        beside, parts = [on_renders(supervision.pull)], supervision.parts
-        facts |= supervision.facts
-        spent += supervision.renders.seconds
+        parts, facts = supervision.parts, facts | supervision.facts
+        spent += supervision.data.seconds
+    if given:
+        scores = Scores(given.offline, given.online, given.data.guidance, options.online_lr,
+                        options.scale, supervision and supervision.also)  # fmt: skip
     draw = drawn(plain, model, data, paired, batch - paired, supervision)
     if options.control:
         draw, more, took = under_control(draw, options, student, model)
         facts, spent = facts | more, spent + took
+    alone = drawn(plain, model, data, 0, batch)
     distillation = Distillation(
         options,
         scores,
         learner,
         terms,
         draw=draw,
-        draw_online=drawn(plain, model, data, 0, batch),
-        beside=beside,
+        draw_online=draw if supervision and supervision.also else alone,
+        supervision=supervision,
         counted_from=options.online_first if scores else 0,
         below=model.below,
     )

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sdxs.train import teacher
+from sdxs.train import distill, teacher
 from sdxs.train.parts.cache import cached
 from sdxs.train.parts.learner import Learner, MicroBatch
 from sdxs.train.run import loop, ranks, stage
@@ -136,6 +136,15 @@ def toy_teacher(run: Path, given: Path, micro_batch: int | None = None) -> None:
             micro_batch=micro_batch, **asked,
         ))  # fmt: skip
         assert ranks.is_main()  # who alone leaves anything
+
+
+def toy_distill(run: Path, student: Path, pictures: Path, micro_batch: int | None = None) -> None:
+    """A discriminator, and a student that it leads to real pictures."""
+    with suppress(stage.Ended):
+        distill.train(distill.Options(
+            run=run, student=student, autoencoder=student, real=pictures, adversary=1.0, steps=3,
+            batch=4, save_minutes=0, micro_batch=micro_batch,
+        ))  # fmt: skip
 
 
 def misspelt(folder: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from sdxs.model.text import Words
+from sdxs.train.parts import adversary
 from sdxs.train.parts.adversary import (
     NOISE,
     Adversary,
@@ -55,35 +56,57 @@ def test_each_picture_is_judged_alone_and_by_its_words() -> None:
 def test_it_learns_to_tell_apart_and_shows_the_way_to_what_is_real() -> None:
     """Real latents have mean 1, painted ones 0: the student's gradient leads upwards."""
     torch.manual_seed(0)
-    adversary, words = Adversary(Discriminator(16), 1e-3), Words(torch.randn(8, 5, 16))
+    made, words = Adversary(Discriminator(16), 1e-3), Words(torch.randn(8, 5, 16))
 
     def both(step: int) -> tuple[torch.Tensor, torch.Tensor]:
         draw = generator(step)
         return 1 + torch.randn(8, 4, 8, 8, generator=draw), torch.randn(8, 4, 8, 8, generator=draw)
 
-    first = adversary.follow(*both(0), words, generator(100))
+    first = made.follow([(*both(0), words, generator(100))])
     for step in range(1, 40):
-        last = adversary.follow(*both(step), words, generator(100 + step))
+        last = made.follow([(*both(step), words, generator(100 + step))])
     assert first["discriminator"] == pytest.approx(math.log(2), abs=0.05)
     assert last["discriminator"] < 0.4
     real, fake = both(99)
     fake.requires_grad_()
-    (pull,) = torch.autograd.grad(adversary.loss(real, fake, words, generator(7)), fake)
+    (pull,) = torch.autograd.grad(made.loss(real, fake, words, generator(7)), fake)
     assert -pull.mean() > 0
-    assert all(weight.requires_grad for weight in adversary.network.parameters())
-    better = adversary.loss(real, fake - 50 * pull, words, generator(7))
-    assert better < adversary.loss(real, fake, words, generator(7))
+    assert all(weight.requires_grad for weight in made.network.parameters())
+    better = made.loss(real, fake - 50 * pull, words, generator(7))
+    assert better < made.loss(real, fake, words, generator(7))
 
 
 def test_the_students_loss_leaves_the_discriminator_alone() -> None:
     torch.manual_seed(0)
-    adversary = Adversary(Discriminator(16), 1e-3)
+    made = Adversary(Discriminator(16), 1e-3)
     x = torch.randn(2, 4, 8, 8, requires_grad=True)
-    adversary.loss(
-        torch.randn(2, 4, 8, 8), x, Words(torch.randn(2, 5, 16)), generator(0)
-    ).backward()
+    made.loss(torch.randn(2, 4, 8, 8), x, Words(torch.randn(2, 5, 16)), generator(0)).backward()
     assert x.grad is not None
-    assert all(weight.grad is None for weight in adversary.network.parameters())
+    assert all(weight.grad is None for weight in made.network.parameters())
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_two_micro_batches_give_the_gradient_of_one(
+    pooled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float64, where chance does not depend on the micro-batch: of loss and both penalties."""
+    monkeypatch.setattr(adversary, "NOISE", 0.0)
+    monkeypatch.setattr(adversary, "shifted", lambda x, generator: x)
+    real, fake = (torch.randn(4, 4, 8, 8, generator=generator(n)).double() for n in (1, 2))
+    words = Words(*(torch.randn(4, *n, generator=generator(3)).double() for n in ((5, 16), (24,))))
+    words = words if pooled else Words(words.states)
+
+    def gradients(*rows: slice) -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        network = Discriminator(16, width=8, said_width=24 if pooled else None).double()
+        made = Adversary(network, 1e-3, len(rows))
+        made.follow((real[row], fake[row], words.rows(row), generator(0)) for row in rows)
+        return [weight.grad for weight in network.parameters()]
+
+    whole, parts = gradients(slice(None)), gradients(slice(2), slice(2, 4))
+    for ours, wanted in zip(parts, whole, strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=1e-10, atol=1e-13)
+    assert any(part.abs().max() > 1e-4 for part in whole)
 
 
 def test_heads_on_a_unet_learn_and_leave_it_alone() -> None:
@@ -92,13 +115,13 @@ def test_heads_on_a_unet_learn_and_leave_it_alone() -> None:
     before = [weight.clone() for weight in unet.parameters()]
     sizes = unet.config["block_out_channels"]
     network = FeatureDiscriminator(encoder_of(None, unet), sizes, 32, width=8)
-    adversary, words = Adversary(network, 3e-3), Words(torch.randn(4, 5, 32))
+    made, words = Adversary(network, 3e-3), Words(torch.randn(4, 5, 32))
     names = {name.partition(".")[0] for name, _ in network.named_parameters()}
     assert names == {"heads", "said", "out"}
     for step in range(12):
         draw = generator(step)
         x = torch.randn(4, 4, 8, 8, generator=draw)
-        told = adversary.follow(1 + x, -x, words, draw)
+        told = made.follow([(1 + x, -x, words, draw)])
     assert told["discriminator"] < math.log(2)
     assert all(map(torch.equal, unet.parameters(), before))
     assert all(weight.grad is None for weight in unet.parameters())
@@ -108,12 +131,12 @@ def test_heads_on_a_reader_see_what_it_sees() -> None:
     torch.manual_seed(0)
     reader = Reader(16).eval().requires_grad_(False)
     network = FeatureDiscriminator(reader.features, reader.sizes, 32, width=8)
-    adversary, words = Adversary(network, 3e-3), Words(torch.randn(4, 5, 32))
+    made, words = Adversary(network, 3e-3), Words(torch.randn(4, 5, 32))
     assert {id(part) for part in network.parameters()}.isdisjoint(map(id, reader.parameters()))
     for step in range(12):
         draw = generator(step)
         x = torch.randn(4, 4, 8, 8, generator=draw)
-        told = adversary.follow(1 + x, -x, words, draw)
+        told = made.follow([(1 + x, -x, words, draw)])
     assert told["discriminator"] < math.log(2)
 
 

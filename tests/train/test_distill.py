@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,11 +11,13 @@ import torch
 from sdxs.model.text import Words
 from sdxs.train import distill
 from sdxs.train.parts import losses
-from sdxs.train.parts.distillation import Batch, Distillation, matching
+from sdxs.train.parts.batches import Batch
+from sdxs.train.parts.distillation import Distillation, Term, matching
 from sdxs.train.parts.losses import feature_matching, score_difference, score_direction
 from sdxs.train.parts.models import build_scheduler
 from sdxs.train.parts.schedule import Schedule
 from sdxs.train.parts.segmented import ALPHA, HOLD, KAPPA, eased
+from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop
 
 
@@ -149,6 +152,28 @@ def test_matching_is_the_mean_over_the_pairs(monkeypatch, tmp_path) -> None:
 
 def test_too_few_steps_are_refused(tmp_path) -> None:
     there = {"offline": tmp_path, "pairs": tmp_path}
-    options = distill.Options(run=tmp_path, steps=80, **there)
-    with pytest.raises(loop.TrainingError, match="80 steps are not enough: the first 80"):
-        distill.train(options)
+    for wrong, why in (
+        ({"steps": 80}, "80 steps are not enough: the first 80"),
+        ({"kappa": (1.0, -1.0)}, "below 0 would lead away from the pairs"),
+        ({"kappa": (1.0, 0.0), "unmatched": True}, "give no --kappa"),
+    ):
+        with pytest.raises(loop.TrainingError, match=why):
+            distill.train(distill.Options(run=tmp_path, **wrong, **there))
+
+
+@pytest.mark.parametrize("asked", [(), (3.0, 0.0)])
+def test_feature_matching_is_as_strong_as_was_asked(
+    asked: tuple[float, ...], given: Path, model: Model, tmp_path: Path
+) -> None:
+    """Of the scores' pull: kappa times it at first; at the last step next to nothing of 0."""
+    options = distill.Options(run=tmp_path, kappa=asked, steps=1000, online_first=1)
+    term = Term("matching", lambda x0, *_: (torch.ones_like(x0), 0.0), options.strength)
+    scores = SimpleNamespace(pull=lambda x0, *_: torch.full_like(x0, x0.numel()))
+    made = Distillation(options, scores, None, [term], None, None)  # type: ignore[arg-type]
+    batch = SimpleNamespace(words=None, bind=None)
+    x0 = torch.zeros(2, 4, 8, 8)
+    for index, share in ((1, 0), (999, 1)):
+        pulls = {"matching": torch.ones_like(x0)}
+        found, _ = made.balanced(index, x0, batch, pulls, torch.Generator())  # type: ignore[arg-type]
+        wanted = 1 + (asked or KAPPA)[share]
+        torch.testing.assert_close(found, torch.full_like(x0, wanted), rtol=1e-4, atol=1e-4)

@@ -4,12 +4,23 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny import build_multistep
 
 from sdxs.model.text import Words
-from sdxs.train.parts.features import ENCODERS, Tap, encoder_of, load_encoder, of_unet, save_encoder
+from sdxs.train.parts.denoiser import added_to
+from sdxs.train.parts.features import (
+    ENCODERS,
+    Tap,
+    bottleneck,
+    encoder_of,
+    load_encoder,
+    of_unet,
+    save_encoder,
+)
 from sdxs.train.parts.latents import LABELS
 from sdxs.train.parts.losses import feature_matching
 from sdxs.train.parts.models import PRESETS, build_unet
+from sdxs.train.parts.solver import Model
 from sdxs.train.run import machine
 
 
@@ -56,3 +67,18 @@ def test_the_unet_is_its_own_encoder_when_none_is_given(unet) -> None:
     with torch.no_grad():
         unet(x, torch.tensor([20, 20]), words.states)
         assert torch.equal(encoder_of(None, unet)(x, words)[-1], tap.features.popitem()[1])
+
+
+@pytest.mark.parametrize("kind", ["sd15", "sdxl", "tiny"])
+def test_the_bottleneck_is_that_of_the_whole_unet(kind: str, tmp_path: Path, model: Model) -> None:
+    """What its middle gives, or without one its last block down."""
+    if kind != "tiny":
+        model = Model.load(build_multistep(tmp_path, kind))
+    unet, words = model.unet, model.embed(["a red house", "b"])
+    x, t = torch.randn(2, *model.latent_shape), torch.tensor([10, 700])
+    last = "down_blocks.2" if unet.mid_block is None else "mid_block"
+    with torch.no_grad():
+        tap = Tap(unet, [last])
+        unet(x, t, words.states, added_cond_kwargs=added_to(words, x))
+        found = bottleneck(unet, x, t, words)
+        torch.testing.assert_close(found, tap.features[last])

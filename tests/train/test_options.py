@@ -56,7 +56,7 @@ def test_what_is_recorded_is_what_was_asked(name: str, tmp_path: Path) -> None:
     unsaid |= {"width"} if name == "autoencoder" else set()
     if issubclass(kind, SupervisionOptions):  # where renders have a part, they are facts
         unsaid |= {"adversary", "reward", "keep", "unmatched", "pictures", "often"}
-        unsaid |= {"discriminator", "discriminator_lr"}
+        unsaid |= {"discriminator", "discriminator_lr", "kappa"}
     options = {part.name for part in fields(kind) if "how" in part.metadata}
     assert settings.keys() == options - unsaid and {"batch", "lr"} <= settings.keys()
     assert json.loads(json.dumps(settings)) == settings

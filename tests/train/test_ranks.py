@@ -20,9 +20,11 @@ import pytest
 import torch
 from programs import ROOT
 from safetensors.torch import load_file
+from tiny import build_checkpoint
 from torch import nn
 
 from sdxs.errors import SDXSError
+from sdxs.storybook.world.folders import draw
 from sdxs.train.run import loop, ranks, stage
 from tests.train import jobs
 from tests.train.ranked import Launched
@@ -130,6 +132,24 @@ def test_a_stage_on_two_ranks_leaves_what_one_process_does(
     for told in results:
         del told["hours"], told["at"], told["hardware"]
     assert results[0] == results[1] and results[0]["micro_batch"] == 2
+
+
+def test_a_discriminator_on_two_ranks_is_that_of_one_process(launched, tmp_path: Path) -> None:
+    """Which computes its two micro-batches in turn, each once more for the student's gradient."""
+    student, pictures = build_checkpoint(tmp_path / "student"), tmp_path / "pictures"
+    draw(pictures, "anime", 3, 1, 64)
+    jobs.toy_distill(tmp_path / "one", student, pictures, 2)
+    two = launched("two", jobs.toy_distill, student, pictures)
+    assert two.end() == [0, 0], two.told
+    for file in ("unet/diffusion_pytorch_model.safetensors", "discriminator.safetensors"):
+        ours, wanted = load_file(two.folder / file), load_file(tmp_path / "one" / file)
+        assert all(torch.equal(ours[name], wanted[name]) for name in ours | wanted), file
+    begun = load_file(student / "unet/diffusion_pytorch_model.safetensors")
+    left = load_file(tmp_path / "one/unet/diffusion_pytorch_model.safetensors")
+    assert not all(torch.equal(begun[name], left[name]) for name in begun)
+    told = [(run / "metrics.jsonl").read_text().splitlines()[-1]
+            for run in (two.folder, tmp_path / "one")]  # fmt: skip
+    assert json.loads(told[0]) == pytest.approx(json.loads(told[1]), rel=1e-9)
 
 
 def test_another_number_of_ranks_is_refused(launched, tmp_path: Path) -> None:

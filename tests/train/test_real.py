@@ -1,5 +1,6 @@
 """Checkpoints of Stable Diffusion's kinds through every stage, by command, to one step."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,12 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline
 from PIL import Image
+from safetensors.torch import load_file
 from tiny import build_checkpoint, build_multistep
 
 from sdxs.pipeline import SDXS
 from sdxs.storybook.world.folders import draw
+from sdxs.train.parts.shared import Head
 from sdxs.train.run import stage
 
 FEW = {"steps": 2, "batch": 2}
@@ -40,7 +43,12 @@ def test_to_one_step(kind: str, tmp_path: Path) -> None:
     begun = ran("warmup", tmp_path / "warmup", student=small, **both, **FEW)
     ran("warmup", tmp_path / "straightened", student=straight, **both, **FEW)
     steps = {"steps": 3, "batch": 4, "online_first": 1}
-    done = ran("distill", tmp_path / "distill", student=begun, online=small, **both, **steps)
+    draw(tmp_path / "pictures", "anime", 2, 1, 64)
+    real = {"real": tmp_path / "pictures", "autoencoder": offline, "adversary": 1e-3}
+    done = ran("distill", tmp_path / "distill", student=begun, online=small, **both, **steps,
+               micro_batch=2, discriminator="dmd2", **real)  # fmt: skip
+    learns_along(done)
+    done = ran("distill", tmp_path / "real", student=done, **real, **FEW)
     done = ran("texture", tmp_path / "texture", student=done, **both, **FEW)
     tiny = ran("decoder", tmp_path / "decoder", autoencoder=offline, pairs=pairs,
                painted_alone=True, width=8, gan=0.1, scale=1, **FEW)  # fmt: skip
@@ -59,6 +67,16 @@ def test_to_one_step(kind: str, tmp_path: Path) -> None:
     found = ours("a red house", latents=noise, output_type="pt")
     torch.testing.assert_close((found / 2 + 0.5).clamp(0, 1), wanted, atol=1e-3, rtol=1e-3)
     assert wanted.std() > 0.01
+
+
+def learns_along(run: Path) -> None:
+    """DMD2's discriminator was asked, and has left its beginnings."""
+    told = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    assert {"online", "discriminator", "fooling"} <= told.keys()
+    left = load_file(run / "discriminator.safetensors")
+    torch.manual_seed(stage.read(run)["seed"])
+    begun = Head(len(left["body.0.weight"])).state_dict()
+    assert not any(torch.equal(left[name], begun[name]) for name in begun)
 
 
 @pytest.mark.slow
@@ -82,11 +100,11 @@ def test_to_a_control_and_a_style(kind: str, tmp_path: Path) -> None:
         **FEW,
     )
     steps = {"steps": 4, "batch": 4, "online_first": 1}
-    steered = ran("steer", tmp_path / "steer", begin=slim, full=full, student=begun, warmup=1,
-                  offline=offline, **given, **steps)  # fmt: skip
-
     drawn = tmp_path / "drawn"
     draw(drawn, "anime", 2, 1, 64)
+    steered = ran("steer", tmp_path / "steer", begin=slim, full=full, student=begun, warmup=1,
+                  offline=offline, real=drawn, adversary=1, **given, **steps)  # fmt: skip
+
     learnt = {"pictures": drawn, "rank": 2, "autoencoder": offline, "teacher": offline}
     style = ran("style", tmp_path / "style", **learnt, **FEW)
     worn = ran("pairs", tmp_path / "worn", teacher=offline, style=style, count=64, steps=2,

@@ -168,21 +168,34 @@ def test_every_stage_of_latents_resumes(
     every = {"adversary": 1.5, "reward": 1.0, "reader": both, "pictures": 8, **vae}
     online = {"adversary": 1.0, "discriminator": "online", "pictures": 8, **vae}
     lead = {"keep": 0.3, "guard": of_pictures, "held_out": 2}
+    draw.draw(tmp_path / "drawn", "anime", 6, 1, 64)
+    real = {"real": tmp_path / "drawn", "adversary": 1.0, **vae}
     for name, supervised in (
         ("z", {"student": first, **every, **lead, "discriminator": "reader"}),
         ("o", {**model, **online}),
+        ("dmd2", {**model, **real, "discriminator": "dmd2", "kappa": (2.0, 0.0)}),
         ("unmatched", {**model, "unmatched": True}),
         ("both", {**model, **every, **lead}),
     ):
         told = resumes(name, distill, **{**supervised, **TURNS, "seed": 6})
         before, after = weights(first, "unet"), weights(told, "unet")
         assert not any(torch.equal(before[name], after[name]) for name in before)
+        if name == "unmatched":
+            zero = {**model, **TURNS, "seed": 6, "kappa": (0.0, 0.0)}
+            same = weights(train(distill, tmp_path / "zero", **zero), "unet")
+            assert all(torch.equal(same[name], after[name]) for name in same)
     for wrong, why in (
         ({"offline": tiny}, "need both"),
         ({}, "nothing to learn by"),
         ({"adversary": 1.0}, "need --autoencoder"),
         ({"reward": 1.0, "pictures": 8, **vae}, "needs --reader"),
         (online, "needs scores"),
+        ({**real, "discriminator": "dmd2"}, "needs scores"),
+        (
+            {"offline": tiny, "pairs": made, **real, "adversary": 0.0},
+            "--real goes with",
+        ),
+        ({**real, "reward": 1.0}, "are of renders, not of --real"),
     ):
         refused(why, distill, other, student=first, **wrong, **TURNS)
     twice = resumes("2", upscale, model=first, width=8, pictures=4, paintings=4, held_out=2,
@@ -204,7 +217,6 @@ def test_every_stage_of_latents_resumes(
     resumes("h", decoder, pairs=made, painted_by=given / "v", artists=True, width=None, held_out=2,
             **some)  # fmt: skip
 
-    draw.draw(tmp_path / "drawn", "anime", 6, 1, 64)
     worn = resumes("y", style, **{**few, "pictures": tmp_path / "drawn"}, teacher=tiny, rank=2,
                    below=0.8)  # fmt: skip
     dressed = resumes("q", pairs, teacher=tiny, style=worn, **paints)
@@ -235,6 +247,7 @@ def test_every_stage_of_latents_resumes(
     unlike = [weights(run, "control") for run in steered]
     assert any(not torch.equal(unlike[0][name], unlike[1][name]) for name in unlike[0])
     resumes("rs", steer, **{**turns, **every, "steps": 4})
+    resumes("rr", steer, **{**turns, **real, "discriminator": "dmd2", "steps": 5}, at=4)
     alone = {"student": first, "begin": slim, "keep": 0.5, **every, **FEW}
     alone_steered = resumes("ra", steer, **alone)
     by_hand = {"student": first, "begin": styled, "rank": 2, "artist": "anime", **every, **FEW}
@@ -252,6 +265,7 @@ def test_every_stage_of_latents_resumes(
         ({"autoencoder": None}, "need --autoencoder"),
         ({"artist": None}, "needs --artist"),
         ({"plain_mse": True}, "takes pairs in the style and nothing else"),
+        ({**real, "reward": 0.0, "reader": ()}, "--artist and --control are of renders"),
         ({"student": tiny, "control": alone_steered}, "made for another model"),
         ({"adversary": 0.0, "reward": 0.0, "offline": tiny, "style": worn, "pairs": dressed,
           "control": alone_steered}, "alone"),

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from sdxs.train.parts import adversary, supervision
-from sdxs.train.parts.autoencoders import read_autoencoder
-from sdxs.train.parts.distillation import KEPT, Batch, keeping, on_renders
+from sdxs.train.parts.autoencoders import Autoencoder
+from sdxs.train.parts.batches import Batch
+from sdxs.train.parts.distillation import KEPT, Distillation, keeping
+from sdxs.train.parts.learner import One
 from sdxs.train.parts.reading import Reader, Reading
 from sdxs.train.parts.solver import Model
 from sdxs.train.parts.supervision import Supervision, SupervisionOptions
@@ -23,17 +25,33 @@ class Options(SupervisionOptions, name="supervised", steps=2, batch=2, lr=1e-3, 
 def renders(given: Path, model: Model, tmp_path: Path) -> Supervision:
     Reader(16).save(tmp_path / "r/reader")
     asked = {"adversary": 1.0, "reward": 1.0, "reader": (tmp_path / "r",), "pictures": 8}
-    return Supervision(Options(run=tmp_path, **asked), read_autoencoder(given / "v"), model)
+    return Supervision(Options(run=tmp_path, **asked), Autoencoder.load(given / "v"), model)
+
+
+class Caught:
+    """A learner that only looks at what it should learn."""
+
+    micro_batches = 1
+
+    def learn(self, generator: torch.Generator, factor: float, one: One) -> dict[str, float]:
+        self.found = one(generator)
+        return {}
 
 
 def test_renders_pull_the_last_rows_alone(renders: Supervision, model: Model) -> None:
-    generator = torch.Generator().manual_seed(0)
-    some = renders.draw(3, generator)
-    x0, words = torch.randn(5, 4, 8, 8), model.embed(["", "", *some.texts])
-    batch = Batch(model, x0, words, x0[:0], renders=some)
-    gradient, logged = on_renders(renders.pull)(x0, batch, generator, 0.0)
+    some = renders.draw(3, torch.Generator().manual_seed(0))
+    noise, words = torch.randn(5, 4, 8, 8), model.embed(["", "", *some.texts])
+    batch, learner = Batch(model, noise, words, noise[:0], real=some), Caught()
+    distillation = Distillation(
+        renders.options, None, learner, [], lambda _: batch, lambda _: batch, renders
+    )  # type: ignore[arg-type]
+    before = [weight.clone() for weight in renders.adversary.network.parameters()]
+    told = distillation.step(0, torch.Generator().manual_seed(0))
+    gradient, logged = learner.found.gradient, learner.found.logged
     assert (gradient[:2] == 0).all() and (gradient[2:] != 0).any(dim=(1, 2, 3)).all()
-    assert {"discriminator", "fooling", "present", "counts", "open"} <= logged.keys()
+    assert {"fooling", "present", "counts", "open"} <= logged.keys()
+    assert {"discriminator", "steepness"} == told.keys()
+    assert not all(map(torch.equal, before, renders.adversary.network.parameters()))
 
 
 def test_each_weight_is_of_its_own_part(
@@ -42,7 +60,6 @@ def test_each_weight_is_of_its_own_part(
     """The pull of both is the pull of one and of the other."""
     some = renders.draw(3, torch.Generator().manual_seed(0))
     x0, words = torch.randn(3, 4, 8, 8), model.embed(some.texts)
-    monkeypatch.setattr(renders.adversary, "follow", lambda *_: {})
     monkeypatch.setattr(Reader, "looked", 0.0)
     for module in (supervision, adversary):
         monkeypatch.setattr(module, "shifted", lambda x, generator: x)
@@ -66,6 +83,7 @@ def test_what_is_not_typed_to_its_end_is_not_asked_for(
     assert renders.missing(some.real, cut, torch.Generator()) == {}
     alone = Options(run=renders.options.run, reward=1.0, reader=renders.options.reader, pictures=8)
     monkeypatch.setattr(renders, "options", alone)
+    monkeypatch.setattr(renders, "adversary", None)
     gradient, logged = renders.pull(some.real, cut, torch.zeros(2, 4, 32), torch.Generator())
     assert (gradient == 0).all() and logged == {}
 
@@ -99,7 +117,7 @@ def test_what_is_held_is_asked_for_where_it_is(
 
 def test_what_is_hard_is_seen_more_often(given: Path, model: Model, tmp_path: Path) -> None:
     asked = {"adversary": 1.0, "pictures": 60, "often": ("star", "house")}
-    renders = Supervision(Options(run=tmp_path, **asked), read_autoencoder(given / "v"), model)
+    renders = Supervision(Options(run=tmp_path, **asked), Autoencoder.load(given / "v"), model)
     some = renders.draw(20, torch.Generator().manual_seed(0))
     kinds = [{thing.kind for thing in caption.things} for caption in some.captions]
     assert all(held & {"star", "house"} for held in kinds[:10])

@@ -2,28 +2,28 @@
 
 The online model has its turns, then the student has one: its pictures are pulled by the scores
 (`segmented`), by every term of a list that is as strong as they are, feature matching before all,
-and by what has a strength of its own, such as the supervision by renders (`supervision`). What the
-student is and what it paints from is the business of the stages.
+and by what has a strength of its own, such as the supervision by real pictures (`supervision`).
+What the student is and what it paints from (`batches`) is the business of the stages.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
-from sdxs.model.text import Words
+from sdxs.train.parts.adversary import Adversary
+from sdxs.train.parts.batches import Batch, Draw
 from sdxs.train.parts.denoiser import Denoiser
 from sdxs.train.parts.features import Encode
 from sdxs.train.parts.learner import Learner, MicroBatch
 from sdxs.train.parts.losses import DISTS, feature_matching
-from sdxs.train.parts.pairs import Pairs
-from sdxs.train.parts.segmented import ALPHA, KAPPA, Balance, Bind, Scores, eased, plainly
-from sdxs.train.parts.solver import Model
-from sdxs.train.parts.supervision import Renders, Supervision
+from sdxs.train.parts.segmented import ALPHA, KAPPA, Balance, Scores, eased
+from sdxs.train.parts.supervision import Supervision
 from sdxs.train.run import loop
-from sdxs.train.run.machine import DEVICE, fast, short_attention
+from sdxs.train.run.machine import fast, short_attention
 from sdxs.train.run.options import ScaledOptions, option, positive
 
 KEPT = 0.1  # share of `keeping`'s weight that is left at last
@@ -38,9 +38,21 @@ class DistillationOptions(ScaledOptions, batch=32):
     )
     online_lr: float = option(3e-4, "learning rate of the online model")
     dists: bool = option(False, DISTS, recorded="given")
+    kappa: tuple[float, ...] = option(
+        (), "pull of feature matching, relative to that of the scores, at first and at last "
+        f"(default: {KAPPA[0]:g} {KAPPA[1]:g})", type=float, nargs=2, recorded="given",
+    )  # fmt: skip
+
+    @property
+    def strength(self) -> tuple[float, float]:
+        """Of feature matching, at first and at last."""
+        first, last = self.kappa or KAPPA
+        return first, last
 
     def check(self, warmup: int = 0) -> None:
         """warmup: steps before the scores. Raises TrainingError where none are left for them."""
+        if min(self.kappa, default=0) < 0:
+            raise loop.TrainingError("--kappa below 0 would lead away from the pairs")
         if warmup < self.steps <= warmup + self.online_first:
             first, are = "the first", "are "
             if warmup:
@@ -49,51 +61,6 @@ class DistillationOptions(ScaledOptions, batch=32):
                 f"{self.steps} steps are not enough: {first} {self.online_first} {are}the online "
                 "model's alone"
             )
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What a student paints from, on the device.
-
-    student: under this batch's control if it has one. noise: (B, 4, h, w), of B prompts. target:
-    latents (N, 4, h, w) that the first N rows should give. bind: what
-    the score models see of the batch beside the words. renders: what its last rows should be like.
-    """
-
-    student: Denoiser
-    noise: Tensor
-    words: Words
-    target: Tensor
-    bind: Bind = plainly
-    renders: Renders | None = None
-
-
-Draw = Callable[[torch.Generator], Batch]
-
-
-def drawn(
-    student: Denoiser, model: Model, data: Pairs | None, paired: int, fresh: int,
-    supervision: Supervision | None = None,
-) -> Draw:  # fmt: skip
-    """Batches of a U-Net that sees nothing but words: rows of pairs, then rows of no pair.
-
-    The latter are of renders where those supervise. data: may be None where there are no others.
-    """
-
-    shape = model.latent_shape
-
-    def draw(generator: torch.Generator) -> Batch:
-        renders, none = None, torch.empty(0, *shape)
-        noise, target, texts = data.batch(paired, generator) if data else (none, none, [])
-        if supervision is not None:
-            renders = supervision.draw(fresh, generator)
-            more, others = torch.randn(renders.real.shape, generator=generator), renders.texts
-        elif data is not None:
-            more, others = data.fresh(fresh, generator)
-        noise, target = torch.cat((noise, more)).to(DEVICE), target.to(DEVICE)
-        return Batch(student, noise, model.embed([*texts, *others]), target, renders=renders)
-
-    return draw
 
 
 @dataclass(frozen=True)
@@ -135,28 +102,6 @@ def matching(encode: Encode, strength: tuple[float, float] = KAPPA) -> Term:
 Pull = Callable[[Tensor, Batch, torch.Generator, float], tuple[Tensor, Mapping[str, float]]]
 
 
-# The same of the rows that are of renders alone: x0, those renders, what is said of them, chance.
-PullOnRenders = Callable[
-    [Tensor, Renders, Words, torch.Generator], tuple[Tensor, Mapping[str, float]]
-]
-
-
-def on_renders(part: PullOnRenders) -> Pull:
-    """What renders ask of the batch's last rows, such as a `Supervision`'s pull."""
-
-    def pull(
-        x0: Tensor, batch: Batch, generator: torch.Generator, share: float
-    ) -> tuple[Tensor, Mapping[str, float]]:
-        gradient = torch.zeros_like(x0)
-        if batch.renders is None:
-            return gradient, {}
-        rows = slice(len(x0) - len(batch.renders.texts), None)
-        gradient[rows], logged = part(x0[rows], batch.renders, batch.words.rows(rows), generator)
-        return gradient, logged
-
-    return pull
-
-
 def keeping(before: Callable[[Batch], Denoiser], weight: float) -> Pull:
     """Squared error from what an earlier student paints of a batch, of which a tenth of the weight
     is left at last."""
@@ -172,15 +117,28 @@ def keeping(before: Callable[[Batch], Denoiser], weight: float) -> Pull:
     return pull
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A micro-batch that is painted: of its pictures (B, 4, h, w), which still lead back to the
+    student, what the scores ask, and what is logged; its chance."""
+
+    batch: Batch
+    pictures: Tensor
+    pull: Tensor
+    told: dict[str, float]
+    chance: torch.Generator
+
+
 @dataclass
 class Distillation:
     """The steps of a stage, resumable by its `parts`.
 
-    scores: None where only `beside` teaches. draw: a batch of the student's; draw_online: one for
-    the online model to follow. terms: the first of them alone makes the warm-up, the first `warmup`
-    steps. beside: pulls of their own strength. counted_from: the step from which on the student's
-    learning rate runs. below: share of T above which the offline model knows nothing. fixed: hold
-    alpha and all strengths. watch: what to log of the student's pictures.
+    scores: None where nothing of the multi-step model teaches. draw: a batch of the student's;
+    draw_online: one for the online model to follow. terms: the first of them alone makes the
+    warm-up, the first `warmup` steps. supervision: what real pictures teach. beside: pulls of their
+    own strength. counted_from: the step from which on the student's learning rate runs. below:
+    share of T above which the offline model knows nothing. fixed: hold alpha and all strengths.
+    watch: what to log of the student's pictures.
     """
 
     options: DistillationOptions
@@ -189,6 +147,7 @@ class Distillation:
     terms: Sequence[Term]
     draw: Draw
     draw_online: Draw
+    supervision: Supervision | None = None
     beside: Sequence[Pull] = ()
     warmup: int = 0
     counted_from: int = 0
@@ -209,27 +168,54 @@ class Distillation:
         if self.scores is not None and index >= self.warmup:
             alone = index < self.warmup + self.options.online_first
             for _ in range(1 if alone else self.options.online_steps):
-                logged["online"] = self.follow(index, generator)
+                logged |= self.follow(index, generator)
             if alone:
                 return logged
         done, whole = index - self.counted_from, self.options.steps - self.counted_from
+        supervision = self.supervision
+        if supervision and supervision.also is not None and index < self.warmup:
+            supervision = None
+
+        def ended(begun: Begun) -> MicroBatch:
+            batch, pull, told = begun.batch, begun.pull, begun.told
+            x0 = begun.pictures.detach()
+            found: Mapping[str, float]
+            if supervision and batch.real:
+                more, rows = torch.zeros_like(x0), batch.last
+                more[rows], found = supervision.pull(
+                    x0[rows], batch.real, batch.words.rows(rows), begun.chance
+                )
+                pull, told = pull + more, {**told, **found}
+            for other in self.beside:
+                more, found = other(x0, batch, begun.chance, done / whole)
+                pull, told = pull + more, {**told, **found}
+            return MicroBatch(begun.pictures, {**told, **self.watch(x0)}, pull)
 
         def one(chance: torch.Generator) -> MicroBatch:
-            batch = self.draw(chance)
-            ours = batch.student.one_step(batch.noise, batch.words)
-            x0 = ours.detach()
-            pull, told = self.pull(index, x0, batch, chance)
-            if self.scores is not None:
-                told = {**told, "pull": pull.norm().item()}
-            for other in self.beside:
-                more, found = other(x0, batch, chance, done / whole)
-                pull, told = pull + more, {**told, **found}
-            return MicroBatch(ours, {**told, **self.watch(x0)}, pull)
+            return ended(next(turns, None) or self.begin(index, chance))
 
+        turns: Iterator[Begun] = iter(())
+        if supervision and isinstance(supervision.adversary, Adversary):
+            chances = loop.split(generator, self.learner.micro_batches)
+            begun = [self.begin(index, chance, again=len(chances) > 1) for chance in chances]
+            logged |= supervision.adversary.follow(
+                each.batch.judged(each.pictures.detach(), each.chance) for each in begun
+            )  # of all micro-batches, before any of them is pulled by it
+            turns = iter(begun)
         factor = loop.trapezoid(done, whole, warmup=50)
         logged |= self.learner.learn(generator, factor, one)
         self.balance.settle()
         return logged
+
+    def begin(self, index: int, chance: torch.Generator, again: bool = False) -> Begun:
+        """Paint a micro-batch. again: keep nothing for the gradient, compute it once more then."""
+        batch = self.draw(chance)
+        paint, given = batch.student.one_step, (batch.noise, batch.words)
+        pictures = checkpoint(paint, *given, use_reentrant=False) if again else paint(*given)
+        pull, told = self.pull(index, pictures.detach(), batch, chance)
+        if self.scores is not None:
+            told = {**told, "pull": pull.norm().item()}
+        return Begun(batch, pictures, pull, told, chance)
 
     def pull(
         self, index: int, x0: Tensor, batch: Batch, generator: torch.Generator
@@ -247,8 +233,8 @@ class Distillation:
         pull, weights = self.balanced(index, x0, batch, pulls, generator)
         return pull, logged | weights
 
-    def follow(self, index: int, generator: torch.Generator) -> float:
-        """One turn of the online model; its loss."""
+    def follow(self, index: int, generator: torch.Generator) -> dict[str, float]:
+        """One turn of the online model; what it logs."""
         assert self.scores is not None
         scores = self.scores
 
@@ -256,10 +242,13 @@ class Distillation:
             batch = self.draw_online(chance)
             with torch.no_grad():
                 x0 = batch.student.one_step(batch.noise, batch.words)
-            return scores.following(x0, batch.words, chance, batch.bind)
+            found = scores.following(x0, batch.words, chance, batch.bind)
+            if self.supervision and batch.real:
+                found = self.supervision.beside(found, batch.judged(x0, chance))
+            return found
 
         factor = min(1.0, (index - self.warmup + 1) / 50)
-        return scores.learner.learn(generator, factor, one)["online"]
+        return scores.learner.learn(generator, factor, one)
 
     def balanced(
         self, index: int, x0: Tensor, batch: Batch, pulls: Mapping[str, Tensor],

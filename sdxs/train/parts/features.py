@@ -41,6 +41,25 @@ class Tap:
 
 def of_unet(unet: UNet2DConditionModel, x: Tensor, t: Tensor, words: Words) -> list[Tensor]:
     """What each down block of a U-Net makes of latents (B, 4, h, w), before it halves them."""
+    return _down(unet, x, t, words)[0]
+
+
+def bottleneck(unet: UNet2DConditionModel, x: Tensor, t: Tensor, words: Words) -> Tensor:
+    """What a U-Net makes of latents (B, 4, h, w) before it goes up again, after its middle if it
+    has one."""
+    _, h, embedding = _down(unet, x, t, words)
+    if (middle := unet.mid_block) is None:
+        return h
+    heard = getattr(middle, "has_cross_attention", False)
+    said = {"encoder_hidden_states": words.states} if heard else {}
+    out: Tensor = middle(h, embedding, **said)
+    return out
+
+
+def _down(
+    unet: UNet2DConditionModel, x: Tensor, t: Tensor, words: Words
+) -> tuple[list[Tensor], Tensor, Tensor]:
+    """What `of_unet` gives, what the last block leaves, and the embedding of t."""
     embedding = unet.time_embedding(unet.time_proj(t).to(x.dtype))
     added = unet.get_aug_embed(embedding, words.states, added_to(words, x))
     embedding = embedding if added is None else embedding + added
@@ -52,7 +71,7 @@ def of_unet(unet: UNet2DConditionModel, x: Tensor, t: Tensor, words: Words) -> l
         else:
             h, residuals = block(h, embedding)
         features.append(residuals[0])
-    return features
+    return features, h, embedding
 
 
 class Encoder(nn.Module, ABC):

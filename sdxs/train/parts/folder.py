@@ -25,8 +25,21 @@ def read_folder(folder: Path, side: int, views: int = 1) -> tuple[Tensor, list[s
     """Pictures (N views, 3, side, side) uint8 and a caption of each.
 
     views: of each picture; the first is its middle square, the others are crops of that. Raises
-    TrainingError for a folder without pictures, or with one that has no caption; InputError for a
-    file that is no picture.
+    what `captioned` raises; InputError for a file that is no picture.
+    """
+    pictures, captions, rng = [], [], random.Random(0)
+    for path, caption in captioned(folder):
+        picture = to_rgb(read_picture(path))
+        for view in range(views):
+            pictures.append(square(picture, side, rng if view else None))
+            captions.append(caption)
+    return torch.stack(pictures), captions
+
+
+def captioned(folder: Path) -> list[tuple[Path, str]]:
+    """The files of pictures in a folder, by their names, each with its caption; none is opened.
+
+    Raises TrainingError for a folder without pictures, or with one that has no caption.
     """
     if not folder.is_dir():
         raise TrainingError(f"there is no folder {folder}")
@@ -37,7 +50,7 @@ def read_folder(folder: Path, side: int, views: int = 1) -> tuple[Tensor, list[s
         if below:  # as kohya's scripts want it, whose repeats these are
             raise TrainingError(f"{folder} holds no picture itself: name {below[0]}")
         raise TrainingError(f"{folder} holds no picture: {', '.join(SUFFIXES)} are read")
-    pictures, captions, rng = [], [], random.Random(0)
+    found = []
     for path in paths:
         caption = told.get(path.name)
         beside = path.with_suffix(".txt")
@@ -50,12 +63,8 @@ def read_folder(folder: Path, side: int, views: int = 1) -> tuple[Tensor, list[s
             )
         if not caption:
             raise TrainingError(f"the caption of {path.name} is empty: say what it shows")
-        picture = to_rgb(read_picture(path))
-        for view in range(views):
-            square = _square(picture, side, rng if view else None)
-            pictures.append(torch.from_numpy(np.array(square)).permute(2, 0, 1))
-            captions.append(caption)
-    return torch.stack(pictures), captions
+        found.append((path, caption))
+    return found
 
 
 def _pictures(folder: Path) -> list[Path]:
@@ -65,14 +74,15 @@ def _pictures(folder: Path) -> list[Path]:
     )  # fmt: skip
 
 
-def _square(picture: Image.Image, side: int, rng: random.Random | None) -> Image.Image:
-    """The middle square of a picture, or a crop of it, drawn at random."""
+def square(picture: Image.Image, side: int, rng: random.Random | None = None) -> Tensor:
+    """The middle square of a picture, or a crop of it, drawn at random: (3, side, side) uint8."""
     whole = min(picture.size)
     size = whole * (rng.uniform(KEPT, 1) if rng else 1)
     x, y = (rng.uniform(0, whole - size) if rng else 0 for _ in range(2))
     left, top = ((length - whole) / 2 + at for length, at in zip(picture.size, (x, y), strict=True))
     box = (left, top, left + size, top + size)
-    return picture.resize((side, side), Image.Resampling.LANCZOS, box)
+    made = picture.resize((side, side), Image.Resampling.LANCZOS, box)
+    return torch.from_numpy(np.array(made)).permute(2, 0, 1)
 
 
 def fingerprint(pictures: Tensor, captions: list[str]) -> str:

@@ -71,6 +71,8 @@ class Table:
     """The prompts of a file or of a data set, in a pseudo-random order: each once before any twice.
 
     Blank ones are left out. Raises TrainingError, in one line.
+
+    whole: the same rows with their other fields.
     """
 
     def __init__(self, source: str) -> None:
@@ -83,7 +85,7 @@ class Table:
             rows = _of_name(place)
         with _told(place, "check what is in it"):
             self.field = _field(rows.features, place, field)
-            self.rows, there = rows.select_columns([self.field]), len(rows)
+            self.whole, there = rows, len(rows)
             self.facts = self._seen()
             if not (kept := self.facts["count"]):
                 raise loop.TrainingError(
@@ -92,7 +94,8 @@ class Table:
             if kept < there:
                 tqdm.write(f"{place}: {there - kept} of {there} rows are blank and are left out",
                            file=sys.stderr)  # fmt: skip
-                self.rows = self.rows.filter(_worded, batched=True, input_columns=[self.field])
+                self.whole = rows.filter(_worded, batched=True, input_columns=[self.field])
+            self.rows = self.whole.select_columns([self.field])
 
     def chunk(self, seed: int, number: int, count: int) -> list[str]:
         places = []
@@ -110,8 +113,9 @@ class Table:
     def _seen(self) -> dict[str, Any]:
         """What tells the prompts from others', by a look at each."""
         digest, count = hashlib.sha256(), 0
-        with tqdm(total=len(self.rows), desc="prompts", delay=5, dynamic_ncols=True) as bar:
-            for few in self.rows.with_format("arrow").iter(FEW):
+        rows = self.whole.select_columns([self.field])
+        with tqdm(total=len(rows), desc="prompts", delay=5, dynamic_ncols=True) as bar:
+            for few in rows.with_format("arrow").iter(FEW):
                 texts = few[self.field].to_pylist()
                 kept = [text.strip() for text in texts if text and text.strip()]
                 digest.update("\0".join([*kept, ""]).encode())

@@ -92,15 +92,16 @@ class Scores:
     """The two score models.
 
     offline: frozen, seen with `guidance`. online: begins as it, or as another of the same noise,
-    and follows the student.
+    and follows the student. also: a module that learns with it.
     """
 
     def __init__(
         self, offline: Model, online: Denoiser, guidance: float, lr: float,
-        scale: Scale = ALL_AT_ONCE,
+        scale: Scale = ALL_AT_ONCE, also: nn.Module | None = None,
     ) -> None:  # fmt: skip
         self.offline, self.online, self.guidance = offline, online, guidance
-        self.learner = Learner("online", online.unet, lr, optimizer="online_optimizer", scale=scale)
+        self.learner = Learner("online", online.unet, lr, also=also, optimizer="online_optimizer",
+                               scale=scale)  # fmt: skip
         self.nothing = offline.nothing
 
     def following(

@@ -1,8 +1,9 @@
-"""What supervises painted latents beside scores: renders, by a discriminator and by a reader.
+"""What supervises painted latents beside scores: real pictures, by a discriminator and a reader.
 
 Losses on latents alone, so that whatever painted them, a U-Net or a control, can be trained by
-them. The captions are those of renders, whose latents are real to the discriminator
-(`adversary`) and of which a frozen reader says what is missing (`reward`).
+them. The captions are those of renders, or of a folder's pictures (`real`), whose latents are real
+to the discriminator (`adversary`, `shared`). Of renders a frozen reader says what is missing
+(`reward`).
 """
 
 from dataclasses import dataclass
@@ -11,41 +12,52 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderTiny
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sdxs.errors import one_line
 from sdxs.model.text import Words
 from sdxs.storybook.world.captions import Caption, as_typed, describe
 from sdxs.storybook.world.scenes import THINGS
 from sdxs.train.parts import reward
-from sdxs.train.parts.adversary import Adversary, Discriminator, FeatureDiscriminator, shifted
+from sdxs.train.parts.adversary import (
+    Adversary,
+    Discriminator,
+    FeatureDiscriminator,
+    Seen,
+    go_on,
+    leave_discriminator,
+    shifted,
+)
+from sdxs.train.parts.autoencoders import Autoencoder
 from sdxs.train.parts.denoiser import Denoiser
 from sdxs.train.parts.features import encoder_of
-from sdxs.train.parts.latents import encode_scenes
+from sdxs.train.parts.latents import LatentSet, encode_scenes
+from sdxs.train.parts.learner import MicroBatch
 from sdxs.train.parts.models import LATENT_CHANNELS
+from sdxs.train.parts.real import HELP as PICTURES
+from sdxs.train.parts.real import Real, RealPictures, encode_pictures
+from sdxs.train.parts.shared import Shared
 from sdxs.train.parts.shown import open_reader
 from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast, short_attention
-from sdxs.train.run.options import TrainingOptions, option
+from sdxs.train.run.options import ScaledOptions, option
 
-DISCRIMINATOR = "discriminator.safetensors"  # in a run's folder
-# A network of its own, or heads on the features of the online model or of the first reader.
-DISCRIMINATORS = ("apart", "online", "reader")
+# A network of its own, or heads on the features of the online model or of the first reader, or one
+# that the online model learns along with.
+DISCRIMINATORS = ("apart", "online", "reader", "dmd2")
 
 
-class SupervisionOptions(TrainingOptions):
-    """What a stage is asked whose latents may be supervised by renders."""
+class SupervisionOptions(ScaledOptions):
+    """What a stage is asked whose latents may be supervised by real pictures."""
 
     autoencoder: Path | None = stage.takes(
-        "whose latents renders are encoded to", "autoencoder", "decoder", "upscale"
+        "whose latents real pictures are encoded to", "autoencoder", "decoder", "upscale"
     )
     adversary: float = option(
         0.0, "weight of the adversarial loss, to which renders are real; 0 is off", recorded="given"
     )
+    real: str | None = option(None, PICTURES, metavar="PICTURES", recorded="never")
     reward: float = option(
         0.0, "weight of what the reader finds missing of the caption; 0 is off", recorded="given"
     )
@@ -59,17 +71,20 @@ class SupervisionOptions(TrainingOptions):
     )  # fmt: skip
     discriminator: str = option(
         DISCRIMINATORS[0],
-        "a network of its own, or heads on the features of the online model or of the reader",
+        "a network of its own, or heads on the features of the online model or of the reader; or "
+        "DMD2's, which the online model learns along with",
         choices=DISCRIMINATORS, recorded="never",
     )  # fmt: skip
     against: Path | None = stage.takes(
         "a run of this kind whose discriminator goes on", "distill", "steer", "style_distill"
     )
-    discriminator_lr: float = option(1e-4, "learning rate of the discriminator", recorded="never")
+    discriminator_lr: float = option(
+        1e-4, "learning rate of the discriminator, if it is not DMD2's", recorded="never"
+    )
 
     @property
     def supervised(self) -> bool:
-        """Whether renders have a part in it."""
+        """Whether real pictures have a part in it."""
         return bool(self.adversary or self.reward)
 
     def check_sources(self, *scores: str) -> None:
@@ -83,41 +98,43 @@ class SupervisionOptions(TrainingOptions):
             raise loop.TrainingError(f"scores need {number}, {named}")
         if not (all(given) or self.supervised):
             raise loop.TrainingError(f"nothing to learn by: give {named}, --adversary or --reward")
+        if self.real and (self.reward or self.reader or self.often):
+            raise loop.TrainingError("--reward, --reader and --often are of renders, not of --real")
         if self.supervised and self.autoencoder is None:
-            raise loop.TrainingError("adversary and reward need --autoencoder, for renders")
-        if self.against and not self.adversary:
-            raise loop.TrainingError("--against goes with --adversary")
+            raise loop.TrainingError("adversary and reward need --autoencoder, for real pictures")
+        for name in ("against", "real"):
+            if getattr(self, name) and not self.adversary:
+                raise loop.TrainingError(f"--{name} goes with --adversary")
 
 
 @dataclass(frozen=True)
-class Renders:
-    """Some renders: their places in the set, latents (B, 4, h, w), what they show, and that as
-    people type it.
+class Renders(Real):
+    """Some renders; texts: their captions as people type them.
 
-    kinds: of their things, (B, 2). held: where those must be, shares of cells (B, 2, h / 2, w / 2);
-    None for wherever the caption lets them.
+    kinds: of their things, (B, 2). seen: where those are, shares of cells (B, 2, h / 2, w / 2).
+    held: where they must be, likewise; None for wherever the caption lets them.
     """
 
-    index: Tensor
-    real: Tensor
     captions: list[Caption]
-    texts: list[str]
     kinds: Tensor
+    seen: Tensor
     held: Tensor | None = None
 
 
 class Supervision:
     """The losses that are asked for; `parts` is what of them has state, `facts` what is recorded.
 
-    vae: whose encoder the renders go through. model: whose pictures' size they have, and whose text
-    encoder is heard. online: on whose features the discriminator may look. artist: the name of who
-    redraws the renders, one of ARTISTS. Raises TrainingError.
+    vae: whose encoder the real pictures go through. model: whose pictures' size they have, and
+    whose text encoder is heard. online: on whose features the discriminator may look. artist: the
+    name of who redraws the renders, one of ARTISTS. Raises TrainingError.
+
+    data: the real pictures.
     """
 
     def __init__(
         self,
         options: SupervisionOptions,
-        vae: AutoencoderTiny,
+        vae: Autoencoder,
         model: Model,
         *,
         online: Denoiser | None = None,
@@ -125,69 +142,101 @@ class Supervision:
     ) -> None:
         if not options.reader and (options.reward or options.discriminator == "reader"):
             raise loop.TrainingError("this needs --reader, what sdxs.train.reader leaves")
-        if options.discriminator == "online" and online is None:
+        if options.discriminator in ("online", "dmd2") and online is None:
             raise loop.TrainingError("a discriminator on the online model's features needs scores")
         self.options = options
-        self.renders = encode_scenes(
-            options.run, vae, options.pictures, options.seed, model.resolution, artist
-        )
-        self.facts: dict[str, Any] = {
-            "encoder_of_renders": loop.fingerprint(vae.encoder),
-            "pictures": options.pictures,
-        }
-        self.often = torch.tensor([
-            i for i, scene in enumerate(self.renders.scenes)
-            if any(thing.kind in options.often for thing in scene.things)
-        ])  # fmt: skip
+        self.data: LatentSet | RealPictures
+        if options.real:
+            self.data = encode_pictures(options.run, vae, options.real, model.resolution)
+            self.facts: dict[str, Any] = {**self.data.facts}
+        else:
+            tiny = vae.network
+            if not isinstance(tiny, AutoencoderTiny):
+                raise loop.TrainingError(
+                    f"--autoencoder is an {type(tiny).__name__}, and renders are encoded by an "
+                    "AutoencoderTiny: give one, or pictures by --real"
+                )
+            self.data = shown = encode_scenes(
+                options.run, tiny, options.pictures, options.seed, model.resolution, artist
+            )
+            self.facts = {
+                "encoder_of_renders": loop.fingerprint(tiny.encoder),
+                "pictures": options.pictures,
+            }
+            self.often = torch.tensor([
+                i for i, scene in enumerate(shown.scenes)
+                if any(thing.kind in options.often for thing in scene.things)
+            ])  # fmt: skip
         self.parts: dict[str, loop.Stateful] = {}
+        self.adversary: Adversary | Shared | None = None
         self.readers = [open_reader(folder) for folder in options.reader]
         if options.adversary:
             torch.manual_seed(options.seed)
-            network = self.discriminator(model.text.width, online)
+            self.adversary = self.opponent(model, online)
             if options.against:
-                go_on(network, options.against / DISCRIMINATOR)
-                self.facts["against"] = loop.fingerprint(network)
-            self.adversary = Adversary(network, options.discriminator_lr)
-            self.parts |= self.adversary.learner.parts
-            names = ("discriminator", "discriminator_lr")
-            self.facts |= {name: getattr(options, name) for name in names}
+                go_on(self.adversary.network, options.against)
+                self.facts["against"] = loop.fingerprint(self.adversary.network)
+            self.parts["discriminator"] = self.adversary.network
+            self.facts["discriminator"] = options.discriminator
+            if isinstance(self.adversary, Adversary):
+                self.parts |= self.adversary.learner.parts
+                self.facts["discriminator_lr"] = options.discriminator_lr
         if self.readers:
             self.facts["reader"] = [loop.fingerprint(each) for each in self.readers]
 
-    def discriminator(self, width: int, online: Denoiser | None) -> nn.Module:
-        """As asked for, of embeddings of this width."""
-        if self.options.discriminator == "reader":
-            reader = self.readers[0]
-            return FeatureDiscriminator(reader.features, reader.sizes, width)
-        if online is not None and self.options.discriminator == "online":
+    def opponent(self, model: Model, online: Denoiser | None) -> Adversary | Shared:
+        """As asked for, of the prompts that a model reads."""
+        kind, said = self.options.discriminator, model.text.width
+        network: nn.Module
+        if online is not None and kind == "dmd2":
+            return Shared(online)
+        if online is not None and kind == "online":
             sizes = online.unet.config["block_out_channels"]
-            return FeatureDiscriminator(encoder_of(None, online.unet), sizes, width)
-        return Discriminator(width)
+            network = FeatureDiscriminator(encoder_of(None, online.unet), sizes, said)
+        elif kind == "reader":
+            reader = self.readers[0]
+            network = FeatureDiscriminator(reader.features, reader.sizes, said)
+        else:
+            width = model.unet.config["cross_attention_dim"]
+            network = Discriminator(width, said_width=said)
+        return Adversary(network, self.options.discriminator_lr, self.options.micro_batches)
 
     def leave(self, run: Path) -> None:
         """The discriminator, for a later run to go on with."""
-        if self.options.adversary:
-            state = self.adversary.network.state_dict()
-            save_file({name: part.contiguous() for name, part in state.items()},
-                      run / DISCRIMINATOR)  # fmt: skip
+        if self.adversary:
+            leave_discriminator(self.adversary.network, run)
 
-    def draw(self, count: int, generator: torch.Generator) -> Renders:
-        """Some renders at random, each with a caption made anew."""
-        index, rng = self.renders.rows(count, generator), loop.plain(generator)
+    def draw(self, count: int, generator: torch.Generator) -> Real:
+        """Some at random, renders each with a caption made anew."""
+        if isinstance(self.data, RealPictures):
+            return self.data.draw(count, generator)
+        index, rng = self.data.rows(count, generator), loop.plain(generator)
         if len(self.often):
             index[: count // 2] = self.often[index[: count // 2] % len(self.often)]
-        captions = [describe(self.renders.scenes[i], rng) for i in index.tolist()]
-        real = self.renders.latents[index].float().to(DEVICE)
+        captions = [describe(self.data.scenes[i], rng) for i in index.tolist()]
+        real = self.data.latents[index].float().to(DEVICE)
         texts = [as_typed(each.text, rng) for each in captions]
-        return Renders(index, real, captions, texts, self.renders.kinds[index])
+        seen = self.data.seen[index].float() / 255
+        return Renders(index, real, texts, captions, self.data.kinds[index], seen)
+
+    @property
+    def also(self) -> nn.Module | None:
+        """What the online model learns along with, so that nothing begins before the scores."""
+        return self.adversary.network if isinstance(self.adversary, Shared) else None
+
+    def beside(self, online: MicroBatch, seen: Seen) -> MicroBatch:
+        """What teaches the online model, and with it a discriminator that it learns along with."""
+        if not isinstance(self.adversary, Shared):
+            return online
+        more = self.adversary.following(*seen)
+        return MicroBatch(online.loss + more.loss, {**online.logged, **more.logged})
 
     def pull(
-        self, x0: Tensor, renders: Renders, words: Words, generator: torch.Generator
+        self, x0: Tensor, real: Real, words: Words, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, float]]:
-        """Update the discriminator on x0 (B, 4, h, w); all losses' gradient on it, their values,
-        and the norms of their gradients.
+        """All losses' gradient on x0 (B, 4, h, w), their values, and their gradients' norms.
 
-        words: the renders' texts.
+        words: of the texts of what is real.
         """
         leaf = x0.clone().requires_grad_()
         gradient, logged = torch.zeros_like(x0), {}
@@ -199,14 +248,13 @@ class Supervision:
             gradient = gradient + part
             logged[f"pull_{name}"] = part.norm().item()
 
-        if self.options.adversary:
-            logged |= self.adversary.follow(renders.real, x0, words, generator)
+        if self.adversary:
             with short_attention():
-                fooling = self.adversary.loss(renders.real, leaf, words, generator)
+                fooling = self.adversary.loss(real.real, leaf, words, generator)
             logged["fooling"] = fooling.item()
             add("adversary", self.options.adversary * fooling)
-        if self.options.reward:
-            missing = self.missing(leaf, renders, generator)
+        if self.options.reward and isinstance(real, Renders):
+            missing = self.missing(leaf, real, generator)
             logged |= {name: part.item() for name, part in missing.items()}
             if missing:
                 add("reward", self.options.reward * reward.total(missing))
@@ -237,11 +285,3 @@ class Supervision:
             kinds = renders.kinds[rows].to(DEVICE)
             parts["held"] = reward.held(reading, kinds, seen[:, LATENT_CHANNELS:])
         return parts
-
-
-def go_on(network: nn.Module, file: Path) -> None:
-    """Give a discriminator the weights that an earlier run left. Raises TrainingError."""
-    try:
-        network.load_state_dict(load_file(file))
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise loop.TrainingError(f"no such discriminator in {file} ({one_line(error)})") from None
