@@ -68,7 +68,7 @@ class Options(RenderOptions, ScaledOptions, steps=16000, batch=64, lr=1e-3, pict
         "sd", "Stable Diffusion's layers, to be removed later, or the tiny U-Net's own",
         choices=LAYOUTS,
     )  # fmt: skip
-    segment: float = option(0.2, "weight of the segmentation beside the loss of v")
+    segment: float = option(0.2, "weight of the segmentation beside the loss of v, of renders")
 
 
 def train(options: Options) -> None:
@@ -89,6 +89,8 @@ def train(options: Options) -> None:
     tap, head = None, None
     if options.data is None:
         tap, head = Tap(unet, [place]), placed(Head(preset.channels[-1]))
+    else:
+        facts["segment"] = 0.0
     learner = Learner("unet", unet, options.lr, 0.999, also=head, scale=options.scale)
 
     def one(generator: torch.Generator) -> MicroBatch:
