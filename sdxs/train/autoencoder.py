@@ -23,7 +23,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sdxs.storybook.world.scenes import Scene, sample_scenes
-from sdxs.train.parts.autoencoders import fidelity
+from sdxs.train.parts.autoencoders import fidelity, psnr
+from sdxs.train.parts.folder import fingerprint, read_folder
+from sdxs.train.parts.latents import DATA
 from sdxs.train.parts.learner import Learner
 from sdxs.train.parts.losses import reconstruction_loss
 from sdxs.train.parts.renders import draw_pictures, to_unit
@@ -51,14 +53,15 @@ def build(width: int = 48) -> AutoencoderTiny:
 
 
 def crops(pictures: Tensor, scenes: list[Scene], count: int, generator: torch.Generator) -> Tensor:
-    """Random crops, four of five around a thing. (count, 3, CROP, CROP) in [-1, 1]"""
+    """Random crops, four of five around a thing where there are scenes. (count, 3, CROP, CROP) in
+    [-1, 1]"""
     size = pictures.shape[-1]
-    picked = torch.randint(len(scenes), (count,), generator=generator).tolist()
+    picked = torch.randint(len(pictures), (count,), generator=generator).tolist()
     numbers = torch.rand(count, 4, generator=generator).tolist()
     out = []
     for index, (a, b, c, d) in zip(picked, numbers, strict=True):
         left, top = a * (size - CROP), b * (size - CROP)
-        if c < 0.8:
+        if scenes and c < 0.8:
             things = scenes[index].things
             thing = things[int(d * len(things))]
             left = (thing.x + (a - 0.5) * 0.3) * size - CROP / 2
@@ -78,6 +81,7 @@ class Options(RenderOptions, steps=9000, batch=16, lr=1.5e-3, pictures=6000, see
     begin: Path | None = stage.takes(
         "begin with an earlier autoencoder instead of a random one", "autoencoder"
     )
+    data: Path | None = option(None, DATA, metavar="FOLDER")
     keep_latents: bool = option(False, "renders keep theirs, so that later stages stay valid")
     artists: int = option(0, "pictures by other artists in each batch, as well", recorded="given")
     width: int = option(48, "channels of a new one's decoder", type=positive, recorded="never")
@@ -89,6 +93,8 @@ def train(options: Options) -> None:
     artists, keep = options.artists, options.keep_latents
     if artists < 0:
         raise loop.TrainingError("--artists is how many pictures, 0 or more")
+    if artists and options.data is not None:
+        raise loop.TrainingError("artists redraw renders, not --data: leave one of the two out")
     if keep and options.begin is None:
         raise loop.TrainingError("there are no latents to keep yet: --keep-latents needs --begin")
     torch.manual_seed(options.seed)
@@ -96,13 +102,18 @@ def train(options: Options) -> None:
         vae = build(options.width)
     else:
         vae = AutoencoderTiny.from_pretrained(options.begin / "vae")
-    facts = {"begins_with": loop.fingerprint(vae)}
+    facts: dict[str, object] = {"begins_with": loop.fingerprint(vae)}
     kept = placed(copy.deepcopy(vae.encoder).requires_grad_(False)) if keep else None
     vae = placed(vae.train())
     vae.encoder.requires_grad_(not keep or bool(artists))
     learner = Learner("vae", vae, options.lr, weight_decay=1e-3, fused=None)
-    scenes = sample_scenes(options.pictures, options.seed, unseen="any")
-    drawn = draw_pictures(scenes, options.resolution, "renders")
+    scenes: list[Scene] = []
+    if options.data is None:
+        scenes = sample_scenes(options.pictures, options.seed, unseen="any")
+        drawn = draw_pictures(scenes, options.resolution, "renders")
+    else:
+        drawn, captions = read_folder(options.data, options.resolution)
+        facts |= {"pictures": len(drawn), "data": fingerprint(drawn, captions)}
     others = drawn
     if artists:
         rng = random.Random(options.seed)
@@ -137,7 +148,11 @@ def train(options: Options) -> None:
         return {name: value.item() for name, value in measures.items()}
 
     with stage.trained(options, learner.parts, step, facts, flat=1 - DECAY) as measured:
-        measured |= fidelity(vae.eval(), options.resolution, bool(artists), options.held_out)
+        vae.eval()
+        if options.data is None:
+            measured |= fidelity(vae, options.resolution, bool(artists), options.held_out)
+        else:
+            measured["psnr"] = round(psnr(vae, drawn), 2)
         vae.save_pretrained(options.run / "vae")
 
 

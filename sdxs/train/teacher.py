@@ -12,6 +12,7 @@ forgets within some thousand steps all that the loss does not ask for yet: colou
 What the lower half of the U-Net makes of a noisy picture must also serve to segment it, by a small
 head that is thrown away: which thing is seen where, in which colour. A diffusion model learns
 sooner from features that mean something (REPA, arXiv 2410.06940); the renderer says what they mean.
+Of other pictures (`--data`) nobody says it, and they go without.
 """
 
 from pathlib import Path
@@ -25,7 +26,7 @@ from sdxs.train.parts.denoiser import Denoiser, leave
 from sdxs.train.parts.denoising import denoising_loss
 from sdxs.train.parts.features import Tap
 from sdxs.train.parts.growth import grow
-from sdxs.train.parts.latents import EMPTY, LABELS, encode_scenes
+from sdxs.train.parts.latents import DATA, EMPTY, LABELS, encode_pictures, encode_scenes
 from sdxs.train.parts.learner import Learner, MicroBatch
 from sdxs.train.parts.losses import segmentation
 from sdxs.train.parts.models import LAYOUTS, PRESETS, build_scheduler
@@ -56,6 +57,7 @@ class Head(nn.Module):
 class Options(RenderOptions, ScaledOptions, steps=16000, batch=64, lr=1e-3, pictures=40000, seed=2):
     autoencoder: Path = stage.needs("whose latents are painted", "autoencoder")
     text: Path = stage.needs("the text encoder", "text")
+    data: Path | None = option(None, DATA, metavar="FOLDER")
     begin: Path | None = stage.takes(
         "begin with the U-Net of an earlier model, not a random one; a tiny one grows where "
         "--layout is sd",
@@ -66,35 +68,39 @@ class Options(RenderOptions, ScaledOptions, steps=16000, batch=64, lr=1e-3, pict
         "sd", "Stable Diffusion's layers, to be removed later, or the tiny U-Net's own",
         choices=LAYOUTS,
     )  # fmt: skip
-    segment: float = option(0.2, "weight of the segmentation beside the loss of v")
+    segment: float = option(0.2, "weight of the segmentation beside the loss of v, of renders")
 
 
 def train(options: Options) -> None:
     """Leave a multi-step model in `run`. Raises TrainingError."""
     run, preset, place = options.run, PRESETS[options.preset], SEGMENTED[options.layout]
     vae = read_autoencoder(options.autoencoder)
-    data = encode_scenes(run, vae, options.pictures, options.seed, options.resolution)
+    if options.data is None:
+        data = encode_scenes(run, vae, options.pictures, options.seed, options.resolution)
+    else:
+        data = encode_pictures(options.data, vae, options.resolution)
     torch.manual_seed(options.seed)
     text, schedule = TextEncoders.load(options.text), Schedule.of(build_scheduler().config)
     unet = placed(LAYOUTS[options.layout](preset, options.resolution))
     if options.begin is not None:
         begin_with(unet, options.begin)
-    facts = {
-        "begins_with": loop.fingerprint(unet),
-        "text": text.fingerprint,
-        "encoder": loop.fingerprint(vae.encoder),
-    }
+    facts = {**data.facts, "begins_with": loop.fingerprint(unet), "text": text.fingerprint}
     model = Denoiser(unet, schedule)
-    tap = Tap(unet, [place])
-    head = placed(Head(preset.channels[-1]))
+    tap, head = None, None
+    if options.data is None:
+        tap, head = Tap(unet, [place]), placed(Head(preset.channels[-1]))
+    else:
+        facts["segment"] = 0.0
     learner = Learner("unet", unet, options.lr, 0.999, also=head, scale=options.scale)
 
     def one(generator: torch.Generator) -> MicroBatch:
-        x0, texts, seen = data.batch(options.at_once, generator, empty=EMPTY)
+        x0, texts, *seen = data.batch(options.at_once, generator, empty=EMPTY)
         loss = denoising_loss(model, x0, text.embed(texts), generator)
+        if tap is None or head is None:
+            return MicroBatch(loss, {"loss": loss.item()})
         with fast():
             logits = head(tap.features[place])
-        segmented = segmentation(logits.float(), seen.to(DEVICE))
+        segmented = segmentation(logits.float(), seen[0].to(DEVICE))
         logged = {"loss": loss.item(), "segmentation": segmented.item()}
         return MicroBatch(loss + options.segment * segmented, logged)
 
@@ -102,7 +108,7 @@ def train(options: Options) -> None:
         logged = learner.learn(generator, loop.trapezoid(index, options.steps), one)
         return {**logged, "norm": learner.norm}
 
-    parts = {**learner.parts, "head": head}
+    parts = {**learner.parts, **({"head": head} if head else {})}
     with stage.trained(
         options, parts, step, facts, flat=loop.FLAT, spent=data.seconds,
         frozen=text.networks,

@@ -14,7 +14,8 @@ from sdxs.train.run import loop, ranks, stage, stages
 from sdxs.train.run.options import ScaledOptions, TrainingOptions, option, positive
 from sdxs.train.run.stages import STAGES
 
-TRAINING = [name for name in STAGES if name not in ("pairs", "average", "style_average", "export")]
+UNTRAINED = ("emoji", "pairs", "average", "style_average", "export")
+TRAINING = [name for name in STAGES if name not in UNTRAINED]
 
 
 def options_of(name: str) -> Any:

@@ -116,6 +116,20 @@ def test_stages_of_pictures_resume(resumes: Resumes) -> None:
     assert {"plain_attribute_accuracy", "anime_artist", "woodcut_iou"} <= stage.read(styled).keys()
 
 
+def test_stages_of_a_folders_pictures_resume(resumes: Resumes, tmp_path: Path) -> None:
+    folder = tmp_path / "drawn"
+    draw.draw(folder, None, 3, 1, 64)
+    data = {"data": folder, **FEW}
+    vae = resumes("v", autoencoder, width=12, resolution=64, **data)
+    words = resumes("x", text, preset="toy", **data)
+    model = {"autoencoder": vae, "text": words, "preset": "toy", "layout": "sdxs", **data}
+    resumes("t", teacher, resolution=64, **model)
+    assert stage.read(vae)["pictures"] == 3 and stage.read(vae)["psnr"] > 0
+    refused("artists redraw renders, not --data", autoencoder, vae, artists=2, **data)
+    (folder / "00000.png").unlink()
+    refused("was begun with data=", text, words, preset="toy", **data)
+
+
 def test_what_makes_a_one_step_model_resumes(given: Path, resumes: Resumes, tmp_path: Path) -> None:
     vae, other = {"autoencoder": given / "v"}, tmp_path / "o"
     few, words = {"pictures": 8, **vae, **FEW}, {"text": given / "x", "preset": "toy"}

@@ -1,7 +1,8 @@
-"""A byte-pair tokenizer of the storybook's words, in the format of CLIP's."""
+"""Byte-pair tokenizers of the storybook's words, or of others, in the format of CLIP's."""
 
 import json
 import random
+from collections.abc import Sequence
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
@@ -14,9 +15,14 @@ VOCABULARY = 1024
 
 
 def build_tokenizer(seed: int = 0) -> CLIPTokenizer:
-    """Learn the merges from captions. The same seed gives the same tokenizer."""
+    """Learn the merges from the storybook's captions. The same seed gives the same tokenizer."""
     rng = random.Random(seed)
-    texts = [describe(scene, rng).text for scene in sample_scenes(5000, seed)] + list(FILLERS) * 20
+    texts = [describe(scene, rng).text for scene in sample_scenes(5000, seed)]
+    return learn_tokenizer([*texts, *list(FILLERS) * 20])
+
+
+def learn_tokenizer(texts: Sequence[str]) -> CLIPTokenizer:
+    """Learn the merges from texts. The same ones give the same tokenizer."""
     learner = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     learner.normalizer = normalizers.Lowercase()
     learner.pre_tokenizer = pre_tokenizers.Sequence(

@@ -95,6 +95,17 @@ def encoded(vae: Autoencoder, pictures: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
+@torch.no_grad()
+def psnr(vae: AutoencoderTiny, pictures: Tensor) -> float:
+    """PSNR in dB of uint8 pictures (N, 3, R, R) that come back, by the mean of all errors."""
+    errors = []
+    for some in pictures.split(32):
+        x = to_unit(some).to(vae.device)
+        ours = vae.decode(vae.encode(x).latents).sample.clamp(-1, 1)
+        errors.append(((ours - x) / 2).square().flatten())
+    return float(-10 * torch.cat(errors).mean().log10())
+
+
 def fidelity(
     vae: AutoencoderTiny, resolution: int, artists: bool, count: int, scale: int = 1
 ) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The data of the latent stages: encoded renders and their captions, made once, then cached."""
+"""The data of the latent stages: encoded renders, or a folder's pictures, and their captions."""
 
 import argparse
 import copy
@@ -15,8 +15,9 @@ from torch.nn import functional as F
 from sdxs.storybook.world.artists import ARTISTS, redraw
 from sdxs.storybook.world.captions import as_typed, describe
 from sdxs.storybook.world.scenes import COLOURS, THINGS, Scene, sample_scenes
-from sdxs.train.parts.autoencoders import Autoencoder, read_autoencoder
+from sdxs.train.parts.autoencoders import Autoencoder, encoded, read_autoencoder
 from sdxs.train.parts.cache import cached
+from sdxs.train.parts.folder import fingerprint, read_folder
 from sdxs.train.parts.models import FACTOR
 from sdxs.train.parts.pairs import Pairs
 from sdxs.train.parts.renders import rendered
@@ -26,6 +27,7 @@ from sdxs.train.run.options import TrainingOptions, option
 
 CHUNK = 32
 LABELS = [len(THINGS) + 1, len(COLOURS) + 1]  # every kind and none; every colour and none
+DATA = "captioned pictures, as `style` takes them, in the place of the storybook's"
 EMPTY = 0.1  # share of captions left empty where a model is to learn classifier-free guidance
 
 
@@ -142,6 +144,37 @@ class Painted:
     ) -> tuple[Tensor, list[str]]:
         _, latents, texts = self.pairs.at(index)
         return latents, left_out(texts, empty, generator)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A folder's pictures as latents (N, 4, h, w) float32, and their captions."""
+
+    latents: Tensor
+    captions: list[str]
+    facts: dict[str, Any]
+    seconds: float = 0.0  # they are encoded each time
+
+    def batch(
+        self, count: int, generator: torch.Generator, *, empty: float = 0.0
+    ) -> tuple[Tensor, list[str]]:
+        """Random latents (count, 4, h, w) float32 and their captions, a share of them empty."""
+        index = torch.randint(len(self.latents), (count,), generator=generator)
+        texts = [self.captions[row] for row in index.tolist()]
+        return self.latents[index], left_out(texts, empty, generator)
+
+
+def encode_pictures(folder: Path, vae: AutoencoderTiny, resolution: int) -> Pictures:
+    """Read and encode a folder's pictures, the middle square of each. Raises TrainingError,
+    InputError."""
+    pictures, captions = read_folder(folder, resolution)
+    facts = {
+        "encoder": loop.fingerprint(vae.encoder),
+        "pictures": len(captions),
+        "data": fingerprint(pictures, captions),
+    }
+    network = Autoencoder(copy.deepcopy(vae)).placed()
+    return Pictures(encoded(network, pictures), captions, facts)
 
 
 def left_out(texts: list[str], share: float, generator: torch.Generator) -> list[str]:

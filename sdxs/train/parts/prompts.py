@@ -18,6 +18,7 @@ from tqdm import tqdm
 from sdxs.errors import one_line
 from sdxs.storybook.world.captions import as_typed, describe
 from sdxs.storybook.world.scenes import sample_scene
+from sdxs.train.parts.folder import METADATA
 from sdxs.train.run import loop
 
 FIELDS = ("text", "caption", "prompt")  # what prompts are usually called
@@ -152,6 +153,8 @@ def _split(source: str) -> tuple[str, str]:
 def _of_file(place: str) -> Any:
     """A file's rows, a `datasets.Dataset`."""
     path = Path(place)
+    if (path / METADATA).is_file():  # captioned pictures
+        path = path / METADATA
     if path.is_dir():
         raise loop.TrainingError(f"{place} is a folder: name one file in it, {_known()}")
     if path.suffix not in READERS:

@@ -21,6 +21,7 @@ class Row:
 
 
 STAGES: dict[str, Row] = {  # of those that leave the same, the one that a remedy names comes first
+    "emoji": Row("captioned pictures"),
     "text": Row("text encoder", True),
     "autoencoder": Row("autoencoder", True),
     "decoder": Row("decoder", True),
