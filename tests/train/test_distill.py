@@ -97,6 +97,7 @@ def test_too_few_steps_are_refused(tmp_path) -> None:
     there = {"offline": tmp_path, "pairs": tmp_path}
     for wrong, why in (
         ({"steps": 80}, "80 steps are not enough: the first 80"),
+        ({"micro_batch": 1}, "half of each micro-batch are pairs: it must be 2 or more"),
         ({"kappa": (1.0, -1.0)}, "below 0 would lead away from the pairs"),
         ({"kappa": (1.0, 0.0), "unmatched": True}, "give no --kappa"),
     ):
