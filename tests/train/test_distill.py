@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from sdxs.train import distill
+from sdxs.train.parts.batches import Batch
 from sdxs.train.parts.distillation import Distillation, Term
 from sdxs.train.parts.losses import score_difference, score_direction
 from sdxs.train.parts.models import build_scheduler
@@ -111,13 +112,12 @@ def test_feature_matching_is_as_strong_as_was_asked(
 ) -> None:
     """Of the scores' pull: kappa times it at first; at the last step next to nothing of 0."""
     options = distill.Options(run=tmp_path, kappa=asked, steps=1000, online_first=1)
-    term = Term("matching", lambda x0, batch: (torch.ones_like(x0), 0.0), options.strength)
+    term = Term("matching", lambda x0, *_: (torch.ones_like(x0), 0.0), options.strength)
     scores = SimpleNamespace(pull=lambda x0, *_: torch.full_like(x0, x0.numel()))
     made = Distillation(options, scores, None, [term], None, None)  # type: ignore[arg-type]
-    batch = SimpleNamespace(words=None, bind=None)
     x0 = torch.zeros(2, 4, 8, 8)
+    batch = Batch(model, x0, model.embed(["", ""]), x0)
     for index, share in ((1, 0), (999, 1)):
-        pulls = {"matching": torch.ones_like(x0)}
-        found = made.balanced(index, x0, batch, pulls, torch.Generator())  # type: ignore[arg-type]
+        found, _ = made.pull(index, x0, batch, torch.Generator())
         wanted = 1 + (asked or KAPPA)[share]
         torch.testing.assert_close(found, torch.full_like(x0, wanted), rtol=1e-4, atol=1e-4)
