@@ -154,6 +154,7 @@ def test_too_few_steps_are_refused(tmp_path) -> None:
     there = {"offline": tmp_path, "pairs": tmp_path}
     for wrong, why in (
         ({"steps": 80}, "80 steps are not enough: the first 80"),
+        ({"micro_batch": 1}, "half of each micro-batch are pairs: it must be 2 or more"),
         ({"kappa": (1.0, -1.0)}, "below 0 would lead away from the pairs"),
         ({"kappa": (1.0, 0.0), "unmatched": True}, "give no --kappa"),
     ):
@@ -170,10 +171,9 @@ def test_feature_matching_is_as_strong_as_was_asked(
     term = Term("matching", lambda x0, *_: (torch.ones_like(x0), 0.0), options.strength)
     scores = SimpleNamespace(pull=lambda x0, *_: torch.full_like(x0, x0.numel()))
     made = Distillation(options, scores, None, [term], None, None)  # type: ignore[arg-type]
-    batch = SimpleNamespace(words=None, bind=None)
     x0 = torch.zeros(2, 4, 8, 8)
+    batch = Batch(model, x0, model.embed(["", ""]), x0)
     for index, share in ((1, 0), (999, 1)):
-        pulls = {"matching": torch.ones_like(x0)}
-        found, _ = made.balanced(index, x0, batch, pulls, torch.Generator())  # type: ignore[arg-type]
+        found, _ = made.pull(index, x0, batch, torch.Generator())
         wanted = 1 + (asked or KAPPA)[share]
         torch.testing.assert_close(found, torch.full_like(x0, wanted), rtol=1e-4, atol=1e-4)

@@ -267,6 +267,7 @@ def test_every_stage_of_latents_resumes(
     by_hand = {"student": first, "begin": styled, "rank": 2, "artist": "anime", **every, **FEW}
     held = resumes("sa", style_distill, control=alone_steered, **by_hand)
     assert stage.read(held)["control"] == "sketch"
+    train(style_distill, tmp_path / "sr", student=first, rank=2, **real, **FEW)
     again = resumes("2d", distill, student=told, against=told, **every, **FEW)
     assert "against" in stage.read(again) and "against" not in stage.read(told)
     refused("--against goes with --adversary", distill, other, student=told, against=told,

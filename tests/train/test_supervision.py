@@ -3,9 +3,11 @@ cell by cell."""
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from tiny import build_multistep
 
 from sdxs.train.parts import adversary, supervision
 from sdxs.train.parts.autoencoders import Autoencoder
@@ -15,6 +17,7 @@ from sdxs.train.parts.learner import One
 from sdxs.train.parts.reading import Reader, Reading
 from sdxs.train.parts.solver import Model
 from sdxs.train.parts.supervision import Supervision, SupervisionOptions
+from sdxs.train.run.loop import TrainingError
 
 
 class Options(SupervisionOptions, name="supervised", steps=2, batch=2, lr=1e-3, seed=1):
@@ -147,3 +150,18 @@ def test_keeping_is_the_gradient_of_the_squared_error(
     gradient, logged = pull(x0.detach(), batch, torch.Generator(), share)
     torch.testing.assert_close(gradient, wanted)
     assert logged["moved"] == pytest.approx(error.item())
+
+
+def test_what_renders_are_encoded_by_is_asked_for(model: Model, tmp_path: Path) -> None:
+    options = Options(run=tmp_path, adversary=1.0, pictures=8)
+    with pytest.raises(TrainingError, match="--autoencoder is an AutoencoderKL, and renders are"):
+        Supervision(options, Autoencoder.load(build_multistep(tmp_path / "kl", "sd15")), model)
+
+
+@pytest.mark.parametrize(
+    "asked", [{"reward": 1.0}, {"often": ("star",)}, {"discriminator": "reader"}]
+)
+def test_what_is_of_renders_is_not_asked_of_pictures(asked: dict[str, Any], tmp_path: Path) -> None:
+    options = Options(run=tmp_path, adversary=1.0, real="pictures", **asked)
+    with pytest.raises(TrainingError, match="are of renders, not of --real"):
+        options.check_sources("against", "autoencoder")

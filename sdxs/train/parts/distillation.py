@@ -50,7 +50,10 @@ class DistillationOptions(ScaledOptions, batch=32):
         return first, last
 
     def check(self, warmup: int = 0) -> None:
-        """warmup: steps before the scores. Raises TrainingError where none are left for them."""
+        """warmup: steps before the scores. Raises TrainingError where none are left for them, or
+        where a micro-batch cannot be halved."""
+        if self.at_once < 2:
+            raise loop.TrainingError("half of each micro-batch are pairs: it must be 2 or more")
         if min(self.kappa, default=0) < 0:
             raise loop.TrainingError("--kappa below 0 would lead away from the pairs")
         if warmup < self.steps <= warmup + self.online_first:

@@ -98,8 +98,12 @@ class SupervisionOptions(ScaledOptions):
             raise loop.TrainingError(f"scores need {number}, {named}")
         if not (all(given) or self.supervised):
             raise loop.TrainingError(f"nothing to learn by: give {named}, --adversary or --reward")
-        if self.real and (self.reward or self.reader or self.often):
-            raise loop.TrainingError("--reward, --reader and --often are of renders, not of --real")
+        if self.real and (
+            self.reward or self.reader or self.often or self.discriminator == "reader"
+        ):
+            raise loop.TrainingError(
+                "--reward, --often and whatever a reader does are of renders, not of --real"
+            )
         if self.supervised and self.autoencoder is None:
             raise loop.TrainingError("adversary and reward need --autoencoder, for real pictures")
         for name in ("against", "real"):
