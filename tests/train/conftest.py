@@ -3,10 +3,13 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
 from diffusers import AutoencoderTiny, DPMSolverMultistepScheduler, UNet2DConditionModel
+from safetensors.torch import load_file
 
 from sdxs.model.tokens import PromptReader, PromptReaders
 from sdxs.storybook.world.tokenizer import build_tokenizer
@@ -16,6 +19,8 @@ from sdxs.train.parts.models import PRESETS, build_scheduler, build_text_encoder
 from sdxs.train.parts.schedule import Schedule
 from sdxs.train.parts.solver import Model
 from sdxs.train.parts.text_encoders import TextEncoders
+from sdxs.train.run import loop
+from tests.train.resumed import Resumes, train
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -62,3 +67,36 @@ def model() -> Model:
     read = PromptReaders([PromptReader.of(tokenizer, tokenizer.model_max_length)])
     text = TextEncoders({"text_encoder": text_encoder}, read)
     return Model(build_unet(PRESETS["toy"], 64).eval(), Schedule.of(config), text, solver)
+
+
+@pytest.fixture
+def resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Resumes:
+    """Run a stage to its end, and another time with a break: both leave the same weights."""
+
+    def both(name: str, command: ModuleType, at: int = 2, **options: Any) -> Path:
+        whole, broken = tmp_path / name, tmp_path / f"{name}-broken"
+        train(command, whole, **options)
+        chance = loop.chance
+
+        def breaks(seed: int, step: int) -> torch.Generator:
+            if step == at:
+                raise KeyboardInterrupt
+            return chance(seed, step)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "chance", breaks)
+            with pytest.raises(KeyboardInterrupt):
+                train(command, broken, **options)
+        assert not (broken / "result.json").exists()
+        train(command, broken, **options)
+        files = [path.relative_to(whole) for path in whole.rglob("*.safetensors")]
+        assert files
+        for file in files:
+            first, second = load_file(whole / file), load_file(broken / file)
+            assert all(torch.equal(first[name], second[name]) for name in first | second), file
+        if (whole / "metrics.jsonl").exists():
+            told = [(run / "metrics.jsonl").read_text().splitlines()[-1] for run in (whole, broken)]
+            assert told[0] == told[1]
+        return whole
+
+    return both

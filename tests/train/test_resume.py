@@ -1,27 +1,19 @@
-"""Every stage, stopped and resumed, ends as one never stopped."""
+"""Every stage of latents, stopped and resumed, ends as one never stopped."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from sdxs.storybook import draw
 from sdxs.train import (
-    autoencoder,
     blocks,
     control,
     control_blocks,
     control_stem,
     decoder,
-    depth,
     distill,
-    encoders,
-    evaluator,
     pairs,
     reader,
     steer,
@@ -29,105 +21,13 @@ from sdxs.train import (
     style,
     style_distill,
     teacher,
-    text,
     texture,
     upscale,
     warmup,
 )
 from sdxs.train.parts.pairs import Pairs
-from sdxs.train.run import loop, stage
-
-Resumes = Callable[..., Path]
-WEIGHTS = "diffusion_pytorch_model.safetensors"
-
-
-def train(command: ModuleType, run: Path, **options: Any) -> Path:
-    command.train(command.Options(run=run, **options))
-    return run
-
-
-def refused(why: str, command: ModuleType, run: Path, **options: Any) -> None:
-    with pytest.raises(loop.TrainingError, match=why):
-        train(command, run, **options)
-
-
-@pytest.fixture
-def resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Resumes:
-    """Run a stage to its end, and another time with a break: both leave the same weights."""
-
-    def both(name: str, command: ModuleType, at: int = 2, **options: Any) -> Path:
-        whole, broken = tmp_path / name, tmp_path / f"{name}-broken"
-        train(command, whole, **options)
-        chance = loop.chance
-
-        def breaks(seed: int, step: int) -> torch.Generator:
-            if step == at:
-                raise KeyboardInterrupt
-            return chance(seed, step)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(loop, "chance", breaks)
-            with pytest.raises(KeyboardInterrupt):
-                train(command, broken, **options)
-        assert not (broken / "result.json").exists()
-        train(command, broken, **options)
-        files = [path.relative_to(whole) for path in whole.rglob("*.safetensors")]
-        assert files
-        for file in files:
-            first, second = load_file(whole / file), load_file(broken / file)
-            assert all(torch.equal(first[name], second[name]) for name in first | second), file
-        if (whole / "metrics.jsonl").exists():
-            told = [(run / "metrics.jsonl").read_text().splitlines()[-1] for run in (whole, broken)]
-            assert told[0] == told[1]
-        return whole
-
-    return both
-
-
-def weights(run: Path, part: str) -> dict[str, torch.Tensor]:
-    return load_file(run / part / WEIGHTS)
-
-
-FEW = {"steps": 3, "batch": 2, "lr": 1e-3, "seed": 1, "save_minutes": 0}
-SOME = {"pictures": 8, "resolution": 64, **FEW}
-TURNS = {"online_steps": 2, "online_first": 1, **FEW}
-
-
-def test_stages_of_pictures_resume(resumes: Resumes) -> None:
-    some = {"held_out": 4, **SOME}
-    vae = resumes("v", autoencoder, width=12, **some)
-    keep = {"keep_latents": True, **some}
-    refused("--keep-latents needs --begin", autoencoder, vae / "k", **keep)
-    kept = resumes("k", autoencoder, begin=vae, **keep)
-    before, after = weights(vae, "vae"), weights(kept, "vae")
-    moved = {key.partition(".")[0] for key in before if not torch.equal(before[key], after[key])}
-    assert moved == {"decoder"}
-    artists = resumes("h", autoencoder, begin=vae, artists=2, **keep)
-    before, after = weights(vae, "vae"), weights(artists, "vae")
-    assert not any(torch.equal(before[name], after[name]) for name in before)
-    assert stage.read(artists)["psnr_anime"] > 0
-    resumes("x", text, preset="toy", **FEW)
-    resumes("c", encoders, autoencoder=vae, kind="vit", **SOME)
-    resumes("n", depth, kind="network", **some)
-    resumes("j", depth, kind="judge", **some)
-    judges = {"autoencoder": vae, "held_out": 2, **SOME}
-    resumes("e", evaluator, **judges)
-    styled = resumes("s", evaluator, artists=True, **{**judges, "pictures": 24})
-    assert {"plain_attribute_accuracy", "anime_artist", "woodcut_iou"} <= stage.read(styled).keys()
-
-
-def test_stages_of_a_folders_pictures_resume(resumes: Resumes, tmp_path: Path) -> None:
-    folder = tmp_path / "drawn"
-    draw.draw(folder, None, 3, 1, 64)
-    data = {"data": folder, **FEW}
-    vae = resumes("v", autoencoder, width=12, resolution=64, **data)
-    words = resumes("x", text, preset="toy", **data)
-    model = {"autoencoder": vae, "text": words, "preset": "toy", "layout": "sdxs", **data}
-    resumes("t", teacher, resolution=64, **model)
-    assert stage.read(vae)["pictures"] == 3 and stage.read(vae)["psnr"] > 0
-    refused("artists redraw renders, not --data", autoencoder, vae, artists=2, **data)
-    (folder / "00000.png").unlink()
-    refused("was begun with data=", text, words, preset="toy", **data)
+from sdxs.train.run import stage
+from tests.train.resumed import FEW, SOME, TURNS, Resumes, refused, train, weights
 
 
 def test_what_makes_a_one_step_model_resumes(given: Path, resumes: Resumes, tmp_path: Path) -> None:

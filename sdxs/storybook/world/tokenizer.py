@@ -4,7 +4,7 @@ import json
 import random
 from collections.abc import Sequence
 
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
 
 from sdxs.storybook.world.captions import FILLERS, describe
@@ -29,16 +29,18 @@ def learn_tokenizer(texts: Sequence[str]) -> CLIPTokenizer:
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    ends = [letter + "</w>" for letter in alphabet]
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY - 256 - 2,
+        vocab_size=VOCABULARY - 2,
         initial_alphabet=alphabet,
+        special_tokens=[AddedToken(end, special=True) for end in ends],  # else in no fixed order
         end_of_word_suffix="</w>",
         show_progress=False,
     )
     learner.train_from_iterator(texts, trainer)
     merges = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
     # CLIP's order: bytes, bytes that end a word, merges, the two marks
-    words = alphabet + [letter + "</w>" for letter in alphabet]
+    words = alphabet + ends
     words += [left + right for left, right in merges if left + right not in set(words)]
     words += ["<|startoftext|>", "<|endoftext|>"]
     vocab = {word: index for index, word in enumerate(words)}

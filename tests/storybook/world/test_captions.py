@@ -9,7 +9,7 @@ from sdxs.checkpoint.words import read_words
 from sdxs.config import CHECKPOINTS
 from sdxs.storybook.judges.evaluator import relation
 from sdxs.storybook.world import captions
-from sdxs.storybook.world.tokenizer import LENGTH, build_tokenizer
+from sdxs.storybook.world.tokenizer import LENGTH, build_tokenizer, learn_tokenizer
 from sdxs.storybook.world.words import UNSEEN_PAIRS, WORDS, phrases
 
 
@@ -69,6 +69,17 @@ def test_the_tokenizer_is_the_same_each_time_and_holds_every_caption():
     for word in ("house", "mushroom", "sunset"):
         assert len(tokenizer.tokenize(word)) == 1
     assert tokenizer("ünknown \U0001f600").input_ids[-1] == tokenizer.eos_token_id
+
+
+def test_a_few_texts_give_the_same_tokenizer_each_time():
+    """Pairs that are as frequent as one another are merged in one order."""
+    texts = [
+        "a small ship behind a small pink mushroom in a meadow",
+        "a little flower to the left of a big mushroom in winter by day",
+        "big pink ship in the middle in the desert in daylight",
+    ]
+    merges = {str(learn_tokenizer(texts).backend_tokenizer.to_str()) for _ in range(20)}
+    assert len(merges) == 1
 
 
 def test_as_typed_changes_few_captions():
