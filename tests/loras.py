@@ -164,3 +164,16 @@ def stability(layer: str, depth: int) -> str:
 
 def close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
     assert (ours - theirs).abs().max() < 1e-4
+
+
+def lora_file(
+    checkpoint: Path, file: Path, dialect: str = "kohya", parts: slice = slice(3)
+) -> Path:
+    """A LoRA of the U-Net and the text encoders of a checkpoint, or of some of them."""
+    from safetensors.torch import save_file
+
+    named = dialects(2)[dialect]
+    named = named._replace(prefixes=named.prefixes[parts])
+    loras = loras_of(checkpoint, ["to_q", "to_v", "to_out.0"], std=0.3)[parts]
+    save_file({k: v.clone() for k, v in named.of(loras, 4.0).items()}, file)
+    return file

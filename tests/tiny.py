@@ -134,12 +134,11 @@ def build_checkpoint(
     return folder
 
 
-def build_multistep(folder: Path, kind: str, *, seed: int = 0, **scheduled: Any) -> Path:
-    """A random multi-step checkpoint, 64 px, in the layout of Stable Diffusion 1.5 ("sd15": noise
-    is predicted), 2.1 ("sd21": v) or of SDXL ("sdxl"), with an AutoencoderKL; by diffusers."""
-    from diffusers import AutoencoderKL, UNet2DConditionModel
+def multistep_unet(kind: str) -> Any:
+    """A U-Net in the layout of Stable Diffusion 1.5 ("sd15"), 2.1 ("sd21") or of SDXL ("sdxl")."""
+    from diffusers import UNet2DConditionModel
 
-    from sdxs.bench.architectures import CROSS_DOWN, CROSS_UP, assembled
+    from sdxs.bench.architectures import CROSS_DOWN, CROSS_UP
 
     four = {"block_out_channels": (16, 16, 32, 32), "cross_attention_dim": 32,
             "attention_head_dim": 2, "norm_num_groups": 8}  # fmt: skip
@@ -155,10 +154,20 @@ def build_multistep(folder: Path, kind: str, *, seed: int = 0, **scheduled: Any)
             "addition_embed_type": "text_time",
         },
     }  # fmt: skip
+    return UNet2DConditionModel(sample_size=8, **layouts[kind])
+
+
+def build_multistep(folder: Path, kind: str, *, seed: int = 0, **scheduled: Any) -> Path:
+    """A random multi-step checkpoint, 64 px, with such a U-Net (of "sd15" noise is predicted, of
+    "sd21" v) and an AutoencoderKL; by diffusers."""
+    from diffusers import AutoencoderKL
+
+    from sdxs.bench.architectures import assembled
+
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         networks = tiny_networks(kind)
-        networks["unet"] = UNet2DConditionModel(sample_size=8, **layouts[kind])
+        networks["unet"] = multistep_unet(kind)
         widths, types = (8,) * 4, (("DownEncoderBlock2D",) * 4, ("UpDecoderBlock2D",) * 4)
         vae = AutoencoderKL(3, 3, *types, block_out_channels=widths, norm_num_groups=4,
                             scaling_factor=0.13025 if kind == "sdxl" else 0.18215)  # fmt: skip
@@ -185,6 +194,21 @@ def build_control(folder: Path, seed: int = 0, **settings: Any) -> Path:
                 parameter.data.normal_(std=0.2)
     network.save_pretrained(folder)
     return folder
+
+
+def others_control(unet: Any, folder: Path, **settings: Any) -> Any:
+    """A random ControlNet of a U-Net's own size, as published ones are saved."""
+    from diffusers import ControlNetModel
+
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        control = ControlNetModel.from_unet(unet, load_weights_from_unet=False)
+        control = ControlNetModel.from_config({**control.config, **settings})
+        for name, parameter in control.named_parameters():
+            if "controlnet" in name:
+                parameter.data.normal_(std=0.2)
+    control.save_pretrained(folder)
+    return control
 
 
 def load(checkpoint: Path, **options: Any) -> Any:

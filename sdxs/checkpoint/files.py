@@ -50,7 +50,7 @@ ADAPTER_FILES = {
     ),
 }
 CHECKER_FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
-DEPTH_FILES = ("config.json", "model.safetensors")
+DEPTH_FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
 
 
 def checkpoint_files(place: Path) -> dict[str, Path]:

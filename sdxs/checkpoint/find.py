@@ -225,10 +225,21 @@ def all_of(what: str, source: Source) -> list[str]:
 def find_depth(checkpoint: str) -> Path:
     """The network that sees depth for a checkpoint: under `weights/`, or from the Hub."""
     published = known(checkpoint)
-    name = published.depth if published else DEPTH_ANYTHING
-    if _NAME.fullmatch(name):
-        return weights_folder(name)
-    return repository(name, name, None, files.DEPTH_FILES)
+    return find_sight(published.depth if published else DEPTH_ANYTHING)
+
+
+def find_sight(source: str) -> Path:
+    """A network that sees depth: a name under `weights/`, a folder, or a Hub id. Raises
+    CheckpointError."""
+    source = as_meant(source)
+    path = Path(os.path.expanduser(source))
+    if _NAME.fullmatch(source) and os.path.exists(weights_folder(source)):
+        return weights_folder(source)
+    if os.path.exists(path):
+        return path
+    if hub_id := _HUB_ID.fullmatch(source):
+        return repository(source, hub_id[1], hub_id[2], files.DEPTH_FILES)
+    raise CheckpointError(f"there is no folder {source}: give that of a network that sees depth")
 
 
 def find_safety_checker(source: Source, *, fetch: bool) -> tuple[Path, Path]:

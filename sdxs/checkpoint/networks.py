@@ -5,6 +5,7 @@ nothing of where the files came from, of devices, or of how weights are stored.
 """
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -162,14 +163,9 @@ def load_control(
     else:
         part = part_of(place, CONTROLS, "diffusion_pytorch_model")
     file, config = part.file, part.config
+    _check_shared(config, unet, file)
     network = build(lambda: build_control(config), file)
-    for name in SHARED:
-        own, wanted = network.config[name], unet.config[name]
-        if _plain(own) != _plain(wanted):
-            raise CheckpointError(
-                f"{file}: {name} is {own}, the checkpoint's U-Net has {wanted}: "
-                "this control was made for another model"
-            )
+    _check_shared(network.config, unet, file)
     for name, usual in USUAL_CONTROL.items():
         if network.config.get(name, usual) != usual:
             value = one_line(network.config[name], 60)
@@ -181,6 +177,17 @@ def load_control(
             f"{factor} times: this control was made for another model"
         )
     return fill(network, part.weights, dtype)
+
+
+def _check_shared(config: Mapping[str, Any], unet: UNet2DConditionModel, file: Path) -> None:
+    """What a control's settings say, or are when they say nothing."""
+    for name in SHARED:
+        own, wanted = config.get(name, unet.config[name]), unet.config[name]
+        if _plain(own) != _plain(wanted):
+            raise CheckpointError(
+                f"{file}: {name} is {one_line(own, 60)}, the checkpoint's U-Net has {wanted}: "
+                "this control was made for another model"
+            )
 
 
 def _plain(value: Any) -> Any:

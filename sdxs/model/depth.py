@@ -1,8 +1,9 @@
 """Networks that see depth: how near each place in a picture is, the nearer the more.
 
 For the embedded world a small one of our own, trained on renders (`sdxs.train.depth`); for Hub
-checkpoints Depth Anything V2 (arXiv 2406.09414), as transformers has it. Knows nothing of control
-images, which `sdxs.conditions` makes of what is seen here.
+checkpoints Depth Anything V2 (arXiv 2406.09414), as transformers has it; to train by, DPT (arXiv
+2103.13413), too. Knows nothing of control images, which `sdxs.conditions` makes of what is seen
+here.
 """
 
 import itertools
@@ -21,6 +22,7 @@ from torch.nn import functional as F
 from sdxs.picture import unit
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, Depth Anything's
+METRES = 0.1  # nothing is nearer
 
 
 class DepthNetwork(ModelMixin, ConfigMixin):
@@ -61,11 +63,14 @@ def _convolution(before: int, after: int, stride: int = 1) -> nn.Sequential:
 
 
 class DepthEstimator:
-    """Sees depth in an RGB picture: (H, W) float32, the nearer the more. For any threads."""
+    """Sees depth in an RGB picture: (H, W) float32, the nearer the more. For any threads.
 
-    def __init__(self, network: Any, device: torch.device) -> None:
+    processor: transformers', which prepares pictures; None for as Depth Anything was trained.
+    """
+
+    def __init__(self, network: Any, device: torch.device, processor: Any = None) -> None:
         self.network = network.to(device)
-        self._device = device
+        self._device, self._processor = device, processor
 
     @torch.no_grad()
     def __call__(self, picture: Image.Image) -> NDArray[np.float32]:
@@ -73,12 +78,18 @@ class DepthEstimator:
             seen = self.network(_pixels(picture).to(self._device) * 2 - 1)[:, 0]
         else:
             seen = self.network(self._prepared(picture)).predicted_depth  # (1, h, w)
+            if getattr(self.network.config, "depth_estimation_type", "") == "metric":
+                seen = 1 / seen.clamp(min=METRES)  # the others say as much, but for scale and shift
         seen = F.interpolate(seen[:, None].float(), picture.size[::-1], mode="bicubic")
         near: NDArray[np.float32] = seen[0, 0].cpu().numpy()
         return near
 
     def _prepared(self, picture: Image.Image) -> Tensor:
-        """As Depth Anything was trained: one side its own, both whole patches."""
+        """As the processor has it, or as Depth Anything was trained: one side its own, both whole
+        patches."""
+        if self._processor is not None:
+            pixels = self._processor(picture, return_tensors="pt").pixel_values
+            return pixels.to(self._device, torch.float32)
         facts = self.network.config.backbone_config
         scale = min((facts.image_size / side for side in picture.size), key=lambda x: abs(1 - x))
         sides = (max(1, round(scale * side / facts.patch_size)) for side in picture.size)

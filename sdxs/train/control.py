@@ -11,7 +11,7 @@ import torch
 
 from sdxs.conditions import CONTROLS
 from sdxs.train.parts.control_images import control_images, depth_network
-from sdxs.train.parts.controlled import Controlled, control_input, full_control, read_control
+from sdxs.train.parts.controlled import Controlled, control_input, full_control, read_full
 from sdxs.train.parts.denoising import denoising_loss
 from sdxs.train.parts.latents import LatentOptions
 from sdxs.train.parts.learner import Learner, MicroBatch
@@ -38,10 +38,8 @@ def train(options: Options) -> None:
     vae, data = options.decoder(), options.data(model.resolution)
     drawn = control_images(options.run, control, data.latents, vae, seed, sees_depth)
     torch.manual_seed(seed)
-    network = full_control(model.unet)
-    if options.begin is not None:
-        network.load_state_dict(read_control(options.begin).state_dict())
-    network = placed(network.train())
+    begun = read_full(options.begin, model.unet) if options.begin else full_control(model.unet)
+    network = placed(begun.train())
     learner = Learner("control", network, options.lr, 0.998, scale=options.scale)
 
     def one(generator: torch.Generator) -> MicroBatch:

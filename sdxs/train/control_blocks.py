@@ -10,13 +10,14 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
+from sdxs.conditions import CONTROLS
 from sdxs.train.parts.block_removal import FEATURES, feature_loss
 from sdxs.train.parts.control_images import control_images, depth_network
 from sdxs.train.parts.controlled import (
     Controlled,
     control_input,
     kind_of,
-    read_control,
+    read_full,
     slim_control,
 )
 from sdxs.train.parts.denoising import diffused
@@ -27,18 +28,23 @@ from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import placed
 from sdxs.train.run.options import ScaledOptions, option
-from sdxs.train.run.stages import MULTI_STEP
+from sdxs.train.run.stages import MODELS, MULTI_STEP
 
 UP = {ours: theirs for ours, theirs in FEATURES.items() if ours.startswith("up_blocks")}
 
 
 class Options(LatentOptions, ScaledOptions, steps=1000, batch=32, lr=3e-4, pictures=10000, seed=16):
     control: Path = stage.needs("the full-size control", "control")
+    condition: str | None = option(
+        None, "what it follows, where somebody else made it", choices=CONTROLS, recorded="never"
+    )
     teacher: Path = stage.needs(
         "the multi-step model that it was made for", *MULTI_STEP, default="teacher"
     )
     tiny: Path = stage.needs(
-        "the multi-step model with the tiny U-Net; the same where that is tiny itself", *MULTI_STEP
+        "the model with the tiny U-Net, of many steps where there is one; the same where that is "
+        "tiny itself",
+        *MODELS,
     )
     depth: Path | None = stage.takes("the network that sees depth, for that control", "depth")
     weight: float = option(1.0, "lambda_F of eq. 8")
@@ -46,10 +52,17 @@ class Options(LatentOptions, ScaledOptions, steps=1000, batch=32, lr=3e-4, pictu
 
 def train(options: Options) -> None:
     """Leave a slim control in `run`. Raises TrainingError."""
-    large, small = Model.load(options.teacher), Model.load(options.tiny)
-    kind = kind_of(options.control, large.unet)
+    large = Model.load(options.teacher)
+    small = large.fit(options.tiny)
+    small.unet.requires_grad_(False)
+    if small.schedule.prediction != large.schedule.prediction:
+        raise loop.TrainingError(
+            f"{options.tiny} predicts {small.schedule.prediction}, {options.teacher} "
+            f"{large.schedule.prediction}: their outputs do not compare"
+        )
+    kind = kind_of(options.control, large.unet, options.condition)
     sees_depth = depth_network(kind, options.depth, options.control)
-    full = placed(read_control(options.control)).eval().requires_grad_(False)
+    full = placed(read_full(options.control, large.unet)).eval().requires_grad_(False)
     vae, data = options.decoder(), options.data(large.resolution)
     drawn = control_images(options.run, kind, data.latents, vae, options.seed, sees_depth)
     torch.manual_seed(options.seed)

@@ -16,10 +16,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from sdxs.train.parts.lora import fingerprint, learnt_below
 from sdxs.train.parts.pairs import ABOUT, CHUNK, chunk_file
 from sdxs.train.parts.prompts import HELP, open_prompts
 from sdxs.train.parts.solver import Model
+from sdxs.train.parts.worn import open_style
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE
 from sdxs.train.run.options import StageOptions, option, positive
@@ -36,6 +36,7 @@ class Options(StageOptions, seed=3):
     style: Path | None = stage.takes(
         "a style for it to wear, at the timesteps that the style has learnt", "style"
     )
+    style_scale: float = option(1.0, "how strong it is")
     prompts: str | None = option(
         None, f"to paint, if not the storybook's: {HELP}", recorded="never"
     )
@@ -62,15 +63,15 @@ def train(options: Options) -> None:
         "teacher": loop.fingerprint(model.unet),
     }
     if options.style is not None:
-        below = learnt_below(options.style, model.unet)
+        worn = open_style(options.style, model.networks, options.style_scale)
         solver = model.solver_of(steps)
-        if solver.timesteps[-1] >= below * solver.config["num_train_timesteps"]:
+        if solver.timesteps[-1] >= worn.below * solver.config["num_train_timesteps"]:
             raise loop.TrainingError(
-                f"none of {steps} steps lies where the style was learnt, below {below:g} of all "
-                "timesteps: take more"
+                f"none of {steps} steps lies where the style was learnt, below {worn.below:g} of "
+                "all timesteps: take more"
             )
-        settings |= {"style": fingerprint(options.style / "style"), "below": below}
-        model = model.wearing(options.style / "style", below)
+        settings |= {"style": worn.fingerprint, "below": worn.below}
+        model = model.wearing(worn)
     if options.text is not None:
         settings["text"] = model.text.fingerprint
     if prompts.facts:

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from sdxs.train.parts.autoencoders import Autoencoder
 from sdxs.train.parts.batches import Batch
 from sdxs.train.parts.control_images import control_images, depth_network
-from sdxs.train.parts.controlled import Controlled, control_input, kind_of, read_control
+from sdxs.train.parts.controlled import Controlled, control_input, kind_of, read_control, read_full
 from sdxs.train.parts.denoiser import Denoiser
 from sdxs.train.parts.distillation import (
     Distillation,
@@ -144,10 +144,7 @@ def train(options: Options) -> None:
     made_with = [options.begin]
     if options.full:
         made_with.append(options.full)
-        if (other := kind_of(options.full, model.unet)) != kind:
-            raise loop.TrainingError(
-                f"{options.begin} follows {kind}, {options.full} follows {other}"
-            )
+        kind_of(options.full, model.unet, kind)
     sees_depth = depth_network(kind, options.depth, *made_with)
     options.check(options.warmup)
     vae, network = Autoencoder.load(options.autoencoder), placed(read_control(options.begin))
@@ -167,7 +164,7 @@ def train(options: Options) -> None:
     if options.offline and options.full and options.pairs:
         data, online = Pairs(options.pairs), model.fit(options.offline)
         images = control_images(options.run, kind, data.latents, vae, options.seed, sees_depth)
-        full = placed(read_control(options.full)).eval().requires_grad_(False)
+        full = placed(read_full(options.full, model.unet)).eval().requires_grad_(False)
         terms = [matching(encoder_of(None, model.unet), options.strength)]
         sources.append(from_pairs(data, images.images, options.rho))
         facts |= {"full": loop.fingerprint(full), **data.facts}

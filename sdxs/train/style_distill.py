@@ -36,24 +36,25 @@ from sdxs.train.parts.distillation import (
 from sdxs.train.parts.features import encoder_of
 from sdxs.train.parts.latents import encode_scenes
 from sdxs.train.parts.learner import Learner, MicroBatch
-from sdxs.train.parts.lora import RANK, begin_with, fingerprint, learnt_below, lora, save_style
+from sdxs.train.parts.lora import RANK, begin_with, fingerprint, lora, save_style
 from sdxs.train.parts.pairs import Pairs
 from sdxs.train.parts.prompts import FRESH
 from sdxs.train.parts.segmented import Scores
 from sdxs.train.parts.solver import Model
 from sdxs.train.parts.supervision import Supervision, SupervisionOptions
+from sdxs.train.parts.worn import Worn, alike, begin_near, open_style
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import placed
 from sdxs.train.run.options import option, positive
 from sdxs.train.run.stages import MULTI_STEP, ONE_STEP
 
-SHAPE = ("down_block_types", "mid_block_type", "block_out_channels", "layers_per_block")
 UNCARRIED = 0.25  # what lambda_FM is reduced to where the pairs are not in the style
 
 
 class Options(DistillationOptions, SupervisionOptions, steps=400, lr=1e-3, seed=23):
     offline: Path | None = stage.takes("the offline model, for scores", *MULTI_STEP)
     style: Path | None = stage.takes("its style", "style")
+    style_scale: float = option(1.0, "how strong it is, as in `pairs`", recorded="never")
     student: Path = stage.needs("the one-step model", *ONE_STEP, default="average")
     pairs: Path | None = stage.takes("noises and pictures, in the style or plain ones", "pairs")
     prompts: str | None = option(None, FRESH, recorded="never")
@@ -95,6 +96,7 @@ class Styled:
     offline: Model
     online: Denoiser
     data: Pairs
+    style: Worn
 
 
 def in_style(
@@ -102,23 +104,23 @@ def in_style(
     style: Path,
     pairs: Path,
     prompts: str | None,
+    scale: float,
     *,
     uncarried: bool,
     plain_mse: bool,
 ) -> Styled:
     """Read and compare them. Raises TrainingError."""
-    data, worn = Pairs(pairs, prompts), style / "style"
+    data, plain = Pairs(pairs, prompts), Model.load(offline)
+    worn = open_style(style, plain.networks, scale)
     dressed = data.settings.get("style", "")
     if uncarried and (dressed or plain_mse):
         raise loop.TrainingError(f"--uncarried takes plain pairs{', no --plain-mse' * plain_mse}")
-    if not uncarried and dressed != fingerprint(worn):
+    if not uncarried and dressed != worn.fingerprint:
         raise loop.TrainingError(
-            f"the pairs in {pairs} are not in the style of {style}: make such, "
+            f"the pairs in {pairs} are not in the style of {style}, as strong as that: make such, "
             "pairs --style, or say --uncarried if the multi-step model cannot paint in it"
         )
-    plain = Model.load(offline)
-    below = learnt_below(style, plain.unet)
-    return Styled(plain.wearing(worn, below), plain.fit(offline), data)
+    return Styled(plain.wearing(worn), plain.fit(offline), data, worn)
 
 
 def under_control(
@@ -163,7 +165,8 @@ def train(options: Options) -> None:
     """Leave a style for the one-step model of `student` in `run`, in its folder `style`.
 
     The LoRA begins as that of `begin`, else as the multi-step model's where the two U-Nets are
-    alike, else as nothing. Raises TrainingError.
+    alike, of somebody else's style where their layers answer to each other, else as nothing. What
+    such a style adds to text encoders goes with it as it is. Raises TrainingError, CheckpointError.
     """
     options.check()
     batch, spent, given = options.at_once, 0.0, None
@@ -173,11 +176,11 @@ def train(options: Options) -> None:
     facts: dict[str, Any] = {}
     if options.offline and options.style and options.pairs:
         given = in_style(
-            options.offline, options.style, options.pairs, options.prompts,
+            options.offline, options.style, options.pairs, options.prompts, options.style_scale,
             uncarried=options.uncarried, plain_mse=options.plain_mse,
         )  # fmt: skip
-        facts |= {"style": fingerprint(options.style / "style"), **given.data.facts}
-        if all(unet.config[name] == given.online.unet.config[name] for name in SHAPE):
+        facts |= {"style": given.style.fingerprint, **given.data.facts}
+        if given.style.ours and alike(unet, given.online.unet):
             first = first or options.style
     model = given.offline if given else Model.load(options.student)
     facts |= {"student": student, **model.facts}
@@ -185,7 +188,9 @@ def train(options: Options) -> None:
     torch.manual_seed(options.seed)
     lora(unet, options.rank)
     if first:
-        begin_with(unet, first / "style")
+        begin_with(unet, first / "style", model.text.networks)
+    elif given and not given.style.ours and begin_near(unet, given.style, given.online.unet):
+        facts["begins_with"] = given.style.fingerprint
     placed(unet)
     learner = Learner(
         "unet", unet, options.lr, 0.995, scale=options.scale, weight_decay=0.0, fused=None
@@ -240,7 +245,7 @@ def train(options: Options) -> None:
         learner.settle()
         if supervision:
             supervision.leave(options.run)
-        save_style(unet, options.run / "style")
+        save_style(unet, options.run / "style", given.style.heard if given else None)
 
 
 main = stage.main(Options, train, __name__)

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from depths import build_dpt, enlarged
 from edits import config
 from PIL import Image
 from tiny import build_control, load
 
 from sdxs import CheckpointError
 from sdxs.checkpoint.depth import load_depth
+from sdxs.conditions import condition
 from sdxs.model.depth import DepthEstimator, DepthNetwork
 
 CPU = torch.device("cpu")
@@ -41,7 +43,8 @@ def anything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        DepthAnythingForDepthEstimation(config).save_pretrained(folder)
+        network = DepthAnythingForDepthEstimation(config)
+        enlarged(network).save_pretrained(folder)
     return folder
 
 
@@ -117,3 +120,52 @@ def test_damaged_ones(anything: Path, tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match=message):
             load_depth(folder, CPU)
     assert isinstance(load_depth(anything, CPU), DepthEstimator)
+
+
+@pytest.mark.parametrize("kind", ["dpt", "hybrid", "anything"])
+def test_the_networks_of_others_see_as_transformers_pipeline_does(
+    kind: str, anything: Path, tmp_path: Path
+) -> None:
+    """And as their own settings say that pictures are prepared."""
+    from transformers import pipeline
+    from transformers.models.dpt.image_processing_pil_dpt import DPTImageProcessorPil
+
+    if kind == "anything":
+        shutil.copytree(anything, tmp_path, dirs_exist_ok=True)
+        sides = {"size": {"height": 56, "width": 56}, "image_mean": [0.2, 0.3, 0.4]}
+        DPTImageProcessorPil(**sides, ensure_multiple_of=14).save_pretrained(tmp_path)
+    else:
+        build_dpt(tmp_path, kind == "hybrid")
+    picture = noise((60, 44))
+    theirs = pipeline("depth-estimation", model=str(tmp_path), device="cpu")(picture)
+    ours = load_depth(tmp_path, CPU)(picture)
+    assert ours.shape == (44, 60) and np.ptp(ours) > 1e-6
+    gap = np.abs(ours - theirs["predicted_depth"].numpy())
+    assert gap.max() < 1e-4 * np.ptp(ours)
+    shown = np.asarray(condition("depth", picture, picture.size, network=load_depth(tmp_path, CPU)))
+    gap = np.abs(shown[..., 0].astype(int) - np.asarray(theirs["depth"]))
+    assert gap.max() <= 1  # near is bright, and the picture fills its range
+
+
+def test_metres_become_nearness(anything: Path, tmp_path: Path) -> None:
+    shutil.copytree(anything, tmp_path, dirs_exist_ok=True)
+    with config(tmp_path / "config.json") as settings:
+        settings |= {"depth_estimation_type": "metric", "max_depth": 20}
+    sees, picture = load_depth(tmp_path, CPU), noise((56, 56))
+    near, said = sees(picture), []
+    sees.network.register_forward_hook(lambda *given: said.append(given[2].predicted_depth[0]))
+    assert (sees(picture) == near).all()
+    metres = said[0].numpy()
+    assert metres.min() < 0.1 < 10 < metres.max()
+    np.testing.assert_allclose(near, 1 / metres.clip(0.1), rtol=1e-5)
+
+
+def test_what_cannot_be_used_of_others(tmp_path: Path) -> None:
+    folder = build_dpt(tmp_path / "dpt")
+    with config(folder / "preprocessor_config.json") as settings:
+        settings |= {"size": {"height": 10**6, "width": 32}}
+    with pytest.raises(CheckpointError, match="height is beyond"):
+        load_depth(folder, CPU)
+    (folder / "preprocessor_config.json").unlink()
+    with pytest.raises(CheckpointError, match=r"preprocessor_config\.json is missing"):
+        load_depth(folder, CPU)

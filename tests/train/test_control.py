@@ -216,7 +216,9 @@ def test_depth_is_seen_by_the_network_that_was_given(tmp_path: Path, vae) -> Non
 def test_a_control_of_another_model_is_refused(tmp_path: Path) -> None:
     unet = toy()
     stage.finish(tmp_path, "control", 0, control="canny", steers=loop.fingerprint(unet))
-    assert controlled.kind_of(tmp_path, unet) == "canny"
+    assert controlled.kind_of(tmp_path, unet) == controlled.kind_of(tmp_path, unet, "canny")
+    with pytest.raises(loop.TrainingError, match="follows canny, not depth"):
+        controlled.kind_of(tmp_path, unet, "depth")
     unet.conv_in.bias.data += 1
     with pytest.raises(loop.TrainingError, match="made for another model"):
         controlled.kind_of(tmp_path, unet)

@@ -55,6 +55,7 @@ def test_what_is_recorded_is_what_was_asked(name: str, tmp_path: Path) -> None:
     unsaid |= {"dists"}  # where it is asked for alone
     unsaid |= {"save_minutes", "micro_batch", "gradient_checkpointing", "optimizer", "dry_run"}
     unsaid |= {"width"} if name == "autoencoder" else set()
+    unsaid |= {"condition", "style_scale"}  # facts say them in other words
     if issubclass(kind, SupervisionOptions):  # where renders have a part, they are facts
         unsaid |= {"adversary", "reward", "keep", "unmatched", "pictures", "often"}
         unsaid |= {"discriminator", "discriminator_lr", "kappa"}

@@ -1,18 +1,29 @@
 """Checkpoints of Stable Diffusion's kinds through every stage, by command, to one step."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
+import ldm
 import pytest
 import torch
+from depths import build_dpt
 from diffusers import DiffusionPipeline
-from PIL import Image
+from loras import lora_file
 from safetensors.torch import load_file
-from tiny import build_checkpoint, build_multistep
+from tiny import (
+    build_checkpoint,
+    build_multistep,
+    drawing,
+    multistep_unet,
+    others_control,
+)
 
 from sdxs.pipeline import SDXS
 from sdxs.storybook.world.folders import draw
+from sdxs.train.parts import recipe_file
+from sdxs.train.parts.commands import Chosen, parts
 from sdxs.train.parts.shared import Head
 from sdxs.train.run import stage
 
@@ -79,15 +90,73 @@ def learns_along(run: Path) -> None:
     assert not any(torch.equal(left[name], begun[name]) for name in begun)
 
 
+def one_step(offline: Path, folder: Path) -> tuple[Path, Path, Path]:
+    """Pairs of a multi-step model, what block removal leaves of it, and that in one step, exported;
+    in a folder."""
+    tiny = build_checkpoint(folder / "tiny")
+    pairs = ran("pairs", folder / "pairs", teacher=offline, count=64, steps=2, guidance=2)
+    small = ran("blocks", folder / "blocks", teacher=offline, pairs=pairs, **FEW)
+    begun = ran("warmup", folder / "warmup", student=small, offline=offline, pairs=pairs, **FEW)
+    words = ["--model", str(begun), "--decoder", str(tiny), "--any-words"]
+    stage.run("export", ["--out", str(folder / "out"), *words])
+    return pairs, small, folder / "out"
+
+
+def check_that_it_opens(out: Path, styles: dict[str, Path], controls: dict[str, Path]) -> None:
+    """With all of them, each of which does something."""
+    model = SDXS.load(out, styles=styles, controls=controls, device="cpu", dtype=torch.float32)
+    lines = {"control_image": drawing(), "control_scale": 2}
+    asked = [{"style": name, "style_scale": 2} for name in styles]
+    asked += [{"control": name, **lines} for name in controls]
+    plain = model("a red house", output_type="pt")
+    for each in asked:
+        found = model("a red house", output_type="pt", **each)
+        assert found.shape == plain.shape and not torch.equal(found, plain)
+
+
+def followed(name: str, root: Path, **constants: Path) -> dict[str, Path]:
+    """The stages of a recipe at toy size, one after the other; their folders by name."""
+    read = recipe_file.read(recipe_file.find(name))
+    given = {key.replace("_", "-"): str(value) for key, value in constants.items()}
+    read = dataclasses.replace(read, constants={**read.constants, **given})
+    every = parts(read, Chosen({"preset": "toy"}), root / name)
+    for part in every:
+        stage.run(part.command, part.arguments)
+    return {part.name: part.run for part in every}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["sd15", "sdxl"])
-def test_to_a_control_and_a_style(kind: str, tmp_path: Path) -> None:
+def test_to_controls_and_a_style_of_what_others_made(tmp_path: Path) -> None:
+    """By the recipes: full ControlNets in a folder and in a file, DPT, a LoRA of kohya's."""
+    offline = build_multistep(tmp_path / "offline", "sd15")
+    _, _, out = one_step(offline, tmp_path)
+    unet = multistep_unet("sd15")
+    theirs = others_control(unet, tmp_path / "theirs").state_dict()
+    named = {f"control_model.{ldm.unet_name(key, 3)}": part for key, part in theirs.items()}
+    file = ldm.write_file(named, tmp_path / "control.safetensors")
+    (tmp_path / "prompts.txt").write_text("a red house\na big tree\n")
+    given = {"prompts": tmp_path / "prompts.txt", "student": out}
+    made = followed(
+        "controls", tmp_path, teacher=offline, scribble=file, canny=tmp_path / "theirs",
+        near=file, depth=build_dpt(tmp_path / "dpt"), **given,
+    )  # fmt: skip
+    worn = followed(
+        "anime", tmp_path, offline=offline,
+        style=lora_file(offline, tmp_path / "style.safetensors"), **given,
+    )  # fmt: skip
+    check_that_it_opens(
+        out, {"worn": worn["anime"] / "style"},
+        {name: made[name] / "control" for name in ("sketch", "canny", "depth")},
+    )  # fmt: skip
+    assert stage.read(worn["anime"])["begins_with"] == stage.read(worn["anime"])["style"]
+
+
+@pytest.mark.slow
+def test_to_a_control_and_a_style(tmp_path: Path) -> None:
     """Made with the very stages, opened with the one-step model that they are of."""
-    offline = build_multistep(tmp_path / "offline", kind)
-    tiny = build_checkpoint(tmp_path / "tiny")
-    pairs = ran("pairs", tmp_path / "pairs", teacher=offline, count=64, steps=2, guidance=2)
-    small = ran("blocks", tmp_path / "blocks", teacher=offline, pairs=pairs, **FEW)
-    begun = ran("warmup", tmp_path / "warmup", student=small, offline=offline, pairs=pairs, **FEW)
+    offline = build_multistep(tmp_path / "offline", "sdxl")
+    pairs, small, out = one_step(offline, tmp_path)
+    begun = tmp_path / "warmup"
     given = {"autoencoder": offline, "pairs": pairs}
     full = ran("control", tmp_path / "control", control="canny", teacher=offline, **given, **FEW)
     slim = ran(
@@ -111,15 +180,4 @@ def test_to_a_control_and_a_style(kind: str, tmp_path: Path) -> None:
                guidance=2)  # fmt: skip
     dressed = ran("style_distill", tmp_path / "dressed", offline=offline, style=style,
                   student=begun, pairs=worn, rank=2, **steps)  # fmt: skip
-
-    out = tmp_path / "out"
-    words = ["--out", str(out), "--model", str(begun), "--decoder", str(tiny), "--any-words"]
-    stage.run("export", words)
-    model = SDXS.load(
-        out, styles={"worn": dressed / "style"}, controls={"canny": steered / "control"},
-        device="cpu", dtype=torch.float32,
-    )  # fmt: skip
-    edges = Image.new("RGB", (64, 64))
-    plain = model("a red house", output_type="pt")
-    for asked in ({"style": "worn"}, {"control": "canny", "control_image": edges}):
-        assert model("a red house", output_type="pt", **asked).shape == plain.shape
+    check_that_it_opens(out, {"worn": dressed / "style"}, {"canny": steered / "control"})

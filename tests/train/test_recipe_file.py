@@ -22,6 +22,10 @@ OF_A_KIND = {  # the recipes of published checkpoints: of which kind those are, 
     "anime": ("sd15", "offline", "student"),
     "controls": ("sd15", "teacher", "student"),
 }
+OF_OTHERS = {  # what else they take that others made: a folder by that name, looked into later
+    "anime": ("style",),
+    "controls": ("scribble", "canny", "near", "depth"),
+}
 SMALL = """
 title = "A few stages"
 run = "runs/small-{preset}"
@@ -101,6 +105,8 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("kinds")
     for kind, *_ in OF_A_KIND.values():
         build_multistep(folder / kind, kind)
+    for name in sum(OF_OTHERS.values(), ()):
+        (folder / name).mkdir()
     return folder
 
 
@@ -111,6 +117,8 @@ def test_every_recipe_is_in_order(file: Path, preset: int, kinds: Path, ran) -> 
     everything = [f"--{name}" for name in found.switches]
     kind, *given = OF_A_KIND.get(file.stem, ("",))
     sets = [word for name in given for word in ("--set", f"{name}={kinds / kind}")]
+    for name in OF_OTHERS.get(file.stem, ()):
+        sets += ["--set", f"{name}={kinds / name}"]
     asked = [file, "--check", "--preset", list(found.presets)[preset], *everything, *sets]
     status, said, _ = ran(recipe.main, *asked)
     assert status == 0 and "all in order; nothing was run" in said
@@ -123,7 +131,7 @@ def test_every_reference_leads_somewhere(file: Path) -> None:
     for words in ({}, {"preset": "toy"}):
         chosen = Chosen(commands.unasked(found) | words, frozenset(found.switches))
         every = commands.parts(found, chosen, Path("RUN"))
-        assert len(every) > 2 and not any("{" in str(part) for part in every)
+        assert len(every) > 1 and not any("{" in str(part) for part in every)
 
 
 def test_the_form_that_the_documents_show_is_read(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from sdxs.train.parts.lora import lora, save_style
 from sdxs.train.parts.models import build_scheduler
 from sdxs.train.parts.schedule import Schedule
 from sdxs.train.parts.solver import Model
+from sdxs.train.parts.worn import open_style
+from sdxs.train.run import loop, stage
 from sdxs.train.run.loop import TrainingError
 from sdxs.train.straighten import ddim
 
@@ -50,7 +52,10 @@ def test_a_style_begins_below_a_timestep(
     dressed = copy.deepcopy(model.unet)
     for weight in lora(dressed, 2):
         weight.data.normal_(0, 0.1)
-    save_style(dressed, tmp_path)
+    save_style(dressed, tmp_path / "style")
+    stage.finish(tmp_path, "style", 0, teacher=loop.fingerprint(model.unet), below=0.6)
+    learnt = open_style(tmp_path, model.networks)
+    late, always = model.wearing(learnt), model.wearing(dataclasses.replace(learnt, below=1.0))
     seen: list[tuple[int, bool]] = []
 
     def predict(used: Denoiser, x: torch.Tensor, t: torch.Tensor, *_: object) -> object:
@@ -59,10 +64,10 @@ def test_a_style_begins_below_a_timestep(
 
     monkeypatch.setattr(Denoiser, "predict", predict)
     noise = torch.randn(1, 4, 8, 8)
-    model.wearing(tmp_path, 0.6).sample(["a red ball"], noise, 4, 1.0)
+    late.sample(["a red ball"], noise, 4, 1.0)
     assert seen == [(999, True), (749, True), (499, False), (249, False)]
     seen.clear()
-    model.wearing(tmp_path, 1.0).sample(["a red ball"], noise, 4, 1.0)
+    always.sample(["a red ball"], noise, 4, 1.0)
     assert not any(plain for _, plain in seen)
 
     def told(used: Denoiser, x: torch.Tensor, *_: object) -> torch.Tensor:
@@ -75,7 +80,7 @@ def test_a_style_begins_below_a_timestep(
     words, t = model.both(model.embed(["a red ball"])), torch.tensor(1)
     assert (model.guided(noise, t, words, 3.0) == 4).all()  # 1 + 3 (2 - 1)
     # in a style the plain model says what the words add: 5 + 2 (2 - 1)
-    assert (model.wearing(tmp_path, 1.0).guided(noise, t, words, 3.0) == 7).all()
+    assert (always.guided(noise, t, words, 3.0) == 7).all()
 
 
 def test_one_step_along_the_path_is_diffusers_ddim() -> None:

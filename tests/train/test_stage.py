@@ -74,6 +74,37 @@ def test_a_result_is_what_the_next_stage_asks_for(tmp_path: Path) -> None:
         stage.finished_by("pairs")(str(tmp_path))
 
 
+def test_what_others_made_stands_in_for_the_stages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path, a shipped name or a Hub id, but no folder of a stage that is not at its end."""
+    monkeypatch.chdir(tmp_path)
+    asked = []
+    monkeypatch.setattr(
+        "sdxs.checkpoint.find.repository",
+        lambda *told, **_: asked.append(told[1:3]) or tmp_path / "hub",
+    )
+    for name in ("control", "style", "depth"):
+        for text in ("owner/name@v1", "https://huggingface.co/owner/name/tree/v1"):
+            assert stage.finished_by(name)(text) == tmp_path / "hub"
+            assert asked.pop() == ("owner/name", "v1")
+        with pytest.raises(argparse.ArgumentTypeError, match=f"run python -m sdxs.train.{name} to"):
+            stage.finished_by(name)(f"runs/{name}")
+        with pytest.raises(argparse.ArgumentTypeError, match="of somebody else's: there is no"):
+            stage.finished_by(name)("./nowhere")
+        (folder := tmp_path / name).mkdir()
+        assert stage.finished_by(name)(str(folder)) == folder
+        (folder / stage.BEGUN).touch()
+        with pytest.raises(argparse.ArgumentTypeError, match="to its end first"):
+            stage.finished_by(name)(str(folder))
+        stage.finish(folder, name, 0)
+        assert stage.finished_by(name)(str(folder)) == folder
+        with pytest.raises(
+            argparse.ArgumentTypeError, match=f"not what steer leaves behind but {name}"
+        ):
+            stage.finished_by("steer")(str(folder))
+
+
 def test_a_checkpoint_stands_in_for_the_stages_it_came_of(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

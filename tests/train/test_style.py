@@ -21,6 +21,7 @@ from sdxs.train.parts import lora as low_rank
 from sdxs.train.parts.denoiser import Denoiser
 from sdxs.train.parts.models import PRESETS, build_scheduler, build_text_encoder, build_unet
 from sdxs.train.parts.solver import Model
+from sdxs.train.parts.worn import open_style
 from sdxs.train.run import loop, stage
 
 
@@ -61,7 +62,11 @@ def with_diffusers(unet, folder):
     unet.load_lora_adapter(folder, weight_name=low_rank.FILE, prefix="unet")
 
 
-@pytest.mark.parametrize("wear", [with_diffusers, low_rank.merge_style])
+def in_the_weights(unet, folder):
+    low_rank.merge(unet, read_style(folder, {"unet": unet})["unet"])
+
+
+@pytest.mark.parametrize("wear", [with_diffusers, in_the_weights])
 def test_diffusers_and_the_weights_take_the_file(wear, saved):
     folder, trained, _ = saved
     unet = toy()
@@ -130,7 +135,7 @@ def test_a_style_is_distilled_as_the_paper_says(
         steps=2, guidance=1.0,
     ))  # fmt: skip
     plain, dressed = toy(), toy()
-    low_rank.merge_style(dressed, worn / "style")
+    in_the_weights(dressed, worn / "style")
     found: dict[str, Any] = {}
 
     class Watched(segmented.Scores):
@@ -183,7 +188,7 @@ def test_a_style_is_of_pictures_or_of_an_artist(saved, multi_step, tmp_path):
 
 def test_a_style_is_of_its_own_multi_step_model(saved, multi_step, tmp_path):
     model, worn = Model.load(multi_step), wearable(saved[0], tmp_path / "worn")
-    assert low_rank.learnt_below(worn, model.unet) == 1.0  # made before styles began anywhere
+    assert open_style(worn, model.networks).below == 1.0  # made before styles began anywhere
     asked = {"style": worn, "teacher": multi_step, "count": 64, "guidance": 1.0}
     for seed, steps, why in (
         (0, 1, "none of 1 steps lies where the style was learnt"),

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from sdxs.checkpoint.depth import load_depth
 from sdxs.conditions import CONDITIONS
-from sdxs.errors import InputError
+from sdxs.errors import InputError, blaming
 from sdxs.model.depth import DepthEstimator
 from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import Scene
@@ -47,8 +47,9 @@ class ControlImages:
 def depth_network(control: str, depth: Path | None, *others: Path) -> DepthEstimator | None:
     """What sees depth for a control, None for one that is not about depth.
 
-    depth: the folder of a finished `sdxs.train.depth`. others: finished controls that must have
-    been made with the same. Raises TrainingError.
+    depth: the folder of a finished `sdxs.train.depth`, or a network of somebody else's. others:
+    controls that must have been made with the same, where it is known what they were made with.
+    Raises TrainingError, CheckpointError.
     """
     if not CONDITIONS[control].sees_depth:
         return None
@@ -56,10 +57,15 @@ def depth_network(control: str, depth: Path | None, *others: Path) -> DepthEstim
         raise loop.TrainingError(
             f"a {control} control needs --depth, what sdxs.train.depth leaves behind"
         )
-    if stage.read(depth)["kind"] != "network":
+    if not stage.ours(depth):
+        found = load_depth(depth, DEVICE)
+        with blaming(f"{depth} cannot see depth"):
+            found(Image.new("RGB", (64, 64)))
+    elif stage.read(depth)["kind"] != "network":
         raise loop.TrainingError(f"{depth} is a judge, which makes no control images")
-    found = load_depth(depth / "depth", DEVICE)
-    for other in others:
+    else:
+        found = load_depth(depth / "depth", DEVICE)
+    for other in filter(stage.ours, others):
         if stage.read(other)["drawn_by"] != loop.fingerprint(found.network):
             raise loop.TrainingError(f"{other} was made with another network than {depth}")
     return found

@@ -15,7 +15,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sdxs.checkpoint.networks import load_control
+from sdxs.conditions import CONTROLS
 from sdxs.model.controls import build_control
+from sdxs.train.parts.models import FACTOR
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE
 
@@ -72,12 +75,33 @@ def read_control(run: Path) -> ControlNetModel:
     return control
 
 
-def kind_of(run: Path, unet: nn.Module) -> str:
-    """What a finished control follows. Raises TrainingError if it was made for another U-Net."""
-    made = stage.read(run)
+def kind_of(place: Path, unet: nn.Module, said: str | None = None) -> str:
+    """What a control follows: as its stage recorded it, or, of somebody else's, as is `said`.
+
+    Raises TrainingError where neither is there, where they differ, and for one of another U-Net.
+    """
+    if not stage.ours(place):
+        if said is None:
+            raise loop.TrainingError(
+                f"{place} does not say what it follows: give --condition, {' or '.join(CONTROLS)}"
+            )
+        return said
+    made = stage.read(place)
     if made["steers"] != loop.fingerprint(unet):
-        raise loop.TrainingError(f"the control of {run} was made for another model: give that one")
+        raise loop.TrainingError(
+            f"the control of {place} was made for another model: give that one"
+        )
+    if said not in (None, made["control"]):
+        raise loop.TrainingError(f"the control of {place} follows {made['control']}, not {said}")
     return made["control"]
+
+
+def read_full(place: Path, unet: UNet2DConditionModel) -> ControlNetModel:
+    """A control of a U-Net's own size, as a stage left it or of somebody else's, which is checked
+    against the U-Net. Raises CheckpointError."""
+    if stage.ours(place):
+        return read_control(place)
+    return load_control(place, torch.float32, unet, FACTOR).requires_grad_(True)
 
 
 def full_control(unet: UNet2DConditionModel) -> ControlNetModel:
@@ -94,7 +118,10 @@ def slim_control(unet: UNet2DConditionModel, full: ControlNetModel) -> ControlNe
     """A control for the tiny U-Net with the blocks of the full one that are left."""
     stages, left = len(unet.config["block_out_channels"]), unet.config["layers_per_block"]
     bottom = unet.config["mid_block_type"] and "UNetMidBlock2D"
-    slim = build_for(unet, down_block_types=("DownBlock2D",) * stages, mid_block_type=bottom)
+    slim = build_for(
+        unet, down_block_types=("DownBlock2D",) * stages, mid_block_type=bottom,
+        conditioning_embedding_out_channels=full.config["conditioning_embedding_out_channels"],
+    )  # fmt: skip
     given, layers = full.state_dict(), full.config["layers_per_block"]
     middle = "controlnet_mid_block"  # at the end of a stage that is removed, or of the last one
     removed = full.config["mid_block_type"] is not None and bottom is None

@@ -3,23 +3,35 @@
 `sdxs.model.styles` reads the files again and has rows of a batch wear them; here one U-Net has one.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
 from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from sdxs.checkpoint.lora_file import read_style
 from sdxs.checkpoint.tensors import read_tensors
-from sdxs.model.styles import LowRank
-from sdxs.train.run import loop, stage
+from sdxs.model.styles import LowRank, Style
+from sdxs.train.run import loop
 
 NAME = "style"
 FILE = "pytorch_lora_weights.safetensors"
 TARGETS = r".*(to_q|to_k|to_v|to_out\.0|proj_in|proj_out|conv1|conv2|conv_in|conv_out)"
 RANK = 5  # of every layer of a style; its file then has about half a megabyte at preset S
+
+
+def named(style: Style) -> dict[str, Tensor]:
+    """A style's matrices, as a file names them."""
+    return {
+        f"{network}.{layer}.lora_{end}.weight": matrix
+        for network, parts in style.items()
+        for layer, each in parts.items()
+        for end, matrix in (("A", each.down), ("B", each.up))
+    }
 
 
 def lora(
@@ -47,29 +59,48 @@ def merged(unet: UNet2DConditionModel) -> UNet2DConditionModel:
     return unet
 
 
-def save_style(unet: UNet2DConditionModel, folder: Path) -> None:
-    """Leave a U-Net's LoRA in a folder, float16, as diffusers saves one, its alpha noted."""
+def save_style(unet: UNet2DConditionModel, folder: Path, heard: Style | None = None) -> None:
+    """Leave a U-Net's LoRA in a folder, float16, as diffusers saves one, its alpha noted.
+
+    heard: what goes with it for text encoders, whose strength is in its numbers.
+    """
     weights = get_peft_model_state_dict(unet, adapter_name=NAME)
     layers = layers_of(unet)
     one = next(iter(layers.values()))
     facts = {
         "r": one.r[NAME], "lora_alpha": one.lora_alpha[NAME], "target_modules": sorted(layers)
     }  # fmt: skip
-    StableDiffusionPipeline.save_lora_weights(
-        folder,
-        unet_lora_layers={name: weight.half().contiguous() for name, weight in weights.items()},
-        unet_lora_adapter_metadata=facts,
-        weight_name=FILE,
-    )
+    told: dict[str, Any] = {
+        "unet_lora_layers": {name: part.half().contiguous() for name, part in weights.items()},
+        "unet_lora_adapter_metadata": facts,
+    }
+    for network, parts in (heard or {}).items():
+        told[f"{network}_lora_layers"] = {
+            name.partition(".")[2]: matrix.half().contiguous()
+            for name, matrix in named({network: parts}).items()
+        }
+        ranks = {layer: len(each.down) for layer, each in parts.items()}
+        first = next(iter(ranks.values()))
+        told[f"{network}_lora_adapter_metadata"] = {
+            "r": first, "lora_alpha": first, "target_modules": sorted(ranks),
+            "rank_pattern": ranks, "alpha_pattern": ranks,
+        }  # fmt: skip
+    StableDiffusionXLPipeline.save_lora_weights(folder, weight_name=FILE, **told)
 
 
-def begin_with(unet: UNet2DConditionModel, style: Path) -> None:
-    """Put a style of the same layers and rank into a U-Net's LoRA. Raises TrainingError."""
+def begin_with(
+    unet: UNet2DConditionModel, style: Path, heard_by: Mapping[str, nn.Module] | None = None
+) -> None:
+    """Put a style of the same layers and rank into a U-Net's LoRA.
+
+    heard_by: text encoders, by the names of their folders, for which it may hold something, too.
+    Raises TrainingError, CheckpointError.
+    """
     layers = layers_of(unet)
     names = nn.Module()
     for name, part in layers.items():
         put(names, name, part.get_base_layer())
-    found = read_style(style, {"unet": names})["unet"]
+    found = read_style(style, {"unet": names, **(heard_by or {})})["unet"]
     if found.keys() != layers.keys():
         raise loop.TrainingError(f"{style} is for other layers than those that are trained here")
     for name, part in layers.items():
@@ -91,10 +122,10 @@ def put(tree: nn.Module, name: str, part: nn.Module) -> None:
 
 
 @torch.no_grad()
-def merge_style(unet: UNet2DConditionModel, style: Path) -> None:
-    """Add a style, at full strength, to a U-Net's own weights."""
-    for layer, addition in read_style(style, {"unet": unet})["unet"].items():
-        weight = unet.get_submodule(layer).weight
+def merge(network: nn.Module, additions: Mapping[str, LowRank]) -> None:
+    """Add a style's part, as strong as it is, to a network's own weights."""
+    for layer, addition in additions.items():
+        weight = network.get_submodule(layer).weight
         assert isinstance(weight, Tensor)
         weight += product(addition).to(weight)
 
@@ -107,17 +138,6 @@ def fingerprint(style: Path) -> str:
 def read_file(style: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """A style's matrices by name, and the notes beside them. Raises CheckpointError."""
     return read_tensors(style / FILE)
-
-
-def learnt_below(style: Path, unet: nn.Module) -> float:
-    """Share of T from which down the style of a run was learnt, by this multi-step model's U-Net.
-
-    Raises TrainingError if it was another one's.
-    """
-    facts = stage.read(style)
-    if facts.get("teacher") != loop.fingerprint(unet):
-        raise loop.TrainingError(f"{style} was made for another multi-step model: name its own")
-    return float(facts.get("below", 1.0))
 
 
 def product(addition: LowRank) -> Tensor:

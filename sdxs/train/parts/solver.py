@@ -15,9 +15,10 @@ from sdxs.model.schedule import draw_noise, seeded
 from sdxs.model.text import Words
 from sdxs.storybook.judges.painters import Painter
 from sdxs.train.parts.denoiser import Denoiser, read_denoiser
-from sdxs.train.parts.lora import merge_style
+from sdxs.train.parts.lora import merge
 from sdxs.train.parts.schedule import Schedule
 from sdxs.train.parts.text_encoders import TextEncoders
+from sdxs.train.parts.worn import Worn
 from sdxs.train.run import loop
 from sdxs.train.run.loop import TrainingError
 from sdxs.train.run.machine import DEVICE, placed
@@ -30,13 +31,15 @@ class Model(Denoiser):
     """The same with what reads prompts, all frozen, and the solver for many steps.
 
     zeros: whether guidance leads away from zeros, as SDXL's does, not from the empty prompt.
-    plain: of a model in a style, the one without, which paints from T down to `below` T.
+    plain: of a model in a style, the one without, which paints from T down to `below` T. guide: who
+    guides in its place, where a stage learnt the style: the one without.
     """
 
     text: TextEncoders
     solver: DPMSolverMultistepScheduler
     zeros: bool = False
     plain: "Model | None" = None
+    guide: "Model | None" = None
     below: float = 1.0
 
     @classmethod
@@ -99,14 +102,17 @@ class Model(Denoiser):
     @property
     def facts(self) -> dict[str, str]:
         """What a stage records of the model that it learns from, without its style."""
-        unet = (self.plain or self).unet
-        return {"teacher": loop.fingerprint(unet), "text": self.text.fingerprint}
+        plain = self.plain or self
+        return {"teacher": loop.fingerprint(plain.unet), "text": plain.text.fingerprint}
 
-    def wearing(self, style: Path, below: float) -> "Model":
+    def wearing(self, style: Worn) -> "Model":
         """The same in a style, of which it knows nothing above the timestep `below` T."""
         unet = copy.deepcopy(self.unet)
-        merge_style(unet, style)
-        return dataclasses.replace(self, unet=unet, plain=self, below=below)
+        merge(unet, style.unet)
+        text, guide = self.text.wearing(style.heard), self if style.ours else None
+        return dataclasses.replace(
+            self, unet=unet, text=text, plain=self, guide=guide, below=style.below
+        )
 
     def embed(self, texts: list[str]) -> Words:
         """What the U-Net reads of prompts, float32."""
@@ -124,15 +130,15 @@ class Model(Denoiser):
     def guided(self, x: Tensor, t: Tensor, words: Words, guidance: float) -> Tensor:
         """What `predict` gives, with classifier-free guidance; words: of 2 B, the empty ones last.
 
-        At guidance 1 the empty ones are left out. In a style it is the plain model that guides:
-        what words mean was not learnt from the style's few pictures.
+        At guidance 1 the empty ones are left out. In a style that a stage learnt it is the plain
+        model that guides: what words mean was not learnt from the style's few pictures.
         """
         if guidance == 1:
             return self.predict(x, t, words.rows(slice(len(x))))
-        guide = self.plain or self
+        guide = self.guide or self
         both = guide.predict(torch.cat((x, x)), t.repeat(2) if t.ndim else t, words)
         with_text, without = both.chunk(2)
-        ours = self.predict(x, t, words.rows(slice(len(x)))) if self.plain else with_text
+        ours = self.predict(x, t, words.rows(slice(len(x)))) if self.guide else with_text
         return ours + (guidance - 1) * (with_text - without)
 
     def both(self, words: Words) -> Words:

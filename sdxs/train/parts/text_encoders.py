@@ -1,5 +1,7 @@
 """What a U-Net is told prompts by: a frozen text encoder (SD) or two (SDXL), and their readers."""
 
+import copy
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +10,10 @@ from typing import Any
 import torch
 
 from sdxs.checkpoint.parts import load_text
+from sdxs.model.styles import Style
 from sdxs.model.text import Words, embed
 from sdxs.model.tokens import PromptReaders
+from sdxs.train.parts.lora import merge
 from sdxs.train.run import loop
 from sdxs.train.run.machine import DEVICE
 
@@ -26,6 +30,14 @@ class TextEncoders:
         """Of a checkpoint, or of what a stage left. Raises CheckpointError."""
         networks, readers = load_text(folder)
         return cls({name: each.to(DEVICE) for name, each in networks.items()}, readers)
+
+    def wearing(self, heard: Style) -> "TextEncoders":
+        """The same with what a style adds to some of them."""
+        networks = dict(self.networks)
+        for name, additions in heard.items():
+            networks[name] = copy.deepcopy(networks[name])
+            merge(networks[name], additions)
+        return dataclasses.replace(self, networks=networks)
 
     @torch.no_grad()
     def embed(self, texts: list[str]) -> Words:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
@@ -18,17 +19,24 @@ from typing import Any, NoReturn, TypeVar
 import torch
 from torch import nn
 
-from sdxs.checkpoint.find import resolve
+from sdxs.checkpoint.find import find, find_sight, resolve
 from sdxs.errors import SDXSError
 from sdxs.model.hardware import cpu_name, limit_threads
 from sdxs.train.run import loop, ranks
 from sdxs.train.run.estimate import estimate
 from sdxs.train.run.options import CommandOptions, ScaledOptions, TrainingOptions, option
-from sdxs.train.run.stages import CHECKPOINT, EXPORT, taken
+from sdxs.train.run.stages import CHECKPOINT, EXPORT, STAGES, taken
 from sdxs.train.run.states import replacing
 
 RESULT, SCORE = "result.json", "score.json"  # of a stage; of a model that was scored
+BEGUN = "metrics.jsonl"  # of a stage, from its first step on
 INDEX, EXPORTED = "model_index.json", "training.json"  # of a checkpoint; of one that we trained
+FOREIGN = "; somebody else's, too: a file, a folder or a Hub id"
+OTHERS: dict[str, Callable[[str], Path]] = {  # by stage: where what others made in its place lies
+    "control": partial(find, "controls", checkpoint=""),
+    "style": partial(find, "styles", checkpoint=""),
+    "depth": find_sight,
+}
 Asked = TypeVar("Asked", bound=CommandOptions)
 
 
@@ -42,6 +50,7 @@ def needs(help: str, *made_by: str, default: str = "") -> Any:
     default: a folder under `runs/`, if not that of the first of them.
     """
     folder = Path("runs", default or made_by[0])
+    help += FOREIGN * STAGES[made_by[0]].others
     return option(folder, help, type=finished_by(*made_by), metavar="FOLDER")
 
 
@@ -49,6 +58,7 @@ def takes(help: str, *made_by: str, many: bool = False) -> Any:
     """Such a folder that may be left out, or as many as one likes."""
     how: dict[str, Any] = {"nargs": "*"} if many else {}
     start = () if many else None
+    help += FOREIGN * STAGES[made_by[0]].others
     return option(start, help, type=finished_by(*made_by), metavar="FOLDER", **how)
 
 
@@ -57,7 +67,8 @@ def finished_by(*names: str) -> Callable[[str], Path]:
 
     A checkpoint does where it holds what one of them leaves: a name, a folder in diffusers' layout,
     or a Hub id, which is fetched. Of those that `sdxs.train.export` left it is known that they
-    paint in one step; of others whoever names them knows.
+    paint in one step; of others whoever names them knows. For the first of `names`, what somebody
+    else made does too where `STAGES` says so: a file, a folder or a Hub id (`OTHERS`).
     """
 
     def folder(text: str) -> Path:
@@ -69,6 +80,15 @@ def finished_by(*names: str) -> Callable[[str], Path]:
                 raise argparse.ArgumentTypeError(
                     f"{text} is not what {' or '.join(names)} leaves behind, nor is it a "
                     f"checkpoint: {error}"
+                ) from None
+        what = STAGES[names[0]]
+        if what.others and _foreign(place):
+            try:
+                return OTHERS[names[0]](text)
+            except SDXSError as error:
+                raise argparse.ArgumentTypeError(
+                    f"{text} is not what {' or '.join(names)} leaves behind, nor is it a "
+                    f"{what.leaves} of somebody else's: {error}"
                 ) from None
         try:
             found = read(place).get("stage")
@@ -83,6 +103,18 @@ def finished_by(*names: str) -> Callable[[str], Path]:
         return place
 
     return folder
+
+
+def ours(place: Path) -> bool:
+    """Whether a stage left this, and not somebody else."""
+    return (place / RESULT).is_file()
+
+
+def _foreign(place: Path) -> bool:
+    """Whether it is no folder of a stage, finished, begun or to come."""
+    if not place.exists():
+        return place.parts[:1] != ("runs",)
+    return place.is_file() or not any((place / name).is_file() for name in (RESULT, BEGUN))
 
 
 def read(run: Path) -> dict[str, Any]:

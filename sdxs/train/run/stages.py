@@ -14,10 +14,12 @@ SAMPLED = {MULTI: (16, GUIDANCE), FEW: (4, 1.0), ONE: (1, 1.0)}  # steps, guidan
 
 @dataclass(frozen=True)
 class Row:
-    """leaves: what is in the folder at the end. shipped: whether a checkpoint holds it, too."""
+    """leaves: what is in the folder at the end. shipped: whether a checkpoint holds it, too.
+    others: whether somebody else's is taken in its place."""
 
     leaves: str
     shipped: bool = False
+    others: bool = False
 
 
 STAGES: dict[str, Row] = {  # of those that leave the same, the one that a remedy names comes first
@@ -37,12 +39,12 @@ STAGES: dict[str, Row] = {  # of those that leave the same, the one that a remed
     "texture": Row(ONE, True),
     "average": Row(ONE, True),
     "evaluator": Row("evaluator"),
-    "depth": Row("depth network"),
-    "control": Row("control"),
+    "depth": Row("depth network", others=True),
+    "control": Row("control", others=True),
     "control_blocks": Row("slim control"),
     "control_stem": Row("control for twice the size"),
     "steer": Row("one-step control"),
-    "style": Row("style"),
+    "style": Row("style", others=True),
     "style_distill": Row("one-step style"),
     "style_average": Row("one-step style"),
     "export": Row("checkpoint"),
