@@ -113,6 +113,24 @@ def test_a_recipe_says_what_its_stages_hold(capsys) -> None:
     )
 
 
+def test_a_stage_is_measured_with_what_nobody_trained(tmp_path: Path, capsys) -> None:
+    """The student that `blocks` would leave, and pairs; not what lies elsewhere, which stays."""
+    offline = build_multistep(tmp_path / "offline", "sd21")
+    before = (offline / "unet/diffusion_pytorch_model.safetensors").read_bytes()
+    sets = ["--set", f"offline={offline}", "--set", f"teacher={offline}", "--run", str(tmp_path)]
+    recipe.main(["sdxs-512", "--preset", "toy", "--measure", "warmup", *sets])
+    said = capsys.readouterr().out
+    assert "student: 0.25 M parameters, 0.25 M of them learn" in said and "2 steps of " in said
+    assert (offline / "unet/diffusion_pytorch_model.safetensors").read_bytes() == before
+    assert {place.name for place in tmp_path.iterdir()} == {"offline"}
+    for name, why in (("pairs", "no dry run"), ("warm", "no stage is called warm: did you mean")):
+        with pytest.raises(TrainingError, match=why):
+            recipe.main(["sdxs-512", "--preset", "toy", "--measure", name, *sets])
+    sets = ["--set", f"student={offline}", "--set", f"teacher={offline}"]
+    with pytest.raises(TrainingError, match="random weights cannot stand in for --control"):
+        recipe.main(["controls", "--preset", "toy", "--measure", "slim-sketch", *sets])
+
+
 def test_what_is_in_no_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "one/unet").mkdir(parents=True)
     with pytest.raises(TrainingError, match=r"has no config\.json"):

@@ -24,6 +24,7 @@ from sdxs.train.parts.rehearsal import walked
 from sdxs.train.run import loop
 from sdxs.train.run.options import CommandOptions
 
+TRAINED = ("control", "full", "style", "guard", "encoder")  # whose making is looked into
 DEVIATION = 0.02  # of weights
 TILE = 2**20  # different numbers, again and again
 
@@ -40,6 +41,9 @@ def full_size(
         if part.name != name:
             continue
         given = {each.name: getattr(asked, each.name) for each in fields(asked)}  # type: ignore[arg-type]
+        for taken in TRAINED:
+            if isinstance(given.get(taken), Path):
+                raise recipe.wrong("--measure", f"random weights cannot stand in for --{taken}")
         places = {place for place in given.values() if isinstance(place, Path) and place.is_dir()}
         for place in places - {part.run}:
             if folder in place.parents:  # what lies elsewhere has weights of its own
