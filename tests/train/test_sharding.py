@@ -9,6 +9,7 @@ from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file
 from tiny import build_checkpoint
 
+from sdxs.train import distill
 from sdxs.train.run import loop, ranks, stage
 from sdxs.train.run.loop import load_state
 from sdxs.train.run.options import ScaledOptions
@@ -87,3 +88,5 @@ def test_what_cannot_be_shared_out_is_said(monkeypatch: pytest.MonkeyPatch, tmp_
         Scaled(run=tmp_path, fsdp=True, micro_batch=4).check_scale()
     with pytest.raises(loop.TrainingError, match="do not go together"):
         Scaled(run=tmp_path, fsdp=True, optimizer="adamw8bit").check_scale()
+    with pytest.raises(loop.TrainingError, match="--keep do not go together"):
+        distill.Options(run=tmp_path, student=tmp_path, fsdp=True, keep=1.0).check_scale()
