@@ -21,6 +21,7 @@ from sdxs.train.parts.blueprints import built, put, put_words, unet, with_lora
 from sdxs.train.parts.controlled import full_control, slim_control
 from sdxs.train.parts.footprint import Held, count, frozen, learns
 from sdxs.train.parts.reading import Reader
+from sdxs.train.parts.shared import Head
 from sdxs.train.parts.shown import PATCH
 from sdxs.train.run import stage
 
@@ -28,7 +29,7 @@ Networks = Iterator[Held]
 
 
 def own(command: str, name: str) -> Any:
-    """A class that a command has for itself."""
+    """What a command has for itself."""
     return getattr(importlib.import_module(f"sdxs.train.{command}"), name)
 
 
@@ -79,7 +80,8 @@ def teacher(asked: Any) -> Networks:
         network = models.LAYOUTS[asked.layout](preset, asked.resolution)
     left(asked.run, network, asked.text)
     yield learns("unet", network, mean=True)
-    yield learns("head", built(own("teacher", "Head"), preset.channels[-1]))
+    if not asked.data:
+        yield learns("head", built(own("teacher", "Head"), preset.channels[-1]))
     yield from words(asked.text)
 
 
@@ -131,15 +133,10 @@ def upscale(asked: Any) -> Networks:
     yield learns("judge", built(own("upscale", "Discriminator")))
 
 
-def encoder(run: Path) -> Held:
-    """A finished one."""
-    return frozen("encoder", built(features.ENCODERS[stage.read(run)["kind"]]))
-
-
 def warmup(asked: Any) -> Networks:
     yield from model(asked.offline, asked.text)
     if asked.encoder:
-        yield encoder(asked.encoder)
+        yield frozen("encoder", built(features.ENCODERS[stage.read(asked.encoder)["kind"]]))
     student = unet(asked.student or asked.offline)
     left(asked.run, student, asked.text or asked.offline)
     yield learns("student", student, mean=True)
@@ -166,13 +163,14 @@ def supervised(asked: Any, heard: Path, online: nn.Module | None) -> Networks:
         yield from reads(folder)
     if not asked.adversary:
         return
-    width, sizes = blueprints.width_of_text(heard), ()
-    if asked.discriminator == "reader" and asked.reader:
+    kind, said = asked.discriminator, blueprints.width_of_text(heard)
+    sizes: Any = online.config["block_out_channels"] if online is not None else ()
+    if kind == "reader":
         sizes = built(Reader, stage.read(asked.reader[0])["width"], 4).sizes
-    elif asked.discriminator == "online" and online is not None:
-        sizes = tuple(online.config["block_out_channels"])
-    given = (adversary.FeatureDiscriminator, None, sizes) if sizes else (adversary.Discriminator,)
-    yield learns("discriminator", built(*given, width))
+    own_one = adversary.Discriminator, unet(heard).config["cross_attention_dim"], 96, said
+    on_features = adversary.FeatureDiscriminator, None, tuple(sizes), said
+    given: Any = {"apart": own_one, "dmd2": (Head, *sizes[-1:])}.get(kind, on_features)
+    yield learns("discriminator", built(*given))
 
 
 def distill(asked: Any) -> Networks:
@@ -184,7 +182,7 @@ def distill(asked: Any) -> Networks:
     if online is not None:
         yield learns("online", online)
     if asked.encoder:
-        yield encoder(asked.encoder)
+        yield frozen("encoder", built(features.ENCODERS[stage.read(asked.encoder)["kind"]]))
     if asked.keep:
         yield frozen("before", student)
     if asked.guard:

@@ -262,7 +262,7 @@ class ScaledOptions(TrainingOptions):
             )
         if self.sharded and self.optimizer == "adamw8bit":
             raise TrainingError("--fsdp and --optimizer adamw8bit do not go together: give one")
-        for name in ("keep", "guard"):  # which take a network as a whole
+        for name in ("keep", "guard", "adversary"):  # which take a network as a whole, or its parts
             if self.sharded and getattr(self, name, None):
                 raise TrainingError(f"--fsdp and --{name} do not go together: give one")
 
