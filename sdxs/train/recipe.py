@@ -7,21 +7,29 @@ what is asked, and an end there if it fails.
 """
 
 import argparse
+import contextlib
 import functools
+import importlib
 import json
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from sdxs.train.parts import recipe_file
+from sdxs.train.parts.blueprints import published
 from sdxs.train.parts.commands import PRESET, Chosen, Part, folder, parts, unasked
+from sdxs.train.parts.footprint import footprint
 from sdxs.train.parts.gates import Gate
 from sdxs.train.parts.recipe_file import Recipe
-from sdxs.train.parts.rehearsal import rehearse
+from sdxs.train.parts.rehearsal import held, rehearse
+from sdxs.train.parts.stand_ins import full_size
 from sdxs.train.run import loop, stage
-from sdxs.train.run.options import parser
+from sdxs.train.run.options import ALL_AT_ONCE, ScaledOptions, parser, positive
 from sdxs.train.run.stages import EXPORT
 
 COMMAND = "command.txt"  # in a stage's folder: what it was begun with
@@ -114,15 +122,54 @@ def show(every: list[Part]) -> None:
     print("\nall in order; nothing was run")
 
 
-def setting(text: str) -> tuple[str, str, str]:
-    """An argparse type: STAGE.OPTION=VALUE, or CONSTANT=VALUE without a stage."""
+def weigh(recipe: Recipe, choice: Chosen, root: Path, ranks: int) -> Iterator[str]:
+    """A table of what every stage holds: its networks in millions of parameters, and of a rank
+    gigabytes of each kind."""
+    kinds = list(footprint([], ALL_AT_ONCE))
+    heads = ["stage", "learn, M", "frozen, M", *kinds, "in all, GB"]
+    yield "| " + " | ".join(heads) + " |"
+    yield "| --- |" + " --: |" * (len(heads) - 1)
+    stood_in: dict[str, str] = {}
+    every = held(recipe, lambda at: parts(recipe, choice, at), root)
+    for part, asked, networks in tqdm(every, "stages", leave=False, dynamic_ncols=True):
+        stood_in |= {word: kind for word in part.arguments if (kind := published(word))}
+        scaled = isinstance(asked, ScaledOptions)
+        sizes = footprint(
+            networks, asked.scale if scaled else ALL_AT_ONCE,
+            in_bf16=scaled and asked.frozen_dtype == "bfloat16",
+            ranks=ranks if scaled and asked.fsdp else 1,
+        )  # fmt: skip
+        millions = [sum(each.learning for each in networks) / 1e6]
+        millions.append(sum(each.parameters for each in networks) / 1e6 - millions[0])
+        cells = [f"{number:,.2f}" for number in millions]
+        cells += [f"{size / 1e9:.2f}" for size in (*sizes.values(), sum(sizes.values()))]
+        yield "| " + " | ".join([part.name, *cells]) + " |"
+    yield "\nof settings alone, activations not counted"
+    for name, kind in stood_in.items():
+        yield f"{name}: the shape of {kind} as it was published"
+
+
+def measure(recipe: Recipe, choice: Chosen, name: str) -> None:
+    """A dry run of a stage at full size, with random weights where settings are all there is."""
+    with tempfile.TemporaryDirectory() as folder:
+        here = Path(folder)
+        part, asked = full_size(recipe, lambda at: parts(recipe, choice, at), here, name)
+        if not isinstance(asked, ScaledOptions):
+            raise recipe.wrong("--measure", f"{part.command} has no dry run")
+        command = importlib.import_module(f"sdxs.train.{part.command}")
+        with contextlib.suppress(stage.Ended):
+            command.train(replace(asked, dry_run=True))
+
+
+def setting(text: str) -> tuple[str, str, Any]:
+    """An argparse type: STAGE.OPTION=VALUE, or CONSTANT=VALUE without a stage; true is a switch."""
     name, given, value = text.partition("=")
     of, dot, option = name.rpartition(".")
     if not (given and option and bool(of) == bool(dot)):
         raise argparse.ArgumentTypeError(
             f"{text} is not of the form warmup.steps=8000, nor a constant's, teacher=FOLDER"
         )
-    return of, option, value
+    return of, option, {"true": True, "false": False}.get(value, value)
 
 
 def command_line(recipe: Recipe | None = None) -> argparse.ArgumentParser:
@@ -138,6 +185,9 @@ def command_line(recipe: Recipe | None = None) -> argparse.ArgumentParser:
         help="an option of a stage, or of all that are of a command, such as warmup.steps=8000; "
         "or, as CONSTANT=VALUE, a constant of the recipe")  # fmt: skip
     add("--check", action="store_true", help="look it through, print what it would do, and end")
+    add("--dry-run", action="store_true", help="say what every stage holds in memory, and end")
+    add("--ranks", type=positive, default=1, help="of the dry run: that share out what --fsdp does")
+    add("--measure", metavar="STAGE", help="do three steps of it at full size, with random weights")
     add("--past-gates", action="store_true", help="say that a gate failed, and go on")
     if recipe is None:
         return ours
@@ -182,6 +232,13 @@ def main(arguments: list[str] | None = None) -> None:
     recipe = replace(recipe, constants={**recipe.constants, **constants})
     choice = chosen(recipe, options)
     root = options.run or folder(recipe, choice)
+    if options.dry_run:
+        for line in weigh(recipe, choice, root, options.ranks):
+            print(line, flush=True)
+        return
+    if options.measure:
+        measure(recipe, choice, options.measure)
+        return
     rehearse(recipe, lambda at: parts(recipe, choice, at), root)
     every = parts(recipe, choice, root)
     print(f"{recipe.title}: {len(every)} stages, in {root}")

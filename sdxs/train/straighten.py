@@ -19,7 +19,7 @@ from sdxs.train.parts.latents import LatentOptions
 from sdxs.train.parts.learner import Learner, MicroBatch
 from sdxs.train.parts.schedule import Schedule
 from sdxs.train.parts.solver import Model
-from sdxs.train.run import loop, stage
+from sdxs.train.run import loop, sharding, stage
 from sdxs.train.run.machine import DEVICE
 from sdxs.train.run.options import ScaledOptions, option
 from sdxs.train.run.stages import GUIDANCE, MULTI_STEP
@@ -46,6 +46,8 @@ def train(options: Options) -> None:
     data = options.data(model.resolution)
     student, slow = (model.fit(options.teacher) for _ in range(2))
     slow.unet.requires_grad_(False)
+    if options.sharded:
+        sharding.shard(slow.unet, whole=True)
     learner = Learner("student", student.unet, options.lr, 0.999, scale=options.scale)
     schedule = model.schedule
     stride = len(schedule) // POINTS

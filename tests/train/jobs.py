@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import UNet2DConditionModel
 from torch import nn
 
-from sdxs.train import distill, teacher
+from sdxs.train import distill, teacher, warmup
 from sdxs.train.parts.cache import cached
 from sdxs.train.parts.learner import Learner, MicroBatch
-from sdxs.train.run import loop, ranks, stage
+from sdxs.train.parts.models import DOWN, UP
+from sdxs.train.run import loop, ranks, sharding, stage
+from sdxs.train.run.machine import short_attention
 from sdxs.train.run.options import Scale
 
 ROWS = 12  # of the data, which are one batch
@@ -154,3 +157,58 @@ def misspelt(folder: Path) -> None:
 def alone(folder: Path) -> None:
     toy = Toy(1)
     toy.run(folder, 2)
+
+
+def learns_a_unet(folder: Path, fsdp: bool, stop: int | None = None) -> UNet2DConditionModel:
+    """Two steps of a toy U-Net in float64, in four micro-batches; saved after each."""
+    torch.manual_seed(ranks.rank())  # the main rank's counts
+    unet = UNet2DConditionModel(
+        block_out_channels=(8,), down_block_types=(DOWN,), up_block_types=(UP,), norm_num_groups=4,
+        mid_block_type=None, layers_per_block=1, cross_attention_dim=8, attention_head_dim=2,
+    ).double()  # fmt: skip
+    learner = Learner("unet", unet, 1e-3, 0.9, scale=Scale(4, checkpointing=True, sharded=fsdp))
+
+    def one(generator: torch.Generator) -> MicroBatch:
+        x, words = (torch.randn(shape, generator=generator).double()
+                    for shape in ((2, 4, 8, 8), (2, 5, 8)))  # fmt: skip
+        with short_attention():
+            said = unet(x, torch.tensor([3, 500]), words, return_dict=False)[0]
+        loss = (said - x).square().mean()
+        return MicroBatch(loss, {"loss": loss.item()})
+
+    def step(index: int, generator: torch.Generator) -> dict[str, float]:
+        if index == stop:
+            raise loop.TrainingError("no further")
+        return {**learner.learn(generator, 1.0, one), "norm": learner.norm}
+
+    loop.run(folder, learner.parts, step, steps=2, seed=1, settings={}, title="unet",
+             save_seconds=0)  # fmt: skip
+    sharding.make_whole(learner.parts.values())
+    if ranks.is_main():
+        learner.settle()
+    return unet
+
+
+def shared_out(folder: Path) -> None:
+    """Without a stop; stopped, and gone on with and without shares."""
+    unet = learns_a_unet(folder / "whole", True)
+    assert type(unet) is UNet2DConditionModel
+    if ranks.is_main():
+        unet.save_pretrained(folder / "unet")
+    for name, after in (("shared", True), ("plain", False)):
+        with suppress(loop.TrainingError):
+            learns_a_unet(folder / name, True, stop=1)
+        learns_a_unet(folder / name, after)
+
+
+def toy_warmup(run: Path, given: Path, **asked: Any) -> None:
+    """All of a stage, from a checkpoint and its pairs."""
+    how = {"batch": 2, "micro_batch": 1, "steps": 2, "lr": 1e-3, **asked}
+    with suppress(stage.Ended):
+        warmup.train(warmup.Options(
+            run=run, offline=given / "offline", pairs=given / "pairs", **how
+        ))  # fmt: skip
+
+
+def toy_warmup_shared_out(run: Path, given: Path) -> None:
+    toy_warmup(run, given, fsdp=True, gradient_checkpointing=True)

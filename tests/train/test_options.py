@@ -54,6 +54,7 @@ def test_what_is_recorded_is_what_was_asked(name: str, tmp_path: Path) -> None:
     unsaid |= {"follow", "prompts", "painted_alone"}  # what they give are facts
     unsaid |= {"dists"}  # where it is asked for alone
     unsaid |= {"save_minutes", "micro_batch", "gradient_checkpointing", "optimizer", "dry_run"}
+    unsaid |= {"frozen_dtype", "fsdp"}
     unsaid |= {"width"} if name == "autoencoder" else set()
     unsaid |= {"condition", "style_scale"}  # facts say them in other words
     if issubclass(kind, SupervisionOptions):  # where renders have a part, they are facts

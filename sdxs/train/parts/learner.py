@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
-from sdxs.train.run import loop, ranks
+from sdxs.train.run import loop, ranks, sharding
 from sdxs.train.run.machine import short_attention
 from sdxs.train.run.options import ALL_AT_ONCE, Scale
 
@@ -70,12 +71,15 @@ class Learner:
         scale: Scale = ALL_AT_ONCE,
         **adam: Any,
     ) -> None:
-        self.weights = [weight for weight in network.parameters() if weight.requires_grad]
-        self.trained = [*self.weights, *(also.parameters() if also is not None else [])]
+        self.network, self.sharded = network, scale.sharded and sharding.has_blocks(network)
         self.lr, self.clip = lr, math.inf if clip is None else clip
         self.micro_batches, self.norm = scale.micro_batches, 0.0
         if scale.checkpointing:
             network.enable_gradient_checkpointing()
+        if self.sharded:
+            for part in (network, also) if also is not None else (network,):
+                sharding.shard(part, whole=True)
+        self.trained = [*self.weights, *(also.parameters() if also is not None else [])]
         how = {"betas": (0.9, 0.99), "weight_decay": 0.01, "fused": True} | adam
         kind = eight_bit_adam() if scale.eight_bit else torch.optim.AdamW
         self.optimizer = kind(self.trained, lr=lr, **how)
@@ -83,6 +87,11 @@ class Learner:
         self.parts: dict[str, loop.Stateful] = {name: network, optimizer: self.optimizer}
         if self.ema is not None:
             self.parts["ema"] = self.ema
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """Of the network, those that learn."""
+        return [weight for weight in self.network.parameters() if weight.requires_grad]
 
     def learn(self, generator: torch.Generator, factor: float, one: One) -> dict[str, float]:
         """One step down the mean loss at `factor` times the learning rate; means of what is logged.
@@ -97,15 +106,17 @@ class Learner:
         for chance in loop.split(generator, self.micro_batches):
             done = one(chance)
             with short_attention():
-                done.loss.backward(done.gradient, inputs=self.trained)
+                done.loss.backward(done.gradient, inputs=None if self.sharded else self.trained)
             rows.append(done.logged)
-        ranks.sum_gradients(self.trained)
+        if not self.sharded:  # else that is done
+            ranks.sum_gradients(self.trained)
         if self.micro_batches > 1:
             gradients = [weight.grad for weight in self.trained if weight.grad is not None]
             torch._foreach_div_(gradients, self.micro_batches)
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * factor
-        self.norm = nn.utils.clip_grad_norm_(self.trained, self.clip).item()
+        norm = nn.utils.clip_grad_norm_(self.trained, self.clip)
+        self.norm = (norm.full_tensor() if isinstance(norm, DTensor) else norm).item()
         self.optimizer.step()
         if self.ema is not None:
             self.ema.step(self.weights)

@@ -43,7 +43,8 @@ class TextEncoders:
     def embed(self, texts: list[str]) -> Words:
         """What the U-Net reads of B prompts, float32."""
         ids = [row.to(DEVICE) for row in self.readers.ids(texts)]
-        return embed(list(self.networks.values()), ids)
+        states, pooled = embed(list(self.networks.values()), ids)
+        return Words(states.float(), None if pooled is None else pooled.float())
 
     @property
     def fingerprint(self) -> str:

@@ -21,9 +21,10 @@ from typing import Any, Protocol
 import torch
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from tqdm import tqdm
 
-from sdxs.train.run import ranks
+from sdxs.train.run import ranks, sharding
 from sdxs.train.run.machine import DEVICE
 from sdxs.train.run.states import Pace, TrainingError, load_state, save_state
 from sdxs.train.run.states import replacing as replacing
@@ -86,6 +87,7 @@ def fingerprint_of(tensors: Mapping[str, Tensor]) -> str:
     """The same of tensors by name, in whatever order."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
+        tensor = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
         digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
 
@@ -123,6 +125,7 @@ def run(
     """
     about = {**settings, **ranks.facts(), "seed": seed, "steps": steps}
     settings = json.loads(json.dumps(about))
+    shared, main = sharding.is_sharded(parts.values()), ranks.is_main()
     with ranks.main_first():
         state = load_state(folder)
     first, spent = 0, 0.0
@@ -140,28 +143,29 @@ def run(
                     f"{folder} was begun with {name}={was}, not {now}: use that, or another --run"
                 )
         for name, part in parts.items():
-            part.load_state_dict(state[name])
+            part.load_state_dict(sharding.spread(state[name], part) if shared else state[name])
             if isinstance(part, EMAModel):  # it stays where its state was read to
                 part.to(DEVICE)
         first, spent, means = state["step"], state["seconds"], state.get("means", {})
     ranks.agree({**settings, "the step to go on from": first})
     for part in parts.values():
-        if isinstance(part, nn.Module):
+        if isinstance(part, nn.Module) and not sharding.is_sharded([part]):
             ranks.share_weights([*part.parameters(), *part.buffers()])
 
     def save(done: int) -> None:
         for name, part in parts.items():
             weights = part.parameters() if isinstance(part, nn.Module) else ()
-            if not all(weight.isfinite().all() for weight in weights):
+            if not all(sharding.local(weight).isfinite().all() for weight in weights):
                 raise TrainingError(f"{title}: {name} has weights that are not finite at {done}")
         seconds = spent + time.monotonic() - began
-        states = {name: part.state_dict() for name, part in parts.items()}
-        told = {"step": done, "seconds": seconds, "means": means, "settings": settings}
         with pace.saving():
-            save_state(folder, done, {**states, **told})
+            states = {name: sharding.whole(part.state_dict()) for name, part in parts.items()}
+            told = {"step": done, "seconds": seconds, "means": means, "settings": settings}
+            if main:
+                save_state(folder, done, {**states, **told})
 
     folder.mkdir(parents=True, exist_ok=True)
-    began, pace, main = time.monotonic(), Pace(save_seconds), ranks.is_main()
+    began, pace = time.monotonic(), Pace(save_seconds)
     bar = tqdm(
         range(first, steps),
         initial=first,
@@ -183,8 +187,11 @@ def run(
                 print(json.dumps({"step": index, **means}), file=log, flush=True)
                 for name, value in means.items():
                     show(name, value, index)
-            if main and pace.due and index + 1 < steps:
+            due = pace.due
+            if shared:  # then all ranks have a part in it, when the main one says so
+                due = ranks.gathered(due)[0]
+            if (main or shared) and due and index + 1 < steps:
                 save(index + 1)
-    if main and first < steps:
+    if (main or shared) and first < steps:
         save(steps)
     return spent + time.monotonic() - began

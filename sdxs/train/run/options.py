@@ -178,11 +178,13 @@ class TrainingOptions(StageOptions):
 @dataclass(frozen=True)
 class Scale:
     """How an update is computed: in so many micro-batches over all ranks; whether activations are
-    computed again for the gradient; whether the optimizer keeps 8 bits."""
+    computed again for the gradient; whether the optimizer keeps 8 bits; whether each rank holds
+    its share of a network alone."""
 
     micro_batches: int = 1
     checkpointing: bool = False
     eight_bit: bool = False
+    sharded: bool = False
 
 
 ALL_AT_ONCE = Scale()
@@ -208,6 +210,14 @@ class ScaledOptions(TrainingOptions):
         "adamw", "adamw8bit keeps its moments in 8 bits, by bitsandbytes",
         choices=("adamw", "adamw8bit"), recorded="never",
     )  # fmt: skip
+    frozen_dtype: str = option(
+        "float32", "of networks that do not learn: bfloat16 halves them, and rounds what they say",
+        choices=("float32", "bfloat16"), recorded="never",
+    )  # fmt: skip
+    fsdp: bool = option(
+        False, "each rank holds its share of the U-Nets alone, as it needs others' it fetches them",
+        recorded="never",
+    )  # fmt: skip
     dry_run: bool = option(
         False, "do three steps, say what the run would take, and keep nothing but the data",
         recorded="never",
@@ -217,7 +227,15 @@ class ScaledOptions(TrainingOptions):
     def scale(self) -> Scale:
         """Raises TrainingError where the batch cannot be shared out."""
         self.check_scale()
-        return Scale(self.micro_batches, self.gradient_checkpointing, self.optimizer == "adamw8bit")
+        return Scale(
+            self.micro_batches, self.gradient_checkpointing, self.optimizer == "adamw8bit",
+            self.sharded,
+        )  # fmt: skip
+
+    @property
+    def sharded(self) -> bool:
+        """One process has all of everything."""
+        return self.fsdp and ranks.world() > 1
 
     @property
     def at_once(self) -> int:
@@ -237,6 +255,16 @@ class ScaledOptions(TrainingOptions):
                 f"a batch of {self.batch} is no whole number of micro-batches of {self.at_once}, "
                 f"one for each of {world} ranks at least: give another --batch or --micro-batch"
             )
+        if self.sharded and self.micro_batches % world:
+            raise TrainingError(
+                f"with --fsdp {world} ranks compute as many micro-batches each, and there are "
+                f"{self.micro_batches}: give another --batch or --micro-batch"
+            )
+        if self.sharded and self.optimizer == "adamw8bit":
+            raise TrainingError("--fsdp and --optimizer adamw8bit do not go together: give one")
+        for name in ("keep", "guard", "adversary"):  # which take a network as a whole, or its parts
+            if self.sharded and getattr(self, name, None):
+                raise TrainingError(f"--fsdp and --{name} do not go together: give one")
 
     def settings(self) -> dict[str, Any]:
         found = super().settings()
@@ -244,6 +272,8 @@ class ScaledOptions(TrainingOptions):
             found["micro_batch"] = self.at_once
         if self.optimizer != "adamw":
             found["optimizer"] = self.optimizer
+        if self.frozen_dtype != "float32":
+            found["frozen_dtype"] = self.frozen_dtype
         return found
 
 

@@ -22,7 +22,7 @@ from torch import nn
 from sdxs.checkpoint.find import find, find_sight, resolve
 from sdxs.errors import SDXSError
 from sdxs.model.hardware import cpu_name, limit_threads
-from sdxs.train.run import loop, ranks
+from sdxs.train.run import loop, ranks, sharding
 from sdxs.train.run.estimate import estimate
 from sdxs.train.run.options import CommandOptions, ScaledOptions, TrainingOptions, option
 from sdxs.train.run.stages import CHECKPOINT, EXPORT, STAGES, taken
@@ -142,6 +142,12 @@ def trained(
     what the body measures. Raises Ended in its place after a dry run and, once the main rank is
     done, in all others.
     """
+    if isinstance(options, ScaledOptions):
+        for network in frozen.values():
+            if options.frozen_dtype != "float32":
+                nn.Module.to(network, getattr(torch, options.frozen_dtype))
+            if options.sharded:
+                sharding.shard(network, whole=False)
     if isinstance(options, ScaledOptions) and options.dry_run:
         for line in estimate(parts, frozen, step, steps=options.steps, seed=options.seed):
             if ranks.is_main():
@@ -152,6 +158,7 @@ def trained(
         options.run, parts, step, steps=options.steps, seed=options.seed, settings=settings,
         title=options.name, save_seconds=60 * options.save_minutes, flat=flat,
     )  # fmt: skip
+    sharding.make_whole(parts.values())
     with ranks.main_first():
         if not ranks.is_main():
             raise Ended

@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sdxs.errors import SDXSError
+from sdxs.train.run.sharding import local
 
 LARGE = 4e9  # bytes of a state from which on one is kept, not two
 SHARE = 0.05  # of the time, at most, that is spent on saving
@@ -36,9 +37,9 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def size(state: Any) -> int:
-    """Bytes of all tensors in nested mappings and sequences."""
+    """Bytes of all tensors in nested mappings and sequences; of shared ones what is here."""
     if isinstance(state, Tensor):
-        return state.nbytes
+        return local(state).nbytes
     parts = state.values() if isinstance(state, Mapping) else state
     return sum(map(size, parts)) if isinstance(state, Mapping | list | tuple) else 0
 
