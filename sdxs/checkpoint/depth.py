@@ -46,14 +46,24 @@ LARGEST_PICTURE = 2048  # side that the preprocessor may ask for
 def load_depth(folder: Path, device: torch.device) -> DepthEstimator:
     """From a folder with `config.json` and safetensors, and how pictures are prepared where that is
     not as Depth Anything's are: `preprocessor_config.json`. Raises CheckpointError."""
+    network = build_depth(folder)
+    if isinstance(network, DepthNetwork):
+        weights = weights_in(folder, "diffusion_pytorch_model")
+        return DepthEstimator(fill(network, weights, torch.float32), device)
+    fill(network, weights_in(folder, "model"), torch.float32, _today)
+    processor, prepared = None, not isinstance(network, DepthAnythingForDepthEstimation)
+    if prepared or os.path.isfile(folder / PROCESSOR):
+        processor = _processor(folder / PROCESSOR)
+    return DepthEstimator(network, device, processor)
+
+
+def build_depth(folder: Path) -> nn.Module:
+    """By its `config.json`, the weights as torch's chance has them. Raises CheckpointError."""
     file = folder / "config.json"
     config = read_json(file)
     check_numbers(config, file)
     if config.get("_class_name") == "DepthNetwork":
-        network = build(lambda: DepthNetwork.from_config(config), file)
-        return DepthEstimator(
-            fill(network, weights_in(folder, "diffusion_pytorch_model"), torch.float32), device
-        )
+        return build(lambda: DepthNetwork.from_config(config), file)
     kind = config.get("model_type")
     if not isinstance(kind, str) or kind not in KINDS:
         raise CheckpointError(
@@ -63,11 +73,7 @@ def load_depth(folder: Path, device: torch.device) -> DepthEstimator:
     settings, cls = KINDS[kind]
     network = build(lambda: cls(settings.from_dict(config)), file)
     network.neck.fusion_stage.layers[0].residual_layer1 = nn.Identity()
-    fill(network, weights_in(folder, "model"), torch.float32, _today)
-    processor = None
-    if kind != "depth_anything" or os.path.isfile(folder / PROCESSOR):
-        processor = _processor(folder / PROCESSOR)
-    return DepthEstimator(network, device, processor)
+    return network
 
 
 def _processor(file: Path) -> DPTImageProcessorPil:

@@ -15,11 +15,18 @@ from typing import Any
 import diffusers
 import torch
 from torch import nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    DepthAnythingConfig,
+)
 
 from sdxs.bench import architectures
+from sdxs.checkpoint.depth import build_depth
 from sdxs.checkpoint.networks import AUTOENCODERS, CONTROLS, UNETS
 from sdxs.model.controls import build_control
+from sdxs.train.parts.controlled import build_for
 from sdxs.train.parts.lora import TARGETS, lora
 from sdxs.train.run.loop import TrainingError
 
@@ -39,19 +46,34 @@ PUBLISHED = {  # Hub id -> its U-Net and its text encoders among `architectures`
     "IDKiro/sdxs-512-dreamshaper": ("sdxs-512", SD_15),
     "IDKiro/sdxs-512-0.9": ("sdxs-512-0.9", SD_21),
 }
+CONTROLNETS = {  # likewise -> the U-Net that it is of
+    f"lllyasviel/control_{name}": "sd-1.5"
+    for name in ("v11p_sd15_scribble", "v11p_sd15_canny", "v11f1p_sd15_depth")
+}
+STEM = (16, 32, 96, 256)  # channels of what reads their control image
+SIGHTS = {"depth-anything/Depth-Anything-V2-Small-hf": "Depth Anything V2 Small"}
 
 
 def published(name: str) -> str | None:
     """The kind of a Hub id, a revision aside; None for what is unknown."""
-    found = PUBLISHED.get(name.partition("@")[0])
-    return found and found[0]
+    known = {**{name: found for name, (found, _) in PUBLISHED.items()}, **SIGHTS}
+    known |= {name: f"a ControlNet of {unet}" for name, unet in CONTROLNETS.items()}
+    return known.get(name.partition("@")[0])
 
 
 def write(name: str, folder: Path) -> Path:
-    """The settings of what was published under a Hub id, as a checkpoint's folder."""
-    shape, words = PUBLISHED[name.partition("@")[0]]
-    config = {**architectures.UNETS, **architectures.ORIGINALS}[shape]
-    put(folder, "unet", made(diffusers.UNet2DConditionModel, config))
+    """The settings of what was published under a Hub id, as its folder."""
+    name, configs = name.partition("@")[0], {**architectures.UNETS, **architectures.ORIGINALS}
+    if name in CONTROLNETS:
+        unet = made(diffusers.UNet2DConditionModel, configs[CONTROLNETS[name]])
+        with torch.device("meta"):
+            build_for(unet, conditioning_embedding_out_channels=STEM).save_config(folder)
+        return folder
+    if name in SIGHTS:
+        DepthAnythingConfig().save_pretrained(folder)  # the small one
+        return folder
+    shape, words = PUBLISHED[name]
+    put(folder, "unet", made(diffusers.UNet2DConditionModel, configs[shape]))
     for part, encoder in zip(TEXT, architectures.TEXT_ENCODERS[words], strict=False):
         CLIPTextConfig(**encoder).save_pretrained(folder / part)
     tiny = shape in ("sdxs-512", "sdxs-512-0.9")
@@ -93,6 +115,13 @@ def autoencoder(folder: Path) -> Any:
 def control(folder: Path) -> Any:
     """A ControlNet, of a stage's or its own folder."""
     return read(folder if (folder / "config.json").is_file() else folder / "control")
+
+
+def sight(folder: Path) -> nn.Module:
+    """What sees depth, likewise."""
+    with torch.device("meta"):
+        own = folder / "depth"
+        return build_depth(own if own.is_dir() else folder)
 
 
 def read(part: Path) -> Any:

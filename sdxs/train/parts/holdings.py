@@ -4,9 +4,7 @@ A function a command, in `ROWS`: from its options to its networks, on the meta d
 of what it will leave are put in its folder. Knows nothing of recipes, nor of bytes: `footprint`.
 """
 
-import importlib
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,45 +12,16 @@ from diffusers import AutoencoderTiny
 from torch import nn
 
 from sdxs.storybook.world.tokenizer import build_tokenizer
-from sdxs.train.parts import adversary, blueprints, features, models
+from sdxs.train.parts import blueprints, features, models
 from sdxs.train.parts.autoencoders import Autoencoder, with_decoder
 from sdxs.train.parts.block_removal import removal
-from sdxs.train.parts.blueprints import built, put, put_words, unet, with_lora
+from sdxs.train.parts.blueprints import built, put, unet, with_lora
 from sdxs.train.parts.controlled import full_control, slim_control
 from sdxs.train.parts.footprint import Held, count, frozen, learns
+from sdxs.train.parts.held import Networks, beside, left, model, own, reads, supervised, words
 from sdxs.train.parts.reading import Reader
-from sdxs.train.parts.shared import Head
 from sdxs.train.parts.shown import PATCH
 from sdxs.train.run import stage
-
-Networks = Iterator[Held]
-
-
-def own(command: str, name: str) -> Any:
-    """What a command has for itself."""
-    return getattr(importlib.import_module(f"sdxs.train.{command}"), name)
-
-
-def model(folder: Path, text: Path | None = None) -> Networks:
-    """A frozen U-Net and what reads its prompts."""
-    yield frozen("unet", unet(folder))
-    yield from words(text or folder)
-
-
-def shows(folder: Path | None) -> Networks:
-    """What makes pictures of latents, where it is named."""
-    yield from (frozen("autoencoder", blueprints.autoencoder(each)) for each in [folder] if each)
-
-
-def words(folder: Path) -> Networks:
-    """What reads prompts."""
-    yield from (frozen(*each) for each in blueprints.text_encoders(folder).items())
-
-
-def left(run: Path, network: Any, beside: Path) -> None:
-    """What a stage leaves: a U-Net, and the text encoders of another folder."""
-    put(run, "unet", network)
-    put_words(beside, run)
 
 
 def text(asked: Any) -> Networks:
@@ -149,30 +118,6 @@ def reader(asked: Any) -> Networks:
         yield frozen("decoder", blueprints.autoencoder(asked.autoencoder).decoder)
 
 
-def reads(folder: Path) -> Networks:
-    """A finished reader."""
-    made = stage.read(folder)
-    yield frozen("reader", built(Reader, made["width"], PATCH if made.get("shown") else 4))
-    if made.get("shown"):
-        yield frozen("decoder", blueprints.autoencoder(folder).decoder)
-
-
-def supervised(asked: Any, heard: Path, online: nn.Module | None) -> Networks:
-    """The adversary and the readers of a stage that has them."""
-    for folder in asked.reader:
-        yield from reads(folder)
-    if not asked.adversary:
-        return
-    kind, said = asked.discriminator, blueprints.width_of_text(heard)
-    sizes: Any = online.config["block_out_channels"] if online is not None else ()
-    if kind == "reader":
-        sizes = built(Reader, stage.read(asked.reader[0])["width"], 4).sizes
-    own_one = adversary.Discriminator, unet(heard).config["cross_attention_dim"], 96, said
-    on_features = adversary.FeatureDiscriminator, None, tuple(sizes), said
-    given: Any = {"apart": own_one, "dmd2": (Head, *sizes[-1:])}.get(kind, on_features)
-    yield learns("discriminator", built(*given))
-
-
 def distill(asked: Any) -> Networks:
     heard, student = asked.text or asked.offline or asked.student, unet(asked.student)
     yield from model(asked.offline or asked.student, heard)
@@ -207,7 +152,7 @@ def average(asked: Any) -> Networks:
 
 def control(asked: Any) -> Networks:
     yield from model(asked.teacher)
-    yield from shows(asked.autoencoder)
+    yield from beside(asked)
     with torch.device("meta"):
         full = full_control(unet(asked.teacher))
     put(asked.run, "control", full)
@@ -220,7 +165,7 @@ def control_blocks(asked: Any) -> Networks:
     yield frozen("tiny unet", tiny)
     yield from words(asked.tiny)
     yield frozen("full control", full)
-    yield from shows(asked.autoencoder)
+    yield from beside(asked)
     with torch.device("meta"):
         slim = slim_control(tiny, full)
     put(asked.run, "control", slim)
@@ -242,7 +187,7 @@ def steer(asked: Any) -> Networks:
     heard, network = asked.offline or asked.student, blueprints.control(asked.begin)
     yield from model(heard)
     yield frozen("student unet", unet(asked.student))
-    yield from shows(asked.autoencoder)
+    yield from beside(asked)
     put(asked.run, "control", network)
     yield learns("control", network, mean=True)
     online = unet(asked.offline) if asked.offline else None
@@ -257,7 +202,7 @@ def steer(asked: Any) -> Networks:
 def style(asked: Any) -> Networks:
     yield learns("unet", with_lora(asked.teacher, asked.rank), mean=True)
     yield from words(asked.teacher)
-    yield from shows(asked.autoencoder)
+    yield from beside(asked)
 
 
 def style_distill(asked: Any) -> Networks:
@@ -273,6 +218,12 @@ def style_distill(asked: Any) -> Networks:
     yield from supervised(asked, heard, online)
 
 
+def depth(asked: Any) -> Networks:
+    network = built(own("depth", "KINDS")[asked.kind])
+    put(asked.run, "depth", network)
+    yield learns("network", network)
+
+
 def export(asked: Any) -> Networks:
     left(asked.out, unet(asked.model), asked.model)
     put(asked.out, "vae", blueprints.autoencoder(asked.decoder))
@@ -281,14 +232,13 @@ def export(asked: Any) -> Networks:
 
 ROWS: dict[str, Callable[[Any], Networks]] = {  # of commands that hold a network
     "encoders": lambda asked: iter([learns("encoder", built(features.ENCODERS[asked.kind]))]),
-    "depth": lambda asked: iter([learns("network", built(own("depth", "KINDS")[asked.kind]))]),
 }
 ROWS |= {
     row.__name__: row
     for row in (
         text, autoencoder, teacher, blocks, straighten, pairs, decoder, upscale, warmup,
         reader, distill, texture, average, control, control_blocks, control_stem,
-        steer, style, style_distill, export,
+        steer, style, style_distill, depth, export,
     )
 }  # fmt: skip
 
