@@ -11,7 +11,7 @@ PY := $(VENV)/bin/python
 INSTALL := $(PY) -m pip install --disable-pip-version-check -c constraints.txt
 
 # The longest files first. Four at a time on two cores, since tests wait for pages and programs; those
-# that take minutes compute.
+# that take minutes compute. With a thread each, or threads wait for one another.
 SHARED := --dist loadfile --no-loadscope-reorder --durations 30 --durations-min 3
 LONGEST := $(addprefix tests/,train engines test_embedded.py test_install.py)
 OTHERS := $(filter-out $(LONGEST) tests/browser,$(patsubst %/__init__.py,%,$(wildcard tests/*/__init__.py tests/test_*.py)))
@@ -27,7 +27,7 @@ run: $(VENV)/.run-ready
 	  $(call option,DEVICE,--device) $(call option,DTYPE,--dtype) $(own_host)
 
 test: lint
-	$(PY) -m pytest -n 4 $(SHARED) $(LONGEST) $(OTHERS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 4 $(SHARED) $(LONGEST) $(OTHERS)
 	$(PY) -m pytest -n 4 $(SHARED) tests/browser
 
 test-slow: $(VENV)/.test-ready
