@@ -7,8 +7,10 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+from depths import build_dpt
 from diffusers.training_utils import EMAModel
-from tiny import build_multistep
+from loras import lora_file
+from tiny import build_multistep, multistep_unet, others_control
 from torch import nn
 
 from sdxs.storybook.world.folders import draw
@@ -64,8 +66,12 @@ def test_stages_hold_what_is_said_of_them(name: str, tmp_path: Path, monkeypatch
     draw(tmp_path / "pictures", "anime", 2, 1, 64)
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("a red house\na big tree\n")
+    others_control(multistep_unet("sd15"), tmp_path / "theirs")
     sets = {"prompts": str(prompts), "pictures": str(tmp_path / "pictures"),
-            **dict.fromkeys(("teacher", "offline", "student"), str(offline))}  # fmt: skip
+            **dict.fromkeys(("teacher", "offline", "student"), str(offline)),
+            **dict.fromkeys(("scribble", "canny", "near"), str(tmp_path / "theirs")),
+            "depth": str(build_dpt(tmp_path / "dpt")),
+            "style": str(lora_file(offline, tmp_path / "style.safetensors"))}  # fmt: skip
     sets = {key: value for key, value in sets.items()
             if key in recipe_file.read(recipe_file.find(name)).constants}  # fmt: skip
     seen: dict[str, tuple[dict[str, int], dict[str, int], int]] = {}
