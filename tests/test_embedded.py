@@ -54,7 +54,7 @@ def test_what_is_added_is_small_and_half_precision(name, files, heaviest):
     assert {tensor.dtype for tensor in tensors} == {torch.float16}
 
 
-@pytest.mark.parametrize("count", [8, pytest.param(32, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [8, pytest.param(32, marks=pytest.mark.long)])
 @pytest.mark.parametrize("control", FOLLOWED)
 def test_a_control_is_followed_the_more_the_stronger(control, count):
     name, least = FOLLOWED[control]  # what is scored, and how high it is at least

@@ -86,7 +86,7 @@ def test_the_examples_run(programs: Path, tmp_path: Path) -> None:
         assert high - low > 100, file
 
 
-@pytest.mark.parametrize("updates", [20, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("updates", [20, pytest.param(1000, marks=pytest.mark.long)])
 def test_the_notebook_runs_top_to_bottom(updates: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MPLBACKEND", "agg")
     train = gaussians.train

@@ -163,7 +163,7 @@ def test_what_adds_up_to_the_picture_is_exact(
 
 
 @quantizes
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.embedded
 @pytest.mark.usefixtures("stored_here")
 def test_the_embedded_model_keeps_what_captions_say(capsys: pytest.CaptureFixture[str]) -> None:
@@ -188,7 +188,7 @@ def test_the_embedded_model_keeps_what_captions_say(capsys: pytest.CaptureFixtur
 
 
 @quantizes
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("stored_here")
 @pytest.mark.embedded
 @pytest.mark.parametrize("led", [["--style", "anime"], ["--control", "sketch"]], ids=" ".join)
