@@ -31,6 +31,18 @@ def unsynced() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tables of the library `datasets` go to a folder of the tests, in other processes, too."""
+    import datasets  # which takes a second
+
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("datasets")
+        patch.setattr(datasets.config, "HF_DATASETS_CACHE", folder)
+        patch.setenv("HF_DATASETS_CACHE", str(folder))
+        yield
+
+
 @pytest.fixture(scope="session")
 def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A toy autoencoder and text encoder."""

@@ -5,11 +5,9 @@ import json
 import os
 import random
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import datasets
 import pytest
 import torch
 from PIL import Image
@@ -24,20 +22,13 @@ from sdxs.train.parts.renders import to_unit
 from sdxs.train.parts.vocabulary import Vocabulary, fewer, words_of
 from sdxs.train.run import loop, stage
 
+pytestmark = pytest.mark.usefixtures("tables")
+
 NAMES = {
     "RED APPLE": "Food & Drink", "HOT DOG": "Food & Drink", "TEA-POT": "Food & Drink",
     "BEER MUG": "Food & Drink", "Norway Flag": "Flags",
 }  # fmt: skip
 COLOURS = ("red", "orange", "gold", "green", "navy")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The tables of the library `datasets` go to a folder of the tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("datasets")
-        patch.setattr(datasets.config, "HF_DATASETS_CACHE", folder)
-        yield
 
 
 def png(colour: str) -> bytes:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import datasets
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
@@ -24,17 +23,9 @@ from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
 
 MADE = {"steps": 1, "guidance": 1.0, "within": 1.0, "seed": 3, "teacher": "t"}
+pytestmark = pytest.mark.usefixtures("tables")
+
 ASKED: dict[str, Any] = {"count": 4 * CHUNK, "steps": 1, "guidance": 1.0}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The library's tables go to a folder of the tests, in other processes, too."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("datasets")
-        patch.setattr(datasets.config, "HF_DATASETS_CACHE", folder)
-        patch.setenv("HF_DATASETS_CACHE", str(folder))
-        yield
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import json
 import random
 import tracemalloc
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import datasets
@@ -19,17 +18,10 @@ from sdxs.storybook.world.words import UNSEEN_PAIRS, WORDS
 from sdxs.train.parts.prompts import Grammar, open_prompts, shuffled
 from sdxs.train.run import loop
 
+pytestmark = pytest.mark.usefixtures("tables")
+
 TEXTS = ["a red fox", "", "a blue hen, asleep", " a boat \t", "  ", "Füchse", 'a "cat"']
 KEPT = [text.strip() for text in TEXTS if text.strip()]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The library's tables go to a folder of the tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("datasets")
-        patch.setattr(datasets.config, "HF_DATASETS_CACHE", folder)
-        yield
 
 
 def written(folder: Path) -> list[str]:

@@ -15,13 +15,9 @@ from sdxs.train.parts.folder import read_folder
 from sdxs.train.parts.real import encode_pictures
 from sdxs.train.run.loop import TrainingError
 
+pytestmark = pytest.mark.usefixtures("tables")
+
 COLOURS = ("red", "green", "blue", "white", "black")
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The library's tables go to a folder of the test."""
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
 
 
 @pytest.fixture
