@@ -120,28 +120,31 @@ def control_images(
         about["whole"] = BUSY
 
     def write(part: Path) -> None:
-        extract, shown, pages = extractor(control, sees_depth), vae.placed(), None
-        for i in tqdm(range(0, len(latents), CHUNK), desc=control, dynamic_ncols=True,
-                      mininterval=2):  # fmt: skip
-            z = placed(latents[i : i + CHUNK].float())
-            with fast():
-                pictures = to_bytes(shown.decode(z))
-            if pages is None:
-                shape = (len(latents), *pictures.shape[1:3])
-                pages = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
-            some = scenes[i : i + CHUNK] if "whole" in about else ()
-            seen = render(list(some), pictures.shape[1]).seen.numpy() if some else ()
-            for number, picture in enumerate(pictures, start=i):
-                rng = random.Random(f"{seed}/{number}")
-                if some:
-                    horizon = some[number - i].horizon
-                    pages[number] = begun(picture, seen[number - i], horizon, rng)
-                else:
-                    pages[number] = extract(picture, rng)
+        extract, shown = extractor(control, sees_depth), vae.placed()
+        starts = tqdm(range(0, len(latents), CHUNK), control, dynamic_ncols=True, mininterval=2)
+        with open(part, "wb") as file:
+            for i in starts:
+                z = placed(latents[i : i + CHUNK].float())
+                with fast():
+                    pictures = to_bytes(shown.decode(z))
+                if i == 0:
+                    shape = (len(latents), *pictures.shape[1:3])
+                    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+                    np.lib.format.write_array_header_1_0(file, header)
+                some = scenes[i : i + CHUNK] if "whole" in about else ()
+                seen = render(list(some), pictures.shape[1]).seen.numpy() if some else ()
+                for row, picture in enumerate(pictures):
+                    rng = random.Random(f"{seed}/{i + row}")
+                    if some:
+                        made = begun(picture, seen[row], some[row].horizon, rng)
+                    else:
+                        made = extract(picture, rng)
+                    file.write(made.tobytes())
 
     path = folder / "controls.npy"
     seconds = written(path, about, write)
-    return ControlImages(torch.from_numpy(np.load(path, mmap_mode="r+")), by, seconds)
+    mapped = np.load(path, mmap_mode="r+")  # shared: it may be larger than memory
+    return ControlImages(torch.from_numpy(mapped), by, seconds)
 
 
 def _fingerprint(latents: Tensor | Latents) -> str:
