@@ -1,6 +1,8 @@
 """Prompts from a file: a line each, or a field of JSON lines or of a table.
 
-Knows nothing of what is painted from them.
+In the file's order, some thousands that are held in memory: training's, millions in an order by
+chance, are tables on the disk (`sdxs.train.parts.prompts`). Knows nothing of what is painted from
+them.
 """
 
 import csv

@@ -8,7 +8,9 @@ command goes on likewise.
 import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import PartialState
@@ -45,12 +47,22 @@ class Options(StageOptions, seed=3):
     guidance: float = option(
         GUIDANCE, "of the solver; 1 for a model that has it in its weights (straighten)"
     )
+    micro_batch: int = option(
+        CHUNK, "pairs painted at a time: neither noises nor prompts depend on it",
+        type=positive, recorded="never",
+    )  # fmt: skip
 
 
 def train(options: Options) -> None:
     """Leave at least `count` pairs in `run`, whole chunks of them. Raises TrainingError."""
     rank, ranks = launched()
-    run, steps = options.run, options.steps
+    run, steps, at_once = options.run, options.steps, options.micro_batch
+    known = stage.read(options.teacher)
+    if options.prompts is None and of_other_words(known):
+        raise loop.TrainingError(
+            f"{options.teacher} did not learn the storybook's captions: give those that it learnt "
+            "by --prompts"
+        )
     prompts = open_prompts(options.prompts)
     model = Model.load(options.teacher, options.text)
     side, channels = model.unet.config["sample_size"], model.unet.config["in_channels"]
@@ -58,7 +70,7 @@ def train(options: Options) -> None:
     settings = {
         "steps": steps,
         "guidance": options.guidance,
-        "within": stage.read(options.teacher).get("guidance", 1.0),  # what its weights have learnt
+        "within": known.get("guidance", 1.0),  # what its weights have learnt
         "seed": options.seed,
         "teacher": loop.fingerprint(model.unet),
     }
@@ -77,13 +89,13 @@ def train(options: Options) -> None:
     if prompts.facts:
         settings["prompts"] = prompts.facts
     about = run / ABOUT
-    known = json.loads(about.read_text()) if about.exists() else dict(settings)
-    known.pop("source", None)  # where the file lies may change
-    if known != settings:
-        name = next(name for name in known | settings if known.get(name) != settings.get(name))
+    before = json.loads(about.read_text()) if about.exists() else dict(settings)
+    before.pop("source", None)  # where the file lies may change
+    if before != settings:
+        name = next(name for name in before | settings if before.get(name) != settings.get(name))
         raise loop.TrainingError(
-            f"{run} holds pairs with {name}={known.get(name)}, not {settings.get(name)}: use that, "
-            "or another --run"
+            f"{run} holds pairs with {name}={before.get(name)}, not {settings.get(name)}: use "
+            "that, or another --run"
         )
     if prompts.source is not None:
         settings["source"] = prompts.source
@@ -104,8 +116,11 @@ def train(options: Options) -> None:
         generator = loop.chance(options.seed, chunk)
         noise = torch.randn(CHUNK, channels, side, side, generator=generator)
         texts = prompts.chunk(options.seed, chunk, CHUNK)
-        latents = model.sample(texts, noise, steps, options.guidance)
-        data = {"noise": noise.half(), "latents": latents.contiguous().half()}
+        latents = [
+            model.sample(texts[i : i + at_once], noise[i : i + at_once], steps, options.guidance)
+            for i in range(0, CHUNK, at_once)
+        ]
+        data = {"noise": noise.half(), "latents": torch.cat(latents).contiguous().half()}
         with loop.replacing(path) as part:
             save_file(data, part, {"prompts": json.dumps(texts)})
         with open(run / LOG.format(f"-{rank}" if rank else ""), "a") as log:
@@ -113,6 +128,12 @@ def train(options: Options) -> None:
             print(json.dumps(spent), file=log)
     if rank == 0:
         stage.finish(run, "pairs", spent_on(run, chunks), **settings, count=len(chunks) * CHUNK)
+
+
+def of_other_words(made: Mapping[str, Any]) -> bool:
+    """Whether a finished stage learnt of captioned pictures of others', or of pairs that were
+    made of prompts of others'."""
+    return "data" in made or "prompts" in made.get("pairs", {})
 
 
 def launched() -> tuple[int, int]:

@@ -196,7 +196,7 @@ def command_line(recipe: Recipe | None = None) -> argparse.ArgumentParser:
         add(f"--{PRESET}", choices=recipe.presets, default=chosen[PRESET], help="how large")
     for name, (values, words) in recipe.choices.items():
         add(f"--{name}", choices=values, default=chosen[name], help=words)
-    for name, words in recipe.switches.items():
+    for name, (words, _) in recipe.switches.items():
         add(f"--{name}", action="store_true", help=words)
     return ours
 

@@ -19,7 +19,7 @@ from sdxs.train.parts.models import PRESETS, build_scheduler, build_text_encoder
 from sdxs.train.parts.schedule import Schedule
 from sdxs.train.parts.solver import Model
 from sdxs.train.parts.text_encoders import TextEncoders
-from sdxs.train.run import loop
+from sdxs.train.run import loop, stage
 from tests.train.resumed import Resumes, train
 
 
@@ -79,6 +79,18 @@ def model() -> Model:
     read = PromptReaders([PromptReader.of(tokenizer, tokenizer.model_max_length)])
     text = TextEncoders({"text_encoder": text_encoder}, read)
     return Model(build_unet(PRESETS["toy"], 64).eval(), Schedule.of(config), text, solver)
+
+
+@pytest.fixture
+def teacher(unet: UNet2DConditionModel, tmp_path: Path) -> Path:
+    """A toy multi-step model as a stage leaves it."""
+    folder, tokenizer = tmp_path / "teacher", build_tokenizer()
+    unet.save_pretrained(folder / "unet")
+    build_text_encoder(PRESETS["toy"], tokenizer).save_pretrained(folder / "text_encoder")
+    tokenizer.save_pretrained(folder / "tokenizer")
+    build_scheduler().save_pretrained(folder / "scheduler")
+    (folder / stage.RESULT).write_text('{"stage": "teacher"}')
+    return folder
 
 
 @pytest.fixture

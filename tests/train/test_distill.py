@@ -150,13 +150,14 @@ def test_matching_is_the_mean_over_the_pairs(monkeypatch, tmp_path) -> None:
     assert not gradient[3:].any()
 
 
-def test_too_few_steps_are_refused(tmp_path) -> None:
+def test_what_would_come_to_nothing_is_refused(tmp_path) -> None:
     there = {"offline": tmp_path, "pairs": tmp_path}
     for wrong, why in (
         ({"steps": 80}, "80 steps are not enough: the first 80"),
         ({"micro_batch": 1}, "half of each micro-batch are pairs: it must be 2 or more"),
         ({"kappa": (1.0, -1.0)}, "below 0 would lead away from the pairs"),
         ({"kappa": (1.0, 0.0), "unmatched": True}, "give no --kappa"),
+        ({"discriminator": "online"}, "--discriminator goes with --adversary"),
     ):
         with pytest.raises(loop.TrainingError, match=why):
             distill.train(distill.Options(run=tmp_path, **wrong, **there))

@@ -49,6 +49,14 @@ def test_ssim_agrees_with_scikit_image():
     assert ssim(a, b).item() == pytest.approx(theirs, abs=1e-3)
 
 
+@pytest.mark.filterwarnings("error")
+def test_ssim_of_a_single_cell_is_that_of_the_means():
+    """Its variance is 0, so that little is left of the constants, and the structure is the same."""
+    a, b = torch.tensor([3.0, -1.0]).view(1, 2, 1, 1), torch.tensor([1.0, 1.0]).view(1, 2, 1, 1)
+    assert ssim(a, b).item() == pytest.approx((6 / 10 - 2 / 2) / 2, abs=1e-6)
+    assert ssim(b, b).item() == 1 == ssim(b, b, dists=True).item()
+
+
 def test_of_whole_maps_the_sum_is_dists(monkeypatch: pytest.MonkeyPatch):
     """As torchmetrics has it, on these features, all weights alike; its constants are absolute."""
     g = torch.Generator().manual_seed(2)

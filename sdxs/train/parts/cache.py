@@ -1,4 +1,7 @@
-"""Tensors that take long to make, kept in a folder beside a note of what they are."""
+"""Data that take long to make, kept in a folder beside a note of what they are.
+
+They stay in the file: rows are in memory once they are asked for, and for as long as there is room.
+"""
 
 import json
 import time
@@ -16,28 +19,41 @@ from sdxs.train.run.states import replacing
 def cached(
     folder: Path, name: str, about: Mapping[str, Any], make: Callable[[], dict[str, Tensor]]
 ) -> tuple[dict[str, Tensor], float]:
-    """What `make` gives, made now or read from `folder`; the seconds that it took to make.
+    """What `make` gives, made now or before, mapped from its file in `folder`; the seconds that it
+    took to make.
 
-    about: says what it is, in what JSON knows; with another one it is made anew. Of several ranks
-    the main one makes it, the others wait and read.
+    about: as `written` has it.
+    """
+    path = folder / f"{name}.safetensors"
+
+    def write(part: Path) -> None:
+        save_file({key: tensor.contiguous() for key, tensor in make().items()}, part)
+
+    seconds = written(path, about, write)
+    return load_file(path), seconds
+
+
+def written(path: Path, about: Mapping[str, Any], write: Callable[[Path], None]) -> float:
+    """Have a file written, where it is not there yet; the seconds that it took.
+
+    about: says what is in it, in what JSON knows; with another one it is written anew. write: is
+    told where. Of several ranks the main one has it written, the others wait.
     """
     with ranks.main_first():
-        return _cached(folder, name, about, make)
+        return _written(path, about, write)
 
 
-def _cached(
-    folder: Path, name: str, about: Mapping[str, Any], make: Callable[[], dict[str, Tensor]]
-) -> tuple[dict[str, Tensor], float]:
-    path, note = folder / f"{name}.safetensors", folder / f"{name}.json"
+def _written(path: Path, about: Mapping[str, Any], write: Callable[[Path], None]) -> float:
+    note = path.with_suffix(".json")
     known = json.loads(note.read_text()) if path.exists() and note.exists() else {}
     if about.items() <= known.items():
-        return load_file(path), known["seconds"]
-    folder.mkdir(parents=True, exist_ok=True)
+        return known["seconds"]
+    path.parent.mkdir(parents=True, exist_ok=True)
     note.unlink(missing_ok=True)
     began = time.monotonic()
-    data = make()
-    save_file({key: part.contiguous() for key, part in data.items()}, path)
+    with replacing(path) as part:
+        write(part)
     seconds = time.monotonic() - began
     with replacing(note) as part:  # last: it says that the file is whole
         part.write_text(json.dumps({**about, "seconds": round(seconds, 1)}))
-    return data, seconds
+    return seconds

@@ -63,7 +63,15 @@ def folder(recipe: Recipe, chosen: Chosen) -> Path:
 
 
 def parts(recipe: Recipe, chosen: Chosen, root: Path) -> list[Part]:
-    """The stages in order, their folders in `root`. Raises TrainingError for what is not there."""
+    """The stages in order, their folders in `root`. Raises TrainingError for what is not there, and
+    for a switch that would change nothing."""
+    for name, (_, when) in recipe.switches.items():
+        for condition in when:
+            if not _holds(recipe, chosen, f"switch {name}", condition) and name in chosen.on:
+                raise recipe.wrong(
+                    f"--{name}",
+                    f"it changes nothing unless {condition}: choose that, or leave the switch out",
+                )
     changes = [recipe.presets.get(chosen.words.get(PRESET, ""), {}), chosen.changes]
     known = sorted(
         {SCORE} | {word for entry in recipe.stages for word in (entry.name, entry.command)}

@@ -1,4 +1,4 @@
-"""Control images of latents, made once for a stage and cached: what its control is to follow.
+"""Control images of latents, made once for a stage, kept in a file: what its control is to follow.
 
 The paper extracts them from pictures of the multi-step model; here they come of whatever the
 latents show when decoded, with all the decoder's flaws, as they will at work.
@@ -26,7 +26,8 @@ from sdxs.storybook.world.render import render
 from sdxs.storybook.world.scenes import Scene
 from sdxs.storybook.world.sketches import BUSY, begun, sketch, to_bytes
 from sdxs.train.parts.autoencoders import Autoencoder
-from sdxs.train.parts.cache import cached
+from sdxs.train.parts.cache import written
+from sdxs.train.parts.pairs import Latents
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast, placed
 
@@ -37,7 +38,8 @@ CHUNK = 64
 
 @dataclass(frozen=True)
 class ControlImages:
-    """Control images (N, H, W) uint8; the depth network that saw them, "" for none; the seconds."""
+    """Control images (N, H, W) uint8, mapped from their file; the depth network that saw them, ""
+    for none; the seconds."""
 
     images: Tensor
     by: str
@@ -93,7 +95,7 @@ def extractor(control: str, sees_depth: DepthEstimator | None = None) -> Extract
 def control_images(
     folder: Path,
     control: str,
-    latents: Tensor,
+    latents: Tensor | Latents,
     vae: Autoencoder,
     seed: int,
     sees_depth: DepthEstimator | None = None,
@@ -110,30 +112,45 @@ def control_images(
         "count": len(latents),
         "seed": seed,
         "decoder": loop.fingerprint(vae.network.decoder),
-        "latents": hashlib.sha256(latents.contiguous().numpy().tobytes()).hexdigest()[:16],
+        "latents": _fingerprint(latents),
         "by": by,
     }
 
     if control == "sketch" and scenes:
         about["whole"] = BUSY
 
-    def make() -> dict[str, Tensor]:
-        extract, shown, parts = extractor(control, sees_depth), vae.placed(), []
-        for i in tqdm(range(0, len(latents), CHUNK), desc=control, dynamic_ncols=True,
-                      mininterval=2):  # fmt: skip
-            z = placed(latents[i : i + CHUNK].float())
-            with fast():
-                pictures = to_bytes(shown.decode(z))
-            some = scenes[i : i + CHUNK] if "whole" in about else ()
-            seen = render(list(some), pictures.shape[1]).seen.numpy() if some else ()
-            for number, picture in enumerate(pictures, start=i):
-                rng = random.Random(f"{seed}/{number}")
-                if some:
-                    made = begun(picture, seen[number - i], some[number - i].horizon, rng)
-                else:
-                    made = extract(picture, rng)
-                parts.append(torch.from_numpy(np.ascontiguousarray(made)))
-        return {"pictures": torch.stack(parts)}
+    def write(part: Path) -> None:
+        extract, shown = extractor(control, sees_depth), vae.placed()
+        starts = tqdm(range(0, len(latents), CHUNK), control, dynamic_ncols=True, mininterval=2)
+        with open(part, "wb") as file:
+            for i in starts:
+                z = placed(latents[i : i + CHUNK].float())
+                with fast():
+                    pictures = to_bytes(shown.decode(z))
+                if i == 0:
+                    shape = (len(latents), *pictures.shape[1:3])
+                    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+                    np.lib.format.write_array_header_1_0(file, header)
+                some = scenes[i : i + CHUNK] if "whole" in about else ()
+                seen = render(list(some), pictures.shape[1]).seen.numpy() if some else ()
+                for row, picture in enumerate(pictures):
+                    rng = random.Random(f"{seed}/{i + row}")
+                    if some:
+                        made = begun(picture, seen[row], some[row].horizon, rng)
+                    else:
+                        made = extract(picture, rng)
+                    file.write(made.tobytes())
 
-    data, seconds = cached(folder, "controls", about, make)
-    return ControlImages(data["pictures"], by, seconds)
+    path = folder / "controls.npy"
+    seconds = written(path, about, write)
+    mapped = np.load(path, mmap_mode="r+")  # shared: it may be larger than memory
+    return ControlImages(torch.from_numpy(mapped), by, seconds)
+
+
+def _fingerprint(latents: Tensor | Latents) -> str:
+    """Tells them from others."""
+    digest = hashlib.sha256()
+    starts = range(0, len(latents), CHUNK)
+    for i in tqdm(starts, "latents", delay=5, dynamic_ncols=True, mininterval=2):
+        digest.update(latents[i : i + CHUNK].contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -19,7 +19,7 @@ from sdxs.train.parts.autoencoders import Autoencoder, encoded, read_autoencoder
 from sdxs.train.parts.cache import cached
 from sdxs.train.parts.folder import fingerprint, read_folder
 from sdxs.train.parts.models import FACTOR
-from sdxs.train.parts.pairs import Pairs
+from sdxs.train.parts.pairs import Latents, Pairs
 from sdxs.train.parts.renders import rendered
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast, placed
@@ -124,7 +124,7 @@ class Painted:
     seconds: float = 0.0  # they were made by a stage of their own
 
     @property
-    def latents(self) -> Tensor:
+    def latents(self) -> Latents:
         return self.pairs.latents
 
     @property

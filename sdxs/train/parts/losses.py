@@ -22,7 +22,8 @@ def ssim(a: Tensor, b: Tensor, window: int = 3, *, dists: bool = False) -> Tenso
     the opposite structure. dists: half the sum of both factors instead, which asks for the same
     structure everywhere (DISTS, arXiv 2004.07728, where the window is the whole map).
     """
-    spread = b.var((0, 2, 3), keepdim=True).detach().nan_to_num()  # (1, C, 1, 1); of one number, 0
+    several = min(b[:, 0].numel() - 1, 1)  # by n - 1, but of one number it is 0
+    spread = b.var((0, 2, 3), correction=several, keepdim=True).detach()  # (1, C, 1, 1)
     c1, c2 = C1 * spread + 1e-6, C2 * spread + 1e-6
 
     window = min(window, *b.shape[2:])

@@ -109,9 +109,9 @@ class Pairs:
         return {"pairs": self} if self.follow else {}
 
     @property
-    def latents(self) -> Tensor:
-        """All of them at once, (N, 4, h, w) float16."""
-        return torch.cat([self._open(number).latents[:] for number in range(self.chunks)])
+    def latents(self) -> "Latents":
+        """Of all pairs."""
+        return Latents(self)
 
     def __len__(self) -> int:
         return self.chunks * CHUNK
@@ -208,3 +208,21 @@ class Pairs:
                     )
                 if self.chunks < count:
                     time.sleep(seconds)
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Those of all pairs, (N, 4, h, w) float16, of which the slices are read that are asked for."""
+
+    pairs: Pairs
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, rows: slice) -> Tensor:
+        first, last, _ = rows.indices(len(self))
+        parts = [self.pairs._open(0).latents[:0]]
+        for number in range(first // CHUNK, -(-last // CHUNK)):
+            start = number * CHUNK
+            parts.append(self.pairs._open(number).latents[max(first - start, 0) : last - start])
+        return torch.cat(parts)

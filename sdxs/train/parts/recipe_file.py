@@ -24,6 +24,7 @@ TOP = {
     "presets": dict, "score": dict, "stages": list,
 }  # fmt: skip
 CHOICE = {"values": list, "help": str}
+SWITCH = {"help": str, "when": (str, list)}
 GROUP = {"when": (str, list), "each": dict, "stages": list}
 STAGE = {"name": str, "command": str, "when": (str, list), "gates": list, "score": dict}
 GATE = {
@@ -48,7 +49,8 @@ class Entry:
 
 @dataclass(frozen=True)
 class Recipe:
-    """choices: their values, the first of which is taken unasked, and their help. switches: help.
+    """choices: their values, the first of which is taken unasked, and their help. switches: help,
+    and what must hold for one to be given.
 
     presets: changes of options by command or stage; the first is taken unasked.
     """
@@ -59,7 +61,7 @@ class Recipe:
     stages: tuple[Entry, ...]
     constants: Options = field(default_factory=dict)
     choices: Mapping[str, tuple[tuple[str, ...], str]] = field(default_factory=dict)
-    switches: Mapping[str, str] = field(default_factory=dict)
+    switches: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     presets: Mapping[str, Mapping[str, Options]] = field(default_factory=dict)
     score: Options = field(default_factory=dict)
 
@@ -96,11 +98,14 @@ def read(file: Path) -> Recipe:
     for name, choice in table.get("choices", {}).items():
         _check(file, f"choice {name}", choice, CHOICE, {"values", "help"})
         choices[name] = (tuple(map(str, choice["values"])), choice["help"])
-    for kind, inner in (("switches", str), ("presets", dict)):
-        for name, value in table.get(kind, {}).items():
-            if not isinstance(value, inner):
-                raise TrainingError(f"{file}, {kind}: {name} is not {WORDS[inner]}")
+    switches = {}
+    for name, switch in table.get("switches", {}).items():
+        told = {"help": switch} if isinstance(switch, str) else switch
+        _check(file, f"switch {name}", told, SWITCH, {"help"})
+        switches[name] = (told["help"], tuple(_conditions(told)))
     for name, changes in table.get("presets", {}).items():
+        if not isinstance(changes, dict):
+            raise TrainingError(f"{file}, presets: {name} is not {WORDS[dict]}")
         for command, options in changes.items():
             if not isinstance(options, dict):
                 raise TrainingError(
@@ -110,8 +115,10 @@ def read(file: Path) -> Recipe:
         entry for number, stage in enumerate(table["stages"], 1)
         for entry in _entries(file, f"stage {number}", stage, {}, ())
     )  # fmt: skip
-    rest = {key: table.get(key, {}) for key in ("constants", "switches", "presets", "score")}
-    return Recipe(file, table["title"], table["run"], stages, choices=choices, **rest)
+    rest = {key: table.get(key, {}) for key in ("constants", "presets", "score")}
+    return Recipe(
+        file, table["title"], table["run"], stages, choices=choices, switches=switches, **rest
+    )
 
 
 def filled(value: Any, words: Options) -> Any:

@@ -106,8 +106,10 @@ class SupervisionOptions(ScaledOptions):
             )
         if self.supervised and self.autoencoder is None:
             raise loop.TrainingError("adversary and reward need --autoencoder, for real pictures")
-        for name in ("against", "real"):
-            if getattr(self, name) and not self.adversary:
+        chosen = self.discriminator != DISCRIMINATORS[0]
+        needing = {"against": self.against, "real": self.real, "discriminator": chosen}
+        for name, asked in needing.items():
+            if asked and not self.adversary:
                 raise loop.TrainingError(f"--{name} goes with --adversary")
 
 
