@@ -1,0 +1,34 @@
+"""Where an export goes: beside its place until it is whole, then into it.
+
+What lies there and is no export's stays. Knows nothing of what is exported.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sdxs.errors import InputError
+
+
+@contextmanager
+def whole_or_none(target: Path, is_own: Callable[[Path], bool]) -> Iterator[Path]:
+    """A place to write to, which becomes the target where the block ends well.
+
+    is_own: whether what there is may be replaced. Raises InputError where it may not, OSError.
+    """
+    if _is_there(target) and not is_own(target):
+        raise InputError(f"{target} is there and is no export: choose another --out")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as beside:
+        part = Path(beside) / target.name
+        yield part
+        if target.exists():
+            target.rename(Path(beside) / "earlier")
+        part.rename(target)
+
+
+def _is_there(target: Path) -> bool:
+    """An empty folder is as good as none."""
+    return os.path.lexists(target) and not (target.is_dir() and not any(target.iterdir()))
