@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 
 from sdxs.checkpoint.open import open_checkpoint
-from sdxs.errors import SDXSError, commanded, one_line
-from sdxs.export import folder, index
+from sdxs.errors import InputError, SDXSError, commanded, one_line
+from sdxs.export import folder, index, single_file
 from sdxs.export.compared import LEAST
 from sdxs.export.graphs import CPU
 from sdxs.export.target import whole_or_none
@@ -23,6 +23,7 @@ from sdxs.outputs import path
 from sdxs.temporary import ended_by_signals
 
 DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in LEAST}
+SINGLE_FILE = "single-file"
 NAME = re.compile(r"\w[\w.-]*")
 
 
@@ -42,13 +43,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(asked: argparse.Namespace) -> None:
     """Raises SDXSError, OSError."""
-    with whole_or_none(asked.out, index.is_own) as place:
+    alone = asked.to == SINGLE_FILE
+    if alone and (asked.styles or asked.controls):
+        raise InputError("styles and controls are files already: give them to a program beside it")
+    if alone and asked.out.suffix != single_file.SUFFIX:
+        raise InputError(f"--out {asked.out}: the name must end in {single_file.SUFFIX}")
+    with whole_or_none(asked.out, single_file.is_own if alone else index.is_own) as place:
         opened = open_checkpoint(
             asked.checkpoint, styles=asked.styles, controls=asked.controls, safety=False,
             device=CPU, dtype=torch.float32,
         )  # fmt: skip
-        folder.write(opened, asked.to, DTYPES[asked.dtype], place)
-        size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
+        if asked.out.resolve() == opened.places.folder.resolve():
+            raise InputError(f"{asked.out} is the checkpoint itself: choose another --out")
+        if alone:
+            single_file.write(opened, DTYPES[asked.dtype], place)
+        else:
+            folder.write(opened, asked.to, DTYPES[asked.dtype], place)
+        files = [place] if alone else place.rglob("*")
+        size = sum(file.stat().st_size for file in files if file.is_file())
     print(f"{asked.out}: {size / 1e6:.1f} MB")
 
 
@@ -58,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add = options.add_argument
     add("checkpoint", help="a name under weights/, a folder, a .safetensors file, a Hub id")
-    add("--to", required=True, choices=[*folder.RUNTIMES])
+    add("--to", required=True, choices=[*folder.RUNTIMES, SINGLE_FILE])
     add("--out", required=True, type=path, metavar="PLACE",
         help="a folder or, with single-file, a file; an earlier export is replaced")  # fmt: skip
     add("--dtype", default="float32", choices=[*DTYPES],

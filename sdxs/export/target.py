@@ -14,7 +14,8 @@ from sdxs.errors import InputError
 
 @contextmanager
 def whole_or_none(target: Path, is_own: Callable[[Path], bool]) -> Iterator[Path]:
-    """A place to write to, which becomes the target where the block ends well.
+    """A place to write to, which becomes the target where the block ends well. What is written
+    beside it goes beside the target.
 
     is_own: whether what there is may be replaced. Raises InputError where it may not, OSError.
     """
@@ -24,9 +25,26 @@ def whole_or_none(target: Path, is_own: Callable[[Path], bool]) -> Iterator[Path
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as beside:
         part = Path(beside) / target.name
         yield part
+        others = [each for each in Path(beside).iterdir() if each != part]
+        there = [each for each in others if _is_there(target.parent / each.name)]
+        for each in there:
+            if _content(each) != _content(target.parent / each.name):
+                raise InputError(
+                    f"{target.parent / each.name} is there and is another one's: choose an --out "
+                    "in a folder of its own"
+                )
         if target.exists():
             target.rename(Path(beside) / "earlier")
+        for each in others:
+            if each not in there:
+                each.rename(target.parent / each.name)
         part.rename(target)
+
+
+def _content(folder: Path) -> dict[str, bytes]:
+    """Of the files of a small folder."""
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
 
 
 def _is_there(target: Path) -> bool:
