@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from transformers.utils import logging
 
 from sdxs.checkpoint.open import open_checkpoint
+from sdxs.checkpoint.variants import WHOLE
 from sdxs.errors import InputError, SDXSError, commanded, one_line
 from sdxs.export import folder, index, single_file
 from sdxs.export.compared import LEAST
@@ -30,6 +32,7 @@ NAME = re.compile(r"\w[\w.-]*")
 def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser().parse_args(arguments)
     limit_threads()
+    logging.set_verbosity_error()  # of a loss that OpenVINO's tracer has it look for
     try:
         with commanded(), ended_by_signals():
             run(asked)
@@ -46,8 +49,8 @@ def run(asked: argparse.Namespace) -> None:
     alone = asked.to == SINGLE_FILE
     if alone and (asked.styles or asked.controls):
         raise InputError("styles and controls are files already: give them to a program beside it")
-    if alone and asked.out.suffix != single_file.SUFFIX:
-        raise InputError(f"--out {asked.out}: the name must end in {single_file.SUFFIX}")
+    if alone and asked.out.suffix != WHOLE:
+        raise InputError(f"--out {asked.out}: the name must end in {WHOLE}")
     with whole_or_none(asked.out, single_file.is_own if alone else index.is_own) as place:
         opened = open_checkpoint(
             asked.checkpoint, styles=asked.styles, controls=asked.controls, safety=False,
@@ -87,7 +90,7 @@ def names(text: str) -> dict[str, str]:
     found = {}
     for part in filter(None, map(str.strip, text.split(","))):
         name, _, source = part.rpartition("=")
-        name = name or Path(part).name.removesuffix(".safetensors")
+        name = name or Path(part).name.removesuffix(WHOLE)
         if not NAME.fullmatch(name):
             raise argparse.ArgumentTypeError(f"{part!r} needs a name for files: NAME={source}")
         found[name] = source

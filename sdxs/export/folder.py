@@ -12,6 +12,7 @@ import torch
 from tqdm import tqdm
 
 from sdxs.checkpoint.open import Opened
+from sdxs.checkpoint.variants import WHOLE
 from sdxs.engines import EAGER
 from sdxs.engines.onnx import OnnxRuntime
 from sdxs.engines.openvino import OpenVINO
@@ -72,6 +73,6 @@ def _about(model: SDXS, dtype: torch.dtype) -> About:
     about = About.of(model)
     facts = (str(dtype).removeprefix("torch."), *about.facts[2:])
     if model.source.kind == "folder":
-        own = model.source.folder.stem
+        own = model.source.folder.name.removesuffix(WHOLE)
         about = dataclasses.replace(about, title=own, checkpoint=own)
     return dataclasses.replace(about, facts=facts, why="", command="")

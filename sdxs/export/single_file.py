@@ -40,7 +40,6 @@ from sdxs.model.engine import Networks
 from sdxs.picture import to_pixels
 from sdxs.pipeline import SDXS
 
-SUFFIX = ".safetensors"
 MARK = "sdxs"  # in the file's own words: what wrote it
 PROMPTS, SEEDS = ["a red house", "a blue tree"], [1000, 1001]
 SETTINGS = (  # that shapes do not tell, and that change pictures

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sdxs.checkpoint.variants import WHOLE
+
 FOLDER = "weights"
-SUFFIX = ".safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +31,7 @@ class Stored:
 
     @property
     def file(self) -> str:
-        return f"{FOLDER}/{self.part}{SUFFIX}"
+        return f"{FOLDER}/{self.part}{WHOLE}"
 
 
 class Weights:
@@ -64,7 +65,7 @@ class Weights:
         (folder / FOLDER).mkdir()
         found: dict[Stored, tuple[int, int]] = {}
         for part, names in self._parts.items():
-            file = folder / FOLDER / f"{part}{SUFFIX}"
+            file = folder / FOLDER / f"{part}{WHOLE}"
             tensors = {
                 name: (each.tensor.half() if each.halved else each.tensor).contiguous()
                 for name, each in names.items()
