@@ -52,7 +52,11 @@ def as_tests_name_it(key: str) -> str:
     return f"{found[1]}output_blocks.{found[2]}.1.{found[3]}" if found else key
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(each, marks=pytest.mark.slow) if each in ("sd1", "sd2") else each
+     for each in KINDS],
+)  # fmt: skip
 def test_the_same_picture(kind: str, tmp_path: Path, ran: Ran) -> None:
     folder, file = build_toy(tmp_path / "toy", kind), tmp_path / "out/it.safetensors"
     assert "it.safetensors: the same pictures" in exported(ran, folder, file)
@@ -70,7 +74,7 @@ def test_the_same_picture(kind: str, tmp_path: Path, ran: Ran) -> None:
     assert all(torch.equal(found[key], wanted[key]) for key in wanted)
 
 
-@pytest.mark.parametrize("kind", ["sd1", "sdxl"])
+@pytest.mark.parametrize("kind", ["sd1", pytest.param("sdxl", marks=pytest.mark.slow)])
 def test_diffusers_reads_its_names(kind: str, tmp_path: Path, ran: Ran) -> None:
     folder, file = build_toy(tmp_path / "toy", kind), tmp_path / "it.safetensors"
     exported(ran, folder, file)
