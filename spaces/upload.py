@@ -16,7 +16,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("app", "anime", "sketch")  # folders beside this file
 NEEDED = re.compile(r"sdxs/.*|weights/.*|LICENSE")
-NEEDLESS = re.compile(r"sdxs/(bench|evaluate|storybook|train)/.*|weights/evaluator/.*|.*\.webp")
+NEEDLESS = re.compile(
+    r"sdxs/(bench|evaluate|export|storybook|train)/.*|weights/evaluator/.*|.*\.webp"
+)
 UNPINNED = {"torch"}  # ZeroGPU has versions of its own
 LARGEST_REGULAR = 10 * 2**20  # bytes of a file that the Hub keeps outside LFS
 LOGIN = "set HF_TOKEN, or run `hf auth login`, with a token that may write"

@@ -39,6 +39,7 @@ WINGS = {  # wing (a package, or a module beside them) -> what it may import bes
     "bench": {*GROUND, "bench.architectures", "checkpoint.open", "engines", "model", "pipeline"},
     "bench.architectures": set(),  # the shapes that were published
     "evaluate": {*GROUND, "bench", "bench.architectures", "checkpoint", "model", "pipeline"},
+    "export": {*GROUND, "checkpoint", "checkpoint.open", "engines", "model", "pipeline", "service"},
     "filmed": {*GROUND, "service"},
     "__main__": {*GROUND, "filmed", "pipeline", "server", "service"},
     "storybook.world": {*GROUND},

@@ -5,7 +5,7 @@ stored as ONNX, and run in float32, whatever the eager engine's dtype is.
 import importlib.util
 import threading
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -32,7 +32,7 @@ class OnnxRuntime:
     weights_dtype = torch.float32
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
-        self._library = library()
+        library()
 
     @classmethod
     def check(cls, device: torch.device, dtype: torch.dtype) -> None:
@@ -48,29 +48,47 @@ class OnnxRuntime:
     def save(
         self, graph: nn.Module, example: Inputs, folder: Path, samples: Iterable[Inputs] = ()
     ) -> None:
-        names = list(example)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the tracer's, of shapes that are what they are
-            torch.onnx.export(
-                graph,
-                kwargs=example,
-                f=folder / GRAPH,
-                input_names=names,
-                dynamic_axes={name: [0, *SIDES.get(name, ())] for name in names},
-                opset_version=OPSET,
-                external_data=True,
-                dynamo=False,
-            )
+        export(graph, example, folder / GRAPH)
 
     def compile(self, folder: Path, shapes: Shapes) -> "OnnxGraph":
-        options = self._library.SessionOptions()
-        options.intra_op_num_threads = threads()
-        options.log_severity_level = 3
-        return OnnxGraph(
-            self._library.InferenceSession(
-                folder / GRAPH, options, providers=["CPUExecutionProvider"]
-            )
+        return session(folder / GRAPH)
+
+
+def export(
+    graph: nn.Module,
+    example: Inputs,
+    file: Path,
+    outputs: Sequence[str] = (),
+    *,
+    weights: bool = True,
+) -> None:
+    """Trace a graph and write it as ONNX, for any size and batch. outputs: their names. weights:
+    whether they go along, what follows from them computed; else they are inputs, by name."""
+    names = list(example)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracer's, of shapes that are what they are
+        torch.onnx.export(
+            graph,
+            kwargs=example,
+            f=file,
+            input_names=names,
+            output_names=list(outputs),
+            dynamic_axes={name: [0, *SIDES.get(name, ())] for name in names},
+            opset_version=OPSET,
+            external_data=True,
+            export_params=weights,
+            do_constant_folding=weights,
+            dynamo=False,
         )
+
+
+def session(file: Path) -> "OnnxGraph":
+    """A stored graph, ready to run. Raises Unavailable."""
+    found = library()
+    options = found.SessionOptions()
+    options.intra_op_num_threads = threads()
+    options.log_severity_level = 3
+    return OnnxGraph(found.InferenceSession(file, options, providers=["CPUExecutionProvider"]))
 
 
 class OnnxGraph:

@@ -1,0 +1,1 @@
+"""Checkpoints for other programs: `python -m sdxs.export`."""
