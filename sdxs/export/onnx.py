@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
@@ -30,6 +31,7 @@ def write(graphs: Iterable[Graph], networks: Networks, folder: Path) -> dict[str
         with naming(graph, "torch cannot trace it"):
             export(module, example, file, graph.outputs, weights=False)
         model = onnx.load(file)
+        _without_float64(model.graph)
         tensors = dict(_parameters(graph, module, model, weights))
         tensors |= _constants(graph, model, weights)
         models[graph.name] = model, tensors
@@ -61,6 +63,33 @@ def _parameters(
             yield each.name, weights.parameter(*parameter_of(graph, each.name), known[each.name])
         else:
             model.graph.input.append(each)
+
+
+def _without_float64(graph: Any) -> None:
+    """Roots of constants of float64, which are torch's scales of an attention, as constants of
+    what they are rounded to: in a browser's WebGPU nothing takes such roots."""
+    known = {}
+    for node in graph.node:
+        if node.op_type == "Constant":
+            number = numpy_helper.to_array(node.attribute[0].t)
+        elif node.op_type == "Sqrt" and node.input[0] in known:
+            number = np.sqrt(known[node.input[0]])
+        elif node.op_type == "Cast" and node.input[0] in known:
+            rounded = helper.tensor_dtype_to_np_dtype(node.attribute[0].i)
+            value = numpy_helper.from_array(known[node.input[0]].astype(rounded))
+            node.CopyFrom(helper.make_node("Constant", [], node.output, value=value))
+            continue
+        else:
+            continue
+        if number.dtype == np.float64:
+            known[node.output[0]] = number
+    nodes, read = [], {each.name for each in graph.output}
+    for node in reversed(graph.node):
+        if node.output[0] not in known or node.output[0] in read:
+            nodes.append(node)
+            read.update(node.input)
+    del graph.node[:]
+    graph.node.extend(reversed(nodes))
 
 
 def _constants(graph: Graph, model: Any, weights: Weights) -> dict[str, Stored]:

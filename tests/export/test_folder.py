@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from loras import loras_of
@@ -24,6 +25,7 @@ from tests.export.client import Client
 Ran = Callable[..., tuple[int, str, str]]
 PROMPTS, SEEDS = ["a red house at sunset", "a big blue tree " * 9], [3, 4]
 LINES = drawing(1)
+DOUBLE = onnx.TensorProto.DOUBLE
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,18 @@ def exported(ran: Ran, out: Path, checkpoint: object, *options: object) -> Clien
     assert status == 0, complaint
     client = Client(out)
     assert all(f"{Path(row['file']).stem}: " in printed for row in client.index["graphs"])
+    if client.index["runtime"] == "onnx":
+        assert not any(has_float64(out / row["file"]) for row in client.index["graphs"])
     return client
+
+
+def has_float64(file: Path) -> bool:
+    """Whether something is computed in it, for which browsers' WebGPU has nothing."""
+    given = [each for node in onnx.load(file, load_external_data=False).graph.node
+             for each in node.attribute]  # fmt: skip
+    return any(
+        each.t.data_type == DOUBLE or (each.name == "to" and each.i == DOUBLE) for each in given
+    )
 
 
 def same(
