@@ -2,28 +2,31 @@
 //
 // J. Canny, "A computational approach to edge detection" (1986). Knows nothing of drawings.
 
-import { plane } from "./morphology.js";
+import { bytes, plane } from "./morphology.js";
 
 const TAPS = [0, 2, 9, 28, 55, 68, 55, 28, 9, 2, 0]; // of 256: a Gaussian of sigma 1.5, in OpenCV's fixed point
 const TAN_22 = Math.trunc(0.4142135623730950488 * 2 ** 15 + 0.5);
 
-// A Gaussian blur of sigma 1.5 pixels.
+// A Gaussian blur of sigma 1.5 pixels; the plane goes on as in a mirror.
 export function blurred({ data, width, height }) {
-  const across = new Uint16Array(data.length);
-  const out = plane(width, height);
+  const across = weighed(data, width, height); // turned
+  const sums = weighed(across, height, width);
+  return plane(width, height, bytes(sums, (sum) => (sum + 2 ** 15) >> 16));
+}
+
+// Each row under the taps, as columns.
+function weighed(data, width, height) {
   const half = TAPS.length >> 1;
-  for (let row = 0; row < height; row++)
-    for (let column = 0; column < width; column++) {
+  const line = new Int32Array(width + 2 * half);
+  const out = new Int32Array(data.length);
+  for (let row = 0; row < height; row++) {
+    for (let at = 0; at < line.length; at++) line[at] = data[row * width + mirrored(at - half, width)];
+    for (let at = 0; at < width; at++) {
       let sum = 0;
-      for (let tap = -half; tap <= half; tap++) sum += TAPS[tap + half] * data[row * width + mirrored(column + tap, width)];
-      across[row * width + column] = sum;
+      for (let tap = 0; tap < TAPS.length; tap++) sum += TAPS[tap] * line[at + tap];
+      out[at * height + row] = sum;
     }
-  for (let row = 0; row < height; row++)
-    for (let column = 0; column < width; column++) {
-      let sum = 0;
-      for (let tap = -half; tap <= half; tap++) sum += TAPS[tap + half] * across[mirrored(row + tap, height) * width + column];
-      out.data[row * width + column] = (sum + 2 ** 15) >> 16;
-    }
+  }
   return out;
 }
 
@@ -31,7 +34,8 @@ export function blurred({ data, width, height }) {
 export function canny(from, low, high) {
   const { width, height } = from;
   const [dx, dy, size] = gradients(from);
-  const strength = (row, column) => (row < 0 || column < 0 || row >= height || column >= width ? 0 : size[row * width + column]);
+  const strength = (row, column) =>
+    row < 0 || column < 0 || row >= height || column >= width ? 0 : size[row * width + column];
   const crest = new Uint8Array(size.length); // 1 perhaps, 2 surely
   const sure = [];
   for (let row = 0, at = 0; row < height; row++)
@@ -67,7 +71,7 @@ export function canny(from, low, high) {
         sure.push(beside);
       }
   }
-  return plane(width, height, crest.map((kind) => (kind === 2 ? 255 : 0)));
+  return plane(width, height, bytes(crest, (kind) => (kind === 2 ? 255 : 0)));
 }
 
 // Sobel's derivatives, and the sum of their sizes. The outermost pixels are repeated outside.
@@ -77,9 +81,10 @@ function gradients({ data, width, height }) {
     const [above, here, below] = [Math.max(row - 1, 0), row, Math.min(row + 1, height - 1)].map((each) => each * width);
     for (let column = 0; column < width; column++, at++) {
       const [left, right] = [Math.max(column - 1, 0), Math.min(column + 1, width - 1)];
-      const corners = [data[above + left], data[above + right], data[below + left], data[below + right]];
-      dx[at] = corners[1] + corners[3] - corners[0] - corners[2] + 2 * (data[here + right] - data[here + left]);
-      dy[at] = corners[2] + corners[3] - corners[0] - corners[1] + 2 * (data[below + column] - data[above + column]);
+      const rising = data[below + right] - data[above + left]; // along one diagonal
+      const falling = data[above + right] - data[below + left]; // along the other
+      dx[at] = rising + falling + 2 * (data[here + right] - data[here + left]);
+      dy[at] = rising - falling + 2 * (data[below + column] - data[above + column]);
       size[at] = Math.abs(dx[at]) + Math.abs(dy[at]);
     }
   }

@@ -1,31 +1,35 @@
 // Planes {data, width, height} made smaller or larger as OpenCV's resize does: INTER_AREA, INTER_LINEAR.
 //
-// Whole numbers stay whole, rounded to the nearest; floating ones are computed in float64.
+// Bytes stay bytes.
 
-import { plane, roundEven } from "./morphology.js";
+import { bytes, plane, roundEven } from "./morphology.js";
 
-export const byArea = (from, width, height) => resampled(from, width, height, shares);
-export const linearly = (from, width, height) => resampled(from, width, height, neighbours);
+export function byArea(from, width, height) {
+  const out = weighed(from, width, height, shares);
+  return plane(width, height, from.data instanceof Uint8Array ? bytes(out, roundEven) : out);
+}
 
-function resampled(from, width, height, weights) {
-  const across = weights(from.width, width);
-  const down = weights(from.height, height);
-  const rows = new Float64Array(from.height * width); // already as wide as it will be
-  for (let row = 0; row < from.height; row++)
-    for (const [column, parts] of across.entries()) {
+export function linearly(from, width, height) {
+  if (from.data instanceof Uint8Array) return inFixedPoint(from, width, height);
+  return plane(width, height, weighed(from, width, height, neighbours));
+}
+
+function weighed({ data, width, height }, wide, high, weights) {
+  const across = summed(data, width, height, weights(width, wide)); // turned: columns of `data`
+  return summed(across, height, wide, weights(height, high));
+}
+
+// Each row as so many weighted sums, as columns.
+function summed(data, width, height, sums) {
+  const out = new Float32Array(sums.length * height);
+  for (let to = 0; to < sums.length; to++) {
+    const { first, parts } = sums[to];
+    for (let row = 0; row < height; row++) {
       let sum = 0;
-      for (const [at, share] of parts) sum += share * from.data[row * from.width + at];
-      rows[row * width + column] = sum;
+      for (let at = 0; at < parts.length; at++) sum = Math.fround(sum + Math.fround(parts[at] * data[row * width + first + at]));
+      out[to * height + row] = sum;
     }
-  const Kind = from.data.constructor;
-  const whole = Kind === Uint8Array;
-  const out = plane(width, height, new Kind(width * height));
-  for (const [row, parts] of down.entries())
-    for (let column = 0; column < width; column++) {
-      let sum = 0;
-      for (const [at, share] of parts) sum += share * rows[at * width + column];
-      out.data[row * width + column] = whole ? roundEven(sum) : sum;
-    }
+  }
   return out;
 }
 
@@ -34,10 +38,10 @@ function shares(from, to) {
   const scale = from / to;
   return Array.from({ length: to }, (_, place) => {
     const [begin, end] = [place * scale, Math.min((place + 1) * scale, from)];
+    const first = Math.floor(begin);
     const parts = [];
-    for (let at = Math.floor(begin); at < end - 1e-9; at++)
-      parts.push([at, (Math.min(end, at + 1) - Math.max(begin, at)) / (end - begin)]);
-    return parts;
+    for (let at = first; at < end - 1e-9; at++) parts.push((Math.min(end, at + 1) - Math.max(begin, at)) / (end - begin));
+    return { first, parts: new Float32Array(parts) };
   });
 }
 
@@ -45,8 +49,37 @@ function shares(from, to) {
 function neighbours(from, to) {
   return Array.from({ length: to }, (_, place) => {
     const middle = Math.min(Math.max(((place + 0.5) * from) / to - 0.5, 0), from - 1);
-    const at = Math.min(Math.floor(middle), from - 1);
-    const share = middle - at;
-    return share ? [[at, 1 - share], [at + 1, share]] : [[at, 1]];
+    const first = Math.floor(middle);
+    const share = middle - first;
+    return { first, parts: new Float32Array(share ? [1 - share, share] : [1]) };
   });
+}
+
+// Bytes between bytes, with OpenCV's shares of 2048 and its truncations.
+function inFixedPoint({ data, width, height }, wide, high) {
+  const places = (from, to) =>
+    Array.from({ length: to }, (_, place) => {
+      const middle = Math.fround(((place + 0.5) * from) / to - 0.5);
+      const first = Math.floor(middle);
+      const share = middle - first;
+      return [first, Math.min(Math.max(first, 0), from - 1), Math.min(first + 1, from - 1), roundEven((1 - share) * 2048), roundEven(share * 2048)];
+    });
+  const columns = places(width, wide);
+  const across = new Int32Array(wide * height);
+  for (let column = 0; column < wide; column++) {
+    const [first, left, right, near, far] = columns[column];
+    const inside = first >= 0 && first < width - 1;
+    for (let row = 0; row < height; row++) {
+      const here = data[row * width + left];
+      across[row * wide + column] = inside ? near * here + far * data[row * width + right] : 2048 * here;
+    }
+  }
+  const out = plane(wide, high);
+  for (const [row, [, above, below, near, far]] of places(height, high).entries())
+    for (let column = 0; column < wide; column++) {
+      const upper = (near * (across[above * wide + column] >> 4)) >> 16;
+      const lower = (far * (across[below * wide + column] >> 4)) >> 16;
+      out.data[row * wide + column] = (upper + lower + 2) >> 2;
+    }
+  return out;
 }

@@ -6,10 +6,10 @@
 import { EngineError } from "./errors.js";
 import { blurred, canny } from "./edges.js";
 import {
-  apart, combined, dilated, dilatedByDiamond, dilatedByEllipse, eroded, erodedByDiamond, minus, plane, roundEven,
+  bytes, combined, dilated, dilatedByDiamond, dilatedByEllipse, eroded, erodedByDiamond, minus, plane, roundEven,
 } from "./morphology.js";
 import { byArea, linearly } from "./resampling.js";
-import { distances, regions } from "./regions.js";
+import { crests, regions } from "./regions.js";
 import { median, percentile } from "./ranks.js";
 
 const WORKING = 768; // pixels of the longer side at which a drawing is looked at
@@ -47,9 +47,11 @@ export function fromDrawing(drawing, [width, height], polarity = "auto") {
 // Grey (H, W) of RGBA on white paper, with Pillow's weights.
 function greyOf({ data, width, height }) {
   const grey = plane(width, height);
+  const onPaper = (value, alpha) => (alpha === 255 ? value : Math.round(255 + ((value - 255) * alpha) / 255));
   for (let at = 0, from = 0; from < data.length; at++, from += 4) {
-    const [red, green, blue] = [0, 1, 2].map((channel) => 255 + ((data[from + channel] - 255) * data[from + 3]) / 255);
-    grey.data[at] = (19595 * Math.round(red) + 38470 * Math.round(green) + 7471 * Math.round(blue) + 0x8000) >> 16;
+    const alpha = data[from + 3];
+    const [red, green, blue] = [onPaper(data[from], alpha), onPaper(data[from + 1], alpha), onPaper(data[from + 2], alpha)];
+    grey.data[at] = (19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16;
   }
   return grey;
 }
@@ -73,9 +75,11 @@ function isChalk(grey) {
   return light || dark ? light > dark : much(lighter) > much(darker);
 }
 
-function much(part) {
-  const faint = faintOf(part);
-  return part.data.reduce((sum, value) => (value > faint ? sum + value : sum), 0);
+function much({ data }) {
+  const faint = faintOf(data);
+  let sum = 0;
+  for (let at = 0; at < data.length; at++) if (data[at] > faint) sum += data[at];
+  return sum;
 }
 
 // The side of a square and the radius of a diamond, together an octagon: nearly a disc.
@@ -101,41 +105,47 @@ const thickOf = ({ width, height }) => 2 * Math.max(2, roundEven((THICK * Math.m
 function groundOf(grey) {
   const [side, reach] = [96, 24];
   const small = byArea(grey, side, side);
-  const mirrored = (at) => (at < 0 ? -at : at >= side ? 2 * (side - 1) - at : at);
+  const wide = side + 2 * reach; // as in a mirror
+  const mirrored = Array.from({ length: wide }, (_, at) => side - 1 - Math.abs(side - 1 - Math.abs(at - reach)));
   const around = plane(side, side);
-  const counts = new Uint16Array(256);
+  const counts = new Int32Array(256);
+  let value = 0; // the middle one of those that are counted
+  let less = 0; // how many are less
   for (let row = 0; row < side; row++) {
     counts.fill(0);
-    const column = (at, step) => {
-      for (let down = -reach; down <= reach; down++) counts[small.data[mirrored(row + down) * side + mirrored(at)]] += step;
+    less = 0;
+    const count = (column, step) => {
+      for (let down = 0; down <= 2 * reach; down++) {
+        const grey = small.data[mirrored[row + down] * side + mirrored[column]];
+        counts[grey] += step;
+        if (grey < value) less += step;
+      }
     };
-    for (let at = -reach; at < reach; at++) column(at, 1);
-    for (let at = 0; at < side; at++) {
-      column(at + reach, 1);
-      let value = -1;
-      for (let seen = 0; seen <= ((2 * reach + 1) ** 2) >> 1; ) seen += counts[++value];
-      around.data[row * side + at] = value;
-      column(at - reach, -1);
+    for (let column = 0; column < 2 * reach; column++) count(column, 1);
+    for (let column = 0; column < side; column++) {
+      count(column + 2 * reach, 1);
+      const middle = ((2 * reach + 1) ** 2) >> 1;
+      while (less > middle) less -= counts[--value];
+      while (less + counts[value] <= middle) less += counts[value++];
+      around.data[row * side + column] = value;
+      count(column, -1);
     }
   }
   return linearly(around, grey.width, grey.height);
 }
 
 // How much a pixel must differ from its ground to count: more than noise does.
-function faintOf(part) {
-  const usual = median(part.data);
-  return usual + Math.max(FAINT, 7 * median(part.data.map((value) => roundEven(Math.abs(value - usual)))));
+function faintOf(data) {
+  const usual = median(data);
+  return usual + Math.max(FAINT, 7 * median(bytes(data, (value) => roundEven(Math.abs(value - usual)))));
 }
 
 // How sure a line is, (H, W) in [0, 1], by how far it lies from its ground.
-function drawn(part) {
-  const faint = faintOf(part);
-  const { data, width, height } = part;
-  const names = regions(combined((value) => (value > faint ? 1 : 0), part));
-  const areas = [];
-  for (const name of names.data) areas[name] = (areas[name] ?? 0) + 1;
+function drawn({ data, width, height }) {
+  const faint = faintOf(data);
+  const { names, areas } = regions(bytes(data, (value) => (value > faint ? 1 : 0)), width, height);
   const least = Math.min(SPECK, Math.floor(data.length / 500));
-  const kept = plane(width, height, Uint8Array.from(names.data, (name) => (name && areas[name] >= least ? 1 : 0)));
+  const kept = plane(width, height, bytes(names, (name) => (name && areas[name] >= least ? 1 : 0)));
   const out = plane(width, height, new Float32Array(data.length));
   const strengths = data.filter((_, at) => kept.data[at]);
   if (!strengths.length) return out;
@@ -149,13 +159,10 @@ function drawn(part) {
 // Lines (H, W) in [0, 1] made to fit into the size, at least LINE pixels wide there.
 function fitted(lines, width, height) {
   const shrink = Math.max(lines.width / width, lines.height / height);
-  const ink = combined((value) => (value > 0.5 ? 1 : 0), lines);
-  const reach = distances(ink);
-  const around = dilated(reach, 3);
-  const middles = reach.data.filter((value, at) => value > 0 && value >= around.data[at]);
-  if (middles.length) {
-    // half the width of the thinner lines is known there
-    const missing = roundEven(LINE * shrink - (2 * percentile(middles, 25) - 1));
+  const ink = bytes(lines.data, (value) => (value > 0.5 ? 1 : 0));
+  const halves = crests(ink, lines.width, lines.height);
+  if (halves.length) {
+    const missing = roundEven(LINE * shrink - (2 * percentile(halves, 25) - 1)); // of the thinner lines
     if (missing > 0) lines = dilatedByEllipse(lines, missing + 1);
   }
   const sides = [lines.width, lines.height].map((side) => Math.max(1, roundEven(side / shrink)));
@@ -172,6 +179,6 @@ const spread = ({ data }) => data.reduce((a, b) => Math.max(a, b)) - data.reduce
 
 function picture({ data, width, height }) {
   const out = new Uint8ClampedArray(4 * data.length).fill(255);
-  for (let at = 0; at < data.length; at++) out.fill(roundEven(255 * data[at]), 4 * at, 4 * at + 3);
+  for (let at = 0; at < data.length; at++) out[4 * at] = out[4 * at + 1] = out[4 * at + 2] = roundEven(255 * data[at]);
   return { data: out, width, height };
 }
