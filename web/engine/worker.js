@@ -27,7 +27,7 @@ const CALLS = {
   async paint({ drawing, ...asked }) {
     if (!drawing) return { hint: "", followed: null, ...(await opened().paint(asked)) };
     const start = performance.now();
-    const { followed, hint } = led(drawing, asked.size ?? painter.info.size);
+    const { followed, hint } = led(drawing, asked.size ?? opened().info.size);
     const taken = performance.now() - start;
     const control = followed ? asked.control || "sketch" : "";
     const picture = await opened().paint({ ...asked, control, controlImage: followed });
