@@ -15,7 +15,7 @@ from tests.tiny import build_checkpoint, drawing, load
 
 LEAST = 40  # dB
 PAINT = """
-import { painter } from "../tests/web/ort.mjs";
+import { painter } from "../tests/web_engine/ort.mjs";
 const engine = await painter(given.folder);
 const out = [];
 for (const asked of given.asked) {
