@@ -1,12 +1,12 @@
 """What is loaded and kept, what is wrong with a model, a GPU that fails: with stand-ins for ONNX
 Runtime and the tokenizers."""
 
-import hashlib
-import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from tests.web_engine.names import files
 
 STAND_IN = """
 import { open } from "./engine/painter.js";
@@ -81,32 +81,6 @@ console.log(JSON.stringify({ begun, pictures, told, ended: painter.backend }));
 """
 )
 OPEN = STAND_IN + "console.log(JSON.stringify(await tried(() => opened(given))));"
-
-
-def files(**changed: Any) -> dict[str, str]:
-    """A model of nothing but names, with three styles."""
-    there = {"tokenizer.json": json.dumps({"added_tokens": []}), "w/text": "t", "w/unet": "uu"}
-    graphs = [{"file": "text.onnx", "decoder": "", "style": "", "control": "", "inputs": ["ids"],
-               "outputs": ["states"], "weights": ["w/text"]}]  # fmt: skip
-    there["text.onnx"] = "text"
-    for style in ("", "ink", "oil", "wax"):
-        name = f"paint+{style}" if style else "paint"
-        there |= {f"{name}.onnx": name} | ({f"w/{style}": "sss"} if style else {})
-        weights = ["w/unet", *([f"w/{style}"] if style else [])]
-        graphs.append({"file": f"{name}.onnx", "decoder": "tiny", "style": style, "control": "",
-                       "inputs": ["noise", "states", *(["scales"] if style else [])],
-                       "outputs": ["pixels", "finite"], "weights": weights})  # fmt: skip
-    facts = {
-        name: {"bytes": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest()}
-        for name, text in there.items()
-    }
-    index = {
-        "format": 1, "dtype": "float32", "size": [8, 8], "channels": 4, "factor": 2, "multiple": 4,
-        "tokenizers": [{"file": "tokenizer.json", "pad": 0, "length": 4}], "decoders": ["tiny"],
-        "styles": ["ink", "oil", "wax"], "controls": [], "text_styles": [], "graphs": graphs,
-        "files": facts, **changed,
-    }  # fmt: skip
-    return there | {"sdxs.json": json.dumps(index)}
 
 
 def test_only_what_paints_a_plain_picture_is_loaded_first(node: Callable[..., Any]) -> None:

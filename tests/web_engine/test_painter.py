@@ -69,29 +69,38 @@ def exported(checkpoint: object, folder: Path, *options: object) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_checkpoint(tmp_path_factory.mktemp("toy") / "toy")
-
-
-def test_pictures_are_pythons(
-    toy: Path, tiny_style: Path, tiny_control: Path, tmp_path: Path, node: Callable[..., Any]
-) -> None:
-    folder = exported(toy, tmp_path / "out", "--styles", tiny_style, "--controls", tiny_control)
-    model = load(toy, styles={"ink": tiny_style}, controls={"sketch": tiny_control})
-    ink, sketch = {"style": "ink"}, {"control": "sketch", "control_image": drawing()}
+def test_pictures_are_pythons(tiny_style: Path, tmp_path: Path, node: Callable[..., Any]) -> None:
+    checkpoint = build_checkpoint(tmp_path / "toy")
+    folder = exported(checkpoint, tmp_path / "out", "--styles", tiny_style)
+    ink = {"style": "ink"}
     requests: list[dict[str, Any]] = [
         {"prompt": "a red house", "seed": 2**63 - 1},
-        {"prompt": "a red house", **ink, "style_scale": 0.0},
         {"prompt": "a red house", **ink},
+        {"prompt": "a red house", "seed": 2, **ink, "style_scale": 0.0},
         {"prompt": "a blue tree", "seed": 1, **ink, "style_scale": 2.0},
-        {"prompt": "a blue tree", **sketch},
-        {"prompt": "a tree", **sketch, "control_scale": 0.0},
-        {"prompt": "a ball", **ink, **sketch, "style_scale": 0.5, "control_scale": 1.5},
         {"prompt": "zebra 🦊", "size": (128, 64)},
         {"prompt": "a tree", "to_prompt": "a house", "to_seed": 9, "walk": 0.3},
-        {"prompt": "a tree", "to_seed": 9, "walk": 0.5},
+        {"prompt": "a tree", "to_seed": 9, "walk": 0.5, **ink},
         {"prompt": "a tree", "to_prompt": "a ball", "walk": 1.0},
+    ]
+    compared(node, folder, load(checkpoint, styles={"ink": tiny_style}), requests)
+
+
+@pytest.mark.slow
+def test_pictures_that_follow_are_pythons(
+    tiny_style: Path, tiny_control: Path, tmp_path: Path, node: Callable[..., Any]
+) -> None:
+    checkpoint = build_checkpoint(tmp_path / "toy")
+    options = ["--styles", tiny_style, "--controls", tiny_control]
+    folder = exported(checkpoint, tmp_path / "out", *options)
+    model = load(checkpoint, styles={"ink": tiny_style}, controls={"sketch": tiny_control})
+    sketch = {"control": "sketch", "control_image": drawing()}
+    both = {"style": "ink", **sketch}
+    requests: list[dict[str, Any]] = [
+        {"prompt": "a blue tree", **sketch},
+        {"prompt": "a tree", **sketch, "control_scale": 0.0},
+        {"prompt": "a ball", **both, "style_scale": 0.5, "control_scale": 1.5},
+        {"prompt": "a ball", **both, "style_scale": 1.5, "control_scale": 0.5},
     ]
     compared(node, folder, model, requests)
 
@@ -108,7 +117,7 @@ def test_pictures_of_the_sdxl_kind_are_pythons(tmp_path: Path, node: Callable[..
     compared(node, folder, load(checkpoint), requests)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.embedded
 def test_pictures_of_the_embedded_model_are_pythons(
     tmp_path: Path, node: Callable[..., Any]

@@ -1,4 +1,4 @@
-"""Where files and ONNX Runtime come from, what a browser lacks, and the worker's messages."""
+"""Where files and ONNX Runtime come from, and what a browser lacks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -76,16 +76,6 @@ try {
   console.log(JSON.stringify({ kind, message }));
 }
 """
-WORK = """
-const answers = [];
-let listen;
-globalThis.addEventListener = (kind, listener) => (listen = listener);
-globalThis.postMessage = (message) => answers.push(message);
-await import("./engine/worker.js");
-for (const [id, [call, asked]] of given.entries()) listen({ data: { id, call, arguments: asked } });
-while (answers.length < given.length) await new Promise((done) => setTimeout(done));
-console.log(JSON.stringify(answers));
-"""
 
 
 def test_files_are_read_by_address(node: Callable[..., Any]) -> None:
@@ -155,11 +145,3 @@ def test_what_a_browser_lacks_is_said(
 ) -> None:
     refused = node(BROWSER, browser)
     assert refused["kind"] == kind and said in refused["message"] and ":" in refused["message"]
-
-
-def test_the_worker_answers_in_order(node: Callable[..., Any]) -> None:
-    calls = [["paint", {"prompt": "a"}], ["cutOff", {"prompt": "a"}], ["fly", {}], ["sketch", {}]]
-    answers = node(WORK, calls)
-    assert [answer["id"] for answer in answers] == [0, 1, 2, 3]
-    assert [answer["error"]["kind"] for answer in answers] == ["input", "input", "failed", "input"]
-    assert answers[0]["error"]["message"] == "no model is open yet"
