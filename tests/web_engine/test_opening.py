@@ -225,6 +225,20 @@ def test_a_gpu_that_fails_later_gives_way(failure: str, node: Callable[..., Any]
     assert [bool(picture["note"]) for picture in pictures] == [False, True, False]
 
 
+def test_what_is_not_the_gpus_fault_leaves_it(node: Callable[..., Any]) -> None:
+    there = files(styles=["ink", "tin"])  # tin has no graph
+    there["paint+ink.onnx"] += "?"  # came otherwise than it should
+    asked = [{**PLAIN, "style": "tin"}, {**PLAIN, "style": "ink"}, {**PLAIN, "style": "?"}, PLAIN]
+    result = node(PAINT, {"files": there, **BOTH, "asked": asked})
+    assert [picture.get("kind") for picture in result["pictures"]] == [
+        "input",
+        "damaged",
+        "input",
+        None,
+    ]
+    assert result["ended"] == "webgpu" and result["pictures"][-1]["pixels"] == 1
+
+
 def test_numbers_that_are_not_finite_are_no_picture(node: Callable[..., Any]) -> None:
     given = {"files": files(), "wrong": {"wasm": {"run": ["nan"]}}, "asked": [PLAIN, PLAIN]}
     first, second = node(PAINT, given)["pictures"]

@@ -43,7 +43,8 @@ const files = (name) => ({
   binary: `https://host/${name}.wasm`,
 });
 const has = (name, value) => Object.defineProperty(globalThis, name, { value, configurable: true });
-const adapter = { info: { isFallbackAdapter: given.played }, features: new Set(given.features ?? []) };
+const info = { isFallbackAdapter: given.played };
+const adapter = { info, features: new Set(given.features ?? []) };
 has("navigator", {
   hardwareConcurrency: given.cores,
   gpu: given.features && { requestAdapter: async () => (given.refused ? null : adapter) },
@@ -63,10 +64,11 @@ const runtimes = {
 const told = [];
 const packed = zlib.gzipSync(Buffer.from("binary"));
 try {
-  const { Tokenizer, threads, backends, load } = await runtime(runtimes, async (url, { loaded }) => {
+  const read = async (url, { loaded }) => {
     loaded(3);
     return new Uint8Array(given.plain ? Buffer.from("binary") : packed);
-  });
+  };
+  const { Tokenizer, threads, backends, load } = await runtime(runtimes, read);
   const names = await backends({ dtype: given.dtype ?? "float32" });
   const { name, env } = await load(names[0], (progress) => told.push(progress));
   const { wasmBinary, ...set } = env.wasm;

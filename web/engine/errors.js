@@ -1,7 +1,7 @@
 // What a visitor can meet. Each message is one line without a final stop, and names the thing and the remedy.
 //
 // kind: "unsupported" what the browser lacks, "missing" a file, "damaged" a file that is not what it should be,
-// "memory", "input" a request that cannot be carried out, "nothing" a drawing with nothing to follow, "failed" the rest.
+// "memory", "input" a request that cannot be carried out, "nothing" a drawing without a line, "failed" the rest.
 
 export class EngineError extends Error {
   constructor(kind, message) {
@@ -10,7 +10,7 @@ export class EngineError extends Error {
   }
 }
 
-const SHORTAGE = /out of memory|bad_alloc|bad allocation|failed to allocate|allocation failed|invalid array.?buffer length/i;
+const SHORTAGE = /out of memory|bad_alloc|bad allocation|failed to allocate|allocation failed|array.?buffer length/i;
 
 // What a library threw, in the place of which `what` stands for a visitor.
 export function blamed(error, what) {

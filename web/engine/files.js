@@ -7,6 +7,7 @@ import { EngineError } from "./errors.js";
 
 const FORMAT = 1;
 const EXPORT = "python -m sdxs.export MODEL --to onnx --out FOLDER";
+const AGAIN = "load the page again, or export the model anew";
 
 export class Files {
   #read;
@@ -43,10 +44,10 @@ export class Files {
     const loaded = (bytes) => this.#report({ path, loaded: Math.min(bytes, total), total });
     const bytes = await this.#read(path, { signal, loaded });
     if (bytes.length !== total)
-      throw new EngineError("damaged", `${path} has ${bytes.length} bytes and should have ${total}: load the page again, or export the model anew`);
+      throw new EngineError("damaged", `${path} has ${bytes.length} bytes and should have ${total}: ${AGAIN}`);
     const subtle = globalThis.crypto?.subtle; // on secure pages alone
     if (subtle && !this.#seen.has(path) && hex(await subtle.digest("SHA-256", bytes)) !== sha256)
-      throw new EngineError("damaged", `${path} is not the file that sdxs.json names: load the page again, or export the model anew`);
+      throw new EngineError("damaged", `${path} is not the file that sdxs.json names: ${AGAIN}`);
     this.#seen.add(path);
     loaded(total);
     return bytes;
@@ -72,7 +73,10 @@ export function parsed(bytes, path) {
 function checked(bytes) {
   const info = parsed(bytes, "sdxs.json");
   if (info?.format !== FORMAT)
-    throw new EngineError("damaged", `sdxs.json is of format ${info?.format}, this page reads ${FORMAT}: export the model with the page's own version, ${EXPORT}`);
+    throw new EngineError(
+      "damaged",
+      `sdxs.json is of format ${info?.format}, this page reads ${FORMAT}: export with the page's own version, ${EXPORT}`,
+    );
   const lists = ["tokenizers", "graphs", "size", "decoders", "styles", "controls"];
   if (!lists.every((name) => Array.isArray(info[name])) || typeof info.files !== "object")
     throw new EngineError("damaged", `sdxs.json lacks what a model needs: export it anew, ${EXPORT}`);

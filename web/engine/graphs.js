@@ -25,7 +25,7 @@ export class Graphs {
     const row = graphs.find((each) => each.decoder === decoder && each.style === style && each.control === control);
     if (row) return row;
     const what = [decoder, style, control].filter(Boolean).join(", ") || "the text encoder";
-    throw new EngineError("input", `the model was exported without a graph for ${what} together: export it with that style and control`);
+    throw new EngineError("input", `the model was exported without a graph for ${what} together: export it with these`);
   }
 
   // Outputs by name, of inputs {name: {type, data, dims}}. Makes the graph where it is not there; `bytes`: its files,
@@ -70,7 +70,8 @@ export class Graphs {
   // Lets go of graphs that were not used for longest until the new one finds room; of the text encoder never.
   async #forget(row) {
     const { graphs, files } = this.#files.info;
-    const sizes = new Map(graphs.map((each) => [each.file, each.weights.reduce((sum, path) => sum + files[path].bytes, 0)]));
+    const weight = ({ weights }) => weights.reduce((sum, path) => sum + files[path].bytes, 0);
+    const sizes = new Map(graphs.map((each) => [each.file, weight(each)]));
     const paints = new Set(graphs.filter((each) => each.decoder).map((each) => each.file));
     const held = [...this.#sessions.keys()].filter((file) => paints.has(file));
     let sum = held.reduce((total, file) => total + sizes.get(file), 0);

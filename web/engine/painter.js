@@ -12,6 +12,7 @@ import { cutOff, PromptReader } from "./tokens.js";
 import { blend, slerp } from "./walk.js";
 
 const KEPT = 64; // prompts whose embeddings are remembered
+const NOT_THE_GPU = ["input", "missing", "damaged"]; // kinds of errors that another backend would meet, too
 
 // read(path, {signal, loaded}): a file's bytes, see files.js. report({path, loaded, total}): told of what is read; of
 // path "" when all is there and graphs are made. backend: "auto", "wasm" or "webgpu". runtime:
@@ -48,9 +49,10 @@ class Painter {
   // Loads what paints a plain picture, with the first backend that does.
   async begin(backends) {
     const { tokenizers, decoders, graphs } = this.info;
-    const plain = graphs.filter(({ decoder, style, control }) => ["", decoders[0]].includes(decoder) && !style && !control);
-    const paths = new Set([...tokenizers.map(({ file }) => file), ...plain.flatMap(({ file, weights }) => [file, ...weights])]);
-    const reading = this.#files.fetch([...paths]);
+    const first = ["", decoders[0]]; // the text encoders, and a decoder
+    const plain = graphs.filter(({ decoder, style, control }) => first.includes(decoder) && !style && !control);
+    const paths = [...tokenizers.map(({ file }) => file), ...plain.flatMap(({ file, weights }) => [file, ...weights])];
+    const reading = this.#files.fetch([...new Set(paths)]);
     reading.catch(() => {}); // it is awaited below
     for (const [at, backend] of backends.entries()) {
       try {
@@ -73,7 +75,8 @@ class Painter {
     this.#graphs = new Graphs(ort, backend, this.#files);
     this.backend = backend;
     for (const row of plain) await this.#graphs.session(row, bytes);
-    if (backend === "webgpu") await this.#once(checked(this.info, { prompt: "a" }), {}); // shaders are made, numbers looked at
+    if (backend !== "webgpu") return;
+    await this.#once(checked(this.info, { prompt: "a" }), null); // shaders are made, numbers looked at
   }
 
   // The picture of a request, see request.js, with a control's image in controlImage {data, width, height}: {pixels
@@ -97,7 +100,7 @@ class Painter {
     try {
       picture = await this.#once(request, image);
     } catch (error) {
-      if (this.backend !== "webgpu") throw error;
+      if (this.backend !== "webgpu" || NOT_THE_GPU.includes(error.kind)) throw error;
       this.#fell("webgpu", error);
       await this.#graphs.release().catch(() => {}); // the device may be gone
       this.#words.clear();
@@ -108,7 +111,8 @@ class Painter {
   }
 
   #fell(backend, error) {
-    this.note = `${backend === "webgpu" ? "WebGPU" : backend} did not work here, WebAssembly paints instead: ${error.message}`;
+    const name = backend === "webgpu" ? "WebGPU" : backend;
+    this.note = `${name} did not work here, WebAssembly paints instead: ${error.message}`;
   }
 
   async #once(request, image) {
@@ -172,7 +176,7 @@ class Painter {
     const row = this.#graphs.find("", style);
     const inputs = { scales: float32([scale], [1, 1]) };
     for (const [at, of] of ids.entries())
-      inputs[at ? `ids_${at + 1}` : "ids"] = { type: "int64", data: BigInt64Array.from(of, BigInt), dims: [1, of.length] };
+      inputs[at ? `ids_${at + 1}` : "ids"] = int64(BigInt64Array.from(of, BigInt), [1, of.length]);
     const outputs = await this.#graphs.run(row, inputs);
     return Object.fromEntries(
       row.outputs.map((name) => [name, float32(outputs[name].data.slice(), outputs[name].dims)]),
@@ -180,7 +184,12 @@ class Painter {
   }
 }
 
-const float32 = (data, dims) => ({ type: "float32", data: data instanceof Float32Array ? data : new Float32Array(data), dims });
+const int64 = (data, dims) => ({ type: "int64", data, dims });
+
+const float32 = (numbers, dims) => {
+  const data = numbers instanceof Float32Array ? numbers : new Float32Array(numbers);
+  return { type: "float32", data, dims };
+};
 
 const settled = (promise) => promise.then(() => true, () => false);
 
@@ -199,7 +208,10 @@ function opaque(rgb) {
 function controlled(image, [width, height]) {
   if (!image) throw new EngineError("input", "a control needs a picture to follow: give controlImage");
   if (image.width !== width || image.height !== height)
-    throw new EngineError("input", `the control image has ${image.width} x ${image.height} pixels, the picture ${width} x ${height}: they must be the same`);
+    throw new EngineError(
+      "input",
+      `the control image has ${image.width} x ${image.height} pixels, the picture ${width} x ${height}: make them equal`,
+    );
   const count = width * height;
   const channels = image.data.length / count;
   const out = new Float32Array(3 * count);

@@ -4,6 +4,7 @@
 
 import { blamed, EngineError, oneLine } from "./errors.js";
 
+const AGAIN = "look whether you are connected, then load the page again";
 const EXPORT = "python -m sdxs.export MODEL --to onnx --out FOLDER";
 
 // A reader (see files.js) of a folder by its address, which ends in "/".
@@ -30,14 +31,17 @@ export async function fetched(url, { signal, loaded = () => {} } = {}) {
     response = await fetch(url, { signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new EngineError("missing", `${name} cannot be loaded: look whether you are connected, then load the page again`);
+    throw new EngineError("missing", `${name} cannot be loaded: ${AGAIN}`);
   }
-  if (!response.ok) throw new EngineError("missing", `${name} is not there: ${url} was answered with ${oneLine(`${response.status} ${response.statusText}`)}`);
+  if (!response.ok) {
+    const answer = oneLine(`${response.status} ${response.statusText}`);
+    throw new EngineError("missing", `${name} is not there: ${url} was answered with ${answer}`);
+  }
   try {
     return await collected(response, loaded);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    if (error instanceof TypeError) throw new EngineError("missing", `${name} came only in part: look whether you are connected, then load the page again`);
+    if (error instanceof TypeError) throw new EngineError("missing", `${name} came only in part: ${AGAIN}`);
     throw blamed(error, `${name} cannot be loaded`);
   }
 }

@@ -39,8 +39,8 @@ export function checked(info, asked) {
 
 function named(what, value, known) {
   if (!value) return "";
-  if (!known.includes(value)) wrong(`there is no ${what} '${value}': ${known.length ? `there are ${known.join(", ")}` : "this model has none"}`);
-  return value;
+  if (known.includes(value)) return value;
+  return wrong(`there is no ${what} '${value}': ${known.length ? `there are ${known.join(", ")}` : "this model has none"}`);
 }
 
 function within(what, value, most) {
@@ -63,7 +63,8 @@ function said(what, text) {
 function sizeOf(size, { multiple, factor }) {
   const step = multiple ?? factor;
   const [width, height] = size;
-  if (![width, height].every((side) => Number.isInteger(side) && side >= step && side <= LARGEST_SIDE && side % step === 0))
-    wrong(`size ${width} x ${height} cannot be drawn: each side is a multiple of ${step} from ${step} to ${LARGEST_SIDE} pixels`);
-  return [width, height];
+  const fits = (side) => Number.isInteger(side) && side >= step && side <= LARGEST_SIDE && side % step === 0;
+  if (fits(width) && fits(height)) return [width, height];
+  const rule = `each side is a multiple of ${step} from ${step} to ${LARGEST_SIDE} pixels`;
+  return wrong(`size ${width} x ${height} cannot be drawn: ${rule}`);
 }

@@ -61,24 +61,24 @@ function inFixedPoint({ data, width, height }, wide, high) {
     Array.from({ length: to }, (_, place) => {
       const middle = Math.fround(((place + 0.5) * from) / to - 0.5);
       const first = Math.floor(middle);
-      const share = middle - first;
-      return [first, Math.min(Math.max(first, 0), from - 1), Math.min(first + 1, from - 1), roundEven((1 - share) * 2048), roundEven(share * 2048)];
+      const [near, far] = [first + 1 - middle, middle - first].map((share) => roundEven(share * 2048));
+      return { first, before: Math.max(first, 0), behind: Math.min(first + 1, from - 1), near, far };
     });
   const columns = places(width, wide);
   const across = new Int32Array(wide * height);
   for (let column = 0; column < wide; column++) {
-    const [first, left, right, near, far] = columns[column];
+    const { first, before, behind, near, far } = columns[column];
     const inside = first >= 0 && first < width - 1;
     for (let row = 0; row < height; row++) {
-      const here = data[row * width + left];
-      across[row * wide + column] = inside ? near * here + far * data[row * width + right] : 2048 * here;
+      const here = data[row * width + before];
+      across[row * wide + column] = inside ? near * here + far * data[row * width + behind] : 2048 * here;
     }
   }
   const out = plane(wide, high);
-  for (const [row, [, above, below, near, far]] of places(height, high).entries())
+  for (const [row, { before, behind, near, far }] of places(height, high).entries())
     for (let column = 0; column < wide; column++) {
-      const upper = (near * (across[above * wide + column] >> 4)) >> 16;
-      const lower = (far * (across[below * wide + column] >> 4)) >> 16;
+      const upper = (near * (across[before * wide + column] >> 4)) >> 16;
+      const lower = (far * (across[behind * wide + column] >> 4)) >> 16;
       out.data[row * wide + column] = (upper + lower + 2) >> 2;
     }
   return out;

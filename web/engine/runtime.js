@@ -8,13 +8,16 @@ import { blamed, EngineError } from "./errors.js";
 const MOST_THREADS = 4; // beyond it small pictures gain nothing, and telephones heat up
 const UPDATE = "open this page in a current Chrome, Edge, Firefox or Safari";
 // A module with one instruction of SIMD, i8x16.popcnt of a zero: does the browser take it?
-const SIMD = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11]);
+const SIMD = new Uint8Array([
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11,
+]);
 
 // runtimes: {tokenizers: url, wasm: {module, glue, binary, bytes}, webgpu, jspi}, see painter.js for what is made of
 // it. read(url, {loaded}) gives the bytes of a binary. Raises EngineError where this browser cannot paint at all.
 export async function runtime(runtimes, read) {
-  if (typeof WebAssembly !== "object") throw new EngineError("unsupported", `this browser has no WebAssembly, or it is turned off: ${UPDATE}`);
-  if (!WebAssembly.validate(SIMD)) throw new EngineError("unsupported", `this browser's WebAssembly has no SIMD: ${UPDATE}`);
+  const lacks = (what) => new EngineError("unsupported", `${what}: ${UPDATE}`);
+  if (typeof WebAssembly !== "object") throw lacks("this browser has no WebAssembly, or it is turned off");
+  if (!WebAssembly.validate(SIMD)) throw lacks("this browser's WebAssembly has no SIMD");
   const threads = globalThis.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency || 1) : 1;
   const { Tokenizer } = await imported(runtimes.tokenizers);
   const gpu = "Suspending" in WebAssembly && runtimes.jspi ? runtimes.jspi : runtimes.webgpu;
@@ -40,7 +43,8 @@ async function loaded(files, threads, read, report) {
   told(0);
   const [ort, binary] = await Promise.all([imported(files.module), read(files.binary, { loaded: told })]);
   told(total || binary.length);
-  Object.assign(ort.env.wasm, { numThreads: threads, wasmBinary: await unpacked(binary), wasmPaths: { mjs: files.glue } });
+  const wasmBinary = await unpacked(binary);
+  Object.assign(ort.env.wasm, { numThreads: threads, wasmBinary, wasmPaths: { mjs: files.glue } });
   ort.env.logLevel = "error";
   return ort;
 }
@@ -49,8 +53,9 @@ async function imported(url) {
   try {
     return await import(url);
   } catch (error) {
-    if (error instanceof TypeError) throw new EngineError("missing", `${url} cannot be loaded: look whether you are connected, then load the page again`);
-    throw blamed(error, `${url} cannot be used`);
+    if (!(error instanceof TypeError)) throw blamed(error, `${url} cannot be used`);
+    const remedy = "look whether you are connected, then load the page again";
+    throw new EngineError("missing", `${url} cannot be loaded: ${remedy}`);
   }
 }
 

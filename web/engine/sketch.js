@@ -28,7 +28,8 @@ export function isBlank({ data }) {
 // The control image, {data (RGBA), width, height} of `size`, of a drawing {data (RGBA), width, height}, the whole of
 // which is fitted in. Raises EngineError "nothing" where no line is to be seen.
 export function fromDrawing(drawing, [width, height], polarity = "auto") {
-  if (!POLARITIES.includes(polarity)) throw new EngineError("input", `polarity must be one of ${POLARITIES.join(", ")}, not '${polarity}'`);
+  if (!POLARITIES.includes(polarity))
+    throw new EngineError("input", `polarity must be one of ${POLARITIES.join(", ")}, not '${polarity}'`);
   let grey = asDrawn(greyOf(drawing));
   if (polarity === "chalk" || (polarity === "auto" && isChalk(grey))) grey = combined((value) => 255 - value, grey);
   const thick = thickOf(grey);
@@ -63,7 +64,8 @@ function asDrawn(grey) {
   const [width, height] = [grey.width, grey.height].map((side) => Math.max(8, roundEven(side / shrink)));
   const [darkest, lightest] = [eroded, dilated].map((way) => byArea(way(grey, 2), width, height));
   const ground = groundOf(byArea(grey, width, height));
-  return combined((dark, light, under) => (Math.abs(dark - under) >= Math.abs(light - under) ? dark : light), darkest, lightest, ground);
+  const extreme = (dark, light, under) => (Math.abs(dark - under) >= Math.abs(light - under) ? dark : light);
+  return combined(extreme, darkest, lightest, ground);
 }
 
 // Whether what is drawn is lighter than what it is drawn on: thin things say so, patches only without them.
