@@ -94,14 +94,14 @@ def plain() -> PromptReader:
 def test_ids_and_what_is_cut_off_are_pythons(
     made: Callable[[], PromptReader], node: Callable[..., Any]
 ) -> None:
-    reader, asked = made(), texts(1500)
+    reader, asked = made(), texts(700)
     given = {"json": reader.json, "pad": reader.pad, "length": reader.length}
     found = node(READ, {"readers": [given], "texts": asked})
     for text, ([ids], cut_off) in zip(asked, found, strict=True):
         assert ids == reader.ids([text])[0].tolist(), repr(text)
         if unicodedata.is_normalized("NFC", text):  # else it is where that text has it
             assert cut_off == reader.cut_off(text), repr(text)
-    assert sum(bool(cut_off) for _, cut_off in found) > 100
+    assert sum(bool(cut_off) for _, cut_off in found) > 50
 
 
 def test_of_two_text_encoders_the_longer_rest_is_said(node: Callable[..., Any]) -> None:
