@@ -16,7 +16,8 @@ export const ASKED = {
 
 export class Mistake extends Error {}
 
-const shown = (value) => (typeof value === "string" ? `'${value.length > 60 ? `${value.slice(0, 59)}…` : value}'` : String(value));
+const NUMBER = /^[+-]?\d+(\.\d+)?$/;
+const shown = (value) => (typeof value === "string" && !NUMBER.test(value) ? `'${value.length > 60 ? `${value.slice(0, 59)}…` : value}'` : String(value));
 
 function seed(name, value) {
   const text = String(value).trim();
