@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,10 +51,12 @@ RUNTIMES = {  # as web/engine wants them: {module, glue, binary}
 }
 
 
-def build(out: Path, model: Path, welcome: bytes | None = None) -> dict[str, int]:
+def build(
+    out: Path, model: Path, welcome: bytes | None = None, backends: Iterable[str] = RUNTIMES
+) -> dict[str, int]:
     """The site in `out`, which is made anew; bytes of each file. welcome: a JPEG of the first
-    example with the first seed. Raises OSError for what is not there, ValueError for a site that is
-    too large."""
+    example with the first seed. backends: what it can paint by, of RUNTIMES. Raises OSError for
+    what is not there, ValueError for a site that is too large."""
     if out.exists():
         shutil.rmtree(out)
     out.mkdir(parents=True)
@@ -67,19 +69,25 @@ def build(out: Path, model: Path, welcome: bytes | None = None) -> dict[str, int
     _copy(WEB / "manifest.webmanifest", out / "manifest.webmanifest")
     (out / "theme.css").write_text(theme_css(), "utf-8")
     icons(out / "icons")
-    facts = site(runtimes(out), welcome is not None, model)
+    facts = site(runtimes(out, backends), welcome is not None, model)
     if welcome is not None:
         (out / "welcome.jpg").write_bytes(welcome)
     (out / "site.json").write_text(json.dumps(facts, ensure_ascii=False), "utf-8")
     for name, page in PAGES.items():
         (out / name).write_text(html(name, page), "utf-8")
-    sums = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in _names(out)}
-    worker = (WEB / "sw.js").read_text("utf-8")
-    (out / "sw.js").write_text(worker.replace("FILES = {}", f"FILES = {json.dumps(sums)}"), "utf-8")
+    list_files(out)
     sizes = {name: (out / name).stat().st_size for name in _names(out)}
     if sum(sizes.values()) > LARGEST:
         raise ValueError(f"the site has {sum(sizes.values()):,} bytes, more than {LARGEST:,}")
     return sizes
+
+
+def list_files(out: Path) -> None:
+    """Write the service worker, which knows every file by its sha256."""
+    names = [name for name in _names(out) if name != "sw.js"]
+    sums = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in names}
+    text = (WEB / "sw.js").read_text("utf-8").replace("FILES = {}", f"FILES = {json.dumps(sums)}")
+    (out / "sw.js").write_text(text, "utf-8")
 
 
 def site(runtimes: dict[str, Any], welcomes: bool, model: Path) -> dict[str, Any]:
@@ -130,13 +138,14 @@ def _source(row: Option) -> dict[str, Any]:
     return {"of": of, "titles": titles, "none": "" in names}
 
 
-def runtimes(out: Path) -> dict[str, Any]:
+def runtimes(out: Path, backends: Iterable[str]) -> dict[str, Any]:
     """Copy what runs the model; its addresses, see `open` in web/engine/worker.js. The binaries are
     packed: few hosts pack what they serve."""
     place = Path("engine/runtime")
     found: dict[str, Any] = {"tokenizers": str(place / TOKENIZERS.name)}
     _copy(TOKENIZERS, out / place / TOKENIZERS.name)
-    for name, (module, stem) in RUNTIMES.items():
+    for name in backends:
+        module, stem = RUNTIMES[name]
         for file in (module, f"{stem}.mjs"):
             _copy(ORT / file, out / place / file)
         packed = gzip.compress((ORT / f"{stem}.wasm").read_bytes(), mtime=0)

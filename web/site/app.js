@@ -45,7 +45,12 @@ async function start() {
   const ready = opening.then(() => (name, given) => model.call(name, given));
   ready.catch(() => {}); // said below, and by whatever waits for it
   const info = folder ? (await opening).info : await json("model/sdxs.json");
-  const { changed } = connect(site, info, ready, folder ? null : site.welcome);
+  try {
+    connect(site, info, ready, folder ? null : site.welcome);
+  } catch (error) {
+    await opening; // which may have a better reason: what the model says of itself is odd
+    throw error;
+  }
   try {
     const { backend, threads, note } = await opening;
     const how = backend === "webgpu" ? "WebGPU" : `WebAssembly, ${threads} thread${threads === 1 ? "" : "s"}`;
@@ -55,7 +60,6 @@ async function start() {
   } finally {
     bar.end();
   }
-  return changed;
 }
 
 const facts = (about) => about.facts.slice(1); // the first is the machine that exported it
@@ -112,7 +116,6 @@ function connect(site, info, ready, welcome) {
   sdxs.returns(() => put(sdxs.brought()));
   sdxs.begin(settings, values()).then(put);
   prompt.element.firstChild.focus({ preventScroll: true });
-  return { changed };
 }
 
 // What was not fetched yet is, so that the page opens offline, too; and whether that is kept is said.
