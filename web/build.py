@@ -28,9 +28,9 @@ from sdxs.page.widgets import FILES
 from sdxs.service.about import BY_A_MODEL, FIRST_SEED, About
 from sdxs.service.kinds import Choice, Option, Picture, Prompt, Slider, Switch, Text
 from sdxs.service.options import LAYOUTS, OPTIONS
+from web import packages
 
 WEB = Path(__file__).resolve().parent
-MODULES = WEB / "node_modules"
 LARGEST = 60_000_000  # bytes of the whole site
 PAGES = {"index.html": SCRIPTS, "sketch.html": (*SCRIPTS, *CANVAS_SCRIPTS)}
 OURS = {"server.js": "site/calls.js"}  # a script of the pages -> what the site has in its place
@@ -42,8 +42,8 @@ POLICY = (
     "connect-src 'self' data: blob:; manifest-src 'self'; base-uri 'none'; form-action 'none'"
 )
 
-ORT = MODULES / "onnxruntime-web" / "dist"
-TOKENIZERS = MODULES / "@huggingface" / "tokenizers" / "dist" / "tokenizers.min.mjs"
+ORT = packages.FOLDER / "onnxruntime-web" / "dist"
+TOKENIZERS = packages.FOLDER / "@huggingface" / "tokenizers" / "dist" / "tokenizers.min.mjs"
 RUNTIMES = {  # as web/engine wants them: {module, glue, binary}
     "wasm": ("ort.wasm.min.mjs", "ort-wasm-simd-threaded"),
     "webgpu": ("ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify"),
@@ -56,7 +56,7 @@ def build(
 ) -> dict[str, int]:
     """The site in `out`, which is made anew; bytes of each file. welcome: a JPEG of the first
     example with the first seed. backends: what it can paint by, of RUNTIMES. Raises OSError for
-    what is not there, ValueError for a site that is too large."""
+    what is not there, MissingError of packages.py, ValueError for a site that is too large."""
     if out.exists():
         shutil.rmtree(out)
     out.mkdir(parents=True)
@@ -141,6 +141,7 @@ def _source(row: Option) -> dict[str, Any]:
 def runtimes(out: Path, backends: Iterable[str]) -> dict[str, Any]:
     """Copy what runs the model; its addresses, see `open` in web/engine/worker.js. The binaries are
     packed: few hosts pack what they serve."""
+    packages.ready()
     place = Path("engine/runtime")
     found: dict[str, Any] = {"tokenizers": str(place / TOKENIZERS.name)}
     _copy(TOKENIZERS, out / place / TOKENIZERS.name)
@@ -222,11 +223,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--out", type=Path, default=WEB / "dist", help="made anew")
     given = options.parse_args(arguments)
     try:
-        for needed in (ORT, given.model / "sdxs.json"):
-            if not needed.exists():
-                raise OSError(f"{needed} is not there: `make web` gets all that the site needs")
+        if not (given.model / "sdxs.json").is_file():
+            raise OSError(f"{given.model} is no exported model: `make web` exports one")
         print(listing(build(given.out, given.model, painted(given.model))))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, packages.MissingError) as error:
         print(f"build: {error}", file=sys.stderr)
         return 2
     return 0

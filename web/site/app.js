@@ -54,7 +54,7 @@ async function start() {
   try {
     const { backend, threads, note } = await opening;
     const how = backend === "webgpu" ? "WebGPU" : `WebAssembly, ${threads} thread${threads === 1 ? "" : "s"}`;
-    document.querySelector(".sdxs-facts").textContent = [how, ...facts(info.about)].join(" · ");
+    document.querySelector(".sdxs-facts").textContent = [how, ...info.about.facts].join(" · ");
     if (note) sdxs.say(sentence(note), "hint");
     keep();
   } finally {
@@ -62,11 +62,9 @@ async function start() {
   }
 }
 
-const facts = (about) => about.facts.slice(1); // the first is the machine that exported it
-
 // The elements, the fields, and all that connects them with the scripts of the page.
 function connect(site, info, ready, welcome) {
-  const about = { ...info.about, facts: facts(info.about), notes: site.notes, conditions: info.controls.includes("sketch") ? ["sketch"] : [] };
+  const about = { ...info.about, notes: site.notes, conditions: info.controls.includes("sketch") ? ["sketch"] : [] };
   const can = ({ keyword, needs }) => (!keyword || keyword in ASKED) && !(layout === "text" && needs.includes("drawing"));
   const rows = shown(site.rows.filter(can), about, site.layouts[layout]);
   const starts = layout === "canvas" ? { prompt: about.examples[0] } : {};

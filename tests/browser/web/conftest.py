@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -22,10 +23,18 @@ from sdxs.picture import encode
 from sdxs.service.about import About
 from tests.browser.conftest import PATIENCE_MS, Visits
 from tests.programs import ROOT, listening
-from web import build
+from web import build, packages
 
 STYLE, CONTROL = "anime", "sketch"
 PROMPT = "a red house at sunset"
+
+
+def modules() -> None:
+    """The packages of npm; without them a test is a failure on CI, elsewhere a skip."""
+    try:
+        packages.ready()
+    except packages.MissingError as error:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +55,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 @pytest.fixture(scope="session")
 def site(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that `make web` builds."""
+    modules()
     out = tmp_path_factory.mktemp("site") / "dist"
     build.build(out, exported, None, ["wasm"])
     return out
@@ -54,7 +64,7 @@ def site(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 ABOUT = About(
     title="A stand-in",
     checkpoint="standin",
-    facts=("cpu", "float32"),
+    facts=("float32",),
     examples=(PROMPT, "a blue ball"),
     words={"things": ("ball", "house"), "colours": ("red", "blue")},
     styles=("anime", "ink"),
@@ -67,6 +77,7 @@ ABOUT = About(
 @pytest.fixture(scope="session")
 def light(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site with a stand-in for the engine, see standin.js, and a model of nothing."""
+    modules()
     model, out = tmp_path_factory.mktemp("model"), tmp_path_factory.mktemp("light") / "dist"
     info = {"about": asdict(ABOUT), "size": ABOUT.size, "controls": ["sketch"],
             "files": {"weights/unet.safetensors": {"bytes": 3_000_000}}}  # fmt: skip
