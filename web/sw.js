@@ -45,13 +45,11 @@ async function keep(path, response) {
 const kept = (path) => caches.open(KEPT).then((cache) => cache.match(keyOf(path))).catch(() => undefined);
 const fetched = (path) => fetch(new URL(path, here), { cache: "no-cache" });
 
+// The same of a file that may be kept already.
 async function have(path) {
   if (await kept(path)) return true;
-  try {
-    return await keep(path, await fetched(path));
-  } catch {
-    return false; // offline
-  }
+  const response = await fetched(path).catch(() => null);
+  return !response || keep(path, response); // offline it is for another time
 }
 
 async function every(paths) {

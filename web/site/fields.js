@@ -69,7 +69,9 @@ function slider(row, about, start) {
   range.setAttribute("aria-label", row.label);
   number.setAttribute("aria-label", `${row.label}, as a number`);
   back.setAttribute("aria-label", `${row.label} as at first`);
+  let held = start; // which may lie between the steps
   const put = (value) => {
+    held = Number(value);
     range.value = number.value = value;
     range.style.setProperty("--part", `${(100 * (range.value - low)) / (high - low)}%`);
   };
@@ -87,10 +89,10 @@ function slider(row, about, start) {
     event.stopPropagation();
     if (number.value !== "" && number.valueAsNumber >= low && number.valueAsNumber <= high) changed(number.value);
   });
-  number.addEventListener("change", (event) => (event.stopPropagation(), put(range.value)));
+  number.addEventListener("change", (event) => (event.stopPropagation(), put(held)));
   back.addEventListener("click", () => changed(row.start));
   put(start);
-  return { element, on: element, read: () => Number(range.value), put };
+  return { element, on: element, read: () => held, put };
 }
 
 function checkbox(row, about, start) {

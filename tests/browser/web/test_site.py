@@ -91,7 +91,7 @@ def test_a_download_says_how_it_was_made_and_comes_back(tabs, host, tmp_path):
     prompt(page).fill(PROMPT)
     page.get_by_label("Seed", exact=True).fill("12")
     page.get_by_label(STYLE, exact=True).check()
-    page.get_by_label("How much of it", exact=True).fill("0.4")
+    page.get_by_label("How much of it, as a number").fill("0.37")
     reached(page, f"{PROMPT} (seed 12, style {STYLE})")
     with page.expect_download() as download:
         page.get_by_text("Download PNG").click()
@@ -100,14 +100,15 @@ def test_a_download_says_how_it_was_made_and_comes_back(tabs, host, tmp_path):
     assert file.name == "a-red-house-at-sunset-12.png"
     found = reading.read(file, "it")
     assert found and found.parameters.prompt == PROMPT and found.parameters.ours
-    said = {"Seed": "12", "Style": STYLE, "Style scale": "0.4", "Model": "standin"}
+    said = {"Seed": "12", "Style": STYLE, "Style scale": "0.37", "Model": "standin"}
     assert said.items() <= found.parameters.settings.items()
     page.get_by_label("Seed", exact=True).fill("13")
+    page.get_by_label("How much of it as at first").click()
     page.get_by_label("none", exact=True).first.check()
     page.locator("#sdxs-brought").set_input_files(file)
     expect(page.get_by_label("Seed", exact=True)).to_have_value("12")
     expect(page.get_by_label(STYLE, exact=True)).to_be_checked()
-    expect(page.get_by_label("How much of it", exact=True)).to_have_value("0.4")
+    expect(page.get_by_label("How much of it, as a number")).to_have_value("0.37")
 
 
 def test_a_link_brings_it_back(tabs, host):
