@@ -21,6 +21,7 @@ GIVEN: list[dict[str, Any]] = [
     {"prompt": "a red house", "seed": 7},
     {"prompt": "雪, 🏡", "seed": 2**63 - 1, "style": "anime", "style_scale": 0.35},
     {"prompt": "a\nhouse: x", "seed": 0, "template": "at sea", "to_prompt": 'b, "c"', "walk": 0.3},
+    {"prompt": "a", "seed": 1, "style": "of another page", "style_scale": 0.5},
     {"prompt": "a", "seed": 1, "control": "sketch", "condition": "sketch", "strength": 0.5},
 ]
 

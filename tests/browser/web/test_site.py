@@ -254,7 +254,11 @@ def test_nothing_grave(name, scheme, tabs, host):
     assert [rule["id"] for rule in found if rule["impact"] != "minor"] == []
 
 
-def test_the_icons_and_the_manifest_are_what_browsers_install(light):
+def test_it_can_be_installed(tabs, host, light):
+    session = (page := ready(tabs(f"{host.url}index.html"))).context.new_cdp_session(page)
+    errors = session.send("Page.getInstallabilityErrors")["installabilityErrors"]
+    assert {error["errorId"] for error in errors} <= {"in-incognito"}
+    assert session.send("Page.getAppManifest")["errors"] == []
     manifest = json.loads((light / "manifest.webmanifest").read_text("utf-8"))
     for icon in manifest["icons"]:
         with Image.open(light / icon["src"]) as picture:
