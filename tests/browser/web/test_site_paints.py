@@ -71,17 +71,18 @@ def house(size: int = 512) -> str:
 
 
 def requests() -> list[dict[str, Any]]:
-    """64 of them: prompts and seeds, with and without a style, with and without a drawing."""
-    ways: list[dict[str, Any]] = [
-        {}, {"drawing": house(), "strength": 0.8}, {"style": STYLE, "style_scale": 0.6},
-        {"drawing": house(), "style": STYLE, "style_scale": 1.5},
-    ]  # fmt: skip
+    """64 of them: prompts and seeds, on a walk, with a style, with a drawing, with both."""
+    drawn, styled = {"drawing": house(), "strength": 0.8}, {"style": STYLE, "style_scale": 0.6}
+    both = {**drawn, "style": STYLE, "style_scale": 1.5}
     pairs = [*itertools.product(PROMPTS, SEEDS)]
-    return [  # one way after the other: few graphs are kept
+    found: list[dict[str, Any]] = [  # one way after the other: few graphs are kept
         {"prompt": text, "seed": str(seed), **way}
-        for at, way in enumerate(ways)
+        for at, way in enumerate(({}, drawn, styled, both))
         for text, seed in pairs[at % 2 :: 2]
     ]
+    for request in found[::5]:
+        request |= {"to_prompt": "a blue boat", "to_seed": "9", "walk": 0.3}
+    return found
 
 
 def distance(one: Image.Image, other: Image.Image) -> float:
@@ -98,6 +99,8 @@ def test_sixty_four_pictures_are_pythons(page: Page) -> None:
         assert "file" in answer, (request, answer)
         theirs = Image.open(io.BytesIO(bytes_of(answer["file"], "it")))
         told: dict[str, Any] = {"seed": int(request["seed"])}
+        if "walk" in request:
+            told |= {"to_prompt": request["to_prompt"], "to_seed": 9, "walk": request["walk"]}
         if "style" in request:
             told |= {"style": STYLE, "style_scale": request["style_scale"]}
         if "drawing" in request:
