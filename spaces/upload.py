@@ -1,8 +1,8 @@
 """Uploads a page as a Space: `python spaces/upload.py app --repo NAME/SPACE [--dry-run]`.
 
 The Space gets what its page needs of the tracked files, `spaces/PAGE/README.md` as its README, and
-the versions that are tested as its requirements; what else it had goes, all in one commit. Knows
-nothing of what the page does.
+the versions that are tested as its requirements; the static site's has what `make web` built. What
+else it had goes, all in one commit. Knows nothing of what the page does.
 """
 
 import argparse
@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("app", "anime", "sketch")  # folders beside this file
+PAGES = ("app", "anime", "sketch", "web")  # folders beside this file
+SITE = ROOT / "web" / "dist"  # what `make web` builds, all of the Space of that name
 NEEDED = re.compile(r"sdxs/.*|weights/.*|LICENSE")
 NEEDLESS = re.compile(
     r"sdxs/(bench|evaluate|export|storybook|train)/.*|weights/evaluator/.*|.*\.webp"
@@ -32,6 +33,8 @@ def tree(page: str) -> dict[str, Path | bytes]:
     """All that the Space of a page consists of: a path in it -> the file here, or its content.
     Raises UploadError."""
     readme = ROOT / "spaces" / page / "README.md"
+    if page == "web":
+        return {"README.md": readme, **site()}
     app = re.search(r"^app_file: (.+)$", readme.read_text("utf-8"), re.MULTILINE)
     assert app, f"{readme} names no app_file"
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
@@ -43,6 +46,14 @@ def tree(page: str) -> dict[str, Path | bytes]:
         if (needed or name == app[1]) and (ROOT / name).is_file():
             files[name] = ROOT / name
     return dict(sorted(files.items()))
+
+
+def site() -> dict[str, Path | bytes]:
+    """All files of the static site. Raises UploadError."""
+    if not (SITE / "sw.js").is_file():
+        raise UploadError(f"{SITE} is not there: `make web` builds it")
+    files = (file for file in sorted(SITE.rglob("*")) if file.is_file())
+    return {file.relative_to(SITE).as_posix(): file for file in files}
 
 
 def requirements() -> bytes:
@@ -75,14 +86,14 @@ def listing(files: dict[str, Path | bytes]) -> str:
     return "\n".join([*lines, f"{sum(sizes(files).values()):12,d}  bytes in {len(files)} files"])
 
 
-def upload(files: dict[str, Path | bytes], repo: str, private: bool) -> str:
+def upload(files: dict[str, Path | bytes], repo: str, private: bool, sdk: str) -> str:
     """Make the Space where there is none, and its tree that of `files`; the Space's address.
     Raises UploadError."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, errors
 
     api, space = HfApi(token=True), {"repo_id": repo, "repo_type": "space"}  # True: not without one
     try:
-        address = api.create_repo(**space, space_sdk="gradio", private=private, exist_ok=True)
+        address = api.create_repo(**space, space_sdk=sdk, private=private, exist_ok=True)
         operations: list[Any] = [CommitOperationAdd(*file) for file in files.items()]
         old = set(api.list_repo_files(**space)) - {*files, ".gitattributes"}
         operations += [CommitOperationDelete(name) for name in sorted(old)]
@@ -120,7 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         files = tree(given.page)
         print(listing(files))
         if not given.dry_run:
-            print(f"The Space is at {upload(files, given.repo, given.private)}")
+            sdk = "static" if given.page == "web" else "gradio"
+            print(f"The Space is at {upload(files, given.repo, given.private, sdk)}")
     except UploadError as error:
         print(f"upload: {error}", file=sys.stderr)
         return 2

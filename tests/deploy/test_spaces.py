@@ -43,9 +43,34 @@ def test_the_card(page: str, app: str) -> None:
 
 
 def test_there_is_a_page_for_each_folder() -> None:
-    assert (
-        set(PAGES) == set(upload.PAGES) == {each.name for each in SPACES.iterdir() if each.is_dir()}
+    folders = {each.name for each in SPACES.iterdir() if each.is_dir()}
+    assert {*PAGES, "web"} == set(upload.PAGES) == folders
+
+
+def test_the_card_of_the_static_site() -> None:
+    _, header, text = (SPACES / "web" / "README.md").read_text("utf-8").split("---\n", 2)
+    card = yaml.safe_load(header)
+    assert (card["sdk"], card["app_file"], card["license"]) == (
+        "static",
+        "index.html",
+        "apache-2.0",
     )
+    assert {card["colorFrom"], card["colorTo"]} <= COLOURS
+    assert len(card["emoji"].encode()) < 8 and len(card["short_description"]) <= 60
+    assert card["custom_headers"]["cross-origin-opener-policy"] == "same-origin"
+    assert not {link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link}
+
+
+def test_the_static_site_travels_as_it_was_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload, "SITE", tmp_path)
+    with pytest.raises(upload.UploadError, match="make web"):
+        upload.tree("web")
+    (tmp_path / "model").mkdir()
+    for name in ("sw.js", "index.html", "model/sdxs.json"):
+        (tmp_path / name).write_text(name)
+    assert list(upload.tree("web")) == ["README.md", "index.html", "model/sdxs.json", "sw.js"]
 
 
 @pytest.mark.parametrize(("page", "app"), PAGES.items())

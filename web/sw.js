@@ -1,0 +1,93 @@
+// The service worker: keeps the site's files, so that it opens at once and offline, and gives its answers
+// the headers that a page needs for threads, where the host has none to set.
+//
+// A file is kept under its path and its sha256, as the build wrote them below: a new build fetches what it
+// changed and nothing else. Knows nothing of what is in a file.
+
+const FILES = {}; // path -> sha256, see build.py
+const KEPT = "sdxs files";
+const DROPPED = "sdxs dropped"; // folders, see site/folder.js
+const ISOLATED = {
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cross-Origin-Embedder-Policy": "require-corp",
+  "Cross-Origin-Resource-Policy": "same-origin",
+};
+const LATER = /^(model|engine\/runtime)\//; // what is kept when a page has begun
+const OPTIONAL = /webgpu|jspi/; // and of this, what a page asks for
+
+const here = new URL(self.registration.scope);
+const keyOf = (path) => new URL(`${path}?${FILES[path]}`, here);
+
+function isolated(response) {
+  const headers = new Headers(response.headers);
+  for (const [name, value] of Object.entries(ISOLATED)) headers.set(name, value);
+  const { status, statusText, body } = response;
+  return status < 200 || status === 304 || status === 204 ? response : new Response(body, { status, statusText, headers });
+}
+
+async function digest(bytes) {
+  const sum = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return Array.from(sum, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+// Whether a file is kept from now on: not where it is another than the build's, or there is no room.
+async function keep(path, response) {
+  try {
+    const bytes = await response.arrayBuffer();
+    if ((await digest(bytes)) !== FILES[path]) return false;
+    await (await caches.open(KEPT)).put(keyOf(path), new Response(bytes, { headers: response.headers }));
+    return true;
+  } catch {
+    return false; // the network broke off, or storage is forbidden or full
+  }
+}
+
+const kept = (path) => caches.open(KEPT).then((cache) => cache.match(keyOf(path))).catch(() => undefined);
+const fetched = (path) => fetch(new URL(path, here), { cache: "no-cache" });
+
+// The same of a file that may be kept already.
+async function have(path) {
+  if (await kept(path)) return true;
+  const response = await fetched(path).catch(() => null);
+  return !response || keep(path, response); // offline it is for another time
+}
+
+async function every(paths) {
+  let all = true;
+  for (const path of paths) all = (await have(path)) && all;
+  return all;
+}
+
+async function forget() {
+  const cache = await caches.open(KEPT);
+  const current = new Set(Object.keys(FILES).map((path) => keyOf(path).href));
+  for (const { url } of await cache.keys()) if (!current.has(url)) await cache.delete(url);
+}
+
+self.addEventListener("install", (event) => {
+  self.skipWaiting();
+  event.waitUntil(Promise.all(Object.keys(FILES).filter((path) => !LATER.test(path)).map(have)));
+});
+self.addEventListener("activate", (event) => {
+  event.waitUntil(forget().catch(() => {}).then(() => self.clients.claim()));
+});
+self.addEventListener("message", (event) => {
+  const paths = Object.keys(FILES).filter((path) => !OPTIONAL.test(path));
+  if (event.data === "keep") event.waitUntil(every(paths).then((all) => event.source.postMessage({ kept: all })));
+});
+
+async function answer(event, path) {
+  const dropped = path.startsWith("dropped/") && (await (await caches.open(DROPPED)).match(new URL(path, here)));
+  const found = dropped || (FILES[path] && (await kept(path)));
+  if (found) return isolated(found);
+  const response = await fetch(event.request);
+  if (response.ok && FILES[path]) event.waitUntil(keep(path, response.clone()));
+  return isolated(response);
+}
+
+self.addEventListener("fetch", (event) => {
+  const url = new URL(event.request.url);
+  if (event.request.method !== "GET" || !url.href.startsWith(here.href)) return;
+  const path = decodeURIComponent(url.pathname.slice(here.pathname.length)) || "index.html";
+  event.respondWith(answer(event, path));
+});
