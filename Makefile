@@ -3,6 +3,8 @@
 # make test                                                    set up, check and test
 # make test-slow                                               those that take a minute or two each
 # make test-long                                               those that take more, or several GB
+# make onnx                                                    the embedded model for sdxs[lite]
+# make wheel                                                   the package with it, in dist/
 # PYTHON=python3.12 chooses the Python for .venv; nothing is installed again while nothing changed.
 
 PYTHON ?= python3
@@ -19,7 +21,7 @@ OTHERS := $(filter-out $(LONGEST) tests/browser,$(patsubst %/__init__.py,%,$(wil
 option = $(if $($(1)),$(2) '$($(1))')
 own_host = $(if $(filter command,$(origin HOST)),--host '$(HOST)') # some shells set it unasked
 
-.PHONY: run test test-slow test-long lint format bench
+.PHONY: run test test-slow test-long lint format bench onnx wheel
 
 run: $(VENV)/.run-ready
 	@$(PY) app$(if $(PAGE),_$(PAGE)).py $(call option,PORT,--port) $(call option,CHECKPOINT,--checkpoint) \
@@ -48,12 +50,24 @@ format: $(VENV)/.test-ready
 bench: $(VENV)/.run-ready
 	$(PY) -m sdxs.bench
 
-$(VENV)/.run-ready: requirements.txt constraints.txt | $(PY)
-	$(INSTALL) -r requirements.txt
+onnx: weights/onnx/storybook/sdxs.json
+
+wheel: weights/onnx/storybook/sdxs.json
+	$(PY) -m pip wheel --disable-pip-version-check --no-deps --wheel-dir dist .
+
+weights/onnx/storybook/sdxs.json: | $(VENV)/.onnx-ready
+	$(PY) -m sdxs.export storybook --to onnx --styles anime woodcut --controls sketch canny --out $(@D)
+
+$(VENV)/.run-ready: pyproject.toml constraints.txt | $(PY)
+	$(INSTALL) -e '.[torch]'
 	@touch $@
 
-$(VENV)/.test-ready: requirements.txt constraints.txt pyproject.toml | $(PY)
-	$(INSTALL) -r requirements.txt -e '.[test,train]'
+$(VENV)/.onnx-ready: pyproject.toml constraints.txt | $(PY)
+	$(INSTALL) -e '.[onnx]'
+	@touch $@
+
+$(VENV)/.test-ready: pyproject.toml constraints.txt | $(PY)
+	$(INSTALL) -e '.[test,train]'
 	@touch $@
 
 $(PY):

@@ -17,7 +17,7 @@ from sdxs.sources import Dictionary
 from sdxs.tokens import PromptReader, PromptReaders
 
 INDEX = "sdxs.json"
-FORMAT = 1
+FORMAT, RUNTIME = 1, "onnx"
 LARGEST = 4 * 2**20  # bytes of the index
 
 
@@ -61,13 +61,17 @@ def read(folder: Path) -> Exported:
         if index.stat().st_size > LARGEST:
             raise CheckpointError(f"{index} is far too large: it is none of ours")
         told = json.loads(index.read_text(encoding="utf-8"))
-        found = told["format"]
+        found, runtime = told["format"], told["runtime"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _unreadable(index, error) from None
     if found != FORMAT:
         raise CheckpointError(
             f"{folder} is of format {one_line(found, 20)}, this version reads {FORMAT}: "
             f"export it again with {EXPORT}"
+        )
+    if runtime != RUNTIME:
+        raise CheckpointError(
+            f"{folder} is for {one_line(runtime, 20)}: {EXPORT} … --to {RUNTIME} is read here"
         )
     try:
         _complete(folder, told["files"])

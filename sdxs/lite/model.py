@@ -57,7 +57,10 @@ class SDXS:
         self._graphs, self._styles, self._controls = graphs, styles, controls
         self._words = functools.lru_cache(REMEMBERED)(self._encoded)
         self._process = Process(begun=True)
-        self.offer = replace(exported.offer, styles=tuple(styles), controls=tuple(controls))
+        name = source.name if source.kind == "named" else exported.offer.checkpoint
+        self.offer = replace(
+            exported.offer, checkpoint=name, styles=tuple(styles), controls=tuple(controls)
+        )
         self.source, self.safety = source, safety
         self.device, self.dtype, self.engine = "cpu", exported.dtype, ENGINE
         self.words, self.dictionary = exported.words, exported.dictionary
