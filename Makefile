@@ -56,7 +56,7 @@ wheel: weights/onnx/storybook/sdxs.json
 	$(PY) -m pip wheel --disable-pip-version-check --no-deps --wheel-dir dist .
 
 weights/onnx/storybook/sdxs.json: | $(VENV)/.onnx-ready
-	$(PY) -m sdxs.export storybook --to onnx --styles anime woodcut --controls sketch canny --out $(@D)
+	$(PY) -m sdxs.export storybook --to onnx --styles anime,woodcut --controls sketch,canny --out $(@D)
 
 $(VENV)/.run-ready: pyproject.toml constraints.txt | $(PY)
 	$(INSTALL) -e '.[torch]'

@@ -41,7 +41,8 @@ WINGS = {  # wing (a package, or a module beside them) -> what it may import bes
     "server": {*GROUND, "service"},
     "page": {"", *GROUND, "programs", "server", "service"},
     "serve": {*GROUND, "page", "server", "service"},
-    "bench": {*GROUND, "bench.architectures", "checkpoint.open", "engines", "model", "pipeline"},
+    "bench": {"", *GROUND, "bench.architectures", "checkpoint.open", "engines", "model",
+              "pipeline"},
     "bench.architectures": set(),  # the shapes that were published
     "evaluate": {*GROUND, "bench", "bench.architectures", "checkpoint", "model", "pipeline"},
     "export": {*GROUND, "checkpoint", "checkpoint.open", "engines", "model", "pipeline", "service"},

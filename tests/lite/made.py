@@ -14,6 +14,7 @@ from sdxs.tokens import PromptReader
 
 STYLE, CONTROL = "ink", "sketch"
 SIDE, FACTOR = 64, 8
+WEIGHTS = {STYLE: 20.0, CONTROL: 30.0}  # of their scales
 LEVELS = {"tiny": 60.0, "large": 100.0}  # of what a decoder paints of nothing
 HEAD = '<ir_version: 9, opset_import: ["": 20]>\n'
 TEXT = """text (int64[b, l] ids) => (float[b, l, 1] states) <int64[1] end = {2}> {
@@ -25,7 +26,7 @@ PAINT = """paint (float[b, 4, h, w] noise, float[b, l, 1] states%s)
 <int64[1] zero = {0}, int64[1] one = {1}, int64[1] three = {3}, int64[2] row = {1, 2},
  int64[3] all = {1, 2, 3}, int64[4] shape = {-1, 1, 1, 1}, float[4] up = {1.0, 1.0, 8.0, 8.0},
  float loud = {0.1}, float strength = {20.0}, float level = {%s},
- float low = {0.0}, float high = {255.0}> {
+ float low = {0.0}, float high = {255.0}, float[%d] weights = {%s}> {
   three_channels = Slice(noise, zero, three, one)
   large = Resize<mode = "nearest">(three_channels, , up)
   contrast = Mul(large, strength)
@@ -40,7 +41,7 @@ PAINT = """paint (float[b, 4, h, w] noise, float[b, l, 1] states%s)
   pixels = Transpose<perm = [0, 2, 3, 1]>(whole)
   finite = ReduceSum<keepdims = 0>(noise, all)
 }"""  # fmt: skip
-LED = """weighed = Mul(scales, strength)
+LED = """weighed = Mul(scales, weights)
   added = ReduceSum<keepdims = 0>(weighed, one)
   column = Reshape(added, shape)
   %s = Add(plain, column)"""
@@ -63,7 +64,9 @@ def make(folder: Path) -> Path:
         sums = "led = Identity(plain)"
         if more:
             sums = LED % "styled" + FOLLOWED if control else LED % "led"
-        text = PAINT % (taken, LEVELS[decoder], sums)
+        weights = [WEIGHTS[name] for name in (style, control) if name] or [0.0]
+        numbers = ", ".join(map(str, weights))
+        text = PAINT % (taken, LEVELS[decoder], len(weights), numbers, sums)
         name = "+".join(filter(None, (f"paint-{decoder}", style, control)))
         inputs = ["noise", "states", *more]
         graphs.append(_row(folder, f"{name}.onnx", text, decoder, style, control, inputs))

@@ -39,6 +39,10 @@ def other_graph(folder: Path) -> None:
     file.write_bytes(bytes(file.stat().st_size))
 
 
+def no_graph(folder: Path) -> None:
+    told(folder, graphs=json.loads((folder / "sdxs.json").read_text("utf-8"))["graphs"][:1])
+
+
 def outside(folder: Path) -> None:
     tokenizers = json.loads((folder / "sdxs.json").read_text("utf-8"))["tokenizers"]
     told(folder, tokenizers=[{**tokenizers[0], "file": "../../etc/passwd"}])
@@ -53,6 +57,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "a file is lost": (lost, "is missing: copy or export"),
     "a file is cut": (cut, "is not whole: copy or export"),
     "another file": (other_graph, "text.onnx cannot be loaded"),
+    "no graph": (no_graph, "no graph was exported for tiny: python -m sdxs.export makes"),
     "a file elsewhere": (outside, "does not lie in the folder"),
 }  # fmt: skip
 
@@ -108,7 +113,10 @@ def test_where_names_lie(
         SDXS.load()
     monkeypatch.setenv("SDXS_WEIGHTS", str(folder.parents[1]))
     model = SDXS.load()
-    assert model.source.name == "storybook" and "light package" in model.source.reason
+    assert (
+        model.source.name == model.checkpoint == "storybook"
+        and "light package" in model.source.reason
+    )
     assert model.safety == "needless" and SDXS.load("storybook", safety=True).source.reason == ""
     assert SDXS.load(folder).source.kind == "named"
     monkeypatch.setenv("SDXS_CHECKPOINT", str(copied))

@@ -23,12 +23,12 @@ from sdxs.service.about import About
 from sdxs.tokens import PromptReader
 from tests.lite.made import CONTROL, FACTOR, LEVELS, SIDE, STYLE
 
-DRAWN = Image.new("RGB", (SIDE, SIDE), "white")
+DRAWN = Image.linear_gradient("L").resize((SIDE, SIDE)).convert("RGB")  # black at the top
 LED: dict[str, Any] = {"style": STYLE, "control": CONTROL, "control_image": DRAWN}
 
 
 def level(picture: Image.Image) -> float:
-    """Of what is 20 for each of style and control at 1, and of a white control image."""
+    """Its mean, to which a style adds 20 at 1, a control 30 and its image 20 where it is white."""
     return float(np.asarray(picture, np.float64).mean())
 
 
@@ -45,15 +45,24 @@ def test_what_reaches_the_graphs(light: SDXS) -> None:
         ({"style": STYLE}, 20),
         ({"style": STYLE, "style_scale": 0.5}, 10),
         ({"style": STYLE, "style_scale": 0}, 0),
-        ({**LED, "control_scale": 0.5}, 20 + 10 + 20),
+        ({**LED, "control_scale": 0.5}, 20 + 15 + 10),
         ({**LED, "style_scale": 0, "control_scale": 0}, 0),
-        ({**LED, "control_image": Image.new("RGB", (9, 9))}, 20 + 20),
+        ({**LED, "control_image": Image.new("RGB", (9, 9))}, 20 + 30),
         ({"decoder": "large"}, LEVELS["large"] - LEVELS["tiny"]),
     ]
     for asked, more in rows:
         found = light("a red house", seed=7, **asked)
         assert level(found) == pytest.approx(level(plain) + more, abs=0.6), asked
     assert light("a red house", size=(96, 32)).size == (96, 32)
+    added = np.asarray(light("a red house", seed=7, **LED), float) - np.asarray(plain, float)
+    rows = added.mean((1, 2))
+    assert rows[-1] > rows[0] + 15 and np.all(np.diff(rows) > -1)
+
+
+def test_what_has_no_strength_needs_no_graph(light: SDXS) -> None:
+    light("a red house", **LED)
+    light("a red house", **LED, style_scale=0, control_scale=0)
+    assert list(light._graphs._sessions)[-1] == Kind("tiny")
 
 
 def test_a_batch_is_its_pictures_whatever_thread_paints(light: SDXS) -> None:
