@@ -103,7 +103,13 @@ def _sizes(packages: Path) -> dict[str, float]:
 
 def _theirs(dtype: str, count: int) -> NDArray[np.uint8]:
     model = SDXS.load(EMBEDDED, device="cpu", dtype=dtype, engine="eager", **light.LED)
-    return light.pictures(model, count)
+    with tqdm(total=count, desc=dtype, unit="picture", leave=False, disable=None) as bar:
+
+        def paint(**asked: Any) -> Any:
+            bar.update()
+            return model(**asked)
+
+        return light.pictures(paint, count)
 
 
 def _near(ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> dict[str, float]:
