@@ -8,7 +8,7 @@ ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 WORKDIR /source
 COPY . .
 RUN python -m venv /opt/sdxs && /opt/sdxs/bin/pip install --no-cache-dir \
-  --extra-index-url "${TORCH_INDEX}" -c constraints.txt .
+  --extra-index-url "${TORCH_INDEX}" -c constraints.txt '.[torch]'
 
 FROM ${BASE}
 RUN groupadd --gid 10001 sdxs \

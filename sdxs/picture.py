@@ -223,6 +223,20 @@ def unit(picture: Image.Image) -> NDArray[np.float32]:
     return numbers
 
 
+def control_pixels(picture: Any, size: Size) -> NDArray[np.float32]:
+    """A control image as numbers (H, W, 3) in [0, 1], of (width, height).
+
+    A picture of another size is stretched to it. Raises InputError for what is no Pillow picture,
+    or for a damaged, animated or far too large one.
+    """
+    if not isinstance(picture, Image.Image):
+        raise InputError(f"control_image must be a Pillow picture, not {type(picture).__name__}")
+    picture = to_rgb(smaller(taken(picture), 4 * max(size)), "black")
+    if picture.size != size:
+        picture = picture.resize(size, Image.Resampling.LANCZOS)
+    return unit(picture)
+
+
 def encode(
     picture: Image.Image,
     format: str = "jpeg",

@@ -18,7 +18,7 @@ from torch import Tensor
 from sdxs import arguments, conditions, walks
 from sdxs.checkpoint.open import Opened, open_checkpoint, open_depth
 from sdxs.engines import EAGER, ENGINES, choose_engine, recall_for
-from sdxs.errors import InputError, SDXSError
+from sdxs.errors import SDXSError
 from sdxs.model.controls import controls_of
 from sdxs.model.ending import Home, at_work
 from sdxs.model.hardware import limit_threads
@@ -200,26 +200,10 @@ class SDXS(Steps):
         takes beside these. Noise goes along a great circle (Shoemake 1985), embeddings in a
         straight line. `sdxs.film.write` makes a file of them. Raises InputError.
         """
-        way = walks.waypoints(prompts, seeds)
-        taken = {"seed", "to_prompt", "to_seed", "walk", "latents", "output_type"} & asked.keys()
-        if taken:
-            raise InputError(f"walk takes prompts and seeds, not {', '.join(sorted(taken))}")
-        arguments.check(self.offer, way[0].prompt, **asked)  # before the first one is asked for
-        steps = walks.steps(way, walks.frame_count(frames), loop)
-
-        def painted() -> Iterator[Image.Image]:
-            for first in range(0, len(steps), together):
-                few = steps[first : first + together]
-                yield from self(
-                    [step.start.prompt for step in few],
-                    seed=[step.start.seed for step in few],
-                    to_prompt=[step.end.prompt for step in few],
-                    to_seed=[step.end.seed for step in few],
-                    walk=[step.walk for step in few],
-                    **asked,
-                )
-
-        return painted()
+        return walks.pictures(
+            self, self.offer, prompts, seeds=seeds, frames=frames, loop=loop, together=together,
+            asked=asked,
+        )  # fmt: skip
 
     @at_work
     def condition(

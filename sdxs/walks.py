@@ -1,11 +1,14 @@
 """From waypoints to frames: where on its way each picture of a walk is.
 
-A waypoint is a prompt and a seed. Knows nothing of how a picture in between comes about.
+A waypoint is a prompt and a seed. Knows nothing of how a picture in between comes about, which is
+a function's business.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from PIL import Image
 
 from sdxs import arguments
 from sdxs.errors import InputError, shown
@@ -67,3 +70,38 @@ def steps(way: Sequence[Waypoint], frames: int, loop: bool = False) -> list[Step
             leg, rest = leg - 1, gaps
         found.append(Step(stops[leg], stops[leg + 1], rest / gaps))
     return found
+
+
+def pictures(
+    paint: Callable[..., list[Image.Image]],
+    offer: arguments.Offer,
+    prompts: Any,
+    *,
+    seeds: Any,
+    frames: Any,
+    loop: bool,
+    together: int,
+    asked: dict[str, Any],
+) -> Iterator[Image.Image]:
+    """What `SDXS.walk` gives, by its `__call__`. All but the pictures is done at once, and raises
+    InputError."""
+    way = waypoints(prompts, seeds)
+    taken = {"seed", "to_prompt", "to_seed", "walk", "latents", "output_type"} & asked.keys()
+    if taken:
+        raise InputError(f"walk takes prompts and seeds, not {', '.join(sorted(taken))}")
+    arguments.check(offer, way[0].prompt, **asked)  # before the first one is asked for
+    along = steps(way, frame_count(frames), loop)
+
+    def painted() -> Iterator[Image.Image]:
+        for first in range(0, len(along), together):
+            few = along[first : first + together]
+            yield from paint(
+                [step.start.prompt for step in few],
+                seed=[step.start.seed for step in few],
+                to_prompt=[step.end.prompt for step in few],
+                to_seed=[step.end.seed for step in few],
+                walk=[step.walk for step in few],
+                **asked,
+            )
+
+    return painted()

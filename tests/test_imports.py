@@ -10,12 +10,16 @@ from programs import ROOT, run
 GROUND = {  # module of plain data and pure functions -> what of ours it may import
     "errors": set(),
     "temporary": set(),
+    "ending": {"errors"},
+    "granted": set(),
     "proxies": {"errors"},
     "zero": {"errors"},
     "config": set(),
     "picture": {"errors"},
     "sizes": {"errors"},
+    "sources": {"errors"},
     "arguments": {"errors", "sizes"},
+    "tokens": {"arguments", "errors"},
     "walks": {"arguments", "errors", "sizes"},
     "outputs": {"arguments", "errors", "picture"},
     "drawing": {"errors", "picture"},
@@ -24,7 +28,8 @@ GROUND = {  # module of plain data and pure functions -> what of ours it may imp
     "conditions": {"arguments", "drawing", "errors", "picture"},
 }
 WINGS = {  # wing (a package, or a module beside them) -> what it may import besides itself
-    "": {"errors", "pipeline"},
+    "": {"errors", "lite", "pipeline"},
+    "lite": {*GROUND},
     "model": {*GROUND},
     "checkpoint": {*GROUND, "model"},  # its parts, for the judges and the training
     "checkpoint.open": {*GROUND, "checkpoint", "model"},  # the one door for whole models
@@ -36,12 +41,13 @@ WINGS = {  # wing (a package, or a module beside them) -> what it may import bes
     "server": {*GROUND, "service"},
     "page": {"", *GROUND, "programs", "server", "service"},
     "serve": {*GROUND, "page", "server", "service"},
-    "bench": {*GROUND, "bench.architectures", "checkpoint.open", "engines", "model", "pipeline"},
+    "bench": {"", *GROUND, "bench.architectures", "checkpoint.open", "engines", "model",
+              "pipeline"},
     "bench.architectures": set(),  # the shapes that were published
     "evaluate": {*GROUND, "bench", "bench.architectures", "checkpoint", "model", "pipeline"},
     "export": {*GROUND, "checkpoint", "checkpoint.open", "engines", "model", "pipeline", "service"},
     "filmed": {*GROUND, "service"},
-    "__main__": {*GROUND, "filmed", "pipeline", "server", "service"},
+    "__main__": {"", *GROUND, "filmed", "server", "service"},
     "storybook.world": {*GROUND},
     "storybook.judges": {*GROUND, "checkpoint", "model", "pipeline", "storybook.world"},
     "storybook.command": {"errors", "pipeline"},
@@ -123,7 +129,7 @@ def test_apps(file: Path) -> None:
 
 def test_pages_have_no_torch() -> None:
     for file in FILES:
-        light = {*GROUND, "page", "programs", "server", "service", "filmed", "__main__"}
+        light = {"", *GROUND, "lite", "page", "programs", "server", "service", "filmed", "__main__"}
         if wing(module_name(file)) in light:
             found = imported(file, at_import_only=True)
             assert not HEAVY & {part.split(".")[0] for part in found}, f"{file} imports {found}"

@@ -1,4 +1,4 @@
-"""Builds the static site: python -m web.build [--model web/model] [--out web/dist]
+"""Builds the static site: python -m web.build [--model FOLDER] [--out web/dist]
 
 Everything that the site is at run time, in one folder that any host may serve: the pages here, the
 scripts and looks of `sdxs/page/browser`, the engine, ONNX Runtime's WebAssembly (node_modules), and
@@ -31,9 +31,11 @@ from sdxs.service.options import LAYOUTS, OPTIONS
 from web import packages
 
 WEB = Path(__file__).resolve().parent
+MODEL = WEB.parent / "weights" / "onnx" / "storybook"
 LARGEST = 60_000_000  # bytes of the whole site
 PAGES = {"index.html": SCRIPTS, "sketch.html": (*SCRIPTS, *CANVAS_SCRIPTS)}
 OURS = {"server.js": "site/calls.js"}  # a script of the pages -> what the site has in its place
+CONTROLS = ("sketch",)  # that web/engine makes control images for
 TEMPLATES = "canvas", "chips", "head", "rewind", "stage", "unknown", "variety"
 
 POLICY = (
@@ -65,7 +67,7 @@ def build(
         _copy(FILES / name, out / "page" / name)
     for folder in ("site", "engine"):
         shutil.copytree(WEB / folder, out / folder)
-    shutil.copytree(model, out / "model")
+    copy_model(model, out / "model")
     _copy(WEB / "manifest.webmanifest", out / "manifest.webmanifest")
     (out / "theme.css").write_text(theme_css(), "utf-8")
     icons(out / "icons")
@@ -88,6 +90,22 @@ def list_files(out: Path) -> None:
     sums = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in names}
     text = (WEB / "sw.js").read_text("utf-8").replace("FILES = {}", f"FILES = {json.dumps(sums)}")
     (out / "sw.js").write_text(text, "utf-8")
+
+
+def copy_model(model: Path, out: Path) -> None:
+    """Of an exported folder what the site can use: of controls those that it can draw for."""
+    info = json.loads((model / "sdxs.json").read_text("utf-8"))
+    drawn = [name for name in info["controls"] if name in CONTROLS]
+    graphs = [row for row in info["graphs"] if row["control"] in ("", *drawn)]
+    needed = {file for row in graphs for file in (row["file"], *row["weights"])}
+    needed |= {row["file"] for row in info["tokenizers"]}
+    for file in needed:
+        _copy(model / file, out / file)
+    files = {file: facts for file, facts in info["files"].items() if file in needed}
+    conditions = [name for name in info["about"]["conditions"] if CONDITIONS[name].control in drawn]
+    about = {**info["about"], "conditions": conditions}
+    info |= {"controls": drawn, "graphs": graphs, "files": files, "about": about}
+    (out / "sdxs.json").write_text(json.dumps(info, ensure_ascii=False), "utf-8")
 
 
 def site(runtimes: dict[str, Any], welcomes: bool, model: Path) -> dict[str, Any]:
@@ -219,12 +237,12 @@ def listing(sizes: dict[str, int]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[2])
-    options.add_argument("--model", type=Path, default=WEB / "model", help="an exported folder")
+    options.add_argument("--model", type=Path, default=MODEL, help="an exported folder")
     options.add_argument("--out", type=Path, default=WEB / "dist", help="made anew")
     given = options.parse_args(arguments)
     try:
         if not (given.model / "sdxs.json").is_file():
-            raise OSError(f"{given.model} is no exported model: `make web` exports one")
+            raise OSError(f"{given.model} is no exported model: `make onnx` makes one")
         print(listing(build(given.out, given.model, painted(given.model))))
     except (OSError, ValueError, packages.MissingError) as error:
         print(f"build: {error}", file=sys.stderr)

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from sdxs.bench.floor import synchronize
 from sdxs.bench.sides import Generate
-from sdxs.model.granted import granted_cores
+from sdxs.granted import granted_cores
 from sdxs.model.hardware import cpu_name
 from sdxs.model.schedule import seeded
 from sdxs.picture import encode, pictures_of

@@ -17,7 +17,6 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sdxs.engines.cache import PLACE
 from sdxs.errors import SDXSError
 from sdxs.temporary import own_folder
 
@@ -34,11 +33,13 @@ def measure(
 ) -> dict[str, dict[str, float]]:
     """Seconds and megabytes of each of `TITLES`, of a page for the CPU alone. Raises SDXSError with
     a program's complaint."""
+    from sdxs.engines.cache import PLACE  # torch comes with it
+
     with own_folder() as cache:
         environment = os.environ | {PLACE: str(cache)}
         told = str(checkpoint), engine, device, dtype
         found = {which: _program(told, environment) for which in ("first", "next")}
-        return found | ({"page": _page(told, environment)} if device == "cpu" else {})
+        return found | ({"page": page(told, environment)} if device == "cpu" else {})
 
 
 def _program(told: Sequence[str], environment: Mapping[str, str]) -> dict[str, float]:
@@ -51,27 +52,34 @@ def _program(told: Sequence[str], environment: Mapping[str, str]) -> dict[str, f
     return {"seconds": round(said["painted"] - start, 2), **said["memory"]}
 
 
-def _page(told: Sequence[str], environment: Mapping[str, str]) -> dict[str, float]:
+def page(
+    told: Sequence[str],
+    environment: Mapping[str, str],
+    python: str = sys.executable,
+    folder: str | Path = ".",
+) -> dict[str, float]:
+    """Seconds until a page is up and its megabytes then, of a Python of its own, started in a
+    folder. Raises SDXSError."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "sdxs.page", "--host", "127.0.0.1", "--port", str(port),
+    command = [python, "-m", "sdxs.page", "--host", "127.0.0.1", "--port", str(port),
                "--no-safety", "--checkpoint", told[0], "--engine", told[1],
                "--device", told[2], "--dtype", told[3].removeprefix("torch.")]  # fmt: skip
     start = time.time()
     with tempfile.TemporaryFile("w+") as log, subprocess.Popen(
-        command, env=environment, stdout=log, stderr=log
-    ) as page:  # fmt: skip
+        command, env=environment, cwd=folder, stdout=log, stderr=log
+    ) as program:  # fmt: skip
         try:
             while not _answers(port):
-                if page.poll() is not None or time.time() - start > LONGEST:
+                if program.poll() is not None or time.time() - start > LONGEST:
                     log.seek(0)
-                    raise _failed(told, log.read(), page.returncode)
+                    raise _failed(told, log.read(), program.returncode)
                 time.sleep(0.02)
             up = time.time()
-            return {"seconds": round(up - start, 2), **_memory(page.pid)}
+            return {"seconds": round(up - start, 2), **memory(program.pid)}
         finally:
-            page.terminate()
+            program.terminate()
 
 
 def _answers(port: int) -> bool:
@@ -96,11 +104,11 @@ def main(checkpoint: str, engine: str, device: str, dtype: str) -> None:
     painted = time.time()
     for seed in range(3):
         encode(model("a red house", seed=seed))
-    print(json.dumps({"painted": painted, "memory": _memory()}))
+    print(json.dumps({"painted": painted, "memory": memory()}))
 
 
-def _memory(process: int | None = None) -> dict[str, float]:
-    """Of a process, this one where none is named."""
+def memory(process: int | None = None) -> dict[str, float]:
+    """Megabytes of a process, this one where none is named."""
     found = {"peak_mb": peak_memory(process), "own_mb": own_memory(process)}
     return {name: round(size / 1e6, 1) for name, size in found.items()}
 

@@ -25,10 +25,10 @@ from sdxs.config import EMBEDDED
 from sdxs.engines.compare import outputs
 from sdxs.engines.openvino import OpenVINO
 from sdxs.errors import SDXSError
+from sdxs.granted import granted_cores
 from sdxs.model.eager import EagerEngine
 from sdxs.model.engine import Networks
 from sdxs.model.folding import fold, fold_decoder, fold_timestep
-from sdxs.model.granted import granted_cores
 from sdxs.model.graph import Spec, build_graph, example_inputs
 from sdxs.model.hardware import choose_dtype, cpu_name, limit_threads
 from sdxs.model.text import Words

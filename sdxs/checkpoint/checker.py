@@ -13,11 +13,12 @@ from PIL import Image
 from transformers import CLIPConfig
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from sdxs.checkpoint.find import Source, find_safety_checker
+from sdxs.checkpoint.find import find_safety_checker
 from sdxs.checkpoint.tensors import build, check_numbers, read_config, read_json
 from sdxs.checkpoint.weights import fill, weights_in
 from sdxs.errors import CheckpointError, blaming
 from sdxs.model.safety import SafetyChecker
+from sdxs.sources import Source
 
 CHECKERS = {"StableDiffusionSafetyChecker": StableDiffusionSafetyChecker}
 log = logging.getLogger(__name__)

@@ -7,22 +7,18 @@ in them.
 
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
+from sdxs import sources
 from sdxs.checkpoint import files
 from sdxs.checkpoint.hub import here, repository
 from sdxs.checkpoint.mistaken import as_meant
 from sdxs.checkpoint.variants import REFUSED, WHOLE, refuse_others
 from sdxs.config import CLIP_TOKENIZER, DEPTH_ANYTHING, EMBEDDED, REAL_MODEL, SAFETY_CHECKER, known
 from sdxs.errors import CheckpointError, InputError, did_you_mean
+from sdxs.sources import AUTO, Source
 
-AUTO = "auto"
-PACKAGE = Path(__file__).resolve().parents[1]
-OWN_WEIGHTS = next(  # in an installed package, or beside it in the repository
-    filter(Path.is_dir, (PACKAGE / "weights", PACKAGE.parent / "weights")), PACKAGE / "weights"
-)
 NO_TOKENIZER = (
     f"`hf download {CLIP_TOKENIZER} {' '.join(files.CLIP_TOKENIZER_FILES)}` fetches CLIP's, or put "
     "a folder tokenizer beside it"
@@ -31,22 +27,6 @@ REAL_MODEL_COMMAND = f"make run CHECKPOINT={REAL_MODEL}"
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _HUB_ID = re.compile(r"(?!.*\.\.)([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a checkpoint comes from: what was chosen, why, and how to get the real model.
-
-    folder: in diffusers' layout, or a single safetensors file of the whole checkpoint.
-    `reason` and `hint` are meant for people: a short clause ("" where the checkpoint was asked for
-    by name), and a command to type ("" where it is not the embedded stand-in).
-    """
-
-    name: str
-    folder: Path
-    kind: Literal["named", "folder", "hub"]
-    reason: str = ""
-    hint: str = ""
 
 
 def resolve(checkpoint: str | os.PathLike[str] = AUTO) -> Source:
@@ -95,17 +75,12 @@ def _auto() -> Source:
 
 def weights_folder(name: str = "") -> Path:
     """What `weights/` holds under a name: in `SDXS_WEIGHTS` if it is there, else in our own."""
-    found = [root / name for root in _roots() if os.path.exists(root / name)]
-    return found[0] if found else OWN_WEIGHTS / name
-
-
-def _roots() -> list[Path]:
-    own = os.environ.get("SDXS_WEIGHTS")
-    return [Path(os.path.expanduser(own)), OWN_WEIGHTS] if own else [OWN_WEIGHTS]
+    found = [root / name for root in sources.roots() if os.path.exists(root / name)]
+    return found[0] if found else sources.OWN_WEIGHTS / name
 
 
 def _named(name: str) -> Source:
-    roots = _roots()
+    roots = sources.roots()
     for root in roots:
         if os.path.isfile(root / name / files.INDEX):
             return _ours(root / name)
@@ -133,7 +108,7 @@ def _path(path: str) -> Source:
     if place.is_file():  # not resolved: in the Hub's cache files are links to nameless ones
         return Source(path, place.absolute(), "folder")
     place = place.resolve()
-    if any(place.parent == root.resolve() for root in _roots()):
+    if any(place.parent == root.resolve() for root in sources.roots()):
         return _ours(place)  # by its path or by its name: the same model
     return Source(path, place, "folder")
 
@@ -177,7 +152,7 @@ def find(what: str, source: str | os.PathLike[str], checkpoint: str) -> Path:
     if isinstance(source, str):
         source = as_meant(source)
         name = names.get(source, source)
-        for root in _roots():
+        for root in sources.roots():
             if _NAME.fullmatch(name) and os.path.exists(root / what / name):
                 return root / what / name
         hub_id = _HUB_ID.fullmatch(name)
@@ -209,7 +184,7 @@ def _adapter(what: str, place: Path) -> Path:
 
 def _shipped(what: str) -> list[str]:
     """What lies under `weights/`, beside which there may be notes."""
-    found = (path for root in _roots() for path in (root / what).glob("[!.]*"))
+    found = (path for root in sources.roots() for path in (root / what).glob("[!.]*"))
     return sorted(path.name for path in found if path.is_dir() or path.suffix == ".safetensors")
 
 

@@ -18,24 +18,23 @@ import torch
 
 from sdxs.arguments import Offer
 from sdxs.checkpoint.files import adapter_files, checkpoint_files
-from sdxs.checkpoint.find import Source, all_of, find, find_depth, resolve
-from sdxs.checkpoint.words import Dictionary, read_dictionary, read_words
+from sdxs.checkpoint.find import all_of, find, find_depth, resolve
+from sdxs.checkpoint.words import read_dictionary, read_words
 from sdxs.config import EMBEDDED
-from sdxs.errors import InputError, shown
+from sdxs.errors import InputError
 from sdxs.model.engine import Networks
 from sdxs.model.safety import SafetyChecker
 from sdxs.model.schedule import LinearStep, OneStep
-from sdxs.model.tokens import PromptReaders
+from sdxs.sources import ALL, Dictionary, Source, Wanted, named
+from sdxs.tokens import PromptReaders
 
 if TYPE_CHECKING:
     from sdxs.model.depth import DepthEstimator
 
 log = logging.getLogger(__name__)
 
-ALL = "all"  # styles or controls that there are
 WORDS, DICTIONARY = "words.json", "dictionary.json"  # beside the weights
 CALIBRATION = "calibration.txt"
-Wanted = str | Sequence[str] | Mapping[str, str] | None
 
 
 @dataclass(frozen=True)
@@ -204,29 +203,6 @@ def _found(what: str, wanted: Mapping[str, Any], source: Source) -> Iterator[tup
         wanted = named(what, all_of(what, source))
     for name, place in wanted.items():
         yield name, find(what, place, source.name)
-
-
-def named(what: str, value: Any) -> dict[str, Any]:
-    """Styles or controls to load, {name: source}: from a name, several, or a mapping."""
-    if value is None:
-        return {}
-    if isinstance(value, Mapping):
-        pairs = dict(value)
-    else:
-        items = [value] if isinstance(value, str | os.PathLike) else value
-        if not isinstance(items, Sequence):
-            items = [None]
-        pairs = {os.fspath(item) if _named(item) else "": item for item in items}
-    for name, source in pairs.items():
-        if not isinstance(name, str) or not name or not _named(source):
-            raise InputError(
-                f"{what} must be a name, a list of names, or {{name: source}}, not {shown(value)}"
-            )
-    return pairs
-
-
-def _named(value: Any) -> bool:
-    return isinstance(value, str | os.PathLike) and bool(os.fspath(value))
 
 
 def _facts(networks: Networks, readers: PromptReaders, one_step: OneStep) -> Facts:

@@ -28,7 +28,7 @@ from sdxs.checkpoint.scheduler import SCHEDULERS, one_step_of
 from sdxs.errors import CheckpointError, blaming, one_line
 from sdxs.model.engine import Decoder, Networks
 from sdxs.model.schedule import OneStep
-from sdxs.model.tokens import PromptReader, PromptReaders
+from sdxs.tokens import PromptReader, PromptReaders
 
 SDXL = "StableDiffusionXLPipeline"
 PIPELINES: dict[str, dict[str, Any]] = {  # kind -> folder -> class of a text encoder

@@ -4,22 +4,12 @@ One has phrases under headings, for people to choose from; the dictionary has wh
 find the other words of a prompt, and what to offer for them.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sdxs.checkpoint.tensors import read_json
 from sdxs.errors import CheckpointError
-
-
-@dataclass(frozen=True)
-class Dictionary:
-    """Words beside the phrases. fillers: those that a prompt may have as well, such as "the". near:
-    of a word that is not understood, those that are, the nearest first."""
-
-    fillers: list[str] = field(default_factory=list)
-    near: Mapping[str, list[str]] = field(default_factory=dict)
+from sdxs.sources import Dictionary
 
 
 def read_words(file: Path) -> dict[str, list[str]]:

@@ -21,8 +21,8 @@ from sdxs.model.controls import Control, control_image
 from sdxs.model.eager import EagerEngine, size_ids
 from sdxs.model.graph import Inputs, Spec, paint_inputs
 from sdxs.model.schedule import draw_noise, seeded
-from sdxs.model.tokens import PromptReaders
 from sdxs.picture import pictures_of
+from sdxs.tokens import PromptReaders
 
 FEWEST, MOST = 8, 64  # prompts
 SCALES = (1.0, 0.5, 0.0, 1.0)  # of styles and controls, sample by sample

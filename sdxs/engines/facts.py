@@ -23,7 +23,7 @@ from sdxs.engines.openvino import OpenVINO
 from sdxs.engines.runtime import Runtime
 from sdxs.model.graph import Spec
 from sdxs.model.schedule import LinearStep
-from sdxs.model.tokens import PromptReader, PromptReaders
+from sdxs.tokens import PromptReader, PromptReaders
 
 RUNTIMES: dict[str, type[Runtime]] = {
     each.name: each for each in (OpenVINO, OpenVINOInt8, OnnxRuntime)

@@ -25,7 +25,7 @@ from sdxs.engines.facts import CHANGED, Changed, facts_of, remember, request
 from sdxs.engines.prepared import Key, PreparedEngine
 from sdxs.engines.runtime import Runtime
 from sdxs.errors import SDXSError, one_line
-from sdxs.model.granted import granted_memory
+from sdxs.granted import granted_memory
 from sdxs.model.graph import Inputs, Spec
 
 log = logging.getLogger(__name__)

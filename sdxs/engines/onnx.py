@@ -15,8 +15,8 @@ from torch import nn
 
 from sdxs.engines.runtime import Arrays, Shapes, Unavailable
 from sdxs.errors import one_line
+from sdxs.granted import threads
 from sdxs.model.graph import Inputs
-from sdxs.model.hardware import threads
 
 INSTALL = "pip install 'onnxruntime>=1.20' onnx"
 GRAPH = "graph.onnx"

@@ -21,8 +21,9 @@ from torch import nn
 from sdxs.engines.cache import COMPILED
 from sdxs.engines.runtime import Arrays, Shapes, Unavailable
 from sdxs.errors import one_line
+from sdxs.granted import threads
 from sdxs.model.graph import Inputs
-from sdxs.model.hardware import cpu_name, threads
+from sdxs.model.hardware import cpu_name
 
 OLDEST = (2025, 0)
 INSTALL = "pip install 'openvino>=2025.0'"

@@ -21,7 +21,7 @@ from sdxs.bench.measure import Clock, percentile
 from sdxs.bench.sides import check_compiler
 from sdxs.evaluate import paper, report
 from sdxs.evaluate.stages import ARCHITECTURES, STAGES, Architecture, build, counted, inputs
-from sdxs.model.granted import granted_memory
+from sdxs.granted import granted_memory
 from sdxs.model.hardware import limit_threads
 
 VALUES_A_PIXEL = 1024  # numbers in memory beside the weights, at most: the large decoder's 875

@@ -10,7 +10,7 @@ import torch
 import transformers
 
 from sdxs.errors import InputError
-from sdxs.model.granted import granted_cores
+from sdxs.granted import granted_cores
 from sdxs.model.hardware import cpu_name
 
 UNMEASURED = "not measured"

@@ -19,8 +19,8 @@ from sdxs.model.eager import size_ids
 from sdxs.model.graph import paint_inputs, text_inputs
 from sdxs.model.schedule import seeded
 from sdxs.model.text import Words
-from sdxs.model.tokens import PromptReaders
 from sdxs.pipeline import SDXS
+from sdxs.tokens import PromptReaders
 
 LEAST = {torch.float32: 40.0, torch.float16: 30.0}  # dB of the farthest picture
 SEED = 1000  # the first of them

@@ -45,6 +45,7 @@ def describe(
         "runtime": runtime,
         "dtype": str(dtype).removeprefix("torch."),
         "size": offer.size,
+        "multiple": offer.multiple,
         "channels": offer.channels,
         "factor": offer.factor,
         "tokenizers": tokenizers,

@@ -68,7 +68,7 @@ def _parameters(
 def _without_float64(graph: Any) -> None:
     """Roots of constants of float64, which are torch's scales of an attention, as constants of
     what they are rounded to: in a browser's WebGPU nothing takes such roots."""
-    known = {}
+    known: dict[str, Any] = {}
     for node in graph.node:
         if node.op_type == "Constant":
             number = numpy_helper.to_array(node.attribute[0].t)

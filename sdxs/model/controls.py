@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from sdxs.arguments import Row
-from sdxs.errors import InputError
-from sdxs.picture import smaller, taken, to_rgb, unit
+from sdxs.picture import control_pixels
 
 if TYPE_CHECKING:
     from diffusers import ControlNetModel
@@ -65,17 +63,9 @@ def controls_of(batch: Sequence[Row], size: tuple[int, int]) -> list[Control]:
 
 
 def control_image(picture: Any, size: tuple[int, int]) -> Tensor:
-    """A picture as a ControlNet reads it: (3, H, W) float32 in [0, 1], of (width, height).
-
-    A picture of another size is stretched to it. Raises InputError for what is no Pillow picture,
-    or for a damaged, animated or far too large one.
-    """
-    if not isinstance(picture, Image.Image):
-        raise InputError(f"control_image must be a Pillow picture, not {type(picture).__name__}")
-    picture = to_rgb(smaller(taken(picture), 4 * max(size)), "black")
-    if picture.size != size:
-        picture = picture.resize(size, Image.Resampling.LANCZOS)
-    return torch.from_numpy(unit(picture)).permute(2, 0, 1)
+    """A picture as a ControlNet reads it: (3, H, W) float32 in [0, 1], of (width, height). Raises
+    InputError, see `control_pixels`."""
+    return torch.from_numpy(control_pixels(picture, size)).permute(2, 0, 1)
 
 
 def residuals(

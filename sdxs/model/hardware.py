@@ -1,7 +1,6 @@
 """Which device, which numbers and how many threads a model uses; chosen once, in `load`."""
 
 import logging
-import os
 import platform
 import warnings
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 
 from sdxs.errors import InputError, one_line, option
-from sdxs.model.granted import granted_cores
+from sdxs.granted import threads
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 DEVICES = ("cuda", "mps", "cpu")
@@ -88,12 +87,6 @@ def cpu_multiplies_bfloat16() -> bool:
     """Whether the processor has AMX or AVX512-BF16."""
     tests = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     return any(test() for name in tests if (test := getattr(torch.cpu, name, None)))
-
-
-def threads() -> int:
-    """How many threads compute: as OMP_NUM_THREADS says, else one for each core that is granted."""
-    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    return int(asked) if asked.isascii() and asked.isdigit() and int(asked) else granted_cores()
 
 
 def limit_threads() -> None:

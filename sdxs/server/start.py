@@ -36,7 +36,7 @@ CHECKPOINT_HELP = (  # of `python -m sdxs`, too
 ENGINE_HELP = (  # of `python -m sdxs`, too
     "what runs the networks: eager; openvino, openvino-int8 or onnxruntime for CPUs; cuda-graph "
     "for CUDA; compile; default: SDXS_ENGINE, else the fastest that is there, and eager until that "
-    "is ready"
+    "is ready; SDXS_ENGINE=lite needs no PyTorch"
 )
 DEVICE_HELP = "cuda, cuda:1, mps or cpu (default: the best there is)"  # of `python -m sdxs`, too
 DTYPE_HELP = "float32, float16 or bfloat16 (default: the device's best)"  # of `python -m sdxs`, too

@@ -10,7 +10,7 @@ import pytest
 from huggingface_hub import constants
 from huggingface_hub import errors as hub_errors
 
-from sdxs import CheckpointError, InputError
+from sdxs import CheckpointError, InputError, sources
 from sdxs.checkpoint import find
 from sdxs.config import EMBEDDED, REAL_MODEL
 
@@ -30,7 +30,7 @@ def clean_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         raise AssertionError("the network was asked")
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(find, "OWN_WEIGHTS", make(tmp_path / "weights" / EMBEDDED).parent)
+    monkeypatch.setattr(sources, "OWN_WEIGHTS", make(tmp_path / "weights" / EMBEDDED).parent)
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
@@ -53,7 +53,7 @@ def fill_cache(tmp_path: Path, files: list[str] = NEEDED) -> Path:
 def test_auto_is_the_embedded_model() -> None:
     source = find.resolve()
     assert (source.name, source.kind) == (EMBEDDED, "named")
-    assert source.folder == find.OWN_WEIGHTS / EMBEDDED
+    assert source.folder == sources.OWN_WEIGHTS / EMBEDDED
     assert REAL_MODEL in source.reason and "not in the Hugging Face cache" in source.reason
     assert source.hint == f"make run CHECKPOINT={REAL_MODEL}"
 
@@ -96,7 +96,7 @@ def test_names_are_never_from_the_working_directory(
     make(tmp_path / "here" / EMBEDDED)
     make(tmp_path / "here" / "other")
     monkeypatch.chdir(tmp_path / "here")
-    assert find.resolve(EMBEDDED).folder == find.OWN_WEIGHTS / EMBEDDED
+    assert find.resolve(EMBEDDED).folder == sources.OWN_WEIGHTS / EMBEDDED
     with pytest.raises(CheckpointError, match=r"\./other"):
         find.resolve("other")
     assert find.resolve("./other").folder == tmp_path / "here" / "other"
@@ -106,13 +106,13 @@ def test_a_weights_folder_of_ones_own(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("SDXS_WEIGHTS", str(tmp_path / "own"))
     mine = make(tmp_path / "own" / "mine")
     assert find.resolve("mine").folder == mine == find.weights_folder("mine")
-    assert find.weights_folder(EMBEDDED) == find.OWN_WEIGHTS / EMBEDDED
-    assert find.resolve(EMBEDDED).folder == find.OWN_WEIGHTS / EMBEDDED
+    assert find.weights_folder(EMBEDDED) == sources.OWN_WEIGHTS / EMBEDDED
+    assert find.resolve(EMBEDDED).folder == sources.OWN_WEIGHTS / EMBEDDED
     assert find.resolve(mine) == find.resolve("mine")  # its words are known either way
     with pytest.raises(CheckpointError, match="did you mean mine") as caught:
         find.resolve("minee")
     assert str(tmp_path / "own") in str(caught.value)
-    assert str(find.OWN_WEIGHTS) in str(caught.value)
+    assert str(sources.OWN_WEIGHTS) in str(caught.value)
 
 
 def test_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +204,7 @@ def test_all_controls_are_the_published_and_the_shipped_ones(monkeypatch, tmp_pa
     for name in ("canny", "sketch", ".hidden"):
         (tmp_path / "controls" / name).mkdir(parents=True)
     monkeypatch.setenv("SDXS_WEIGHTS", str(tmp_path))
-    monkeypatch.setattr(find, "OWN_WEIGHTS", tmp_path)
+    monkeypatch.setattr(sources, "OWN_WEIGHTS", tmp_path)
     storybook = find.Source("storybook", tmp_path, "named", "")
     assert find.all_of("controls", storybook) == ["canny", "sketch"]
     hub = find.Source(f"{REAL_MODEL}@main", tmp_path, "hub", "")

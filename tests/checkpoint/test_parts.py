@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from tiny import build_checkpoint, load, tiny_scheduler
 
 from sdxs import SDXS, CheckpointError
-from sdxs.checkpoint.words import Dictionary
+from sdxs.sources import Dictionary
 
 Edit = Callable[..., Path]
 UNET = "unet/diffusion_pytorch_model.safetensors"

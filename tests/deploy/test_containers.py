@@ -55,7 +55,7 @@ def test_the_dockerfile_is_clean() -> None:
 def test_an_image_has_what_a_page_needs() -> None:
     """What a Space has, but for what belongs to one; and what the package is built of."""
     space = {name for name in upload.tree("app") if name.startswith(("sdxs/", "weights/"))}
-    built = {"LICENSE", "README.md", "constraints.txt", "pyproject.toml", "requirements.txt"}
+    built = {"LICENSE", "README.md", "constraints.txt", "pyproject.toml"}
     assert context() == space | built | {"setup.py"}
 
 

@@ -107,7 +107,8 @@ def report(
 ) -> int:
     """Print a table, what went wrong, what was missed, and all of it as a line of JSON with the
     hardware; the exit status."""
-    from sdxs.model.hardware import cpu_name, granted_cores  # torch comes with it
+    from sdxs.granted import granted_cores
+    from sdxs.model.hardware import cpu_name  # torch comes with it
 
     machine = {"cpu": cpu_name(), "cores": granted_cores()}
     print(table(rows))

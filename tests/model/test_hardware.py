@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from sdxs import InputError
-from sdxs.model import hardware
-from sdxs.model.granted import granted_cores, granted_memory
-from sdxs.model.hardware import choose_device, limit_threads, threads
+from sdxs import InputError, granted
+from sdxs.granted import granted_cores, granted_memory, threads
+from sdxs.model.hardware import choose_device, limit_threads
 
 CPU = torch.device("cpu")
 V1 = {"cpu.cfs_quota_us": "300000", "cpu.cfs_period_us": "100000"}
@@ -90,7 +89,7 @@ def test_an_affinity_below_the_quota(tmp_path: Path, monkeypatch: pytest.MonkeyP
     [("", 3), ("1", 1), ("5", 5), ("2,1", 2), (" 4 ", 4), ("0", 3), ("-1", 3), ("many", 3)],
 )
 def test_what_the_environment_says(said: str, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hardware, "granted_cores", lambda: 3)
+    monkeypatch.setattr(granted, "granted_cores", lambda: 3)
     monkeypatch.setenv("OMP_NUM_THREADS", said)
     assert threads() == number
 
@@ -99,9 +98,9 @@ def test_torch_gets_no_more_threads_than_that(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     before = torch.get_num_threads()
     try:
-        for has, granted, left in [(4, 1, 1), (4, 3, 3), (2, 3, 2), (1, 64, 1)]:
+        for has, cores, left in [(4, 1, 1), (4, 3, 3), (2, 3, 2), (1, 64, 1)]:
             torch.set_num_threads(has)
-            monkeypatch.setattr(hardware, "granted_cores", lambda granted=granted: granted)
+            monkeypatch.setattr(granted, "granted_cores", lambda cores=cores: cores)
             limit_threads()
             assert torch.get_num_threads() == left
     finally:

@@ -117,7 +117,7 @@ def test_a_row_is_all_that_a_new_option_needs(monkeypatch, tmp_path: Path, ran):
 
     _, told, _ = ran(command.main, "--help")
     assert re.search(r"--merriness .*how merry, 0 to 9\s+\(default: 3\)", told, re.S)
-    monkeypatch.setattr("sdxs.pipeline.SDXS", painter)
+    monkeypatch.setattr("sdxs.SDXS", painter)
     file = tmp_path / "a.png"
     arguments = ["a", "--checkpoint", "x", "--output", str(file)]
     assert command.main([*arguments, "--merriness", "4"]) == 0

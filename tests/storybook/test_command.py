@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from sdxs.checkpoint import find
+from sdxs import sources
 from sdxs.storybook import command, controlled, pixels, sheet, styled
 
 
@@ -24,7 +24,7 @@ from sdxs.storybook import command, controlled, pixels, sheet, styled
 )
 def test_a_mistake_is_named(main, options, said, ran, monkeypatch, tiny_checkpoint, tmp_path):
     if main is styled.main:
-        monkeypatch.setattr(find, "OWN_WEIGHTS", tmp_path)  # where no style lies
+        monkeypatch.setattr(sources, "OWN_WEIGHTS", tmp_path)  # where no style lies
         options = [*options, "--checkpoint", str(tiny_checkpoint)]
     status, _, told = ran(main, *options)
     assert status == 2 and said in told

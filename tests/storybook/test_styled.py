@@ -5,7 +5,7 @@ import shutil
 
 import torch
 
-from sdxs.checkpoint import find
+from sdxs import sources
 from sdxs.storybook import styled
 from sdxs.storybook.judges.styles import StyleJudge
 
@@ -13,7 +13,7 @@ from sdxs.storybook.judges.styles import StyleJudge
 def test_a_style_is_scored_by_strength(tiny_checkpoint, tiny_style, tmp_path, monkeypatch, capsys):
     torch.manual_seed(0)
     StyleJudge().save(tmp_path / "evaluator" / "hands")  # it has learnt nothing
-    monkeypatch.setattr(find, "OWN_WEIGHTS", tmp_path)
+    monkeypatch.setattr(sources, "OWN_WEIGHTS", tmp_path)
     shutil.copytree(tiny_style, tmp_path / "styles" / "anime")
     options = ["--checkpoint", str(tiny_checkpoint), "--style", "anime", "--count", "3"]
     assert styled.main(options) == 0

@@ -11,8 +11,8 @@ import torch
 from diffusers import AutoencoderTiny, DPMSolverMultistepScheduler, UNet2DConditionModel
 from safetensors.torch import load_file
 
-from sdxs.model.tokens import PromptReader, PromptReaders
 from sdxs.storybook.world.tokenizer import build_tokenizer
+from sdxs.tokens import PromptReader, PromptReaders
 from sdxs.train import text
 from sdxs.train.autoencoder import build
 from sdxs.train.parts.models import PRESETS, build_scheduler, build_text_encoder, build_unet

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from sdxs.model.tokens import PromptReader
+from sdxs.tokens import PromptReader
 from tests.programs import ROOT
 from tests.tiny import WINDOW, WORDS, tiny_tokenizer
 

@@ -1,6 +1,6 @@
 // From a prompt to the ids that the text encoder reads, and to the words that do not fit.
 //
-// As sdxs/model/tokens.py, on @huggingface/tokenizers, whose class is passed in. Texts are measured in code points,
+// As sdxs/tokens.py, on @huggingface/tokenizers, whose class is passed in. Texts are measured in code points,
 // as Python does. Knows nothing of networks or files.
 
 const LONGEST_TOKEN = 64; // characters; text beyond this many per place of the window is never read

@@ -12,7 +12,7 @@ import torch
 from sdxs.checkpoint.parts import load_text
 from sdxs.model.styles import Style
 from sdxs.model.text import Words, embed
-from sdxs.model.tokens import PromptReaders
+from sdxs.tokens import PromptReaders
 from sdxs.train.parts.lora import merge
 from sdxs.train.run import loop
 from sdxs.train.run.machine import DEVICE

@@ -4,7 +4,8 @@ from itertools import chain
 
 from sdxs.checkpoint.find import weights_folder
 from sdxs.checkpoint.open import DICTIONARY
-from sdxs.checkpoint.words import Dictionary, read_dictionary
+from sdxs.checkpoint.words import read_dictionary
+from sdxs.sources import Dictionary
 from sdxs.storybook.world.kin import KIN, OTHERS, fillers, near
 from sdxs.storybook.world.words import phrases
 

@@ -22,6 +22,12 @@ def granted_cores(groups: Path = GROUPS, own: Path = OWN) -> int:
     return min([cores, *_quotas(groups, own)])
 
 
+def threads() -> int:
+    """How many threads compute: as OMP_NUM_THREADS says, else one for each core that is granted."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(asked) if asked.isascii() and asked.isdigit() and int(asked) else granted_cores()
+
+
 def granted_memory(groups: Path = GROUPS, own: Path = OWN) -> int:
     """Bytes: the machine's, or less by a cgroup's limit."""
     whole = int(psutil.virtual_memory().total)

@@ -7,14 +7,15 @@ number of threads at once: the tokenizer's own call changes its padding state, s
 import re
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from tokenizers import Tokenizer
-from torch import Tensor
 
 from sdxs.arguments import encodable
 from sdxs.errors import PromptCutWarning, one_line
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LONGEST_TOKEN = 64  # characters; text beyond this many per place of the window is never read
 
@@ -41,7 +42,7 @@ class PromptReader:
     def json(self) -> str:
         return self._tokenizer.to_str()
 
-    def ids(self, prompts: list[str]) -> Tensor:
+    def rows(self, prompts: Sequence[str]) -> list[list[int]]:
         """(B, L) token ids: start, as many tokens as fit, end, padding."""
         rows = []
         for prompt in prompts:
@@ -49,7 +50,13 @@ class PromptReader:
             if len(ids) > self.length:
                 ids = ids[: self.length - 1] + ids[-1:]
             rows.append(ids + [self.pad] * (self.length - len(ids)))
-        return torch.tensor(rows)
+        return rows
+
+    def ids(self, prompts: Sequence[str]) -> "Tensor":
+        """The rows as a tensor."""
+        import torch  # without it rows will do
+
+        return torch.tensor(self.rows(prompts))
 
     def cut_off(self, prompt: str) -> str:
         """The end of the prompt that does not fit, from the start of a word; "" if all fits."""
@@ -110,7 +117,11 @@ class PromptReaders:
         self.readers = readers
         self.length = readers[0].length
 
-    def ids(self, prompts: list[str]) -> list[Tensor]:
+    def rows(self, prompts: Sequence[str]) -> list[list[list[int]]]:
+        """Token ids (B, L), rows for each text encoder."""
+        return [reader.rows(prompts) for reader in self.readers]
+
+    def ids(self, prompts: Sequence[str]) -> "list[Tensor]":
         """Token ids (B, L), one tensor for each text encoder."""
         return [reader.ids(prompts) for reader in self.readers]
 

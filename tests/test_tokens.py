@@ -12,7 +12,7 @@ from tiny import WINDOW, build_checkpoint, seeded_prompts, tiny_tokenizer
 
 from sdxs.checkpoint.parts import load_parts
 from sdxs.model.text import embed
-from sdxs.model.tokens import PromptReader
+from sdxs.tokens import PromptReader
 
 
 @pytest.fixture(scope="module")
