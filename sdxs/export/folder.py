@@ -17,7 +17,7 @@ from sdxs.engines import EAGER
 from sdxs.engines.onnx import OnnxRuntime
 from sdxs.engines.openvino import OpenVINO
 from sdxs.engines.runtime import Runtime, Unavailable
-from sdxs.errors import SDXSError
+from sdxs.errors import InputError, SDXSError
 from sdxs.export import index
 from sdxs.export.compared import LEAST, Reference
 from sdxs.export.graphs import CPU, Graph, Networks, graphs_of, linear_step, naming
@@ -31,6 +31,11 @@ def write(opened: Opened, runtime: str, dtype: torch.dtype, folder: Path) -> Non
     """Write a new folder, and print how near each of its graphs is. Raises SDXSError, OSError."""
     files: Any = _files(runtime)
     linear_step(opened)
+    if both := sorted({*opened.facts.offer.styles} & {*opened.facts.offer.controls}):
+        raise InputError(
+            f"a style and a control are both called {both[0]}: call one of them otherwise, "
+            "NAME=SOURCE"
+        )
     model = SDXS(opened, EAGER, CPU, torch.float32)
     about = _about(model, dtype)
     graphs = graphs_of(opened.facts)

@@ -118,7 +118,12 @@ def test_two_exports_are_the_same_to_the_last_byte(
     assert found[0] == found[1]
 
 
-def test_names_of_files(tiny_checkpoint: Path, tmp_path: Path, ran: Ran) -> None:
+def test_names_of_files(
+    tiny_checkpoint: Path, tiny_style: Path, tiny_control: Path, tmp_path: Path, ran: Ran
+) -> None:
+    twice = ("--styles", f"pen={tiny_style}", "--controls", f"pen={tiny_control}")
+    line = refused(ran, tiny_checkpoint, "--to", "onnx", "--out", tmp_path / "out", *twice)
+    assert "a style and a control are both called pen: call one of them otherwise" in line
     asked = (tiny_checkpoint, "--to", "onnx", "--out", tmp_path / "out", "--styles")
     assert "needs a name for files: NAME=" in refused(ran, *asked, "some/a b")
     assert "a+b" in refused(ran, *asked, "a+b=some")

@@ -65,7 +65,7 @@ def test_it_leads_to_a_checkpoint_that_paints(root: Path, capsys) -> None:
     assert all(name.replace("_", " ") in table for name in found["unseen"])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ablations_twice_the_size_controls_and_styles(tmp_path: Path, monkeypatch, capsys) -> None:
     follow(tmp_path, "--straight", "--past-gates", "--ablations", "--upscale", "--extras")
     said = capsys.readouterr().out

@@ -68,7 +68,7 @@ ABOUT = About(
     examples=(PROMPT, "a blue ball"),
     words={"things": ("ball", "house"), "colours": ("red", "blue")},
     styles=("anime", "ink"),
-    conditions=("sketch",),
+    conditions=("sketch", "canny"),
     templates={"at sea": "{prompt} on the sea"},
     size=(64, 64),
 )
@@ -79,8 +79,13 @@ def light(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site with a stand-in for the engine, see standin.js, and a model of nothing."""
     modules()
     model, out = tmp_path_factory.mktemp("model"), tmp_path_factory.mktemp("light") / "dist"
-    info = {"about": asdict(ABOUT), "size": ABOUT.size, "controls": ["sketch"],
-            "files": {"weights/unet.safetensors": {"bytes": 3_000_000}}}  # fmt: skip
+    graphs = [
+        {"file": "weights/unet.safetensors", "control": "", "weights": []},
+        {"file": "paint+canny.onnx", "control": "canny", "weights": []},
+    ]
+    files = {row["file"]: {"bytes": 3_000_000} for row in graphs}
+    info = {"about": asdict(ABOUT), "size": ABOUT.size, "controls": ["sketch", "canny"],
+            "graphs": graphs, "tokenizers": [], "files": files}  # fmt: skip
     (model / "sdxs.json").write_text(json.dumps(info))
     (model / "weights").mkdir()
     (model / "weights" / "unet.safetensors").write_bytes(bytes(3_000_000))

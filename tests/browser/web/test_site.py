@@ -265,3 +265,10 @@ def test_it_can_be_installed(tabs, host, light):
             assert "x".join(map(str, picture.size)) == icon["sizes"]
             assert np.asarray(picture).std() > 20
     assert (light / manifest["start_url"]).is_file() and manifest["display"] == "standalone"
+
+
+def test_what_the_site_cannot_draw_for_stays_behind(light: Path) -> None:
+    info = json.loads((light / "model" / "sdxs.json").read_text())
+    assert info["controls"] == info["about"]["conditions"] == ["sketch"]
+    assert [*info["files"]] == [row["file"] for row in info["graphs"]]
+    assert all((light / "model" / file).is_file() for file in info["files"])
