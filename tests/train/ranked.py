@@ -4,6 +4,7 @@ A server forks them, so that none imports torch.
 """
 
 import multiprocessing
+import re
 import os
 import signal
 from collections.abc import Callable
@@ -61,4 +62,4 @@ class Launched:
     def told(self) -> list[str]:
         """What all of them said on stderr, progress bars aside."""
         said = "".join((self.folder / f"stderr-{n}").read_text() for n in range(len(self.ranks)))
-        return [line for line in said.splitlines() if line and "it/s" not in line]
+        return [line for line in said.splitlines() if line and not re.search("it/s|s/it", line)]
