@@ -4,8 +4,8 @@ A server forks them, so that none imports torch.
 """
 
 import multiprocessing
-import re
 import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
