@@ -42,14 +42,22 @@ async function keep(path, response) {
   }
 }
 
+// What is on its way is waited for, and not fetched twice: path -> whether it is kept by now.
+const arriving = new Map();
+
+function arrives(path, keeping) {
+  const done = keeping.catch(() => false).finally(() => arriving.delete(path));
+  arriving.set(path, done);
+  return done;
+}
+
 const kept = (path) => caches.open(KEPT).then((cache) => cache.match(keyOf(path))).catch(() => undefined);
 const fetched = (path) => fetch(new URL(path, here), { cache: "no-cache" });
 
 // The same of a file that may be kept already.
 async function have(path) {
-  if (await kept(path)) return true;
-  const response = await fetched(path).catch(() => null);
-  return !response || keep(path, response); // offline it is for another time
+  if ((await arriving.get(path)) || (await kept(path))) return true;
+  return arrives(path, fetched(path).then((response) => keep(path, response), () => true)); // offline it is for another time
 }
 
 async function every(paths) {
@@ -78,11 +86,15 @@ self.addEventListener("message", (event) => {
 
 async function answer(event, path) {
   const dropped = path.startsWith("dropped/") && (await (await caches.open(DROPPED)).match(new URL(path, here)));
-  const found = dropped || (FILES[path] && (await kept(path)));
+  if (dropped) return isolated(dropped);
+  if (!FILES[path]) return isolated(await fetch(event.request));
+  await arriving.get(path);
+  const found = await kept(path);
   if (found) return isolated(found);
-  const response = await fetch(event.request);
-  if (response.ok && FILES[path]) event.waitUntil(keep(path, response.clone()));
-  return isolated(response);
+  const response = fetch(event.request);
+  const copy = response.then((first) => first.ok && keep(path, first.clone()));
+  event.waitUntil(arrives(path, copy));
+  return isolated(await response);
 }
 
 self.addEventListener("fetch", (event) => {
