@@ -50,7 +50,7 @@ def test_what_makes_a_one_step_model_resumes(given: Path, resumes: Resumes, tmp_
     resumes("s", control_blocks, control=full, tiny=tiny, teacher=large, **few)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_stage_of_latents_resumes(
     given: Path, resumes: Resumes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
