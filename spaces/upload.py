@@ -9,7 +9,6 @@ import argparse
 import re
 import subprocess
 import sys
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -58,12 +57,11 @@ def site() -> dict[str, Path | bytes]:
 
 
 def requirements() -> bytes:
-    """What pages and PyTorch need, of pyproject.toml, with the versions of constraints.txt."""
+    """requirements.txt with the versions of constraints.txt."""
     pins = dict(re.findall(r"^([\w-]+)==([\w.]+)", _read("constraints.txt"), re.MULTILINE))
     known = {_plain(name): version for name, version in pins.items()}
     lines = ["# The versions that are tested."]
-    project = tomllib.loads(_read("pyproject.toml"))["project"]
-    for line in [*project["dependencies"], *project["optional-dependencies"]["torch"]]:
+    for line in re.findall(r"^\w.*", _read("requirements.txt"), re.MULTILINE):
         name, bounds, marker = re.fullmatch(r"([\w-]+)([^;]*)(.*)", line).groups()  # type: ignore
         if name not in UNPINNED:
             bounds = f"=={known[_plain(name)]}"

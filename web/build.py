@@ -33,7 +33,10 @@ from web import packages
 WEB = Path(__file__).resolve().parent
 MODEL = WEB.parent / "weights" / "onnx" / "storybook"
 LARGEST = 60_000_000  # bytes of the whole site
-PAGES = {"index.html": SCRIPTS, "sketch.html": (*SCRIPTS, *CANVAS_SCRIPTS)}
+PAGES = {  # file -> layout, what a visitor does, scripts; all else is page.html's
+    "index.html": ("text", "Type", SCRIPTS),
+    "sketch.html": ("canvas", "Draw", (*SCRIPTS, *CANVAS_SCRIPTS)),
+}
 OURS = {"server.js": "site/calls.js"}  # a script of the pages -> what the site has in its place
 CONTROLS = ("sketch",)  # that web/engine makes control images for
 TEMPLATES = "canvas", "chips", "head", "rewind", "stage", "unknown", "variety"
@@ -62,7 +65,7 @@ def build(
     if out.exists():
         shutil.rmtree(out)
     out.mkdir(parents=True)
-    scripts = {name for page in PAGES.values() for name in page} - OURS.keys()
+    scripts = {name for *_, page in PAGES.values() for name in page} - OURS.keys()
     for name in (*scripts, *LOOKS):
         _copy(FILES / name, out / "page" / name)
     for folder in ("site", "engine"):
@@ -76,7 +79,7 @@ def build(
         (out / "welcome.jpg").write_bytes(welcome)
     (out / "site.json").write_text(json.dumps(facts, ensure_ascii=False), "utf-8")
     for name, page in PAGES.items():
-        (out / name).write_text(html(name, page), "utf-8")
+        (out / name).write_text(html(*page), "utf-8")
     list_files(out)
     sizes = {name: (out / name).stat().st_size for name in _names(out)}
     if sum(sizes.values()) > LARGEST:
@@ -178,16 +181,18 @@ def runtimes(out: Path, backends: Iterable[str]) -> dict[str, Any]:
     return found
 
 
-def html(name: str, scripts: Sequence[str]) -> str:
+def html(layout: str, act: str, scripts: Sequence[str]) -> str:
     """A page, with its policy, looks and scripts."""
     looks = ["theme.css", *(f"page/{look}" for look in LOOKS), "site/site.css"]
     own = [OURS.get(script, f"page/{script}") for script in scripts]
     filled = {
         "policy": POLICY,
+        "layout": layout,
+        "line": f"{act}, and the picture follows",
         "looks": "\n  ".join(f'<link rel="stylesheet" href="{look}">' for look in looks),
         "scripts": "\n  ".join(f'<script src="{script}"></script>' for script in own),
     }
-    text = (WEB / name).read_text("utf-8")
+    text = (WEB / "page.html").read_text("utf-8")
     for key, value in filled.items():
         text = text.replace("{{" + key + "}}", value)
     return text

@@ -105,39 +105,19 @@ class SDXS:
         return model
 
     @under_way()
-    def __call__(
-        self,
-        prompt: str | list[str],
-        *,
-        seed: int | Sequence[int] = 0,
-        size: int | tuple[int, int] | None = None,
-        decoder: str = "tiny",
-        style: str | Sequence[str | None] | None = None,
-        style_scale: float | Sequence[float] = 1.0,
-        control: str | Sequence[str | None] | None = None,
-        control_image: Image.Image | Sequence[Image.Image | None] | None = None,
-        control_scale: float | Sequence[float] = 1.0,
-        to_prompt: str | Sequence[str | None] | None = None,
-        to_seed: int | Sequence[int | None] | None = None,
-        walk: float | Sequence[float | None] | None = None,
-        **unknown: Any,
-    ) -> Any:
-        """Paint a prompt: one picture for a string, a list for a list. Raises InputError; warns
-        with PromptCutWarning when a prompt is longer than the window."""
-        if unknown.get("latents") is not None or unknown.get("output_type", "pil") == "pt":
+    def __call__(self, prompt: str | list[str], **asked: Any) -> Any:
+        """Paint a prompt: one picture for a string, a list for a list, as `sdxs.pipeline.SDXS` does
+        and with its arguments, but for tensors. Raises InputError; warns with PromptCutWarning when
+        a prompt is longer than the window."""
+        if asked.get("latents") is not None or asked.get("output_type") == "pt":
             raise InputError(f"latents and output_type 'pt' are tensors of PyTorch: {TORCH}")
-        asked = arguments.check(
-            self.offer, prompt, seed=seed, size=size, decoder=decoder, style=style,
-            style_scale=style_scale, control=control, control_image=control_image,
-            control_scale=control_scale, to_prompt=to_prompt,
-            to_seed=to_seed, walk=walk, **unknown,
-        )  # fmt: skip
+        checked = arguments.check(self.offer, prompt, **asked)
         self._process.check(forks=threads() == 1)
-        self._readers.warn_cut_off([row.prompt for row in asked.rows])
-        if any(row.walk for row in asked.rows):
-            self._readers.warn_cut_off([row.to_prompt or "" for row in asked.rows])
-        pictures = [self._picture(row, asked.size, asked.decoder) for row in asked.rows]
-        return pictures[0] if asked.single else pictures
+        self._readers.warn_cut_off([row.prompt for row in checked.rows])
+        if any(row.walk for row in checked.rows):
+            self._readers.warn_cut_off([row.to_prompt or "" for row in checked.rows])
+        pictures = [self._picture(row, checked.size, checked.decoder) for row in checked.rows]
+        return pictures[0] if checked.single else pictures
 
     def _picture(self, row: Row, size: tuple[int, int], decoder: str) -> Image.Image:
         """One row's, of (width, height) in pixels. Raises InputError for its control image,

@@ -94,6 +94,9 @@ def test_the_requirements_are_the_tested_versions() -> None:
     said = upload.requirements().decode()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     asked = [*project["dependencies"], *project["optional-dependencies"]["torch"]]
+    assert (
+        re.findall(r"^\w.*", (ROOT / "requirements.txt").read_text("utf-8"), re.MULTILINE) == asked
+    )
     names = [re.split(r"[^\w-]", line)[0] for line in asked]
     assert re.findall(r"^[\w-]+", said, re.MULTILINE) == names
     loose = [
