@@ -42,23 +42,15 @@ async function keep(path, response) {
   }
 }
 
-// What is on its way is waited for, and not fetched twice: path -> whether it is kept by now.
-const arriving = new Map();
-
-function arrives(path, keeping) {
-  const done = keeping.catch(() => false).finally(() => arriving.delete(path));
-  arriving.set(path, done);
-  return done;
-}
-
 const kept = (path) => caches.open(KEPT).then((cache) => cache.match(keyOf(path))).catch(() => undefined);
 const fetched = (path) => fetch(new URL(path, here), { cache: "no-cache" });
 
-// The same of a file that may be kept already.
-async function have(path) {
-  if ((await arriving.get(path)) || (await kept(path))) return true;
-  return arrives(path, fetched(path).then((response) => keep(path, response), () => true)); // offline it is for another time
-}
+// A file is asked for once, whoever wants it: the next in line, of any page or build, finds it kept.
+const inTurn = (path, job) => navigator.locks.request(keyOf(path).href, job);
+
+// Whether a file is kept by now; offline it is for another time.
+const have = (path) =>
+  inTurn(path, async () => (await kept(path)) ? true : fetched(path).then((response) => keep(path, response), () => true));
 
 async function every(paths) {
   let all = true;
@@ -88,13 +80,17 @@ async function answer(event, path) {
   const dropped = path.startsWith("dropped/") && (await (await caches.open(DROPPED)).match(new URL(path, here)));
   if (dropped) return isolated(dropped);
   if (!FILES[path]) return isolated(await fetch(event.request));
-  await arriving.get(path);
-  const found = await kept(path);
-  if (found) return isolated(found);
-  const response = fetch(event.request);
-  const copy = response.then((first) => first.ok && keep(path, first.clone()));
-  event.waitUntil(arrives(path, copy));
-  return isolated(await response);
+  return new Promise((answered, failed) => {
+    const turn = inTurn(path, async () => {
+      const found = await kept(path);
+      if (found) return answered(isolated(found));
+      const response = await fetch(event.request);
+      const copy = response.ok && response.clone();
+      answered(isolated(response));
+      if (copy) await keep(path, copy);
+    });
+    event.waitUntil(turn.catch(failed));
+  });
 }
 
 self.addEventListener("fetch", (event) => {

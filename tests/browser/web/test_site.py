@@ -69,6 +69,18 @@ def test_the_first_visit_and_the_next_ones(tabs, host):
     tabs.expected += ["ERR_EMPTY_RESPONSE", "An unknown error occurred when fetching the script"]
 
 
+def test_what_many_ask_for_is_fetched_once(tabs, host):
+    page = ready(tabs(f"{host.url}index.html"))
+    assert page.evaluate(KEPT)
+    del host.asked[:]
+    page.evaluate("caches.delete('sdxs files')")
+    texts = page.evaluate("""Promise.all(Array.from({ length: 8 }, () =>
+      fetch("model/sdxs.json", { cache: "no-store" }).then((answer) => answer.text())))""")
+    assert len(set(texts)) == 1 and "files" in json.loads(texts[0])
+    assert host.asked.count("model/sdxs.json") == 1
+    assert page.evaluate(KEPT) and len(host.asked) == len(set(host.asked)) > 1
+
+
 def test_a_new_build_fetches_what_changed(tabs, host):
     page = ready(tabs(f"{host.url}index.html"))
     assert page.evaluate(KEPT)
