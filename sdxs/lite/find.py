@@ -9,9 +9,9 @@ from pathlib import Path
 
 from sdxs import sources
 from sdxs.config import EMBEDDED
-from sdxs.errors import CheckpointError, InputError, shown
+from sdxs.errors import TORCH, CheckpointError, InputError, shown
 from sdxs.lite.folder import INDEX
-from sdxs.lite.remedies import EXPORT, TORCH
+from sdxs.lite.remedies import EXPORT
 from sdxs.sources import AUTO, Source
 
 WHERE = "onnx"  # under weights/
