@@ -89,8 +89,8 @@ for name in sys.argv[1:]:
 
 def test_commands_that_need_torch_say_so() -> None:
     names = [
-        "bench", "bench.lite", "bench.savings", "evaluate", "export", "storybook.draw",
-        "train.teacher", "train.recipe",
+        "bench", "bench.lite", "bench.savings", "engines.calibrate", "evaluate", "export",
+        "storybook.draw", "train.teacher", "train.recipe",
     ]  # fmt: skip
     absent = (*ABSENT, "peft")
     code = COMMANDS.format(absent=absent)

@@ -22,6 +22,7 @@ def test_only_an_earlier_site_is_overwritten(tmp_path: Path) -> None:
     assert not (tmp_path / "thesis.txt").exists()
 
 
+@pytest.mark.filterwarnings("ignore::sdxs.errors.PromptCutWarning")
 def test_the_welcome_picture_is_the_graphs_own(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
