@@ -5,6 +5,9 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+TORCH = "pip install 'sdxs[torch]'"
+NEEDS_TORCH = f"sdxs: this command needs PyTorch: {TORCH}"
+
 
 class SDXSError(Exception):
     """Base of every error that this package raises on purpose."""

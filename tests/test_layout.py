@@ -10,7 +10,7 @@ CODE = (".py", ".js", ".css", ".html")
 NAME = re.compile(
     r"[\w.-]+(?:/|\.(?:py|jsonl|js|css|html|md|toml|txt|in|yaml)\b)|LICENSE|(?:Make|Docker)file"
 )
-UNDRAWN = re.compile(r"\..*|.*\.egg-info|PKG-INFO|setup.cfg|build|dist|runs|__pycache__")
+UNDRAWN = re.compile(r"\..*|.*\.egg-info|PKG-INFO|setup.cfg|build|dist|env|runs|__pycache__")
 
 
 def code(folder: str) -> list[Path]:

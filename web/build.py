@@ -20,6 +20,7 @@ import gradio as gr
 from PIL import Image, ImageDraw
 
 from sdxs.conditions import CONDITIONS
+from sdxs.errors import SDXSError
 from sdxs.metadata.parameters import SOFTWARE
 from sdxs.metadata.xmp import PACKET
 from sdxs.page import theme
@@ -31,6 +32,7 @@ from sdxs.service.options import LAYOUTS, OPTIONS
 from web import packages
 
 WEB = Path(__file__).resolve().parent
+SITE = "site.json"
 MODEL = WEB.parent / "weights" / "onnx" / "storybook"
 LARGEST = 60_000_000  # bytes of the whole site
 PAGES = {  # file -> layout, what a visitor does, scripts; all else is page.html's
@@ -59,12 +61,11 @@ RUNTIMES = {  # as web/engine wants them: {module, glue, binary}
 def build(
     out: Path, model: Path, welcome: bytes | None = None, backends: Iterable[str] = RUNTIMES
 ) -> dict[str, int]:
-    """The site in `out`, which is made anew; bytes of each file. welcome: a JPEG of the first
-    example with the first seed. backends: what it can paint by, of RUNTIMES. Raises OSError for
-    what is not there, MissingError of packages.py, ValueError for a site that is too large."""
-    if out.exists():
-        shutil.rmtree(out)
-    out.mkdir(parents=True)
+    """The site in `out`, in the place of an earlier one; bytes of each file. welcome: a JPEG of the
+    first example with the first seed. backends: what it can paint by, of RUNTIMES. Raises OSError
+    for what is not there, or is and is no site, MissingError of packages.py, ValueError for a site
+    that is too large."""
+    _clear(out)
     scripts = {name for *_, page in PAGES.values() for name in page} - OURS.keys()
     for name in (*scripts, *LOOKS):
         _copy(FILES / name, out / "page" / name)
@@ -77,7 +78,7 @@ def build(
     facts = site(runtimes(out, backends), welcome is not None, model)
     if welcome is not None:
         (out / "welcome.jpg").write_bytes(welcome)
-    (out / "site.json").write_text(json.dumps(facts, ensure_ascii=False), "utf-8")
+    (out / SITE).write_text(json.dumps(facts, ensure_ascii=False), "utf-8")
     for name, page in PAGES.items():
         (out / name).write_text(html(*page), "utf-8")
     list_files(out)
@@ -223,12 +224,12 @@ def icons(folder: Path) -> None:
 
 
 def painted(model: Path) -> bytes:
-    """The welcome picture of an exported checkpoint, by Python, as a file that says how it was
-    made."""
-    from sdxs import SDXS
+    """The welcome picture of an exported checkpoint, by its own graphs, as a file that says how it
+    was made. Raises SDXSError."""
+    from sdxs.lite.model import SDXS
     from sdxs.service.labels import Labels
 
-    loaded = SDXS.load(json.loads((model / "sdxs.json").read_text("utf-8"))["checkpoint"])
+    loaded = SDXS.load(model, safety=False, engine="lite")
     about = About.of(loaded)
     given = {"prompt": about.examples[0], "seed": FIRST_SEED}
     return Labels(about).file(loaded(given["prompt"], seed=FIRST_SEED), given)
@@ -243,16 +244,25 @@ def listing(sizes: dict[str, int]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[2])
     options.add_argument("--model", type=Path, default=MODEL, help="an exported folder")
-    options.add_argument("--out", type=Path, default=WEB / "dist", help="made anew")
+    options.add_argument("--out", type=Path, default=WEB / "dist", help="new, or an earlier site")
     given = options.parse_args(arguments)
     try:
         if not (given.model / "sdxs.json").is_file():
             raise OSError(f"{given.model} is no exported model: `make onnx` makes one")
         print(listing(build(given.out, given.model, painted(given.model))))
-    except (OSError, ValueError, packages.MissingError) as error:
+    except (OSError, ValueError, SDXSError, packages.MissingError) as error:
         print(f"build: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _clear(out: Path) -> None:
+    if out.exists():
+        if any(out.iterdir()) and not (out / SITE).is_file():
+            raise OSError(f"{out} is there and is no site: choose another --out")
+        shutil.rmtree(out)
+    out.mkdir(parents=True)
+    (out / SITE).touch()  # half a site is known as one, too
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -11,8 +11,14 @@ import json
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from sdxs.errors import NEEDS_TORCH
+
+if find_spec("torch") is None:
+    sys.exit(NEEDS_TORCH)
 
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging

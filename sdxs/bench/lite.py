@@ -12,8 +12,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from sdxs.errors import NEEDS_TORCH
+
+if find_spec("torch") is None:
+    sys.exit(NEEDS_TORCH)
 
 import numpy as np
 import torch

@@ -11,8 +11,14 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from sdxs.errors import NEEDS_TORCH
+
+if find_spec("torch") is None:
+    sys.exit(NEEDS_TORCH)
 
 import torch
 from torch import Tensor

@@ -23,6 +23,7 @@ NO_TOKENIZER = (
     f"`hf download {CLIP_TOKENIZER} {' '.join(files.CLIP_TOKENIZER_FILES)}` fetches CLIP's, or put "
     "a folder tokenizer beside it"
 )
+EXPORTED = "sdxs.json"  # what a folder of graphs holds, see docs/export.md
 REAL_MODEL_COMMAND = f"make run CHECKPOINT={REAL_MODEL}"
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
@@ -123,6 +124,10 @@ def _whole(place: Path) -> Path:
         if os.path.isfile(place / files.PEFT_CONFIG):
             raise CheckpointError(
                 f"{place} is a LoRA, not a whole checkpoint: it lacks {files.INDEX}"
+            )
+        if os.path.isfile(place / EXPORTED):
+            raise CheckpointError(
+                f"{place} holds a checkpoint's graphs: SDXS_ENGINE=lite paints with those for ONNX"
             )
         only = files.only_weights(place)
         if not only:

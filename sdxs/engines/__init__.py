@@ -7,7 +7,14 @@ row in `ENGINES`.
 import functools
 import logging
 import os
+import sys
 from collections.abc import Callable
+from importlib.util import find_spec
+
+from sdxs.errors import NEEDS_TORCH, InputError
+
+if find_spec("torch") is None:
+    sys.exit(NEEDS_TORCH)
 
 import torch
 
@@ -20,7 +27,6 @@ from sdxs.engines.openvino import OpenVINO
 from sdxs.engines.prepared import eager_engine
 from sdxs.engines.recorder import Compiled, CudaGraphs, Recorder
 from sdxs.engines.runtime import Unavailable
-from sdxs.errors import InputError
 from sdxs.model.eager import EagerEngine
 from sdxs.model.engine import Engine
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from sdxs.arguments import choice
 from sdxs.config import EMBEDDED
-from sdxs.errors import CheckpointError, InputError, did_you_mean, shown
+from sdxs.errors import TORCH, CheckpointError, InputError, did_you_mean, shown
 from sdxs.lite.folder import Exported
-from sdxs.lite.remedies import EXPORT, TORCH
+from sdxs.lite.remedies import EXPORT
 from sdxs.sources import ALL, Source, named
 
 ENGINE = "lite"

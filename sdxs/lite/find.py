@@ -9,9 +9,9 @@ from pathlib import Path
 
 from sdxs import sources
 from sdxs.config import EMBEDDED
-from sdxs.errors import CheckpointError, InputError, shown
+from sdxs.errors import TORCH, CheckpointError, InputError, did_you_mean, shown
 from sdxs.lite.folder import INDEX
-from sdxs.lite.remedies import EXPORT, TORCH
+from sdxs.lite.remedies import EXPORT
 from sdxs.sources import AUTO, Source
 
 WHERE = "onnx"  # under weights/
@@ -39,10 +39,12 @@ def _named(name: str) -> Source:
     for place in places:
         if os.path.isfile(place / INDEX):
             return Source(name, place, "named")
+    names = [file.parent.name for place in places for file in place.parent.glob(f"*/{INDEX}")]
     raise CheckpointError(
-        f"{name} has not been exported to {' or '.join(map(str, places))}: in the repository "
-        f"`make onnx` does that for {EMBEDDED}, elsewhere {EXPORT} {name} --to onnx; "
-        f"or {TORCH}, which needs no export"
+        f"{name} has not been exported to {' or '.join(map(str, places))}: "
+        f"{did_you_mean(name, names)}in the repository `make onnx` does that for {EMBEDDED}, "
+        f"`make wheel` for a package to install; elsewhere {EXPORT} {name} --to onnx; or {TORCH}, "
+        "which needs no export"
     )
 
 
@@ -51,7 +53,7 @@ def _path(path: str) -> Source:
     if not os.path.isfile(place / INDEX):
         problem = "holds no" if os.path.isdir(place) else "is no folder here with an"
         raise CheckpointError(
-            f"{path} {problem} {INDEX}: without PyTorch exported folders are painted alone. "
+            f"{path} {problem} {INDEX}: without PyTorch only exported folders paint. "
             f"{EXPORT} {path} --to onnx makes one where PyTorch is, or {TORCH}"
         )
     place = place.resolve()

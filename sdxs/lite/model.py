@@ -17,14 +17,14 @@ from PIL import Image
 from sdxs import arguments, conditions, walks
 from sdxs.arguments import Row
 from sdxs.ending import Process, under_way
-from sdxs.errors import CheckpointError, InputError, NotFiniteError, SDXSError
+from sdxs.errors import TORCH, CheckpointError, InputError, NotFiniteError, SDXSError
 from sdxs.granted import threads
 from sdxs.lite.asked import ENGINE, check_machine, safety_of, wanted
 from sdxs.lite.find import find
 from sdxs.lite.folder import Exported, Kind, read
 from sdxs.lite.graphs import Graphs, library
 from sdxs.lite.noise import noise
-from sdxs.lite.remedies import EXPORT, TORCH
+from sdxs.lite.remedies import EXPORT
 from sdxs.lite.walk import blend, slerp
 from sdxs.picture import control_pixels
 from sdxs.sources import Source, Wanted

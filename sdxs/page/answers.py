@@ -23,7 +23,7 @@ SEEDS = 8  # of a strip: those that differ in their last three bits
 READERS = 2  # files that are read at the same time
 
 BLANK = "Type what you would like to see, and the picture follows."
-EMPTIED = "There is no prompt any more, so this is still the picture before: type a new one."
+EMPTIED = "There is no prompt: this is still the picture before. Type a new one."
 SILENT = "says nothing of how it was made"
 
 

@@ -135,6 +135,7 @@ def test_fingers_and_a_phones_keyboard(visit, url):
             "it => it.matches('.sdxs-button, .sdxs-tools button, #sdxs-dice, #sdxs-to-dice')"
         )
         assert box is None or min(box["width"], box["height"]) >= (44 if of_ours else 24)
+    assert page.locator("figcaption").bounding_box()["height"] < 2 * 44  # one row
     fields = page.locator("textarea, input[type=text], input[type=number]")
     sizes = fields.evaluate_all("all => all.map(one => parseFloat(getComputedStyle(one).fontSize))")
     assert min(sizes) >= 16  # smaller ones are zoomed into

@@ -128,6 +128,7 @@ def test_what_is_no_checkpoint(tmp_path: Path) -> None:
     for folder, why in (
         (make(tmp_path / "lora", ["adapter_config.json"]), "is a LoRA"),
         (tmp_path / "empty", r"without model_index\.json"),
+        (make(tmp_path / "graphs", ["sdxs.json", "paint.onnx"]), "SDXS_ENGINE=lite"),
         (tmp_path / "none", "no file or folder"),
     ):
         with pytest.raises(CheckpointError, match=why):

@@ -112,6 +112,8 @@ def test_where_names_lie(
     with pytest.raises(CheckpointError, match="storybook has not been exported"):
         SDXS.load()
     monkeypatch.setenv("SDXS_WEIGHTS", str(folder.parents[1]))
+    with pytest.raises(CheckpointError, match="did you mean storybook"):
+        SDXS.load("storybok")
     model = SDXS.load()
     assert (
         model.source.name == model.checkpoint == "storybook"

@@ -73,3 +73,28 @@ def test_nothing_paints(environment: Mapping[str, str]) -> None:
     done = run(sys.executable, *program("__main__", "onnxruntime"), "a red house", env=environment)
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
     assert "pip install 'sdxs[torch]'" in done.stderr and "pip install 'sdxs[lite]'" in done.stderr
+
+
+COMMANDS = """
+import runpy, sys
+for name in {absent!r}:
+    sys.modules[name] = None
+for name in sys.argv[1:]:
+    try:
+        runpy.run_module(name, run_name="__main__")
+    except SystemExit as end:
+        print(end)
+"""
+
+
+def test_commands_that_need_torch_say_so() -> None:
+    names = [
+        "bench", "bench.lite", "bench.savings", "engines.calibrate", "evaluate", "export",
+        "storybook.draw", "train.teacher", "train.recipe",
+    ]  # fmt: skip
+    absent = (*ABSENT, "peft")
+    code = COMMANDS.format(absent=absent)
+    done = run(sys.executable, "-c", code, *(f"sdxs.{name}" for name in names))
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0 and len(lines) == len(names), done.stderr
+    assert all("pip install" in line for line in lines), lines

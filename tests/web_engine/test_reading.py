@@ -93,7 +93,7 @@ def test_files_are_read_by_address(node: Callable[..., Any]) -> None:
     gone, offline, broken = result["out"][2:]
     assert {each["kind"] for each in (gone, offline, broken)} == {"missing"}
     assert gone["message"] == (
-        "gone is not there: https://host/model/gone was answered with 404 Not Found"
+        "there is no gone: https://host/model/gone was answered with 404 Not Found"
     )
     assert offline["message"].startswith("offline cannot be loaded: look whether you are connected")
     assert broken["message"].startswith("broken came only in part")

@@ -35,7 +35,7 @@ export async function fetched(url, { signal, loaded = () => {} } = {}) {
   }
   if (!response.ok) {
     const answer = oneLine(`${response.status} ${response.statusText}`);
-    throw new EngineError("missing", `${name} is not there: ${url} was answered with ${answer}`);
+    throw new EngineError("missing", `there is no ${name}: ${url} was answered with ${answer}`);
   }
   try {
     return await collected(response, loaded);

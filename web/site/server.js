@@ -10,7 +10,7 @@ import { read } from "./reading.js";
 
 const SEEDS = 8n;
 const QUALITY = 0.9; // of a JPEG
-const EMPTIED = "There is no prompt any more, so this is still the picture before: type a new one.";
+const EMPTIED = "There is no prompt: this is still the picture before. Type a new one.";
 const ALONE = "Draw, and the picture follows your lines; this is the prompt alone.";
 
 export const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1).replace(/\.$/, "")}.`;

@@ -32,7 +32,7 @@ export function view(layout, line, fields, about, templates, welcome) {
     return there && h("details", { id: "sdxs-walk-part" }, h("summary", {}, h("span", { textContent: "Walk" })), there);
   };
   const stage = () => {
-    const made = own("stage", { ...size, follows: layout === "canvas", compares: about.styles.length > 0, value: { note: BLANK, picture: welcome?.picture, took: welcome && "An example" } });
+    const made = own("stage", { ...size, follows: layout === "canvas", compares: about.styles.length > 0, value: { note: layout === "canvas" ? "" : BLANK, picture: welcome?.picture, took: welcome && "An example" } });
     made.querySelector("[data-number=network]").parentElement.remove(); // there is none
     made.querySelector("#sdxs-numbers p").textContent = TIMED;
     const bar = h("progress", { max: 1, value: 0, ariaLabel: "The model, on its way" });

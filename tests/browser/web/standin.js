@@ -5,7 +5,7 @@ const colour = (text) => [...text].reduce((sum, letter) => (31 * sum + letter.co
 
 async function open({ model }) {
   const answer = await fetch(new URL("sdxs.json", model));
-  if (!answer.ok) throw Object.assign(new Error("sdxs.json is not there"), { kind: "missing" });
+  if (!answer.ok) throw Object.assign(new Error("there is no sdxs.json"), { kind: "missing" });
   const info = await answer.json();
   const files = Object.entries(info.files);
   for (const [path, { bytes }] of files) postMessage({ progress: { path, loaded: 0, total: bytes } });

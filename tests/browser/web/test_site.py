@@ -220,7 +220,7 @@ def test_another_model(tabs, host, light):
     expect(page.get_by_role("link", name="Draw")).to_have_attribute("href", re.compile("other"))
     tabs.expected += ["404"]
     page = tabs(f"{host.url}index.html?model=nowhere", script=NO_WORKER)
-    expect(page.locator("#sdxs-start")).to_have_text("Sdxs.json is not there.")
+    expect(page.locator("#sdxs-start")).to_have_text("There is no sdxs.json.")
 
 
 def test_a_folder_that_is_dropped_on_the_page(tabs, host, light):
