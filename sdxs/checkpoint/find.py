@@ -166,8 +166,8 @@ def find(what: str, source: str | os.PathLike[str], checkpoint: str) -> Path:
     asked, choices = os.fspath(source), [*names, *_shipped(what)]
     raise CheckpointError(
         f"there is no {what.removesuffix('s')} {asked!r}: {did_you_mean(asked, choices)}"
-        f"known for {checkpoint}: {', '.join(choices) or 'none'}; a file, a folder or a Hub id is "
-        "taken too"
+        f"known{checkpoint and f' for {checkpoint}'}: {', '.join(choices) or 'none'}; a file, a "
+        "folder or a Hub id is taken too"
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from safetensors import SafetensorError
 from transformers import CLIPTextModel
 
 from sdxs.train import export
@@ -35,6 +36,10 @@ def test_help_explains_every_option(name: str, ran) -> None:
         ("figures", ["curves", "nowhere", "--output", "x.png"], "nowhere has no metrics.jsonl"),
         ("recipe", ["storybook", "--set", "warmup"], "warmup is not of the form warmup.steps=8000"),
         ("style", ["--below", "1.5"], "1.5 is no share: above 0, at most 1"),
+        ("pairs", ["--teacher", "."], "behind, nor does it hold model_index.json: run python"),
+        ("blocks", ["--lr", "nan"], "argument --lr: nan is no learning rate: give one above 0"),
+        ("distill", ["--online-lr", "-1"], "-1 is no learning rate"),
+        ("pairs", ["--style", "a/b/c"], "there is no style 'a/b/c': known: anime, woodcut; a file"),
         ("warmup", [], "run python -m sdxs.train.blocks to its end first"),
     ],
 )
@@ -50,6 +55,11 @@ def test_a_mistake_is_named(name, arguments, expected, ran, monkeypatch, tmp_pat
     [
         (TrainingError("loss is nan at step 3"), 2, "loss is nan at step 3"),
         (FileExistsError(17, "File exists", "README.md"), 2, "File exists: 'README.md'"),
+        (
+            SafetensorError("No space left on device"),
+            2,
+            "left on device): make room, then give the",
+        ),
         (KeyboardInterrupt(), 130, "the same command goes on from what is saved"),
     ],
 )
