@@ -124,6 +124,11 @@ def _whole(place: Path) -> Path:
             raise CheckpointError(
                 f"{place} is a LoRA, not a whole checkpoint: it lacks {files.INDEX}"
             )
+        if os.path.isfile(place / files.OF_A_STAGE):
+            raise CheckpointError(
+                f"{place} is a stage of training, not a whole checkpoint: python -m "
+                "sdxs.train.export makes one of it"
+            )
         only = files.only_weights(place)
         if not only:
             raise CheckpointError(

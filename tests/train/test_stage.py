@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from diffusers.utils import logging
 from safetensors import SafetensorError
 from transformers import CLIPTextModel
 
+from sdxs import CheckpointError
+from sdxs.checkpoint.find import resolve
 from sdxs.train import export
 from sdxs.train.parts.solver import Model
 from sdxs.train.run import stage, stages
@@ -153,8 +156,16 @@ def test_a_half_precision_checkpoint_is_trained_in_float32(
 
 
 def test_a_folder_that_is_no_checkpoint_is_left_alone(tmp_path: Path) -> None:
-    """By export; that it works is shown by the recipe's test."""
+    """By export, where diffusers is silent; that it works is shown by the recipe's test."""
+    logging.set_verbosity_warning()
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(TrainingError, match="is there and no checkpoint: choose another --out"):
         export.export(export.Options(out=tmp_path))
-    assert (tmp_path / "thesis.txt").exists()
+    assert (tmp_path / "thesis.txt").exists() and logging.get_verbosity() == logging.ERROR
+
+
+def test_a_stage_is_opened_once_it_is_exported(tmp_path: Path) -> None:
+    (tmp_path / "state-00000001.pt").touch()
+    (tmp_path / stage.RESULT).touch()
+    with pytest.raises(CheckpointError, match=r"stage of training, .* sdxs\.train\.export makes"):
+        resolve(str(tmp_path))

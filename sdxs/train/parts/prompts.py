@@ -59,7 +59,7 @@ def check_place(source: str | None) -> None:
     place, _ = _split(source or ".")
     named = Path(place).suffix in READERS or place.startswith((".", "~", "/"))
     if named and not Path(place).exists():
-        raise loop.TrainingError(f"there is no {place}")
+        raise loop.TrainingError(f"there is no {place}: give one that is there")
 
 
 class Grammar:
