@@ -34,6 +34,7 @@ HUB_FILES = (
     *(f"{folder}/{name}" for folder in ("tokenizer", "tokenizer_2") for name in TOKENIZER_FILES),
 )
 
+OF_A_STAGE = "result.json"  # in the folder of a training's stage
 PEFT_CONFIG = "adapter_config.json"
 PEFT_FILES = ("adapter_model.safetensors", "adapter_model.bin")
 STYLE_FILES = (*PEFT_FILES, "pytorch_lora_weights.safetensors")  # the first in a folder

@@ -129,6 +129,11 @@ def _whole(place: Path) -> Path:
             raise CheckpointError(
                 f"{place} holds a checkpoint's graphs: SDXS_ENGINE=lite paints with those for ONNX"
             )
+        if os.path.isfile(place / files.OF_A_STAGE):
+            raise CheckpointError(
+                f"{place} is a stage of training, not a whole checkpoint: python -m "
+                "sdxs.train.export makes one of it"
+            )
         only = files.only_weights(place)
         if not only:
             raise CheckpointError(
@@ -171,8 +176,8 @@ def find(what: str, source: str | os.PathLike[str], checkpoint: str) -> Path:
     asked, choices = os.fspath(source), [*names, *_shipped(what)]
     raise CheckpointError(
         f"there is no {what.removesuffix('s')} {asked!r}: {did_you_mean(asked, choices)}"
-        f"known for {checkpoint}: {', '.join(choices) or 'none'}; a file, a folder or a Hub id is "
-        "taken too"
+        f"known{checkpoint and f' for {checkpoint}'}: {', '.join(choices) or 'none'}; a file, a "
+        "folder or a Hub id is taken too"
     )
 
 

@@ -136,7 +136,7 @@ def _command(commands: Any, name: str, words: str, figure: bool) -> Any:
     made.add_argument("--device", default="auto", help="cuda, mps or cpu (default: the best)")
     made.add_argument("--dtype", default="auto",
                       help="float32, float16 or bfloat16 (default: the device's best)")  # fmt: skip
-    made.add_argument("--json", type=Path, metavar="FILE", help="also write the result")
+    made.add_argument("--json", type=_file, metavar="FILE", help="also write the result")
     if figure:
         made.add_argument("--figure", type=png, metavar="PNG", help="also draw it")
     return made.add_argument
@@ -150,6 +150,14 @@ def _painting(add: Any, several: bool) -> None:
     add("--out", type=Path, required=True, metavar="FOLDER", help="where the pictures go")
     add("--seed", type=int, default=0, help="of the first picture (default: %(default)s)")
     add("--batch", type=count, default=1, help="pictures at once (default: %(default)s)")
+
+
+def _file(text: str) -> Path:
+    """Where a file can go, so that it is known before anything is measured."""
+    path = Path(text)
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {path.parent}")
+    return path
 
 
 def _model(text: str) -> Model:

@@ -27,6 +27,8 @@ AT_ONCE = 16
 
 def pictures_in(folder: Path) -> list[Path]:
     """The pictures of a folder and of those below it, in order. Raises InputError."""
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}: FID takes real pictures from one")
     found = sorted(file for file in folder.rglob("*") if file.suffix.lower() in KINDS)
     if len(found) < 2:
         raise InputError(f"{folder} holds {len(found)} pictures: FID takes two or more real ones")

@@ -117,7 +117,7 @@ def train(options: Options) -> None:
     scores = data = online = supervision = None
     terms, beside = [], []
     if options.offline and options.pairs:
-        data = Pairs(options.pairs, options.prompts, options.follow)
+        data = Pairs(options.pairs, options.prompts, options.follow, side=model.resolution)
         online = model.fit(options.online or options.offline)
         encode = encoder_of(encoder, model.unet)
         terms = [] if options.unmatched else [matching(encode, options.strength)]

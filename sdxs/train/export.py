@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers.utils import logging
 from transformers import CLIPTokenizer
 
 from sdxs.checkpoint.open import CALIBRATION, DICTIONARY, WORDS
@@ -63,6 +64,7 @@ def export(options: Options) -> None:
 
     Raises TrainingError if they are too large to ship, or if the folder is something else.
     """
+    logging.set_verbosity_error()  # of float16 on a processor, which is for the files alone
     out, model = options.out, options.model
     if out.exists() and not (out / "model_index.json").is_file():
         raise loop.TrainingError(f"{out} is there and no checkpoint: choose another --out")

@@ -121,6 +121,11 @@ def train(options: Options) -> None:
             for i in range(0, CHUNK, at_once)
         ]
         data = {"noise": noise.half(), "latents": torch.cat(latents).contiguous().half()}
+        if not data["latents"].isfinite().all():
+            raise loop.TrainingError(
+                f"what {options.teacher} paints is not finite in float16: check its "
+                "prediction_type, --steps and --guidance"
+            )
         with loop.replacing(path) as part:
             save_file(data, part, {"prompts": json.dumps(texts)})
         with open(run / LOG.format(f"-{rank}" if rank else ""), "a") as log:

@@ -28,7 +28,7 @@ from sdxs.train.parts.gates import Gate
 from sdxs.train.parts.recipe_file import Recipe
 from sdxs.train.parts.rehearsal import held, rehearse
 from sdxs.train.parts.stand_ins import full_size
-from sdxs.train.run import loop, stage
+from sdxs.train.run import loop, ranks, stage
 from sdxs.train.run.options import ALL_AT_ONCE, ScaledOptions, parser, positive
 from sdxs.train.run.stages import EXPORT
 
@@ -74,7 +74,8 @@ def begin(part: Part) -> bool:
     if part.command == EXPORT:  # takes seconds, and what was there is replaced
         return True
     note, command = part.run / COMMAND, str(part)
-    if note.exists() and (known := note.read_text(encoding="utf-8").strip()) != command:
+    begun = any(path != note for path in part.run.glob("*"))
+    if begun and note.exists() and (known := note.read_text(encoding="utf-8").strip()) != command:
         raise loop.TrainingError(
             f"{part.run} was begun by another command:\n{known}\nnot by\n{command}\n"
             "Ask for the same again, remove the folder, or choose another --run"
@@ -122,7 +123,7 @@ def show(every: list[Part]) -> None:
     print("\nall in order; nothing was run")
 
 
-def weigh(recipe: Recipe, choice: Chosen, root: Path, ranks: int) -> Iterator[str]:
+def weigh(recipe: Recipe, choice: Chosen, root: Path, world: int) -> Iterator[str]:
     """A table of what every stage holds: its networks in millions of parameters, and of a rank
     gigabytes of each kind."""
     kinds = list(footprint([], ALL_AT_ONCE))
@@ -137,7 +138,7 @@ def weigh(recipe: Recipe, choice: Chosen, root: Path, ranks: int) -> Iterator[st
         sizes = footprint(
             networks, asked.scale if scaled else ALL_AT_ONCE,
             in_bf16=scaled and asked.frozen_dtype == "bfloat16",
-            ranks=ranks if scaled and asked.fsdp else 1,
+            ranks=world if scaled and asked.fsdp else 1,
         )  # fmt: skip
         millions = [sum(each.learning for each in networks) / 1e6]
         millions.append(sum(each.parameters for each in networks) / 1e6 - millions[0])
@@ -220,6 +221,11 @@ def chosen(recipe: Recipe, options: argparse.Namespace) -> Chosen:
 
 def main(arguments: list[str] | None = None) -> None:
     words = sys.argv[1:] if arguments is None else arguments
+    if ranks.world() > 1:
+        raise loop.TrainingError(
+            "a recipe is followed in one process: --check prints its commands, launch those that "
+            "train on several cards"
+        )
     first = words[0] if words and not words[0].startswith("-") else ""
     recipe = recipe_file.read(recipe_file.find(first or command_line().parse_args(words).recipe))
     options = command_line(recipe).parse_args(words)
@@ -234,7 +240,7 @@ def main(arguments: list[str] | None = None) -> None:
     root = options.run or folder(recipe, choice)
     if options.dry_run:
         for line in weigh(recipe, choice, root, options.ranks):
-            print(line, flush=True)
+            tqdm.write(line)  # beside the bar
         return
     if options.measure:
         measure(recipe, choice, options.measure)

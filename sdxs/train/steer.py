@@ -162,7 +162,8 @@ def train(options: Options) -> None:
     data = scores = online = full = supervision = None
     terms, beside, parts, spent = [], [], {}, 0.0
     if options.offline and options.full and options.pairs:
-        data, online = Pairs(options.pairs), model.fit(options.offline)
+        data = Pairs(options.pairs, side=model.resolution)
+        online = model.fit(options.offline)
         images = control_images(options.run, kind, data.latents, vae, options.seed, sees_depth)
         full = placed(read_full(options.full, model.unet)).eval().requires_grad_(False)
         terms = [matching(encoder_of(None, model.unet), options.strength)]

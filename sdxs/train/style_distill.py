@@ -110,7 +110,8 @@ def in_style(
     plain_mse: bool,
 ) -> Styled:
     """Read and compare them. Raises TrainingError."""
-    data, plain = Pairs(pairs, prompts), Model.load(offline)
+    plain = Model.load(offline)
+    data = Pairs(pairs, prompts, side=plain.resolution)
     worn = open_style(style, plain.networks, scale)
     dressed = data.settings.get("style", "")
     if uncarried and (dressed or plain_mse):

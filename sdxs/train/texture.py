@@ -77,7 +77,8 @@ def train(options: Options) -> None:
     """Leave a one-step model in `run`. Raises TrainingError."""
     if not (options.gan or options.matching):
         raise loop.TrainingError("nothing to learn by: give --gan, --matching or both")
-    model, data = Model.load(options.offline, options.text), Pairs(options.pairs)
+    model = Model.load(options.offline, options.text)
+    data = Pairs(options.pairs, side=model.resolution)
     student = model.fit(options.student)
     facts = {"begins_with": loop.fingerprint(student.unet), **model.facts, **data.facts}
     torch.manual_seed(options.seed)

@@ -46,7 +46,7 @@ class Options(ScaledOptions, steps=8000, batch=32, lr=3e-4, seed=4):
 def train(options: Options) -> None:
     """Leave a one-step model in `run`. Raises TrainingError."""
     model, encoder = Model.load(options.offline, options.text), options.encoder
-    data = Pairs(options.pairs, follow=options.follow)
+    data = Pairs(options.pairs, follow=options.follow, side=model.resolution)
     student = model.fit(options.student or options.offline)
     facts = {
         "begins_with": loop.fingerprint(student.unet),

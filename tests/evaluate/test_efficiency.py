@@ -145,4 +145,6 @@ def test_mistakes(tmp_path: Path, ran: Callable[..., Any]) -> None:
     for wrong in (("--only", "sdxs-2048"), ("--repeats", "0"), ("--figure", "it.svg")):
         assert ran(main, "efficiency", *wrong)[0] == 2
     assert "there is no device" in ran(main, "efficiency", "--device", "tpu")[2]
+    said = ran(main, "efficiency", "--json", tmp_path / "absent/it.json", "--device", "tpu")[2]
+    assert "argument --json: there is no folder" in said
     assert ran(main)[0] == 2

@@ -109,6 +109,8 @@ def test_mistakes(
     real: Path, tmp_path: Path, features: nn.Module, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = pictures_in(real)
+    with pytest.raises(InputError, match="there is no folder"):
+        pictures_in(tmp_path / "absent")
     with pytest.raises(InputError, match="holds 0 pictures"):
         pictures_in(tmp_path)
     with pytest.raises(InputError, match="--clip none"):

@@ -10,7 +10,7 @@ from depths import build_dpt
 from diffusers import UNet2DConditionModel
 from edits import config
 from PIL import Image
-from tiny import multistep_unet, others_control
+from tiny import multistep_unet, others_control, tiny_unet
 
 from sdxs import CheckpointError
 from sdxs.bench.architectures import ORIGINALS
@@ -87,6 +87,8 @@ def test_a_control_of_others_is_read_and_checked(kind: str, tmp_path: Path) -> N
         other = multistep_unet("sd21")
         with pytest.raises(CheckpointError, match="this control was made for another model"):
             controlled.read_full(place, other)
+    with pytest.raises(loop.TrainingError, match=r"which has no down_blocks\.1\.resnets"):
+        controlled.slim_control(tiny_unet(), controlled.build_for(multistep_unet("sd15")))
     narrow = others_control(unet, tmp_path / "narrow", in_channels=9)
     assert narrow.config["in_channels"] == 9
     with pytest.raises(CheckpointError, match="in_channels is 9, the checkpoint's U-Net has 4"):

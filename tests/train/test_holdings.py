@@ -1,6 +1,8 @@
 """What stages hold: published counts, bytes by closed form, and what the stages themselves have."""
 
 import dataclasses
+import re
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -99,9 +101,11 @@ def test_stages_hold_what_is_said_of_them(name: str, tmp_path: Path, monkeypatch
         assert means == sum(each.learning for each in said[run] if each.mean)
 
 
-def test_a_recipe_says_what_its_stages_hold(capsys) -> None:
+def test_a_recipe_says_what_its_stages_hold(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where its bar is shown in the same place."""
+    monkeypatch.setattr("sys.stderr", sys.stdout)
     recipe.main(["sdxs-512", "--dry-run"])
-    said = capsys.readouterr().out.splitlines()
+    said = [line for line in re.split(r"[\r\n]", capsys.readouterr().out) if line.strip()]
     table = {row.split(" | ")[0][2:]: row.split(" | ")[1:] for row in said if row.startswith("|")}
     weights = 4 * (318.70 + 865.91) / 1e3
     mean, offline = 4 * 318.70 / 1e3, 4 * (865.91 + 340.39) / 1e3

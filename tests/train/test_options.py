@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sdxs.train import recipe
 from sdxs.train.parts.supervision import SupervisionOptions
 from sdxs.train.run import loop, ranks, stage, stages
 from sdxs.train.run.options import ScaledOptions, TrainingOptions, option, positive
@@ -112,6 +113,8 @@ def test_what_one_process_does_is_not_given_to_several(monkeypatch: pytest.Monke
     monkeypatch.setattr(ranks, "world", lambda: 2)
     with pytest.raises(loop.TrainingError, match=r"toy trains in one process: start python -m "):
         main([])
+    with pytest.raises(loop.TrainingError, match="a recipe is followed in one process: --check"):
+        recipe.main(["storybook"])
 
 
 def test_a_run_records_its_options_and_facts_win(tmp_path: Path) -> None:

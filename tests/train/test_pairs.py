@@ -1,6 +1,7 @@
 """Pairs: made by ranks, killed, gone on with by others; of which prompts, how many at a time."""
 
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -132,6 +133,12 @@ def test_pairs_are_painted_a_few_at_a_time(
     assert at_once == few
 
 
+def test_what_is_not_finite_is_no_pair(teacher: Path, tmp_path: Path) -> None:
+    with pytest.raises(loop.TrainingError, match="paints is not finite in float16: check its"):
+        make(tmp_path / "p", teacher, count=CHUNK, steps=1, guidance=math.nan)
+    assert not chunk_file(tmp_path / "p", 0).exists()
+
+
 @pytest.mark.parametrize("learnt", [{"data": "f"}, {"pairs": {"prompts": {"count": 1}}}])
 def test_a_model_of_other_words_is_not_given_the_storybooks(
     learnt: dict[str, Any], teacher: Path, prompts: str, tmp_path: Path
@@ -160,6 +167,11 @@ def test_a_folder_says_its_prompts_and_where_fresh_ones_come_from(
     assert chosen.facts["prompts"]["count"] == 1 and chosen.facts["pairs"] == data.facts["pairs"]
     with pytest.raises(loop.TrainingError, match=r"holds pairs with prompts=\{.*or another --run"):
         make(run, teacher, prompts=str(other), count=2 * CHUNK)
+    assert len(Pairs(run, side=64)) == 2 * CHUNK
+    with pytest.raises(
+        loop.TrainingError, match=r"are of 64 pixels a side, the model .* paints 512"
+    ):
+        Pairs(run, side=512)
     Path(prompts).rename(tmp_path / "moved.txt")
     make(run, teacher, prompts=str(tmp_path / "moved.txt"), count=2 * CHUNK)  # the same ones
     (tmp_path / "moved.txt").write_text("a cow\n")

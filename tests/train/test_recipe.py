@@ -104,6 +104,16 @@ def test_finished_stages_are_not_run_again_and_a_failed_gate_ends_it(root: Path,
         follow(root, "--straight", "--set", "text.steps=3")
 
 
+def test_a_stage_that_another_command_began_is_refused(tmp_path: Path) -> None:
+    """If it has left anything."""
+    ours, other = (Part("text", "text", tmp_path, ["--seed", seed]) for seed in "12")
+    assert recipe.begin(ours) and recipe.begin(other)
+    (tmp_path / stage.BEGUN).touch()
+    assert recipe.begin(other)
+    with pytest.raises(loop.TrainingError, match="was begun by another command"):
+        recipe.begin(ours)
+
+
 def test_what_is_older_than_what_it_was_made_of_is_not_taken(tmp_path: Path) -> None:
     text, autoencoder, teacher = parts(tmp_path, layout="sdxs")[:3]
     for part in (text, autoencoder, teacher):

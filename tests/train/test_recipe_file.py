@@ -107,12 +107,16 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> Path:
         build_multistep(folder / kind, kind)
     for name in sum(OF_OTHERS.values(), ()):
         (folder / name).mkdir()
+    (folder / "prompts.txt").touch()
     return folder
 
 
 @pytest.mark.parametrize("preset", [0, 1])
 @pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
-def test_every_recipe_is_in_order(file: Path, preset: int, kinds: Path, ran) -> None:
+def test_every_recipe_is_in_order(
+    file: Path, preset: int, kinds: Path, ran, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(kinds)
     found = recipe_file.read(file)
     everything = [f"--{name}" for name in found.switches]
     kind, *given = OF_A_KIND.get(file.stem, ("",))
@@ -202,6 +206,13 @@ def test_a_constant_may_be_set_and_a_stage_apart_from_its_command(small, ran) ->
         ("steps = 5", "step = 5", "sdxs.train.text has no --step: did you mean --steps?"),
         ("steps = 5", 'steps = "many"', "argument --steps: invalid positive value: 'many'"),
         ("steps = 5", "steps = 0", "argument --steps: 0 is below 1"),
+        ('layout = "{layout}"', "batch = 100\nmicro-batch = 8",
+         "stage teacher: a batch of 100 is no whole number of micro-batches of 8"),
+        ('layout = "{layout}"', '[[stages]]\nname = "pairs"\nteacher = "@teacher"\n'
+         'prompts = "absent.jsonl:text"', "stage pairs, prompts: there is no absent.jsonl"),
+        ('layout = "{layout}"', '[[stages]]\nname = "average"\n[[stages]]\nname = "distill"\n'
+         'student = "@average"\nautoencoder = "@autoencoder"\nadversary = 1\nreal = "./absent"',
+         "stage distill, real: there is no ./absent"),
         ('layout = "{layout}"', 'layout = "tall"', "argument --layout: invalid choice: 'tall'"),
     ],
 )  # fmt: skip

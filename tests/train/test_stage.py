@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from diffusers.utils import logging
+from safetensors import SafetensorError
 from transformers import CLIPTextModel
 
+from sdxs import CheckpointError
+from sdxs.checkpoint.find import resolve
 from sdxs.train import export
 from sdxs.train.parts.solver import Model
 from sdxs.train.run import stage, stages
@@ -35,6 +39,10 @@ def test_help_explains_every_option(name: str, ran) -> None:
         ("figures", ["curves", "nowhere", "--output", "x.png"], "nowhere has no metrics.jsonl"),
         ("recipe", ["storybook", "--set", "warmup"], "warmup is not of the form warmup.steps=8000"),
         ("style", ["--below", "1.5"], "1.5 is no share: above 0, at most 1"),
+        ("pairs", ["--teacher", "."], "behind, nor does it hold model_index.json: run python"),
+        ("blocks", ["--lr", "nan"], "argument --lr: nan is no learning rate: give one above 0"),
+        ("distill", ["--online-lr", "-1"], "-1 is no learning rate"),
+        ("pairs", ["--style", "a/b/c"], "there is no style 'a/b/c': known: anime, woodcut; a file"),
         ("warmup", [], "run python -m sdxs.train.blocks to its end first"),
     ],
 )
@@ -50,6 +58,11 @@ def test_a_mistake_is_named(name, arguments, expected, ran, monkeypatch, tmp_pat
     [
         (TrainingError("loss is nan at step 3"), 2, "loss is nan at step 3"),
         (FileExistsError(17, "File exists", "README.md"), 2, "File exists: 'README.md'"),
+        (
+            SafetensorError("No space left on device"),
+            2,
+            "left on device): make room, then give the",
+        ),
         (KeyboardInterrupt(), 130, "the same command goes on from what is saved"),
     ],
 )
@@ -143,8 +156,16 @@ def test_a_half_precision_checkpoint_is_trained_in_float32(
 
 
 def test_a_folder_that_is_no_checkpoint_is_left_alone(tmp_path: Path) -> None:
-    """By export; that it works is shown by the recipe's test."""
+    """By export, where diffusers is silent; that it works is shown by the recipe's test."""
+    logging.set_verbosity_warning()
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(TrainingError, match="is there and no checkpoint: choose another --out"):
         export.export(export.Options(out=tmp_path))
-    assert (tmp_path / "thesis.txt").exists()
+    assert (tmp_path / "thesis.txt").exists() and logging.get_verbosity() == logging.ERROR
+
+
+def test_a_stage_is_opened_once_it_is_exported(tmp_path: Path) -> None:
+    (tmp_path / "state-00000001.pt").touch()
+    (tmp_path / stage.RESULT).touch()
+    with pytest.raises(CheckpointError, match=r"stage of training, .* sdxs\.train\.export makes"):
+        resolve(str(tmp_path))

@@ -115,7 +115,8 @@ def full_control(unet: UNet2DConditionModel) -> ControlNetModel:
 
 
 def slim_control(unet: UNet2DConditionModel, full: ControlNetModel) -> ControlNetModel:
-    """A control for the tiny U-Net with the blocks of the full one that are left."""
+    """A control for the tiny U-Net with the blocks of the full one that are left. Raises
+    TrainingError for a U-Net of another layout."""
     stages, left = len(unet.config["block_out_channels"]), unet.config["layers_per_block"]
     bottom = unet.config["mid_block_type"] and "UNetMidBlock2D"
     slim = build_for(
@@ -134,7 +135,11 @@ def slim_control(unet: UNet2DConditionModel, full: ControlNetModel) -> ControlNe
     weights = {}
     for key, own in slim.state_dict().items():
         module, _, rest = key.rpartition(".")
-        source = given[f"{kept.get(module, module)}.{rest}"]
+        if (source := given.get(f"{kept.get(module, module)}.{rest}")) is None:
+            raise loop.TrainingError(
+                f"the student's U-Net is not what block removal leaves of the control's, which has "
+                f"no {key}: give a student with its channels"
+            )
         lasting = source.shape == own.shape and not (removed and module == middle)
         weights[key] = source.clone() if lasting else own
     slim.load_state_dict(weights)

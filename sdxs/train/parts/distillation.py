@@ -24,7 +24,7 @@ from sdxs.train.parts.segmented import ALPHA, KAPPA, Balance, Scores, eased
 from sdxs.train.parts.supervision import Supervision
 from sdxs.train.run import loop
 from sdxs.train.run.machine import fast, short_attention
-from sdxs.train.run.options import ScaledOptions, option, positive
+from sdxs.train.run.options import ScaledOptions, option, positive, rate
 
 KEPT = 0.1  # share of `keeping`'s weight that is left at last
 
@@ -36,7 +36,7 @@ class DistillationOptions(ScaledOptions, batch=32):
     online_first: int = option(
         80, "updates of the online model alone, before the first with scores", type=positive
     )
-    online_lr: float = option(3e-4, "learning rate of the online model")
+    online_lr: float = option(3e-4, "learning rate of the online model", type=rate)
     dists: bool = option(False, DISTS, recorded="given")
     kappa: tuple[float, ...] = option(
         (), "pull of feature matching, relative to that of the scores, at first and at last "

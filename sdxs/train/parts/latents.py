@@ -45,7 +45,7 @@ class LatentOptions(TrainingOptions):
     def data(self, resolution: int) -> "LatentSet | Painted":
         """Latents to learn from. Raises TrainingError, CheckpointError."""
         if self.pairs is not None:
-            return Painted(Pairs(self.pairs))
+            return Painted(Pairs(self.pairs, side=resolution))
         vae = read_autoencoder(self._autoencoder)
         return encode_scenes(self.run, vae, self.pictures, self.seed, resolution)
 

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from sdxs.train.parts.prompts import Grammar, Prompts, open_prompts
 from sdxs.train.run import loop, stage
+from sdxs.train.run.options import FACTOR
 
 CHUNK, ABOUT = 64, "pairs.json"  # pairs in a file; what says how they were made
 OPEN = 256  # files that are kept open
@@ -73,11 +74,19 @@ class Pairs:
 
     prompts: where fresh ones come from, as `open_prompts` has it; None for where those of the pairs
     came from. follow: None for pairs that are all there; else so many chunks are waited for, and
-    `look` finds more. guidance: the one that the pictures were painted with. seen: how many chunks
-    from which step on. Raises TrainingError.
+    `look` finds more. side: of the learning model's pictures in pixels, if they must be as large.
+    guidance: the one that the pictures were painted with. seen: how many chunks from which step on.
+    Raises TrainingError.
     """
 
-    def __init__(self, run: Path, prompts: str | None = None, follow: int | None = None) -> None:
+    def __init__(
+        self,
+        run: Path,
+        prompts: str | None = None,
+        follow: int | None = None,
+        *,
+        side: int | None = None,
+    ) -> None:
         self.run, self.follow = run, follow
         self.chunks = self._there()
         if not (run / ABOUT).is_file() or not (self.chunks or follow):
@@ -95,6 +104,11 @@ class Pairs:
         self._open = functools.lru_cache(OPEN)(self._chunk)
         if follow:
             self._wait(follow)
+        if side and side != (painted := FACTOR * self._shape[-1]):
+            raise loop.TrainingError(
+                f"the pairs in {run} are of {painted} pixels a side, the model that learns from "
+                f"them paints {side}: give pairs of a model of its size"
+            )
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -53,6 +53,15 @@ def open_prompts(source: str | None) -> Prompts:
     return Grammar() if source is None else Table(source)
 
 
+def check_place(source: str | None) -> None:
+    """Raises TrainingError for what names a file or a folder that is not there, without a look into
+    it; the name of a data set is not asked for."""
+    place, _ = _split(source or ".")
+    named = Path(place).suffix in READERS or place.startswith((".", "~", "/"))
+    if named and not Path(place).exists():
+        raise loop.TrainingError(f"there is no {place}: give one that is there")
+
+
 class Grammar:
     """Scenes as training may see them, written as people type; those of the composition test
     never occur."""

@@ -84,7 +84,7 @@ def find(name: str) -> Path:
 
 def near(name: object, known: Sequence[str]) -> str:
     """What may have been meant, or else all that there is."""
-    return did_you_mean(name, known).rstrip() or f"there is {', '.join(known)}"
+    return did_you_mean(name, known).rstrip() or f"there is {', '.join(known) or 'none'}"
 
 
 def read(file: Path) -> Recipe:

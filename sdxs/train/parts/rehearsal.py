@@ -19,10 +19,11 @@ from sdxs.train.parts.commands import Part
 from sdxs.train.parts.distillation import DistillationOptions
 from sdxs.train.parts.footprint import Held
 from sdxs.train.parts.holdings import networks_of
+from sdxs.train.parts.prompts import check_place
 from sdxs.train.parts.recipe_file import Recipe, near
 from sdxs.train.run import stage
 from sdxs.train.run.loop import TrainingError
-from sdxs.train.run.options import CommandOptions, StageOptions
+from sdxs.train.run.options import CommandOptions, ScaledOptions, StageOptions
 from sdxs.train.run.stages import EXPORT
 
 COMMANDS = Path(stage.__file__).parents[1]  # a file each
@@ -30,9 +31,14 @@ COMMANDS = Path(stage.__file__).parents[1]  # a file each
 
 def rehearse(recipe: Recipe, parts: Callable[[Path], Sequence[Part]], root: Path) -> None:
     """parts: what they are in a folder; root: the one they will be in. Raises TrainingError for an
-    unknown command or option, a value that it does not take, a folder that is of another stage."""
-    for _, _ in walked(recipe, parts, root):
-        pass
+    unknown command or option, a value that it does not take, a folder that is of another stage, a
+    file of prompts or pictures that is not there."""
+    for part, asked in walked(recipe, parts, root):
+        for name in ("prompts", "real"):
+            try:
+                check_place(getattr(asked, name, None))
+            except TrainingError as error:
+                raise recipe.wrong(f"stage {part.name}, {name}", str(error)) from None
 
 
 def held(
@@ -103,6 +109,8 @@ def listen(command: str, arguments: Sequence[str]) -> CommandOptions:
             asked = options.read(list(arguments))
     except SystemExit:
         raise TrainingError(said.getvalue().strip().rpartition("error: ")[2]) from None
+    if isinstance(asked, ScaledOptions):
+        asked.check_scale()
     if isinstance(asked, DistillationOptions):
         asked.check(getattr(asked, "warmup", 0))
     return asked

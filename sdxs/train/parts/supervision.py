@@ -41,7 +41,7 @@ from sdxs.train.parts.shown import open_reader
 from sdxs.train.parts.solver import Model
 from sdxs.train.run import loop, stage
 from sdxs.train.run.machine import DEVICE, fast, short_attention
-from sdxs.train.run.options import ScaledOptions, option
+from sdxs.train.run.options import ScaledOptions, option, rate
 
 # A network of its own, or heads on the features of the online model or of the first reader, or one
 # that the online model learns along with.
@@ -79,7 +79,10 @@ class SupervisionOptions(ScaledOptions):
         "a run of this kind whose discriminator goes on", "distill", "steer", "style_distill"
     )
     discriminator_lr: float = option(
-        1e-4, "learning rate of the discriminator, if it is not DMD2's", recorded="never"
+        1e-4,
+        "learning rate of the discriminator, if it is not DMD2's",
+        recorded="never",
+        type=rate,
     )
 
     @property

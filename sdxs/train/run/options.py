@@ -58,6 +58,13 @@ def share(text: str) -> float:
     return number
 
 
+def rate(text: str) -> float:
+    """An argparse type: a learning rate."""
+    if not 0 < (number := float(text)) < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no learning rate: give one above 0")
+    return number
+
+
 def side(text: str) -> int:
     """An argparse type: the side of a picture in pixels."""
     if (number := int(text)) < 8 * FACTOR or number % FACTOR:
@@ -70,7 +77,7 @@ def side(text: str) -> int:
 COMMON: dict[str, dict[str, Any]] = {  # what many stages ask: how argparse reads it, and its help
     "steps": {"type": positive, "help": "updates of the weights"},
     "batch": {"type": positive, "help": "examples an update"},
-    "lr": {"help": "learning rate at its highest"},
+    "lr": {"type": rate, "help": "learning rate at its highest"},
     "pictures": {"type": positive, "help": "renders to learn from"},
     "resolution": {"type": side, "help": "side of a picture in pixels"},
     "seed": {"help": "of all chance"},

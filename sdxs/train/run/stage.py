@@ -17,10 +17,11 @@ from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from sdxs.checkpoint.find import find, find_sight, resolve
-from sdxs.errors import SDXSError
+from sdxs.errors import SDXSError, one_line
 from sdxs.model.hardware import cpu_name, limit_threads
 from sdxs.train.run import loop, ranks, sharding
 from sdxs.train.run.estimate import estimate
@@ -95,9 +96,10 @@ def finished_by(*names: str) -> Callable[[str], Path]:
         except (OSError, ValueError):
             found = None
         if not taken(found, names):
+            bare = place.is_dir() and taken(CHECKPOINT, names)
             raise argparse.ArgumentTypeError(
                 f"{text} is not what {' or '.join(names)} leaves behind"
-                + (f" but {found}" if found else "")
+                + (f" but {found}" if found else f", nor does it hold {INDEX}" * bare)
                 + f": run python -m sdxs.train.{names[0]} to its end first"
             )
         return place
@@ -226,6 +228,11 @@ def command(main: Callable[[], None]) -> None:
             main()
     except (SDXSError, OSError) as error:
         _end(error, error, 2)
+    except SafetensorError as error:  # of a file that is being written
+        said = (
+            f"weights cannot be written ({one_line(error)}): make room, then give the same command"
+        )
+        _end(error, f"{said} again", 2)
     except KeyboardInterrupt as stop:
         _end(stop, "\nstopped; the same command goes on from what is saved", 130)
 
