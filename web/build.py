@@ -9,6 +9,7 @@ import argparse
 import gzip
 import hashlib
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +21,10 @@ import gradio as gr
 from PIL import Image, ImageDraw
 
 from sdxs.conditions import CONDITIONS
+from sdxs.errors import SDXSError
+from sdxs.export.target import whole_or_none
+from sdxs.lite.asked import ENGINE
+from sdxs.lite.model import SDXS
 from sdxs.metadata.parameters import SOFTWARE
 from sdxs.metadata.xmp import PACKET
 from sdxs.page import theme
@@ -27,12 +32,14 @@ from sdxs.page.ui import CANVAS_SCRIPTS, LOOKS, SCRIPTS
 from sdxs.page.widgets import FILES
 from sdxs.service.about import BY_A_MODEL, FIRST_SEED, About
 from sdxs.service.kinds import Choice, Option, Picture, Prompt, Slider, Switch, Text
+from sdxs.service.labels import Labels
 from sdxs.service.options import LAYOUTS, OPTIONS
 from web import packages
 
 WEB = Path(__file__).resolve().parent
 MODEL = WEB.parent / "weights" / "onnx" / "storybook"
 LARGEST = 60_000_000  # bytes of the whole site
+FILES_OF = re.compile(r"FILES = ({.*?});")  # the files that a service worker knows
 PAGES = {  # file -> layout, what a visitor does, scripts; all else is page.html's
     "index.html": ("text", "Type", SCRIPTS),
     "sketch.html": ("canvas", "Draw", (*SCRIPTS, *CANVAS_SCRIPTS)),
@@ -59,12 +66,27 @@ RUNTIMES = {  # as web/engine wants them: {module, glue, binary}
 def build(
     out: Path, model: Path, welcome: bytes | None = None, backends: Iterable[str] = RUNTIMES
 ) -> dict[str, int]:
-    """The site in `out`, which is made anew; bytes of each file. welcome: a JPEG of the first
+    """The site in `out`, an earlier one's place; bytes of each file. welcome: a JPEG of the first
     example with the first seed. backends: what it can paint by, of RUNTIMES. Raises OSError for
-    what is not there, MissingError of packages.py, ValueError for a site that is too large."""
-    if out.exists():
-        shutil.rmtree(out)
-    out.mkdir(parents=True)
+    what is not there, MissingError of packages.py, InputError where something else is in `out`,
+    ValueError for a site that is too large."""
+    with whole_or_none(out, is_own) as place:
+        return _built(place, model, welcome, backends)
+
+
+def is_own(out: Path) -> bool:
+    """Whether a folder holds nothing but what a build left."""
+    try:
+        found = FILES_OF.search((out / "sw.js").read_text("utf-8"))
+    except OSError:
+        return False
+    return found is not None and {*_names(out)} <= {"sw.js", *json.loads(found[1])}
+
+
+def _built(
+    out: Path, model: Path, welcome: bytes | None, backends: Iterable[str]
+) -> dict[str, int]:
+    out.mkdir()
     scripts = {name for *_, page in PAGES.values() for name in page} - OURS.keys()
     for name in (*scripts, *LOOKS):
         _copy(FILES / name, out / "page" / name)
@@ -164,21 +186,26 @@ def runtimes(out: Path, backends: Iterable[str]) -> dict[str, Any]:
     packed: few hosts pack what they serve."""
     packages.ready()
     place = Path("engine/runtime")
-    found: dict[str, Any] = {"tokenizers": str(place / TOKENIZERS.name)}
-    _copy(TOKENIZERS, out / place / TOKENIZERS.name)
+    found: dict[str, Any] = {"tokenizers": str(place / _served(TOKENIZERS.name))}
+    _copy(TOKENIZERS, out / found["tokenizers"])
     for name in backends:
         module, stem = RUNTIMES[name]
         for file in (module, f"{stem}.mjs"):
-            _copy(ORT / file, out / place / file)
+            _copy(ORT / file, out / place / _served(file))
         packed = gzip.compress((ORT / f"{stem}.wasm").read_bytes(), mtime=0)
         (out / place / f"{stem}.wasm.gz").write_bytes(packed)
         found[name] = {
-            "module": str(place / module),
-            "glue": str(place / f"{stem}.mjs"),
+            "module": str(place / _served(module)),
+            "glue": str(place / f"{stem}.js"),
             "binary": str(place / f"{stem}.wasm.gz"),
             "bytes": len(packed),
         }
     return found
+
+
+def _served(module: str) -> str:
+    """A module's name by which every host knows that it is a script: of .mjs some do not."""
+    return str(Path(module).with_suffix(".js"))
 
 
 def html(layout: str, act: str, scripts: Sequence[str]) -> str:
@@ -223,12 +250,9 @@ def icons(folder: Path) -> None:
 
 
 def painted(model: Path) -> bytes:
-    """The welcome picture of an exported checkpoint, by Python, as a file that says how it was
-    made."""
-    from sdxs import SDXS
-    from sdxs.service.labels import Labels
-
-    loaded = SDXS.load(json.loads((model / "sdxs.json").read_text("utf-8"))["checkpoint"])
+    """The welcome picture of an exported folder, as a file that says how it was made. Raises
+    SDXSError."""
+    loaded = SDXS.load(model, safety=False, engine=ENGINE)
     about = About.of(loaded)
     given = {"prompt": about.examples[0], "seed": FIRST_SEED}
     return Labels(about).file(loaded(given["prompt"], seed=FIRST_SEED), given)
@@ -243,13 +267,15 @@ def listing(sizes: dict[str, int]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[2])
     options.add_argument("--model", type=Path, default=MODEL, help="an exported folder")
-    options.add_argument("--out", type=Path, default=WEB / "dist", help="made anew")
+    options.add_argument(
+        "--out", type=Path, default=WEB / "dist", help="an earlier site is replaced"
+    )
     given = options.parse_args(arguments)
     try:
         if not (given.model / "sdxs.json").is_file():
             raise OSError(f"{given.model} is no exported model: `make onnx` makes one")
         print(listing(build(given.out, given.model, painted(given.model))))
-    except (OSError, ValueError, packages.MissingError) as error:
+    except (OSError, ValueError, SDXSError, packages.MissingError) as error:
         print(f"build: {error}", file=sys.stderr)
         return 2
     return 0
