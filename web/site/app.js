@@ -12,11 +12,15 @@ import { view } from "./view.js";
 
 const UNKEPT = "This browser keeps nothing of the page: the model is fetched anew at each visit, and it does not open offline.";
 const NEWER = "There is a newer version of this page: reload it when it suits you.";
+const UNREAD = "cannot be read: look whether you are connected, then load the page again";
 const UNNAMED = "is no address of a folder that sdxs.export wrote";
 
 const { sdxs } = window;
 const { layout, line } = document.body.dataset;
-const json = async (url) => (await fetch(url)).json();
+const json = (path) =>
+  fetch(path).then((answer) => answer.json()).catch(() => {
+    throw Object.assign(new Error(`${path} ${UNREAD}`), { kind: "missing" });
+  });
 const absolute = (url) => new URL(url, window.location.href).href;
 
 // Addresses in a tree of them, as a worker needs them.
