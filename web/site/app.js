@@ -120,12 +120,15 @@ function connect(site, info, ready, welcome) {
   prompt.element.firstChild.focus({ preventScroll: true });
 }
 
-// What was not fetched yet is, so that the page opens offline, too; and whether that is kept is said.
+// What was not fetched yet is, so that the page opens offline, too; and whether that is kept is said, but not
+// in the place of a warning.
 function keep() {
   const { serviceWorker } = navigator;
-  if (!window.sdxsKeeps) return sdxs.say(UNKEPT, "hint");
-  serviceWorker.addEventListener("message", ({ data }) => data.kept === false && sdxs.say(UNKEPT, "hint"));
-  serviceWorker.addEventListener("controllerchange", () => sdxs.say(NEWER, "hint"));
+  const { dataset } = document.getElementById("sdxs-note");
+  const hint = (text) => ["warning", "error"].includes(dataset.kind) || sdxs.say(text, "hint");
+  if (!window.sdxsKeeps) return hint(UNKEPT);
+  serviceWorker.addEventListener("message", ({ data }) => data.kept === false && hint(UNKEPT));
+  serviceWorker.addEventListener("controllerchange", () => hint(NEWER));
   serviceWorker.controller.postMessage("keep");
 }
 

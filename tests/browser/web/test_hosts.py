@@ -76,3 +76,12 @@ def test_a_file_that_is_missing(path, line, tabs, host):
     host.instead[path] = None
     page = tabs(f"{host.url}index.html", script=NO_WORKER)
     expect(page.locator("#sdxs-start")).to_contain_text(line)
+
+
+@pytest.mark.parametrize(
+    ("link", "line"), [("seed=-1", "Seed must be"), ("style=oils", "Not known here and left out")]
+)
+def test_what_is_wrong_is_said_where_nothing_is_kept(link, line, tabs, host):
+    page = ready(tabs(f"{host.url}index.html#prompt=a+house&{link}", script=NO_WORKER))
+    page.wait_for_timeout(500)  # what else might be said
+    expect(note(page)).to_contain_text(line)
