@@ -9,6 +9,7 @@ import argparse
 import gzip
 import hashlib
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +22,9 @@ from PIL import Image, ImageDraw
 
 from sdxs.conditions import CONDITIONS
 from sdxs.errors import SDXSError
+from sdxs.export.target import whole_or_none
+from sdxs.lite.asked import ENGINE
+from sdxs.lite.model import SDXS
 from sdxs.metadata.parameters import SOFTWARE
 from sdxs.metadata.xmp import PACKET
 from sdxs.page import theme
@@ -28,13 +32,14 @@ from sdxs.page.ui import CANVAS_SCRIPTS, LOOKS, SCRIPTS
 from sdxs.page.widgets import FILES
 from sdxs.service.about import BY_A_MODEL, FIRST_SEED, About
 from sdxs.service.kinds import Choice, Option, Picture, Prompt, Slider, Switch, Text
+from sdxs.service.labels import Labels
 from sdxs.service.options import LAYOUTS, OPTIONS
 from web import packages
 
 WEB = Path(__file__).resolve().parent
-SITE = "site.json"
 MODEL = WEB.parent / "weights" / "onnx" / "storybook"
 LARGEST = 60_000_000  # bytes of the whole site
+FILES_OF = re.compile(r"FILES = ({.*?});")  # the files that a service worker knows
 PAGES = {  # file -> layout, what a visitor does, scripts; all else is page.html's
     "index.html": ("text", "Type", SCRIPTS),
     "sketch.html": ("canvas", "Draw", (*SCRIPTS, *CANVAS_SCRIPTS)),
@@ -61,11 +66,27 @@ RUNTIMES = {  # as web/engine wants them: {module, glue, binary}
 def build(
     out: Path, model: Path, welcome: bytes | None = None, backends: Iterable[str] = RUNTIMES
 ) -> dict[str, int]:
-    """The site in `out`, in the place of an earlier one; bytes of each file. welcome: a JPEG of the
-    first example with the first seed. backends: what it can paint by, of RUNTIMES. Raises OSError
-    for what is not there, or is and is no site, MissingError of packages.py, ValueError for a site
-    that is too large."""
-    _clear(out)
+    """The site in `out`, an earlier one's place; bytes of each file. welcome: a JPEG of the first
+    example with the first seed. backends: what it can paint by, of RUNTIMES. Raises OSError for
+    what is not there, MissingError of packages.py, InputError where something else is in `out`,
+    ValueError for a site that is too large."""
+    with whole_or_none(out, is_own) as place:
+        return _built(place, model, welcome, backends)
+
+
+def is_own(out: Path) -> bool:
+    """Whether a folder holds nothing but what a build left."""
+    try:
+        found = FILES_OF.search((out / "sw.js").read_text("utf-8"))
+    except OSError:
+        return False
+    return found is not None and {*_names(out)} <= {"sw.js", *json.loads(found[1])}
+
+
+def _built(
+    out: Path, model: Path, welcome: bytes | None, backends: Iterable[str]
+) -> dict[str, int]:
+    out.mkdir()
     scripts = {name for *_, page in PAGES.values() for name in page} - OURS.keys()
     for name in (*scripts, *LOOKS):
         _copy(FILES / name, out / "page" / name)
@@ -78,7 +99,7 @@ def build(
     facts = site(runtimes(out, backends), welcome is not None, model)
     if welcome is not None:
         (out / "welcome.jpg").write_bytes(welcome)
-    (out / SITE).write_text(json.dumps(facts, ensure_ascii=False), "utf-8")
+    (out / "site.json").write_text(json.dumps(facts, ensure_ascii=False), "utf-8")
     for name, page in PAGES.items():
         (out / name).write_text(html(*page), "utf-8")
     list_files(out)
@@ -165,21 +186,26 @@ def runtimes(out: Path, backends: Iterable[str]) -> dict[str, Any]:
     packed: few hosts pack what they serve."""
     packages.ready()
     place = Path("engine/runtime")
-    found: dict[str, Any] = {"tokenizers": str(place / TOKENIZERS.name)}
-    _copy(TOKENIZERS, out / place / TOKENIZERS.name)
+    found: dict[str, Any] = {"tokenizers": str(place / _served(TOKENIZERS.name))}
+    _copy(TOKENIZERS, out / found["tokenizers"])
     for name in backends:
         module, stem = RUNTIMES[name]
         for file in (module, f"{stem}.mjs"):
-            _copy(ORT / file, out / place / file)
+            _copy(ORT / file, out / place / _served(file))
         packed = gzip.compress((ORT / f"{stem}.wasm").read_bytes(), mtime=0)
         (out / place / f"{stem}.wasm.gz").write_bytes(packed)
         found[name] = {
-            "module": str(place / module),
-            "glue": str(place / f"{stem}.mjs"),
+            "module": str(place / _served(module)),
+            "glue": str(place / f"{stem}.js"),
             "binary": str(place / f"{stem}.wasm.gz"),
             "bytes": len(packed),
         }
     return found
+
+
+def _served(module: str) -> str:
+    """A module's name by which every host knows that it is a script: of .mjs some do not."""
+    return str(Path(module).with_suffix(".js"))
 
 
 def html(layout: str, act: str, scripts: Sequence[str]) -> str:
@@ -224,12 +250,9 @@ def icons(folder: Path) -> None:
 
 
 def painted(model: Path) -> bytes:
-    """The welcome picture of an exported checkpoint, by its own graphs, as a file that says how it
-    was made. Raises SDXSError."""
-    from sdxs.lite.model import SDXS
-    from sdxs.service.labels import Labels
-
-    loaded = SDXS.load(model, safety=False, engine="lite")
+    """The welcome picture of an exported folder, as a file that says how it was made. Raises
+    SDXSError."""
+    loaded = SDXS.load(model, safety=False, engine=ENGINE)
     about = About.of(loaded)
     given = {"prompt": about.examples[0], "seed": FIRST_SEED}
     return Labels(about).file(loaded(given["prompt"], seed=FIRST_SEED), given)
@@ -244,7 +267,9 @@ def listing(sizes: dict[str, int]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[2])
     options.add_argument("--model", type=Path, default=MODEL, help="an exported folder")
-    options.add_argument("--out", type=Path, default=WEB / "dist", help="new, or an earlier site")
+    options.add_argument(
+        "--out", type=Path, default=WEB / "dist", help="an earlier site is replaced"
+    )
     given = options.parse_args(arguments)
     try:
         if not (given.model / "sdxs.json").is_file():
@@ -254,15 +279,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"build: {error}", file=sys.stderr)
         return 2
     return 0
-
-
-def _clear(out: Path) -> None:
-    if out.exists():
-        if any(out.iterdir()) and not (out / SITE).is_file():
-            raise OSError(f"{out} is there and is no site: choose another --out")
-        shutil.rmtree(out)
-    out.mkdir(parents=True)
-    (out / SITE).touch()  # half a site is known as one, too
 
 
 def _copy(source: Path, target: Path) -> None:

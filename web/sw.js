@@ -13,6 +13,7 @@ const ISOLATED = {
   "Cross-Origin-Resource-Policy": "same-origin",
 };
 const LATER = /^(model|engine\/runtime)\//; // what is kept when a page has begun
+const PATIENCE_MS = 30_000; // with a host that sends nothing
 const OPTIONAL = /webgpu|jspi/; // and of this, what a page asks for
 
 const here = new URL(self.registration.scope);
@@ -31,30 +32,54 @@ async function digest(bytes) {
 }
 
 // Whether a file is kept from now on: not where it is another than the build's, or there is no room.
-async function keep(path, response) {
+async function keep(path, bytes, headers) {
   try {
-    const bytes = await response.arrayBuffer();
     if ((await digest(bytes)) !== FILES[path]) return false;
-    await (await caches.open(KEPT)).put(keyOf(path), new Response(bytes, { headers: response.headers }));
+    await (await caches.open(KEPT)).put(keyOf(path), new Response(bytes, { headers }));
     return true;
   } catch {
-    return false; // the network broke off, or storage is forbidden or full
+    return false; // storage is forbidden or full
   }
 }
 
 const kept = (path) => caches.open(KEPT).then((cache) => cache.match(keyOf(path))).catch(() => undefined);
-const fetched = (path) => fetch(new URL(path, here), { cache: "no-cache" });
+
+// What a host answers, told at once, and kept when all of it is here: whether it is. Given up where nothing
+// comes for a while, as those who want the file wait for it.
+async function fetched(path, request, options, tell = () => {}) {
+  const stop = new AbortController();
+  let timer = 0;
+  const comes = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => stop.abort(), PATIENCE_MS);
+  };
+  try {
+    comes();
+    const response = await fetch(request, { ...options, signal: stop.signal });
+    tell(response.ok ? response.clone() : response);
+    if (!response.ok) return false;
+    const parts = [];
+    for (const reader = response.body.getReader(); ; ) {
+      comes();
+      const { done, value } = await reader.read();
+      if (done) return await keep(path, await new Blob(parts).arrayBuffer(), response.headers);
+      parts.push(value);
+    }
+  } finally {
+    clearTimeout(timer);
+  }
+}
 
 // A file is asked for once, whoever wants it: the next in line, of any page or build, finds it kept.
 const inTurn = (path, job) => navigator.locks.request(keyOf(path).href, job);
 
-// Whether a file is kept by now; offline it is for another time.
+// Whether a file is kept by now; fails where there is no network.
 const have = (path) =>
-  inTurn(path, async () => (await kept(path)) ? true : fetched(path).then((response) => keep(path, response), () => true));
+  inTurn(path, async () => Boolean(await kept(path)) || fetched(path, new URL(path, here), { cache: "no-cache" }));
 
 async function every(paths) {
   let all = true;
-  for (const path of paths) all = (await have(path)) && all;
+  for (const path of paths) all = (await have(path).catch(() => true)) && all; // offline it is for another time
   return all;
 }
 
@@ -81,15 +106,12 @@ async function answer(event, path) {
   if (dropped) return isolated(dropped);
   if (!FILES[path]) return isolated(await fetch(event.request));
   return new Promise((answered, failed) => {
-    const turn = inTurn(path, async () => {
+    const tell = (response) => answered(isolated(response));
+    // not waited for by the event: browsers end what takes one five minutes, but not an answer that is being read
+    inTurn(path, async () => {
       const found = await kept(path);
-      if (found) return answered(isolated(found));
-      const response = await fetch(event.request);
-      const copy = response.ok && response.clone();
-      answered(isolated(response));
-      if (copy) await keep(path, copy);
-    });
-    event.waitUntil(turn.catch(failed));
+      found ? tell(found) : await fetched(path, event.request, {}, tell);
+    }).catch(failed);
   });
 }
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers.utils import logging
 
 from sdxs.checkpoint.open import open_checkpoint
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with commanded(), ended_by_signals():
             run(asked)
-    except (SDXSError, OSError) as error:
+    except (SDXSError, OSError, SafetensorError) as error:  # the last one of a disk that is full
         print(f"sdxs: {one_line(error, 600)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(asked: argparse.Namespace) -> None:
-    """Raises SDXSError, OSError."""
+    """Raises SDXSError, OSError, SafetensorError."""
     alone = asked.to == SINGLE_FILE
     if alone and (asked.styles or asked.controls):
         raise InputError("styles and controls are files already: give them to a program beside it")

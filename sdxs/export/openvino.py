@@ -27,7 +27,8 @@ def write(graphs: Iterable[Graph], networks: Networks, folder: Path) -> dict[str
             port.get_tensor().set_names({name})
         file = f"{graph.name}{SUFFIX}"
         halved = networks.dtype == torch.float16
-        library().save_model(model, folder / file, compress_to_fp16=halved)
+        with naming(graph, "it cannot be written"):
+            library().save_model(model, folder / file, compress_to_fp16=halved)
         written[graph.name] = Written(file, [*example], [f"{graph.name}{WEIGHTS}"])
     return written
 

@@ -1,6 +1,6 @@
-"""Where an export goes: beside its place until it is whole, then into it.
+"""Where an export goes, or a site: beside its place until it is whole, then into it.
 
-What lies there and is no export's stays. Knows nothing of what is exported.
+What lies there and is another one's stays. Knows nothing of what is written.
 """
 
 import os
@@ -19,8 +19,8 @@ def whole_or_none(target: Path, is_own: Callable[[Path], bool]) -> Iterator[Path
 
     is_own: whether what there is may be replaced. Raises InputError where it may not, OSError.
     """
-    if _is_there(target) and not is_own(target):
-        raise InputError(f"{target} is there and is no export: choose another --out")
+    _check(target, is_own)
+    target = target.resolve()  # "." has no name, a link stays one
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as beside:
         part = Path(beside) / target.name
@@ -33,12 +33,18 @@ def whole_or_none(target: Path, is_own: Callable[[Path], bool]) -> Iterator[Path
                     f"{target.parent / each.name} is there and is another one's: choose an --out "
                     "in a folder of its own"
                 )
-        if target.exists():
-            target.rename(Path(beside) / "earlier")
+        _check(target, is_own)  # what came meanwhile is another one's, too
         for each in others:
             if each not in there:
                 each.rename(target.parent / each.name)
+        if target.exists():
+            target.rename(Path(beside) / "earlier")
         part.rename(target)
+
+
+def _check(target: Path, is_own: Callable[[Path], bool]) -> None:
+    if _is_there(target) and not is_own(target):
+        raise InputError(f"{target} is there and is another one's: choose another --out")
 
 
 def _content(folder: Path) -> dict[str, bytes]:

@@ -94,17 +94,21 @@ def _exported(folder: Path, told: dict[str, Any]) -> Exported:
         PromptReader(_inside(folder, each["file"]).read_text("utf-8"), each["pad"], each["length"])
         for each in told["tokenizers"]
     ]
+    offer = Offer(
+        checkpoint=str(told["checkpoint"]),
+        size=(int(width), int(height)),
+        multiple=int(told["multiple"]),
+        decoders=tuple(told["decoders"]),
+        styles=tuple(told["styles"]),
+        controls=tuple(told["controls"]),
+        channels=int(told["channels"]),
+        factor=int(told["factor"]),
+    )
+    offer.sides(offer.size)  # raises where no picture has that size
+    if not offer.decoders:
+        raise ValueError("no decoder")
     return Exported(
-        Offer(
-            checkpoint=str(told["checkpoint"]),
-            size=(int(width), int(height)),
-            multiple=int(told["multiple"]),
-            decoders=tuple(told["decoders"]),
-            styles=tuple(told["styles"]),
-            controls=tuple(told["controls"]),
-            channels=int(told["channels"]),
-            factor=int(told["factor"]),
-        ),
+        offer,
         str(told["dtype"]),
         PromptReaders(readers),
         {

@@ -11,11 +11,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from sdxs.errors import CheckpointError, SDXSError, one_line
+from sdxs.errors import CheckpointError, SDXSError, blaming, one_line
 from sdxs.granted import threads
 from sdxs.lite.folder import Exported, Kind
 from sdxs.lite.remedies import EXPORT, NOTHING_PAINTS
 
+AGAIN = ": copy or export the folder again"
 KEPT = 4  # graphs that paint; one of the embedded model takes 75 MB
 
 
@@ -43,14 +44,15 @@ class Graphs:
 
     def __call__(self, kind: Kind, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """A graph's outputs. Raises CheckpointError where there is none of the kind, or it cannot
-        be loaded."""
+        be loaded or run."""
         with self._lock:
             session = self._sessions.pop(kind, None) or self._loaded(kind)
             self._sessions[kind] = session
             painting = [each for each in self._sessions if each.decoder]
             for other in painting[:-KEPT]:
                 del self._sessions[other]
-            outputs: list[NDArray[Any]] = session.run(None, dict(inputs))
+            with blaming(f"{self._graphs[kind].file} cannot be run", AGAIN):
+                outputs: list[NDArray[Any]] = session.run(None, dict(inputs))
             return outputs
 
     def _loaded(self, kind: Kind) -> Any:
@@ -61,9 +63,5 @@ class Graphs:
         options.intra_op_num_threads = threads()
         options.log_severity_level = 3
         file = self._graphs[kind].file
-        try:
+        with blaming(f"{file} cannot be loaded", AGAIN):
             return self._library.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # a damaged one raises anything
-            raise CheckpointError(
-                f"{file} cannot be loaded ({one_line(error)}): copy or export the folder again"
-            ) from None

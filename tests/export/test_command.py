@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors import SafetensorError
 from tiny import build_checkpoint, tiny_scheduler
 
 from sdxs.engines.onnx import OnnxGraph
 from sdxs.engines.runtime import Unavailable
 from sdxs.export import folder as folders
+from sdxs.export import openvino, weights
 from sdxs.export.__main__ import main
 from sdxs.export.graphs import Graph, Spec
 
@@ -86,6 +88,21 @@ def test_a_graph_that_does_something_else(
 
 
 @pytest.mark.usefixtures("text_alone")
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_a_disk_that_is_full(
+    runtime: str, tiny_checkpoint: Path, tmp_path: Path, ran: Ran, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        kinds: dict[str, type[Exception]] = {"onnx": SafetensorError, "openvino": RuntimeError}
+        raise kinds[runtime]("no space left")
+
+    monkeypatch.setattr(weights, "save_file", full)
+    monkeypatch.setattr(openvino.library(), "save_model", full)
+    line = refused(ran, tiny_checkpoint, "--to", runtime, "--out", tmp_path / "out")
+    assert "no space left" in line and not [*tmp_path.iterdir()]
+
+
+@pytest.mark.usefixtures("text_alone")
 def test_what_is_replaced(tiny_checkpoint: Path, tmp_path: Path, ran: Ran) -> None:
     """An empty folder, an earlier export: not a file that is somebody's, wherever it lies."""
     out = tmp_path / "below" / "out"
@@ -95,16 +112,16 @@ def test_what_is_replaced(tiny_checkpoint: Path, tmp_path: Path, ran: Ran) -> No
         shutil.rmtree(out / "weights")
     (out / "weights").mkdir()
     (out / "weights/notes.txt").write_text("mine")
-    assert "is there and is no export: choose another --out" in refused(ran, *whole)
+    assert "is there and is another one's: choose another --out" in refused(ran, *whole)
     assert (out / "weights/notes.txt").read_text() == "mine"
     shutil.rmtree(out)
     out.mkdir()
     assert ran(main, *whole)[0] == 0
     shutil.rmtree(out)
     out.write_text("mine")
-    assert "is there and is no export" in refused(ran, *whole)
+    assert "is there and is another one's" in refused(ran, *whole)
     out.write_text(json.dumps({"files": {}}))
-    assert "is there and is no export" in refused(ran, *whole)
+    assert "is there and is another one's" in refused(ran, *whole)
 
 
 @pytest.mark.usefixtures("text_alone")

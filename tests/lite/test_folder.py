@@ -39,6 +39,12 @@ def other_graph(folder: Path) -> None:
     file.write_bytes(bytes(file.stat().st_size))
 
 
+def mixed(folder: Path) -> None:
+    shutil.copy(folder / "text.onnx", folder / "paint-tiny.onnx")
+    files = json.loads((folder / "sdxs.json").read_text("utf-8"))["files"]
+    told(folder, files=files | {"paint-tiny.onnx": files["text.onnx"]})
+
+
 def no_graph(folder: Path) -> None:
     told(folder, graphs=json.loads((folder / "sdxs.json").read_text("utf-8"))["graphs"][:1])
 
@@ -57,6 +63,9 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "a file is lost": (lost, "is missing: copy or export"),
     "a file is cut": (cut, "is not whole: copy or export"),
     "another file": (other_graph, "text.onnx cannot be loaded"),
+    "a graph of another model": (mixed, "paint-tiny.onnx cannot be run .* copy or export"),
+    "a size of none": (lambda folder: told(folder, size=[60, 60]), "cannot be drawn"),
+    "no decoder": (lambda folder: told(folder, decoders=[]), "no decoder"),
     "no graph": (no_graph, "no graph was exported for tiny: python -m sdxs.export makes"),
     "a file elsewhere": (outside, "does not lie in the folder"),
 }  # fmt: skip

@@ -1,6 +1,7 @@
 """What the site's files say: what sdxs.metadata reads of them, and the other way about."""
 
 import io
+import time
 from typing import Any
 
 import numpy as np
@@ -105,6 +106,22 @@ def test_of_other_programs_prompt_and_seed(call: Call, picture: Image.Image) -> 
     (answer,) = call(["reading.js", "read", [asked, ROWS, FACTS]])
     assert answer["request"] == {"prompt": "a cat", "seed": "9", "style": ""}
     assert answer["note"] == "Size 512x512 left out: pictures here have 8x6."
+
+
+def test_a_line_of_spaces_is_read_at_once(call: Call) -> None:
+    begun = time.monotonic()
+    assert call(["reading.js", "parsed", [" " * 99_990]]) == [None]
+    assert time.monotonic() - begun < 10
+
+
+def test_a_drawing_larger_than_a_canvas_is_left_out(call: Call, picture: Image.Image) -> None:
+    drawn = io.BytesIO()
+    Image.new("1", (3000, 3000)).save(drawn, "PNG")
+    label = Labels(ABOUT).of({"prompt": "a", "seed": 1, "control": "sketch"}, drawn.getvalue())
+    file = Marker()(picture, "png", label, keep=True)
+    asked = {"file": data_url(file, "png"), "name": "it"}
+    (answer,) = call(["reading.js", "read", [asked, ROWS, FACTS]])
+    assert answer["request"]["prompt"] == "a" and "drawing" not in answer["request"]
 
 
 def test_a_file_that_says_nothing(call: Call, picture: Image.Image) -> None:

@@ -12,11 +12,15 @@ import { view } from "./view.js";
 
 const UNKEPT = "This browser keeps nothing of the page: the model is fetched anew at each visit, and it does not open offline.";
 const NEWER = "There is a newer version of this page: reload it when it suits you.";
+const UNREAD = "cannot be read: look whether you are connected, then load the page again";
 const UNNAMED = "is no address of a folder that sdxs.export wrote";
 
 const { sdxs } = window;
 const { layout, line } = document.body.dataset;
-const json = async (url) => (await fetch(url)).json();
+const json = (path) =>
+  fetch(path).then((answer) => answer.json()).catch(() => {
+    throw Object.assign(new Error(`${path} ${UNREAD}`), { kind: "missing" });
+  });
 const absolute = (url) => new URL(url, window.location.href).href;
 
 // Addresses in a tree of them, as a worker needs them.
@@ -116,12 +120,15 @@ function connect(site, info, ready, welcome) {
   prompt.element.firstChild.focus({ preventScroll: true });
 }
 
-// What was not fetched yet is, so that the page opens offline, too; and whether that is kept is said.
+// What was not fetched yet is, so that the page opens offline, too; and whether that is kept is said, but not
+// in the place of a warning.
 function keep() {
   const { serviceWorker } = navigator;
-  if (!window.sdxsKeeps) return sdxs.say(UNKEPT, "hint");
-  serviceWorker.addEventListener("message", ({ data }) => data.kept === false && sdxs.say(UNKEPT, "hint"));
-  serviceWorker.addEventListener("controllerchange", () => sdxs.say(NEWER, "hint"));
+  const { dataset } = document.getElementById("sdxs-note");
+  const hint = (text) => ["warning", "error"].includes(dataset.kind) || sdxs.say(text, "hint");
+  if (!window.sdxsKeeps) return hint(UNKEPT);
+  serviceWorker.addEventListener("message", ({ data }) => data.kept === false && hint(UNKEPT));
+  serviceWorker.addEventListener("controllerchange", () => hint(NEWER));
   serviceWorker.controller.postMessage("keep");
 }
 

@@ -8,9 +8,13 @@ import { choices, lacks } from "./fields.js";
 
 const LONGEST = 100_000; // characters
 const SILENT = "says nothing of how it was made";
-const DRAWING = /sdxs:drawing(?:=["']|>)([A-Za-z0-9+/=]{1,80000})["'<]/;
+const DRAWING = /sdxs:drawing(?:=["']|>)([A-Za-z0-9+/]{32,80000}={0,2})["'<]/;
+const PNG = "iVBORw0KGgo"; // how a PNG begins in base64
 const OF_FILES = /^(Steps|Sampler|Schedule type|CFG scale|Seed|Size|Model|Version|Control|.*hash(es)?|Created Date)$/i;
+const QUOTED = /"(?:[^"\\]|\\.)*"/y;
+const MOST_SETTINGS = 200;
 const MOST_NAMED = 6;
+const MOST_PIXELS = 2_000_000; // of a drawing; a canvas has half as many at most
 
 const latin1 = (bytes) => new TextDecoder("latin1").decode(bytes);
 const utf8 = (bytes) => new TextDecoder().decode(bytes);
@@ -74,18 +78,31 @@ function inWebp(bytes, view) {
 
 const READ = { "image/png": inPng, "image/jpeg": inJpeg, "image/webp": inWebp };
 
-// {name: value} of a line of settings, as they are written: JSON, or all up to a comma.
+// {name: value} of a line of settings, in one walk along it, whatever is written there.
 function settings(line) {
   const found = {};
-  const setting = /\s*([^:,]*):\s*("(?:[^"\\]|\\.)*"|[^,]*)(?:,|$)/gy;
-  for (const [, name, value] of line.matchAll(setting)) {
-    let said = value.trim();
-    try {
-      if (said[0] === '"') said = JSON.parse(said);
-    } catch {} // it only begins like that
-    if (name.trim()) found[name.trim()] = said;
+  for (let at = 0, count = 0; count < MOST_SETTINGS; count += 1) {
+    const colon = line.indexOf(":", at);
+    if (colon < 0) break;
+    const name = line.slice(at, colon).split(",").at(-1).trim();
+    const [value, end] = valueAt(line, colon + 1 + /^ */.exec(line.slice(colon + 1))[0].length);
+    if (name) found[name] = value;
+    const comma = line.indexOf(",", end);
+    at = comma < 0 ? line.length : comma + 1;
   }
   return found;
+}
+
+// [the value that begins at a place, where it ends]: JSON, or all up to a comma.
+function valueAt(line, at) {
+  QUOTED.lastIndex = at;
+  try {
+    const written = QUOTED.exec(line)?.[0];
+    if (written) return [JSON.parse(written), at + written.length];
+  } catch {} // it only begins like that
+  const comma = line.indexOf(",", at);
+  const end = comma < 0 ? line.length : comma;
+  return [line.slice(at, end).trim(), end];
 }
 
 // {prompt, said, ours} of a text; null where it has no settings.
@@ -149,6 +166,15 @@ export function restored({ prompt, said, ours }, drawing, rows, about) {
   return { request, note: notes.join("; ") };
 }
 
+// The drawing in a packet, a PNG in base64; "" where there is none, or one larger than any canvas.
+function drawingOf(xmp) {
+  const letters = DRAWING.exec(xmp)?.[1] ?? "";
+  if (!letters.startsWith(PNG)) return "";
+  const head = Uint8Array.from(atob(letters.slice(0, 32)), (letter) => letter.charCodeAt(0));
+  const [width, height] = [16, 20].map((at) => new DataView(head.buffer).getUint32(at));
+  return width * height <= MOST_PIXELS ? letters : "";
+}
+
 // Class Answer, of {file: data URL, name}.
 export async function read({ file, name }, rows, about) {
   const blob = await (await fetch(file)).blob();
@@ -156,6 +182,6 @@ export async function read({ file, name }, rows, about) {
   const { parameters, xmp } = READ[blob.type](bytes, new DataView(bytes.buffer));
   const found = parameters.length <= LONGEST && parsed(parameters);
   if (!found) return { note: `${name} ${SILENT}.`, kind: "hint" };
-  const { request, note } = restored(found, DRAWING.exec(xmp)?.[1], rows, about);
+  const { request, note } = restored(found, drawingOf(xmp), rows, about);
   return { request, note: note && `${note[0].toUpperCase()}${note.slice(1)}.`, kind: "hint" };
 }

@@ -18,7 +18,11 @@
   dark.addEventListener("change", shade);
   shade();
 
+  let broken = false; // a script did not come
+  window.addEventListener("error", ({ target }) => (broken ||= target instanceof HTMLScriptElement), true);
+
   function lacking() {
+    if (broken) return BROKEN;
     if (window.location.protocol === "file:") return FILE;
     if (typeof WebAssembly !== "object") return NONE;
     return WebAssembly.validate(Uint8Array.from(SIMD)) ? "" : OLD;
@@ -28,15 +32,16 @@
   async function served() {
     const { serviceWorker } = navigator;
     if (!serviceWorker) return false;
-    const controlled = new Promise((done) => serviceWorker.addEventListener("controllerchange", () => done(true), { once: true }));
-    try {
-      const { active } = await serviceWorker.register("sw.js", { updateViaCache: "none" });
-      if (serviceWorker.controller) return true;
-      if (active) return false; // a reload past it
-    } catch {
-      return false; // forbidden
-    }
-    return Promise.race([controlled, new Promise((done) => setTimeout(done, PATIENCE_MS, false))]);
+    let decide = null;
+    const decided = new Promise((done) => (decide = done));
+    setTimeout(decide, PATIENCE_MS, false);
+    serviceWorker.addEventListener("controllerchange", () => decide(true), { once: true });
+    const registered = ({ active, installing }) => {
+      if (serviceWorker.controller || active) decide(Boolean(serviceWorker.controller)); // else a reload past it
+      installing?.addEventListener("statechange", () => installing.state === "redundant" && decide(false));
+    };
+    serviceWorker.register("sw.js", { updateViaCache: "none" }).then(registered, () => decide(false)); // forbidden
+    return decided;
   }
 
   // Whether the page is loaded anew for its threads' sake. A tab that may not remember that is not.

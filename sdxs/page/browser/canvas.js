@@ -187,7 +187,8 @@ window.sdxsCanvas = (() => {
       open,
       // A drawing that was there before, as a step that can be undone; the listener knows of it.
       put: async (url) => {
-        const picture = url && (await createImageBitmap(await (await fetch(url)).blob()));
+        const damaged = () => null; // as a file from elsewhere may hold it
+        const picture = url && (await createImageBitmap(await (await fetch(url)).blob()).catch(damaged));
         camera.stop();
         if (!picture && page.blank) return;
         quiet = true;

@@ -60,7 +60,7 @@ window.sdxs = (() => {
   // Each field of an answer is explained in answers.py, class Answer.
   function show(request, answer, times = null, again = false) {
     const stands = standing && answer.kind !== "error";
-    if (!told) stands ? say(standing, "warning") : say(answer.note ?? "", answer.kind ?? "");
+    if (!told || answer.kind === "error") stands ? say(standing, "warning") : say(answer.note ?? "", answer.kind ?? "");
     if (!answer.picture) return;
     shown = request;
     for (const name of ["picture", "control", "plain"]) // an old one stays until the new one is ready

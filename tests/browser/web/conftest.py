@@ -100,6 +100,7 @@ class Host:
     """A folder that is served. asked: the paths so far. instead: bytes in a file's place, None for
     none. held: what a path waits for. closed: nothing is answered any more."""
 
+    folder: Path
     url: str = ""
     closed: bool = False
     held: dict[str, threading.Event] = field(default_factory=dict)
@@ -110,7 +111,7 @@ class Host:
 @contextmanager
 def hosting(folder: Path) -> Iterator[Host]:
     """What `python -m http.server` does."""
-    host = Host()
+    host = Host(folder)
 
     class Handler(SimpleHTTPRequestHandler):
         def log_message(self, *_: Any) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from sdxs.metadata import reading
+from sdxs.metadata.marker import Label, Marker
 from sdxs.service.painting import ALONE
 from tests.browser.canvas import draw
 from tests.browser.conftest import HANDHELD, WATCH, note
@@ -233,6 +234,15 @@ def test_a_folder_that_is_dropped_on_the_page(tabs, host, light):
     prompt(page).fill(PROMPT)
     painted(page, PROMPT)
     assert not [path for path in host.asked if path.startswith("dropped/")]
+
+
+def test_a_file_with_a_drawing_that_is_damaged(tabs, host, tmp_path):
+    page = ready(tabs(f"{host.url}sketch.html", script=NO_WORKER))
+    label = Label("a house", "standin", {"Seed": 5}, b"\x89PNG\r\n\x1a\n" + bytes(60))
+    file = tmp_path / "it.png"
+    file.write_bytes(Marker()(Image.new("RGB", (8, 8)), "png", label, keep=True))
+    page.locator("#sdxs-brought").set_input_files(file)
+    reached(page, "a house (seed 5)")
 
 
 def drop(page: Page, folder: Path) -> None:
