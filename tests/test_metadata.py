@@ -206,6 +206,11 @@ def test_a_file_may_be_anything() -> None:
         assert read(file.getvalue(), "it") is None
     for packet in ("", 'sdxs:drawing="', 'sdxs:drawing="AAA"', "<sdxs:drawing>é</sdxs:drawing>"):
         assert xmp.drawing_of(packet) == b""
+    for size, is_kept in (((512, 512), True), ((9_000, 9_000), False)):
+        drawn = io.BytesIO()
+        Image.new("1", size).save(drawn, "PNG")
+        packet = xmp.packet(drawn.getvalue()).decode()
+        assert xmp.drawing_of(packet) == (drawn.getvalue() if is_kept else b"")
     for comment in (7, b"", b"UNICODE\0", b"UNICODE\0\xd8", b"x" * 20_000):
         exif_ = Image.Exif()
         exif_.get_ifd(0x8769)[0x9286] = comment

@@ -8,6 +8,7 @@ import base64
 import binascii
 import io
 import re
+import struct
 
 import numpy as np
 from PIL import Image
@@ -18,6 +19,7 @@ from sdxs.picture import to_rgb
 AI_MADE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 LARGEST_DRAWING = 46_000  # bytes; with the words around it a JPEG has room for so much
 MOST_PIXELS = 2_000_000  # of a drawing; a canvas has half as many at most
+PNG, HEAD = b"\x89PNG\r\n\x1a\n", struct.Struct(">16sII")  # how one begins: its width and height
 DRAWING = re.compile(r"""sdxs:drawing(?:=["']|>)([A-Za-z0-9+/=]{1,80000})["'<]""")
 
 PACKET = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -51,9 +53,12 @@ def kept(drawing: Image.Image) -> bytes:
 
 
 def drawing_of(packet: str) -> bytes:
-    """The drawing in a packet, which may be anything; nothing where there is none."""
+    """The drawing in a packet, which may be anything; nothing where there is none, or one larger
+    than any canvas."""
     found = DRAWING.search(packet)
     try:
-        return base64.b64decode(found[1], validate=True) if found else b""
-    except binascii.Error:
+        drawing = base64.b64decode(found[1], validate=True) if found else b""
+        _, width, height = HEAD.unpack_from(drawing)
+    except (binascii.Error, struct.error):
         return b""
+    return drawing if drawing.startswith(PNG) and width * height <= MOST_PIXELS else b""
