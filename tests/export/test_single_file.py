@@ -126,7 +126,7 @@ def test_a_file_of_a_file(tmp_path: Path, ran: Ran) -> None:
     status, _, complaint = ran(main, second, "--to", "single-file", "--out", second)
     assert status == 2 and "is the checkpoint itself" in complaint
     status, _, complaint = ran(main, first, "--to", "single-file", "--out", first)
-    assert status == 2 and "is there and is no export" in complaint
+    assert status == 2 and "is there and is another one's" in complaint
 
 
 def test_what_lies_beside_it_stays(tmp_path: Path, ran: Ran) -> None:
