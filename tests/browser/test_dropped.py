@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 
 import pytest
 from PIL import Image
@@ -58,6 +59,15 @@ def restored(page: Page) -> None:
     expect(note(page)).to_have_text(NOTE)
     expect(page.get_by_label("Prompt")).to_have_value("a ball")
     expect(page.get_by_label("Seed")).to_have_value("7")
+
+
+def test_a_file_that_comes_before_the_page_has_begun(visit, url):
+    given = json.dumps(["paste", "a.png", "", base64.b64encode(made("png")).decode(), "body"])
+    early = f"""const early = setInterval(() => {{
+      if (window.sdxsDropped) ({canvas_pictures.GIVE})({given}, clearInterval(early));
+    }}, 1);"""
+    page = visit(url, script=early)
+    wait_for(page, Standin.draw("a ball", 7))
 
 
 @pytest.mark.parametrize("format", ["png", "jpeg", "webp"])

@@ -33,6 +33,7 @@ window.sdxsDropped = (() => {
   async function take(file) {
     const mine = (newest += 1);
     const { said, problem } = await look(file);
+    await page.ready; // what the page begins with would take its place
     if (mine !== newest) return;
     let answer = null;
     if (said) answer = await window.sdxsServer.call(page.server, "read", { file: await urlOf(said), name: nameOf(file) });

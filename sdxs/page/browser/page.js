@@ -280,7 +280,7 @@ window.sdxs = (() => {
 
   return {
     connect, chips, opens, begin, returns, brought, changed, follow, drew, live, order, restore, set, paint, show, visitor,
-    save, say: tell, stand,
+    save, say: tell, stand, ready,
     roll, choose, append,
     get canvas() { return canvas; },
     get fields() { return fields; },
