@@ -37,7 +37,7 @@ test-slow: $(VENV)/.test-ready
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 $(SHARED) -m 'slow and not long' $(LONGEST) $(OTHERS)
 
 test-long: $(VENV)/.test-ready
-	$(PY) -m pytest --durations 0 -m long $(LONGEST) $(OTHERS)
+	$(PY) -m pytest --durations 0 -m long $(LONGEST) $(OTHERS) tests/browser
 
 lint: $(VENV)/.test-ready
 	$(PY) -m ruff check .

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 AUTO, EAGER = "auto", "eager"
 DEFAULT = "SDXS_ENGINE"  # environment variable: what "auto" is
-
+LITE = f", or {DEFAULT}=lite be set for a folder of graphs, before anything is imported"
 
 RECORDERS: tuple[type[Recorder], ...] = (CudaGraphs, Compiled)
 
@@ -67,9 +67,10 @@ def choose_engine(engine: str, device: torch.device, dtype: torch.dtype) -> str:
 
     Raises InputError for an unknown one, for one that is asked for by name and cannot be had.
     """
-    asked = choice("engine", engine, (AUTO, *(name for name in ENGINES if name != AUTO)))
+    known = (AUTO, *(name for name in ENGINES if name != AUTO))
+    asked = choice("engine", engine, known, LITE if engine == "lite" else "")
     if asked == AUTO and (default := os.environ.get(DEFAULT)):
-        asked = choice(DEFAULT, default, (AUTO, *(name for name in ENGINES if name != AUTO)))
+        asked = choice(DEFAULT, default, known)
     name = FASTEST.get(device.type, EAGER) if asked == AUTO else asked
     if name == EAGER:
         return EAGER

@@ -90,8 +90,9 @@ def names(text: str) -> dict[str, str]:
     """{name: source} of sources between commas: NAME=SOURCE, or by the last part of its path."""
     found = {}
     for part in filter(None, map(str.strip, text.split(","))):
-        name, _, source = part.rpartition("=")
-        name = name or Path(part).name.removesuffix(WHOLE)
+        name, _, source = part.partition("=")
+        if not (source and NAME.fullmatch(name)):  # a path may hold the sign, too
+            name, source = Path(part).name.removesuffix(WHOLE), part
         if not NAME.fullmatch(name):
             raise argparse.ArgumentTypeError(f"{part!r} needs a name for files: NAME={source}")
         found[name] = source

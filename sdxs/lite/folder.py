@@ -4,6 +4,7 @@
 graphs.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from sdxs.tokens import PromptReader, PromptReaders
 INDEX = "sdxs.json"
 FORMAT, RUNTIME = 1, "onnx"
 LARGEST = 4 * 2**20  # bytes of the index
+LONGEST = 4096  # tokens of a window: CLIP's is 77
 
 
 class Kind(NamedTuple):
@@ -31,10 +33,12 @@ class Kind(NamedTuple):
 
 @dataclass(frozen=True)
 class Graph:
-    """An ONNX file and the names of its inputs."""
+    """An ONNX file, the names of its inputs, and the SHA-256 in hex of each file that it needs,
+    itself among them."""
 
     file: Path
     inputs: tuple[str, ...]
+    sums: Mapping[Path, str]
 
 
 @dataclass(frozen=True)
@@ -90,10 +94,7 @@ def _unreadable(index: Path, error: Exception) -> CheckpointError:
 def _exported(folder: Path, told: dict[str, Any]) -> Exported:
     about = told["about"]
     width, height = told["size"]
-    readers = [
-        PromptReader(_inside(folder, each["file"]).read_text("utf-8"), each["pad"], each["length"])
-        for each in told["tokenizers"]
-    ]
+    readers = [_reader(folder, **each) for each in told["tokenizers"]]
     offer = Offer(
         checkpoint=str(told["checkpoint"]),
         size=(int(width), int(height)),
@@ -113,7 +114,12 @@ def _exported(folder: Path, told: dict[str, Any]) -> Exported:
         PromptReaders(readers),
         {
             Kind(each["decoder"], each["style"], each["control"]): Graph(
-                _inside(folder, each["file"]), tuple(each["inputs"])
+                _inside(folder, each["file"]),
+                tuple(each["inputs"]),
+                {
+                    _inside(folder, name): str(told["files"][name]["sha256"])
+                    for name in (each["file"], *each["weights"])
+                },
             )
             for each in told["graphs"]
         },
@@ -121,6 +127,19 @@ def _exported(folder: Path, told: dict[str, Any]) -> Exported:
         about["words"],
         Dictionary(about["fillers"], about["near"]),
     )
+
+
+def _reader(folder: Path, file: str, pad: int, length: int) -> PromptReader:
+    if not 1 < length <= LONGEST:
+        raise ValueError(f"a window of {length} tokens")
+    return PromptReader(_inside(folder, file).read_text("utf-8"), pad, length)
+
+
+def check_content(file: Path, sum_told: str) -> None:
+    """Raises CheckpointError where a file is not the one that was exported, OSError."""
+    with open(file, "rb") as content:
+        if hashlib.file_digest(content, "sha256").hexdigest() != sum_told:
+            raise CheckpointError(f"{file} is damaged: copy or export the folder again")
 
 
 def _complete(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:

@@ -7,13 +7,14 @@ import importlib.util
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from sdxs.errors import CheckpointError, SDXSError, blaming, one_line
 from sdxs.granted import threads
-from sdxs.lite.folder import Exported, Kind
+from sdxs.lite.folder import Exported, Kind, check_content
 from sdxs.lite.remedies import EXPORT, NOTHING_PAINTS
 
 AGAIN = ": copy or export the folder again"
@@ -40,6 +41,7 @@ class Graphs:
         self._library = runtime
         self._graphs = exported.graphs
         self._sessions: OrderedDict[Kind, Any] = OrderedDict()
+        self._checked: set[Path] = set()
         self._lock = threading.Lock()
 
     def __call__(self, kind: Kind, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
@@ -62,6 +64,9 @@ class Graphs:
         options = self._library.SessionOptions()
         options.intra_op_num_threads = threads()
         options.log_severity_level = 3
-        file = self._graphs[kind].file
+        file, sums = self._graphs[kind].file, self._graphs[kind].sums
         with blaming(f"{file} cannot be loaded", AGAIN):
+            for each in sums.keys() - self._checked:  # many graphs share their weights
+                check_content(each, sums[each])
+                self._checked.add(each)
             return self._library.InferenceSession(file, options, providers=["CPUExecutionProvider"])

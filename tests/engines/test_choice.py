@@ -54,6 +54,8 @@ def test_names() -> None:
     )
     with pytest.raises(InputError, match=f"^engine must be {names}, 'compile', not 'warp'$"):
         choose_engine("warp", CPU, F32)
+    with pytest.raises(InputError, match=r"SDXS_ENGINE=lite be set .*, not 'lite'$"):
+        choose_engine("lite", CPU, F32)
 
 
 def test_auto_is_what_the_environment_says(

@@ -14,7 +14,7 @@ from sdxs.engines.onnx import OnnxGraph
 from sdxs.engines.runtime import Unavailable
 from sdxs.export import folder as folders
 from sdxs.export import openvino, weights
-from sdxs.export.__main__ import main
+from sdxs.export.__main__ import main, names
 from sdxs.export.graphs import Graph, Spec
 
 Ran = Callable[..., tuple[int, str, str]]
@@ -146,3 +146,6 @@ def test_names_of_files(
     assert "a+b" in refused(ran, *asked, "a+b=some")
     line = refused(ran, *asked, f"ink={tmp_path}/none.safetensors")
     assert "none.safetensors" in line
+    line = refused(ran, *asked, f"ink={tmp_path}/a=b/none.safetensors")
+    assert "a=b/none.safetensors" in line
+    assert names("/a=b/pen.safetensors,ink=c=d") == {"pen": "/a=b/pen.safetensors", "ink": "c=d"}

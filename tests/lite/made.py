@@ -3,6 +3,7 @@
 For all that is not about networks; what graphs of networks paint is in test_model.py.
 """
 
+import hashlib
 import itertools
 import json
 from pathlib import Path
@@ -71,7 +72,7 @@ def make(folder: Path) -> Path:
         inputs = ["noise", "states", *more]
         graphs.append(_row(folder, f"{name}.onnx", text, decoder, style, control, inputs))
     files = {
-        file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size}
+        file.relative_to(folder).as_posix(): facts(file)
         for file in folder.rglob("*")
         if file.is_file()
     }
@@ -95,4 +96,11 @@ def _row(
     onnx.checker.check_model(model)
     (folder / file).write_bytes(model.SerializeToString())
     names = {"decoder": decoder, "style": style, "control": control}
-    return {"file": file, **names, "inputs": inputs}
+    weights = [] if not decoder else ["weights/unet.safetensors"]
+    return {"file": file, **names, "inputs": inputs, "weights": weights}
+
+
+def facts(file: Path) -> dict[str, object]:
+    """What the index says of a file."""
+    content = file.read_bytes()
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}

@@ -10,6 +10,7 @@ import pytest
 
 from sdxs import CheckpointError, InputError, SDXSError, sources
 from sdxs.lite.model import SDXS
+from tests.lite.made import facts
 
 TORCH = r"pip install 'sdxs\[torch\]'"
 EXPORT = "python -m sdxs.export"
@@ -34,9 +35,16 @@ def cut(folder: Path) -> None:
     file.write_bytes(file.read_bytes()[:-1])
 
 
-def other_graph(folder: Path) -> None:
+def other_weights(folder: Path) -> None:
+    file = next(folder.glob("weights/*.safetensors"))
+    file.write_bytes(bytes(file.stat().st_size - 1) + b"1")
+
+
+def no_onnx(folder: Path) -> None:
     file = folder / "text.onnx"
     file.write_bytes(bytes(file.stat().st_size))
+    files = json.loads((folder / "sdxs.json").read_text("utf-8"))["files"]
+    told(folder, files=files | {"text.onnx": facts(file)})
 
 
 def mixed(folder: Path) -> None:
@@ -54,6 +62,11 @@ def outside(folder: Path) -> None:
     told(folder, tokenizers=[{**tokenizers[0], "file": "../../etc/passwd"}])
 
 
+def endless(folder: Path) -> None:
+    tokenizers = json.loads((folder / "sdxs.json").read_text("utf-8"))["tokenizers"]
+    told(folder, tokenizers=[{**tokenizers[0], "length": 10**9}])
+
+
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no JSON": (lambda folder: (folder / "sdxs.json").write_text("{"), "read .JSONDecode"),
     "no object": (lambda folder: (folder / "sdxs.json").write_text("[]"), f"again with {EXPORT}"),
@@ -62,12 +75,14 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no size": (lambda folder: told(folder, size=None), f"again with {EXPORT}"),
     "a file is lost": (lost, "is missing: copy or export"),
     "a file is cut": (cut, "is not whole: copy or export"),
-    "another file": (other_graph, "text.onnx cannot be loaded"),
+    "another file": (other_weights, "unet.safetensors is damaged: copy or export"),
+    "no ONNX": (no_onnx, "text.onnx cannot be loaded"),
     "a graph of another model": (mixed, "paint-tiny.onnx cannot be run .* copy or export"),
     "a size of none": (lambda folder: told(folder, size=[60, 60]), "cannot be drawn"),
     "no decoder": (lambda folder: told(folder, decoders=[]), "no decoder"),
     "no graph": (no_graph, "no graph was exported for tiny: python -m sdxs.export makes"),
     "a file elsewhere": (outside, "does not lie in the folder"),
+    "a window of a billion": (endless, "1000000000 tokens"),
 }  # fmt: skip
 
 

@@ -26,6 +26,7 @@ def files(**changed: Any) -> dict[str, str]:
         "format": 1, "dtype": "float32", "size": [8, 8], "channels": 4, "factor": 2, "multiple": 4,
         "tokenizers": [{"file": "tokenizer.json", "pad": 0, "length": 4}], "decoders": ["tiny"],
         "styles": ["ink", "oil", "wax"], "controls": [], "text_styles": [], "graphs": graphs,
-        "files": facts, **changed,
+        "files": facts, "about": {"title": "Names", "checkpoint": "names", "facts": [],
+        "examples": ["a"], "words": {}, "near": {}}, **changed,
     }  # fmt: skip
     return there | {"sdxs.json": json.dumps(index)}

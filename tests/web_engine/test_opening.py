@@ -150,7 +150,7 @@ def test_few_graphs_are_kept(node: Callable[..., Any]) -> None:
         ("sdxs.json", "<html>", "damaged", "sdxs.json is not JSON: export the model anew"),
         ("sdxs.json", '{"format": 2}', "damaged", "sdxs.json is of format 2, this page reads 1"),
         ("sdxs.json", "null", "damaged", "sdxs.json is of format undefined"),
-        ("sdxs.json", '{"format": 1, "files": {}}', "damaged", "sdxs.json lacks"),
+        ("sdxs.json", '{"format": 1, "files": {}}', "damaged", "sdxs.json lacks dtype"),
         ("tokenizer.json", "[", "damaged", "tokenizer.json is not"),
     ],
 )
@@ -163,8 +163,32 @@ def test_what_is_damaged_is_named(
     assert "\n" not in error["message"]
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"about": None},
+        {"about": {"title": "x"}},
+        {"graphs": [None]},
+        {"graphs": []},
+        {"decoders": []},
+        {"size": [8]},
+        {"size": [0, 8]},
+        {"tokenizers": [{"file": "tokenizer.json", "pad": 0, "length": 10**9}]},
+        {"files": {"w/unet": None}},
+        {"files": None},
+        {"factor": "2"},
+        {"channels": 0.5},
+        {"styles": {"ink": 1}},
+    ],
+)
+def test_an_index_that_is_none_is_named(odd: dict[str, Any], node: Callable[..., Any]) -> None:
+    error = node(OPEN, {"files": files(**odd)})
+    assert error["kind"] == "damaged" and f"sdxs.json lacks {next(iter(odd))}," in error["message"]
+
+
 def test_a_model_for_another_runtime_is_refused(node: Callable[..., Any]) -> None:
-    graph = {"file": "text.xml", "decoder": "", "style": "", "control": "", "weights": []}
+    graph = {"file": "text.xml", "decoder": "", "style": "", "control": "", "inputs": [],
+             "outputs": [], "weights": []}  # fmt: skip
     error = node(OPEN, {"files": files(graphs=[graph])})
     assert error["kind"] == "damaged" and "another runtime" in error["message"]
 

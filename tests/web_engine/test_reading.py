@@ -50,6 +50,7 @@ has("navigator", {
   gpu: given.features && { requestAdapter: async () => (given.refused ? null : adapter) },
 });
 has("crossOriginIsolated", given.isolated);
+globalThis.Worker = class {};
 if (given.without === "WebAssembly") has("WebAssembly", undefined);
 if (given.without === "SIMD") WebAssembly.validate = () => false;
 if (given.without === "JSPI") delete WebAssembly.Suspending;

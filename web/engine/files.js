@@ -8,6 +8,31 @@ import { EngineError } from "./errors.js";
 const FORMAT = 1;
 const EXPORT = "python -m sdxs.export MODEL --to onnx --out FOLDER";
 const AGAIN = "load the page again, or export the model anew";
+const LONGEST = 4096; // tokens of a window: CLIP's is 77
+
+const text = (value) => typeof value === "string";
+const whole = (least, most = 2 ** 31) => (value) => Number.isInteger(value) && value >= least && value <= most;
+const list = (each, least = 0) => (value) => Array.isArray(value) && value.length >= least && value.every(each);
+const map = (each) => (value) => typeof value === "object" && value !== null && Object.values(value).every(each);
+const having = (rows) => (value) =>
+  typeof value === "object" && value !== null && Object.entries(rows).every(([name, fits]) => fits(value[name]));
+
+// What sdxs.json has, by name: docs/export.md.
+const INDEX = {
+  dtype: text,
+  size: (value) => list(whole(1))(value) && value.length === 2,
+  multiple: whole(1),
+  channels: whole(1),
+  factor: whole(1),
+  tokenizers: list(having({ file: text, pad: whole(0), length: whole(2, LONGEST) })),
+  decoders: list(text, 1),
+  styles: list(text),
+  controls: list(text),
+  text_styles: list(text),
+  graphs: list(having({ file: text, decoder: text, style: text, control: text, inputs: list(text), outputs: list(text), weights: list(text) }), 1),
+  files: map(having({ bytes: whole(0, Number.MAX_SAFE_INTEGER), sha256: text })),
+  about: having({ title: text, checkpoint: text, facts: list(text), examples: list(text, 1), words: map(list(text)), near: map(list(text)) }),
+};
 
 export class Files {
   #read;
@@ -77,9 +102,8 @@ function checked(bytes) {
       "damaged",
       `sdxs.json is of format ${info?.format}, this page reads ${FORMAT}: export with the page's own version, ${EXPORT}`,
     );
-  const lists = ["tokenizers", "graphs", "size", "decoders", "styles", "controls"];
-  if (!lists.every((name) => Array.isArray(info[name])) || typeof info.files !== "object")
-    throw new EngineError("damaged", `sdxs.json lacks what a model needs: export it anew, ${EXPORT}`);
+  const odd = Object.entries(INDEX).find(([name, fits]) => !fits(info[name]));
+  if (odd) throw new EngineError("damaged", `sdxs.json lacks ${odd[0]}, or has others than are read here: export the model anew, ${EXPORT}`);
   if (!info.graphs.every(({ file }) => file.endsWith(".onnx")))
     throw new EngineError("damaged", `the model was exported for another runtime: ${EXPORT} makes one for this page`);
   return info;

@@ -12,6 +12,8 @@ const SIMD = new Uint8Array([
   0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11,
 ]);
 
+let held = null;
+
 // runtimes: {tokenizers: url, wasm: {module, glue, binary, bytes}, webgpu, jspi}, see painter.js for what is made of
 // it. read(url, {loaded}) gives the bytes of a binary. Raises EngineError where this browser cannot paint at all.
 export async function runtime(runtimes, read) {
@@ -19,6 +21,7 @@ export async function runtime(runtimes, read) {
   if (typeof WebAssembly !== "object") throw lacks("this browser has no WebAssembly, or it is turned off");
   if (!WebAssembly.validate(SIMD)) throw lacks("this browser's WebAssembly has no SIMD");
   const threads = globalThis.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency || 1) : 1;
+  if (threads > 1) holdWorkers();
   const { Tokenizer } = await imported(runtimes.tokenizers);
   const gpu = "Suspending" in WebAssembly && runtimes.jspi ? runtimes.jspi : runtimes.webgpu;
   return {
@@ -34,6 +37,19 @@ async function hasGPU(dtype) {
   const adapter = await globalThis.navigator?.gpu?.requestAdapter().catch(() => null);
   if (!adapter || adapter.info?.isFallbackAdapter) return false;
   return dtype !== "float16" || adapter.features.has("shader-f16");
+}
+
+// ONNX Runtime's threads are workers, which nothing holds until they have begun but what their own answers will
+// call. Firefox (140) forgets such workers, and whoever waits for them waits forever.
+function holdWorkers() {
+  if (held) return;
+  held = [];
+  globalThis.Worker = class extends globalThis.Worker {
+    constructor(...given) {
+      super(...given);
+      held.push(this);
+    }
+  };
 }
 
 async function loaded(files, threads, read, report) {

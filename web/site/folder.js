@@ -27,12 +27,17 @@ async function keep(folder, say) {
   if (!window.sdxsKeeps) return say("This browser keeps nothing of the page, so a folder cannot be opened: put it where ?model= can name it.", "error");
   const all = files.reduce((sum, [, { size }]) => sum + size, 0);
   let done = 0;
-  await window.caches.delete(KEPT);
-  const cache = await window.caches.open(KEPT);
-  for (const [path, file] of files) {
-    say(`Keeping ${folder.name}: ${Math.round(done / MB)} of ${Math.round(all / MB)} MB.`, "hint");
-    await cache.put(new URL(PLACE + path, window.location.href), new Response(file, { headers: { "Content-Length": file.size } }));
-    done += file.size;
+  await window.caches.delete(KEPT); // there may be no room for both
+  try {
+    const cache = await window.caches.open(KEPT);
+    for (const [path, file] of files) {
+      say(`Keeping ${folder.name}: ${Math.round(done / MB)} of ${Math.round(all / MB)} MB.`, "hint");
+      await cache.put(new URL(PLACE + path, window.location.href), new Response(file, { headers: { "Content-Length": file.size } }));
+      done += file.size;
+    }
+  } catch (error) {
+    await window.caches.delete(KEPT); // half a model is none
+    throw error;
   }
   window.location.search = `?model=${PLACE}`;
 }
