@@ -126,6 +126,17 @@ def test_prompt_picture_and_canvas_are_in_sight_together_on_a_phone(visit, addre
     assert page.locator("#sdxs-drawing").bounding_box()["width"] >= 200
 
 
+def test_canvas_and_picture_are_beside_one_another_on_a_phone_held_sideways(visit, address):
+    page = visit(address, width=667, height=375, **HANDHELD)
+    page.locator("#sdxs-picture[src]").wait_for()
+    drawing, picture = page.locator("#sdxs-drawing"), page.locator("#sdxs-picture")
+    for width, height in ((667, 375), (844, 390)):
+        page.set_viewport_size({"width": width, "height": height})
+        left, right = drawing.bounding_box(), picture.bounding_box()
+        assert left["x"] + left["width"] < right["x"] and left["y"] == right["y"]
+        assert 250 <= left["width"] == right["width"] <= height and wide(page) <= width
+
+
 def test_fingers_and_a_phones_keyboard(visit, url):
     page = visit(url, width=390, height=844, **HANDHELD)
     wait_for(page, Standin.draw(PROMPT, 0))

@@ -31,7 +31,7 @@ from sdxs.checkpoint.weights import fill, weights_in
 
 EACH = 3  # times that a mutation is seen in a short run
 COUNT = 500  # mutations of a long run
-short_and_long = pytest.mark.parametrize("count", [0, pytest.param(COUNT, marks=pytest.mark.slow)])
+short_and_long = pytest.mark.parametrize("count", [0, pytest.param(COUNT, marks=pytest.mark.long)])
 Kinds = list[tuple[list[Mutation], list[str], Callable[[Path], Any]]]
 
 

@@ -188,7 +188,7 @@ def test_what_openvino_compiles_is_stored(fault: str, tmp_path: Path) -> None:
     "led",
     [
         {},
-        pytest.param({"style": "anime"}, marks=pytest.mark.slow),
+        pytest.param({"style": "anime"}, marks=pytest.mark.long),
         pytest.param({"control": "sketch"}, marks=pytest.mark.slow),
     ],
     ids=str,

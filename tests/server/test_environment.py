@@ -22,7 +22,7 @@ NOBODY = "http://127.0.0.1:9"
 @pytest.mark.parametrize(
     ("host", "environment"),
     [
-        ("127.0.0.1", {"ALL_PROXY": SOCKS}),
+        pytest.param("127.0.0.1", {"ALL_PROXY": SOCKS}, marks=pytest.mark.long),
         ("localhost", {"all_proxy": "socks://127.0.0.1:7891/", "no_proxy": "[::1],::1/128"}),
         ("127.0.0.2", {"HTTP_PROXY": NOBODY, "http_proxy": NOBODY, "REQUESTS_CA_BUNDLE": "/none"}),
         ("::1", {"HTTP_PROXY": "http://[::1", "SSL_CERT_FILE": "/none", "SSL_CERT_DIR": "/none"}),

@@ -49,7 +49,7 @@ def bytes_of(run: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in run.glob("chunk-*.safetensors")}
 
 
-@pytest.mark.parametrize("again", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("again", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_two_ranks_killed_in_the_middle_and_gone_on_with_give_the_bytes_of_one(
     again: int, teacher: Path, prompts: str, tmp_path: Path, one_thread: None
 ) -> None:

@@ -88,7 +88,7 @@ def test_how_many_ranks_there_are_changes_nothing(launched, tmp_path: Path) -> N
         assert len(list(folder.glob("state-*.pt"))) == 2
 
 
-@pytest.mark.parametrize("moments", [3, pytest.param(12, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("moments", [3, pytest.param(12, marks=pytest.mark.long)])
 def test_killed_at_any_moment_they_end_in_the_same_weights(
     moments: int, launched, tmp_path: Path
 ) -> None:

@@ -41,7 +41,12 @@ def ran(command: str, run: Path, **options: Any) -> Path:
 
 
 @pytest.mark.parametrize(
-    "kind", ["sd15", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("sd21", "sdxl"))]
+    "kind",
+    [
+        "sd15",
+        pytest.param("sdxl", marks=pytest.mark.slow),
+        pytest.param("sd21", marks=pytest.mark.long),
+    ],
 )
 def test_to_one_step(kind: str, tmp_path: Path) -> None:
     """Teacher, offline and online model apart; what comes of it is diffusers' picture, too."""
