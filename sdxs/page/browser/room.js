@@ -17,10 +17,12 @@ window.sdxsRoom = (() => {
     const button = element.querySelector("#sdxs-full");
     const whole = () => element.closest(".sdxs-drawn") ?? element.querySelector(".sdxs-stage");
     let full = false;
+    let entered = false; // the screen: leaving it may still be under way when it is asked for again
 
     function fill(on) {
       if (on === full) return;
       full = on;
+      entered = false;
       document.documentElement.toggleAttribute("data-full", on);
       whole().toggleAttribute("data-fills", on);
       button.setAttribute("aria-pressed", String(on));
@@ -30,7 +32,10 @@ window.sdxsRoom = (() => {
 
     const toggle = () => fill(!full);
     button.addEventListener("click", toggle);
-    document.addEventListener("fullscreenchange", () => document.fullscreenElement || fill(false));
+    document.addEventListener("fullscreenchange", () => {
+      if (document.fullscreenElement) entered = true;
+      else if (entered) fill(false);
+    });
     document.addEventListener("keydown", ({ key }) => {
       if (key === "Escape" && !document.querySelector("dialog[open]")) fill(false);
     });
