@@ -94,7 +94,7 @@ def _unreadable(index: Path, error: Exception) -> CheckpointError:
 def _exported(folder: Path, told: dict[str, Any]) -> Exported:
     about = told["about"]
     width, height = told["size"]
-    readers = [_reader(folder, **each) for each in told["tokenizers"]]
+    readers = [_reader(folder, each) for each in told["tokenizers"]]
     offer = Offer(
         checkpoint=str(told["checkpoint"]),
         size=(int(width), int(height)),
@@ -129,10 +129,11 @@ def _exported(folder: Path, told: dict[str, Any]) -> Exported:
     )
 
 
-def _reader(folder: Path, file: str, pad: int, length: int) -> PromptReader:
+def _reader(folder: Path, told: Mapping[str, Any]) -> PromptReader:
+    length = told["length"]
     if not 1 < length <= LONGEST:
         raise ValueError(f"a window of {length} tokens")
-    return PromptReader(_inside(folder, file).read_text("utf-8"), pad, length)
+    return PromptReader(_inside(folder, told["file"]).read_text("utf-8"), told["pad"], length)
 
 
 def check_content(file: Path, sum_told: str) -> None:

@@ -103,7 +103,7 @@ function checked(bytes) {
       `sdxs.json is of format ${info?.format}, this page reads ${FORMAT}: export with the page's own version, ${EXPORT}`,
     );
   const odd = Object.entries(INDEX).find(([name, fits]) => !fits(info[name]));
-  if (odd) throw new EngineError("damaged", `sdxs.json lacks ${odd[0]}, or has others than are read here: export the model anew, ${EXPORT}`);
+  if (odd) throw new EngineError("damaged", `what sdxs.json says of ${odd[0]} cannot be read: export the model anew, ${EXPORT}`);
   if (!info.graphs.every(({ file }) => file.endsWith(".onnx")))
     throw new EngineError("damaged", `the model was exported for another runtime: ${EXPORT} makes one for this page`);
   return info;

@@ -42,7 +42,8 @@ async function found(look) {
   await fetch("told", { method: "POST", body: file });
 })();
 """
-LITTER = "setInterval(() => Array.from({ length: 3e5 }, () => ({})), 5);"  # is swept all the time
+# Garbage, collected all the time: Firefox took threads with it that ONNX Runtime was starting.
+LITTER = "setInterval(() => Array.from({ length: 3e5 }, () => ({})), 5);"
 ALONE = {  # Firefox's own services are told of nothing
     "network.proxy.type": 1, "network.proxy.http": "127.0.0.1", "network.proxy.http_port": 9,
     "network.proxy.ssl": "127.0.0.1", "network.proxy.ssl_port": 9,
