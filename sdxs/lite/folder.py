@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from sdxs.arguments import Offer
 from sdxs.errors import CheckpointError, one_line
-from sdxs.lite.remedies import EXPORT
+from sdxs.lite.remedies import AGAIN, EXPORT
 from sdxs.sources import Dictionary
 from sdxs.tokens import PromptReader, PromptReaders
 
@@ -140,7 +140,7 @@ def check_content(file: Path, sum_told: str) -> None:
     """Raises CheckpointError where a file is not the one that was exported, OSError."""
     with open(file, "rb") as content:
         if hashlib.file_digest(content, "sha256").hexdigest() != sum_told:
-            raise CheckpointError(f"{file} is damaged: copy or export the folder again")
+            raise CheckpointError(f"{file} is damaged: {AGAIN}")
 
 
 def _complete(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
@@ -149,7 +149,7 @@ def _complete(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
         file = _inside(folder, name)
         if not file.is_file() or file.stat().st_size != facts["bytes"]:
             what = "not whole" if file.is_file() else "missing"
-            raise CheckpointError(f"{file} is {what}: copy or export the folder again")
+            raise CheckpointError(f"{file} is {what}: {AGAIN}")
 
 
 def _inside(folder: Path, name: str) -> Path:

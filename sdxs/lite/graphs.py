@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from sdxs.errors import CheckpointError, SDXSError, blaming, one_line
 from sdxs.granted import threads
 from sdxs.lite.folder import Exported, Kind, check_content
-from sdxs.lite.remedies import EXPORT, NOTHING_PAINTS
+from sdxs.lite.remedies import AGAIN, EXPORT, NOTHING_PAINTS
 
-AGAIN = ": copy or export the folder again"
 KEPT = 4  # graphs that paint; one of the embedded model takes 75 MB
 
 
@@ -53,7 +52,7 @@ class Graphs:
             painting = [each for each in self._sessions if each.decoder]
             for other in painting[:-KEPT]:
                 del self._sessions[other]
-            with blaming(f"{self._graphs[kind].file} cannot be run", AGAIN):
+            with blaming(f"{self._graphs[kind].file} cannot be run", f": {AGAIN}"):
                 outputs: list[NDArray[Any]] = session.run(None, dict(inputs))
             return outputs
 
@@ -65,7 +64,7 @@ class Graphs:
         options.intra_op_num_threads = threads()
         options.log_severity_level = 3
         file, sums = self._graphs[kind].file, self._graphs[kind].sums
-        with blaming(f"{file} cannot be loaded", AGAIN):
+        with blaming(f"{file} cannot be loaded", f": {AGAIN}"):
             for each in sums.keys() - self._checked:  # many graphs share their weights
                 check_content(each, sums[each])
                 self._checked.add(each)

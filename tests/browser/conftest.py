@@ -26,7 +26,7 @@ from sdxs.service.about import About
 from sdxs.service.drawings import data_url
 from tests.bare import SCRIPT
 from tests.browser.standin import Follower, Standin
-from tests.programs import served
+from tests.programs import lacking, served
 
 FLAGS = [
     "--no-sandbox",
@@ -73,11 +73,7 @@ def chromium(playwright: Playwright) -> Browser:
 def executable(own: str) -> str:
     """Where the browser is. On CI a missing one is a failure, elsewhere a skip."""
     found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, (*NAMES, own))), None)
-    if not found and os.environ.get("CI"):
-        pytest.fail(MISSING)
-    if not found:
-        pytest.skip(MISSING)
-    return str(found)
+    return str(found or lacking(MISSING))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,7 +1,6 @@
 """The engine of the static site, run by node: scripts get JSON and give JSON."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -10,14 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.programs import ROOT, run
+from tests.programs import ROOT, lacking, run
 
 WEB = ROOT / "web"
-
-
-def _lacking(what: str) -> None:
-    """On CI a failure, elsewhere a skip."""
-    (pytest.fail if os.environ.get("CI") else pytest.skip)(what)
 
 
 @pytest.fixture(scope="session")
@@ -26,10 +20,10 @@ def node() -> Callable[[str, Any], Any]:
     `given` as JSON by its standard input, as a variable of that name."""
     program = shutil.which("node")
     if not program:
-        _lacking("no node on this machine: apt-get install nodejs")
+        lacking("no node on this machine: apt-get install nodejs")
     packages = run(sys.executable, WEB / "packages.py")
     if packages.returncode:
-        _lacking(packages.stderr)
+        lacking(packages.stderr)
 
     def told(script: str, given: Any) -> Any:
         head = 'import fs from "node:fs"; const given = JSON.parse(fs.readFileSync(0));\n'

@@ -27,6 +27,6 @@ def files(**changed: Any) -> dict[str, str]:
         "tokenizers": [{"file": "tokenizer.json", "pad": 0, "length": 4}], "decoders": ["tiny"],
         "styles": ["ink", "oil", "wax"], "controls": [], "text_styles": [], "graphs": graphs,
         "files": facts, "about": {"title": "Names", "checkpoint": "names", "facts": [],
-        "examples": ["a"], "words": {}, "near": {}}, **changed,
+        "examples": ["a"], "words": {}, "fillers": [], "near": {}}, **changed,
     }  # fmt: skip
     return there | {"sdxs.json": json.dumps(index)}

@@ -31,7 +31,7 @@ const INDEX = {
   text_styles: list(text),
   graphs: list(having({ file: text, decoder: text, style: text, control: text, inputs: list(text), outputs: list(text), weights: list(text) }), 1),
   files: map(having({ bytes: whole(0, Number.MAX_SAFE_INTEGER), sha256: text })),
-  about: having({ title: text, checkpoint: text, facts: list(text), examples: list(text, 1), words: map(list(text)), near: map(list(text)) }),
+  about: having({ title: text, checkpoint: text, facts: list(text), examples: list(text, 1), words: map(list(text)), fillers: list(text), near: map(list(text)) }),
 };
 
 export class Files {

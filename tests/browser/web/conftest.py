@@ -2,7 +2,6 @@
 
 import functools
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from sdxs.picture import encode
 from sdxs.service.about import About
 from tests.browser.conftest import PATIENCE_MS, Visits
-from tests.programs import ROOT, listening
+from tests.programs import ROOT, lacking, listening
 from web import build, packages
 
 STYLE, CONTROL = "anime", "sketch"
@@ -34,7 +33,7 @@ def modules() -> None:
     try:
         packages.ready()
     except packages.MissingError as error:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
+        lacking(str(error))
 
 
 @pytest.fixture(scope="session")

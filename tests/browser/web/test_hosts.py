@@ -1,4 +1,4 @@
-"""The static site on hosts and networks that fail."""
+"""The static site on hosts and networks that fail, and in browsers that have no room."""
 
 import threading
 
@@ -7,10 +7,18 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import note
 from tests.browser.web.conftest import ready
-from tests.browser.web.test_site import KEPT, NO_WORKER, UNKEPT
+from tests.browser.web.test_site import KEPT, NO_WORKER, UNKEPT, drop
 from web import build
 
 pytestmark = pytest.mark.browser
+
+FULL = """() => {
+  const { put } = Cache.prototype;
+  let room = 1;
+  Cache.prototype.put = function (...given) {
+    return room-- > 0 ? put.apply(this, given) : Promise.reject(new Error("full"));
+  };
+}"""
 
 
 def test_an_update_that_breaks_off_leaves_what_is_kept(tabs, host):
@@ -76,6 +84,21 @@ def test_a_file_that_is_missing(path, line, tabs, host):
     host.instead[path] = None
     page = tabs(f"{host.url}index.html", script=NO_WORKER)
     expect(page.locator("#sdxs-start")).to_contain_text(line)
+
+
+def test_an_engine_that_is_missing(tabs, host):
+    tabs.expected += ["404"]
+    host.instead["engine/worker.js"] = None
+    page = tabs(f"{host.url}index.html", script=NO_WORKER)
+    expect(note(page)).to_contain_text("What paints could not be started: look whether you are")
+
+
+def test_a_folder_for_half_of_which_there_is_room(tabs, host, light):
+    page = ready(tabs(f"{host.url}index.html"))
+    page.evaluate(FULL)
+    drop(page, light / "model")
+    expect(note(page)).to_have_text("model could not be kept (full).")
+    assert page.evaluate("caches.has('sdxs dropped')") is False
 
 
 @pytest.mark.parametrize(

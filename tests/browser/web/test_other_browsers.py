@@ -20,7 +20,7 @@ from sdxs import SDXS
 from sdxs.service.drawings import bytes_of
 from tests.browser.web.conftest import PROMPT
 from tests.browser.web.test_site_paints import LEAST, distance
-from tests.programs import listening
+from tests.programs import lacking, listening
 
 pytestmark = [pytest.mark.browser, pytest.mark.embedded, pytest.mark.long]
 
@@ -100,8 +100,7 @@ def test_first_visits_end_in_the_picture(
         for visit in range(VISITS):
             command = browser(tmp_path / str(visit))
             if not command:
-                missing = pytest.fail if os.environ.get("CI") else pytest.skip
-                missing(f"it is not here: apt-get install {BROWSERS[browser]}")
+                lacking(f"it is not here: apt-get install {BROWSERS[browser]}")
             program = subprocess.Popen(
                 [*command, f"{address}/index.html"],
                 env=os.environ | {"HOME": str(tmp_path)}, start_new_session=True,
